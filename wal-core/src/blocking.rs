@@ -1,0 +1,318 @@
+//! The log for threads: the same calls as the async [`Wal`](crate::Wal), without `async`.
+//!
+//! Needs no runtime and no feature. Calls from many threads share commits.
+
+use std::path::Path;
+
+use wal_format::{Lsn, Record, RecordRef, SegmentId};
+
+use crate::builder::Builder;
+use crate::handle::Handle;
+use crate::log::{Driver, Durability, Engine};
+use crate::position::Start;
+use crate::reader::{RawReader, Step};
+use crate::recovery::RecoveryReport;
+use crate::shell::Shell;
+use crate::stats::Stats;
+use crate::sync::{self, Arc};
+use crate::{Appended, Position, Result, WalConfig};
+
+/// A write-ahead log. Clones are handles to the same log.
+///
+/// ```
+/// use wal_core::{Record, WalConfig, blocking::Wal};
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let tmp = tempfile::tempdir()?;
+/// # let dir = tmp.path().join("log");
+/// let wal = Wal::open(&dir, WalConfig::default())?;
+/// let position = wal.append(&Record::put("key", "value"))?;
+/// wal.sync()?;
+///
+/// let mut reader = wal.read_from(position)?;
+/// while let Some((record, position)) = reader.next_record()? {
+///     println!("{position}: {:?} = {:?}", record.key, record.value);
+/// }
+/// wal.close()?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct Wal {
+    handle: Arc<Handle>,
+}
+
+impl Wal {
+    /// Opens the log in the directory `dir`, and creates it if there is none.
+    ///
+    /// # Durability
+    /// What a crash left unproven is made durable before the call returns; see [`recovery_report`](Self::recovery_report).
+    /// Opening a log that was closed writes nothing to it.
+    ///
+    /// # Errors
+    /// [`Locked`](crate::Error::Locked) if another writer has it, [`Corruption`](crate::Error::Corruption) or
+    /// [`MissingSegment`](crate::Error::MissingSegment) if durable data is damaged, [`NotALog`](crate::Error::NotALog),
+    /// [`UnknownVersion`](crate::Error::UnknownVersion), [`InvalidConfig`](crate::Error::InvalidConfig),
+    /// [`NoSpace`](crate::Error::NoSpace) or [`Io`](crate::Error::Io). Nothing is lost by any of them.
+    pub fn open(dir: impl AsRef<Path>, config: WalConfig) -> Result<Self> {
+        Self::builder(dir).config(config).open()
+    }
+
+    /// Opens with further settings.
+    #[must_use]
+    pub fn builder(dir: impl AsRef<Path>) -> Builder<Self> {
+        Builder::new(dir)
+    }
+
+    fn engine(&self) -> Result<&Arc<Engine>> {
+        self.handle.engine()
+    }
+
+    /// Appends a record; returns its position.
+    ///
+    /// # Durability
+    /// As the [policy](crate::FsyncPolicy) says.
+    ///
+    /// # Errors
+    /// [`TooLarge`](crate::Error::TooLarge), [`NoSpace`](crate::Error::NoSpace) and [`Closed`](crate::Error::Closed): the record
+    /// is not in the log. [`Poisoned`](crate::Error::Poisoned): it may be found after reopening if it was given an LSN.
+    pub fn append<'a>(&self, record: impl Into<RecordRef<'a>>) -> Result<Position> {
+        self.append_with(record.into(), Durability::Policy)
+    }
+
+    /// Appends a record and returns when it is on stable storage, whatever the policy.
+    ///
+    /// # Durability
+    /// The record and all before it survive a power loss.
+    ///
+    /// # Errors
+    /// As [`append`](Self::append).
+    pub fn append_durable<'a>(&self, record: impl Into<RecordRef<'a>>) -> Result<Position> {
+        self.append_with(record.into(), Durability::Durable)
+    }
+
+    fn append_with(&self, record: RecordRef<'_>, durability: Durability) -> Result<Position> {
+        let engine = self.engine()?;
+        let encoded = [engine.encode(record)?];
+        wait(engine, engine.append(&encoded, durability, Shell::Blocking)).map(|(first, _)| first)
+    }
+
+    /// Appends records that survive a crash all or none: they lie in one segment, with nothing between them. An empty batch
+    /// appends nothing.
+    ///
+    /// # Durability
+    /// As the [policy](crate::FsyncPolicy) says, for the batch as a whole.
+    ///
+    /// # Errors
+    /// As [`append`](Self::append); [`TooLarge`](crate::Error::TooLarge) also if the batch does not fit in a segment.
+    pub fn append_batch(&self, records: &[Record]) -> Result<Appended> {
+        let engine = self.engine()?;
+        let encoded = engine.encode_batch(records)?;
+        let (first, last_lsn) = wait(
+            engine,
+            engine.append(&encoded, Durability::Policy, Shell::Blocking),
+        )?;
+        Ok(Appended { first, last_lsn })
+    }
+
+    /// Returns when all that was appended before the call is with the operating system.
+    ///
+    /// # Durability
+    /// It survives a kill of the process, not a crash of the system.
+    ///
+    /// # Errors
+    /// [`Poisoned`](crate::Error::Poisoned) if the write failed, [`Closed`](crate::Error::Closed).
+    pub fn flush(&self) -> Result<()> {
+        let engine = self.engine()?;
+        wait(engine, engine.flush(Shell::Blocking))
+    }
+
+    /// Returns when all that was appended before the call is on stable storage.
+    ///
+    /// # Durability
+    /// It survives a power loss.
+    ///
+    /// # Errors
+    /// [`Poisoned`](crate::Error::Poisoned) if the sync failed, [`Closed`](crate::Error::Closed).
+    pub fn sync(&self) -> Result<()> {
+        let engine = self.engine()?;
+        wait(engine, engine.sync(Shell::Blocking))
+    }
+
+    /// Returns when the record `lsn` is on stable storage; starts a sync if nothing else does.
+    ///
+    /// # Errors
+    /// [`NotAppended`](crate::Error::NotAppended) for an LSN never given, else as [`sync`](Self::sync).
+    pub fn wait_durable(&self, lsn: Lsn) -> Result<()> {
+        let engine = self.engine()?;
+        wait(engine, engine.wait_durable(lsn, Shell::Blocking))
+    }
+
+    /// The highest LSN known to be on stable storage. Never goes back. Takes no lock.
+    #[must_use]
+    pub fn durable_lsn(&self) -> Lsn {
+        self.handle.durable_lsn()
+    }
+
+    /// The first LSN of the log.
+    #[must_use]
+    pub fn first_lsn(&self) -> Lsn {
+        self.handle.first_lsn()
+    }
+
+    /// The last LSN given to a record; below [`first_lsn`](Self::first_lsn) if the log is empty.
+    #[must_use]
+    pub fn last_lsn(&self) -> Lsn {
+        self.handle.last_lsn()
+    }
+
+    /// Where the next record goes, if nothing rotates before it.
+    #[must_use]
+    pub fn current_position(&self) -> Position {
+        self.handle.current_position()
+    }
+
+    /// The segments of the log, oldest first.
+    ///
+    /// # Errors
+    /// None at present; a storage that must ask for them may have some.
+    pub fn list_segments(&self) -> Result<Vec<SegmentId>> {
+        Ok(self.handle.list_segments())
+    }
+
+    /// A reader of one segment.
+    ///
+    /// # Errors
+    /// [`MissingSegment`](crate::Error::MissingSegment) if it is not a segment of the log.
+    pub fn read_segment(&self, id: SegmentId) -> Result<Reader> {
+        Ok(Reader {
+            raw: self.handle.read_segment(id)?,
+        })
+    }
+
+    /// A reader from a [`Position`] or an [`Lsn`] on; LSN 0 is the start of the log, whatever was truncated.
+    ///
+    /// # Errors
+    /// [`Truncated`](crate::Error::Truncated) if the record is no longer in the log.
+    pub fn read_from(&self, start: impl Into<Start>) -> Result<Reader> {
+        Ok(Reader {
+            raw: self.handle.read_from(start.into())?,
+        })
+    }
+
+    /// Removes the records before `lsn`, which stays (or is the next one to be appended). Files are deleted when all of their
+    /// records are gone.
+    ///
+    /// # Durability
+    /// Durable when it returns: the records do not come back after a crash.
+    ///
+    /// # Errors
+    /// [`NotAppended`](crate::Error::NotAppended) if `lsn` is above the next LSN, [`NoSpace`](crate::Error::NoSpace),
+    /// [`Poisoned`](crate::Error::Poisoned), [`Closed`](crate::Error::Closed).
+    pub fn truncate_before(&self, lsn: impl Into<Lsn>) -> Result<()> {
+        let engine = self.engine()?;
+        wait(engine, engine.truncate_before(lsn.into(), Shell::Blocking))
+    }
+
+    /// What opening the log found and did.
+    #[must_use]
+    pub fn recovery_report(&self) -> &RecoveryReport {
+        self.handle.report()
+    }
+
+    /// Counters of this handle and its clones, and where the log stands.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        self.handle.stats()
+    }
+
+    /// Closes the log: all is durable, and the next open needs no recovery. Other handles then get
+    /// [`Closed`](crate::Error::Closed). A log that is closed already stays so.
+    ///
+    /// # Durability
+    /// Under every policy all appended records survive a power loss.
+    ///
+    /// # Errors
+    /// [`Poisoned`](crate::Error::Poisoned) if a write or a sync failed.
+    pub fn close(&self) -> Result<()> {
+        match self.engine() {
+            Ok(engine) => wait(engine, engine.close(Shell::Blocking)),
+            // Nothing to make durable.
+            Err(_) => Ok(()),
+        }
+    }
+
+    /// Runs the background steps that are due, where the builder said that the caller does; true if there were any.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn drive(&self) -> bool {
+        self.engine()
+            .is_ok_and(|engine| engine.settings.driver == Driver::Caller && engine.drive())
+    }
+}
+
+impl Builder<Wal> {
+    /// Opens the log.
+    ///
+    /// # Errors
+    /// As [`Wal::open`].
+    pub fn open(self) -> Result<Wal> {
+        Ok(Wal {
+            handle: Arc::new(self.build()?),
+        })
+    }
+}
+
+/// Waits on this thread. Without threads of its own, the log's steps run here meanwhile.
+fn wait<T>(engine: &Engine, future: impl Future<Output = Result<T>>) -> Result<T> {
+    sync::block_on(future, || {
+        if engine.settings.driver == Driver::Threads {
+            return false;
+        }
+        let progress = engine.drive();
+        assert!(
+            progress,
+            "a call waits for something that no step will bring"
+        );
+        progress
+    })
+}
+
+/// Reads records in order.
+#[derive(Debug)]
+pub struct Reader {
+    raw: RawReader,
+}
+
+impl Reader {
+    /// The next record and its position; `None` at the end for now: a later call goes on. A reader of a writing handle shows
+    /// all that was appended before the call.
+    ///
+    /// The key and the value are slices of a read buffer of 1 MiB: who keeps them for long copies them.
+    ///
+    /// # Errors
+    /// [`Corruption`](crate::Error::Corruption), [`Truncated`](crate::Error::Truncated) if the record was removed meanwhile,
+    /// [`Poisoned`](crate::Error::Poisoned) behind the last durable record of a failed log, [`Io`](crate::Error::Io). After an
+    /// error the reader has ended, and returns `None`.
+    pub fn next_record(&mut self) -> Result<Option<(Record, Position)>> {
+        loop {
+            match self.raw.step()? {
+                Step::Record(record, position) => return Ok(Some((record, position))),
+                Step::End => return Ok(None),
+                Step::Unflushed => {
+                    let Some(engine) = self.raw.live() else {
+                        return Ok(None);
+                    };
+                    wait(engine, engine.flush(Shell::Blocking))?;
+                }
+            }
+        }
+    }
+}
+
+impl Iterator for Reader {
+    type Item = Result<(Record, Position)>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.next_record().transpose()
+    }
+}

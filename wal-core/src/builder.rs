@@ -1,0 +1,258 @@
+//! Opening a log with more than the four settings of [`WalConfig`].
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use wal_format::Alignment;
+use wal_io::{DiskStorage, Storage};
+
+use crate::clock::{Clock, SystemClock};
+use crate::entropy::{Entropy, SystemEntropy};
+use crate::handle::Handle;
+use crate::log::{Driver, Engine, Ground, Settings};
+use crate::sync::Arc;
+use crate::view::{OnDamage, View};
+use crate::{Error, Result, WalConfig};
+
+/// Opens a log; `W` is the handle that it gives, [`Wal`](crate::Wal) or [`blocking::Wal`](crate::blocking::Wal).
+///
+/// ```
+/// use std::time::Duration;
+/// use wal_core::{FsyncPolicy, WalConfig, blocking::Wal};
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let tmp = tempfile::tempdir()?;
+/// # let dir = tmp.path().join("log");
+/// let wal = Wal::builder(&dir)
+///     .config(WalConfig { fsync_policy: FsyncPolicy::Always, ..WalConfig::default() })
+///     .record_limit(1 << 20)
+///     .lock_wait(Duration::from_secs(1))
+///     .open()?;
+/// # wal.close()?;
+/// # Ok(())
+/// # }
+/// ```
+pub struct Builder<W> {
+    storage: Arc<dyn Storage>,
+    config: WalConfig,
+    record_limit: Option<u64>,
+    buffer: usize,
+    sector_padding: Option<u32>,
+    mode: Mode,
+    lock_wait: Duration,
+    clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
+    least_segment: u64,
+    stamp_after: Duration,
+    driver: Driver,
+    handle: PhantomData<fn() -> W>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Mode {
+    Write,
+    ReadOnly,
+    /// Read-only, also where a writer would be refused for damage.
+    ReadDamaged,
+}
+
+impl<W> fmt::Debug for Builder<W> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builder")
+            .field("storage", &self.storage)
+            .field("config", &self.config)
+            .field("mode", &self.mode)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Bytes of one buffer unless set otherwise.
+const BUFFER: usize = 1 << 20;
+/// The least and the most that a buffer may have.
+const BUFFERS: std::ops::RangeInclusive<usize> = 4 << 10..=64 << 20;
+
+impl<W> Builder<W> {
+    pub(crate) fn new(dir: impl AsRef<Path>) -> Self {
+        Self {
+            storage: Arc::new(DiskStorage::new(PathBuf::from(dir.as_ref()))),
+            config: WalConfig::default(),
+            record_limit: None,
+            buffer: BUFFER,
+            sector_padding: None,
+            mode: Mode::Write,
+            lock_wait: Duration::ZERO,
+            clock: Arc::new(SystemClock::default()),
+            entropy: Arc::new(SystemEntropy),
+            least_segment: wal_format::MIN_SEGMENT,
+            stamp_after: Duration::from_secs(1),
+            driver: Driver::Threads,
+            handle: PhantomData,
+        }
+    }
+
+    /// The four settings that most users need.
+    #[must_use]
+    pub fn config(mut self, config: WalConfig) -> Self {
+        self.config = config;
+        self
+    }
+
+    /// Where the files are, instead of the directory on disk: memory, fault injection, a storage of one's own.
+    #[must_use]
+    pub fn storage(mut self, storage: Arc<dyn Storage>) -> Self {
+        self.storage = storage;
+        self
+    }
+
+    /// Most bytes of key and uncompressed value in one record. Default 64 MiB, or what fits in a segment if that is less.
+    /// Stored in each new segment.
+    #[must_use]
+    pub fn record_limit(mut self, bytes: u64) -> Self {
+        self.record_limit = Some(bytes);
+        self
+    }
+
+    /// Bytes of one of the two buffers, 4 KiB to 64 MiB. Default 1 MiB.
+    #[must_use]
+    pub fn buffer_size(mut self, bytes: usize) -> Self {
+        self.buffer = bytes;
+        self
+    }
+
+    /// Starts each group at a multiple of 512 or 4096 bytes, so that no sector that holds durable data is ever written again.
+    /// Without it (the default) the log relies on powersafe overwrite, see `docs/format.md`. Costs half a sector a group.
+    #[must_use]
+    pub fn sector_padding(mut self, bytes: u32) -> Self {
+        self.sector_padding = Some(bytes);
+        self
+    }
+
+    /// Opens without the lock, beside a writer if there is one, and changes no byte. Records that are not proven durable are
+    /// shown; [`RecoveryReport::proven_lsn`](crate::RecoveryReport::proven_lsn) says from where on.
+    #[must_use]
+    pub fn read_only(mut self) -> Self {
+        self.mode = Mode::ReadOnly;
+        self
+    }
+
+    /// As [`read_only`](Self::read_only), and opens a log whose end is damaged as well: a reader then returns the records
+    /// before the damage, and the error in its place.
+    #[must_use]
+    pub fn read_damaged(mut self) -> Self {
+        self.mode = Mode::ReadDamaged;
+        self
+    }
+
+    /// How long to wait for another writer to let go of the lock. Default not at all. A killed process may hold its lock for
+    /// a moment.
+    #[must_use]
+    pub fn lock_wait(mut self, time: Duration) -> Self {
+        self.lock_wait = time;
+        self
+    }
+
+    /// Another source of time.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// Another source of identities.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn entropy(mut self, entropy: Arc<dyn Entropy>) -> Self {
+        self.entropy = entropy;
+        self
+    }
+
+    /// Segments from 8 KiB on.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn small_segments(mut self) -> Self {
+        self.least_segment = wal_format::MIN_SEGMENT_FOR_TESTS;
+        self
+    }
+
+    /// How long a log is idle before it gets a stamp.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn stamp_after(mut self, time: Duration) -> Self {
+        self.stamp_after = time;
+        self
+    }
+
+    /// No threads: background steps run in the calls that wait for them, and in
+    /// [`blocking::Wal::drive`](crate::blocking::Wal::drive).
+    #[doc(hidden)]
+    #[must_use]
+    pub fn driven_by_caller(mut self) -> Self {
+        self.driver = Driver::Caller;
+        self
+    }
+
+    fn settings(&self) -> Result<Settings> {
+        self.config.check(self.least_segment)?;
+        let size = self.config.max_segment_size;
+        let alignment = match self.sector_padding {
+            None => Alignment::Eight,
+            Some(bytes) => Alignment::from_u32(bytes)
+                .filter(|alignment| *alignment != Alignment::Eight)
+                .ok_or_else(|| Error::InvalidConfig {
+                    field: "sector_padding",
+                    value: bytes.to_string(),
+                    allowed: "512 or 4096 bytes".into(),
+                })?,
+        };
+        let most = wal_format::max_record_limit(size, alignment);
+        let record_limit = self
+            .record_limit
+            .unwrap_or_else(|| wal_format::DEFAULT_RECORD_LIMIT.min(most));
+        if record_limit == 0 || record_limit > most {
+            return Err(Error::InvalidConfig {
+                field: "record_limit",
+                value: format!("{record_limit} bytes"),
+                allowed: format!("1 to {most} bytes with segments of {size} bytes"),
+            });
+        }
+        if !BUFFERS.contains(&self.buffer) {
+            return Err(Error::InvalidConfig {
+                field: "buffer_size",
+                value: format!("{} bytes", self.buffer),
+                allowed: format!("{} to {} bytes", BUFFERS.start(), BUFFERS.end()),
+            });
+        }
+        Ok(Settings {
+            config: self.config.clone(),
+            alignment,
+            record_limit,
+            batch_limit: wal_format::max_group_payload(size, alignment),
+            buffer: self.buffer,
+            hand_over_bytes: (256 << 10).min(self.buffer),
+            hand_over_after: Duration::from_millis(1),
+            stamp_after: self.stamp_after,
+            driver: self.driver,
+        })
+    }
+
+    pub(crate) fn build(self) -> Result<Handle> {
+        let settings = self.settings()?;
+        let on_damage = match self.mode {
+            Mode::Write => {
+                let ground = Ground {
+                    storage: self.storage,
+                    clock: self.clock,
+                    entropy: self.entropy,
+                    lock_wait: self.lock_wait,
+                };
+                let (engine, report) = Engine::open(ground, settings)?;
+                return Ok(Handle::writer(engine, report));
+            }
+            Mode::ReadOnly => OnDamage::Refuse,
+            Mode::ReadDamaged => OnDamage::Defer,
+        };
+        Ok(Handle::reader(View::open(self.storage, on_damage)?))
+    }
+}

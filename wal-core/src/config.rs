@@ -1,0 +1,89 @@
+//! What a user sets: [`WalConfig`], [`FsyncPolicy`], and the checks on both.
+//!
+//! Everything that few users need is on the [builder](crate::Builder), so that the configuration stays four fields that
+//! can be written as one literal.
+
+use std::time::Duration;
+
+use crate::{Error, Result};
+
+/// When an `append` returns, and what a crash can take back.
+///
+/// | policy | `append` returns when | process killed | OS crash or power loss |
+/// |---|---|---|---|
+/// | `Always` | the record and all before it are on stable storage | nothing lost | nothing lost |
+/// | `Batch(w)` | the record has its place in the log; a timer of its own syncs, also when nothing more is appended | at most the last `w`, the sync under way and its own sync | the same |
+/// | `Os` | the record has its place in the log; hand-over to the OS begins within 1 ms or 256 KiB | at most the two buffers | what the OS had not yet written |
+///
+/// Under every policy [`sync`](crate::blocking::Wal::sync) and
+/// [`append_durable`](crate::blocking::Wal::append_durable) make a record durable at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum FsyncPolicy {
+    /// Every append is durable when it returns. Appends that wait at the same time share one sync.
+    Always,
+    /// A sync at the latest this long after the oldest unsynced append. Above 0, at most one minute.
+    Batch(Duration),
+    /// No sync but for the log's own needs (new, sealed and closed segments) and on request.
+    Os,
+}
+
+impl Default for FsyncPolicy {
+    /// `Batch(5 ms)`.
+    fn default() -> Self {
+        Self::Batch(Duration::from_millis(5))
+    }
+}
+
+/// The settings of a log. All other settings are on the [builder](crate::Builder).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WalConfig {
+    /// Length of a segment file in bytes, 1 MiB to 4 GiB. Default 128 MiB. A batch never spans segments.
+    pub max_segment_size: u64,
+    /// When appends become durable. Default `Batch(5 ms)`.
+    pub fsync_policy: FsyncPolicy,
+    /// Whether a segment's whole length is allocated when it is made (default), or in steps of 1 MiB ahead of the data.
+    /// Either way a full disk is met before a record is accepted.
+    pub preallocate: bool,
+    /// Written into each segment's header, for the operator. Default 0. Two nodes may share a number.
+    pub node_id: u32,
+}
+
+impl Default for WalConfig {
+    fn default() -> Self {
+        Self {
+            max_segment_size: 128 * 1024 * 1024,
+            fsync_policy: FsyncPolicy::default(),
+            preallocate: true,
+            node_id: 0,
+        }
+    }
+}
+
+/// The longest window of [`FsyncPolicy::Batch`].
+pub const MAX_BATCH_WINDOW: Duration = Duration::from_secs(60);
+
+impl WalConfig {
+    /// Checks every field against its range; `least_segment` is lower in tests.
+    pub(crate) fn check(&self, least_segment: u64) -> Result<()> {
+        let size = self.max_segment_size;
+        if !(least_segment..=wal_format::MAX_SEGMENT).contains(&size) {
+            return Err(Error::InvalidConfig {
+                field: "max_segment_size",
+                value: format!("{size} bytes"),
+                allowed: format!("{least_segment} to {} bytes", wal_format::MAX_SEGMENT),
+            });
+        }
+        if let FsyncPolicy::Batch(window) = self.fsync_policy
+            && (window.is_zero() || window > MAX_BATCH_WINDOW)
+        {
+            return Err(Error::InvalidConfig {
+                field: "fsync_policy",
+                value: format!("Batch({window:?})"),
+                allowed:
+                    "a window above 0 and at most 1 minute; for a sync at each append use Always"
+                        .into(),
+            });
+        }
+        Ok(())
+    }
+}

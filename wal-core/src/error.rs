@@ -1,0 +1,255 @@
+//! The errors of the log: one kind for each next step of the caller.
+
+use std::fmt;
+use std::io;
+
+use wal_format::{Compression, EncodeError, Lsn, Offset, SegmentId};
+
+use crate::sync::Arc;
+
+/// The result of a call on the log.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Why a call on the log failed. Each message says where, what, and what to do next.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The disk is full. Nothing was accepted and nothing is torn: free some space and call again.
+    #[error(
+        "{location}: no space left for {what}; nothing was accepted: free space (or truncate the log) and try again"
+    )]
+    NoSpace {
+        /// The log's directory.
+        location: String,
+        /// What the space was needed for.
+        what: &'static str,
+    },
+    /// A record or a batch is above its limit. The log is as it was: split the data, or raise the limit.
+    #[error(
+        "a {what} of {len} bytes is above the limit of {limit} bytes; the log is unchanged: {advice}"
+    )]
+    TooLarge {
+        /// `record` or `batch`.
+        what: &'static str,
+        /// Its length in bytes.
+        len: u64,
+        /// The limit in bytes.
+        limit: u64,
+        /// What to do.
+        advice: &'static str,
+    },
+    /// The log was closed by this or another handle. Open it again.
+    #[error("the log is closed; open it again")]
+    Closed,
+    /// The handle was opened read-only.
+    #[error("the log was opened read-only; open it without read_only() to change it")]
+    ReadOnly,
+    /// Another process (or another handle in this one) has the log open for writing.
+    #[error("{location}: locked by {}; close it there, or open read-only", holder(*.pid))]
+    Locked {
+        /// The log's directory.
+        location: String,
+        /// Process id of the holder, if it could be read.
+        pid: Option<u32>,
+    },
+    /// A write or a sync failed earlier. The handle refuses everything from then on: open the log again.
+    #[error(transparent)]
+    Poisoned(Poisoned),
+    /// Bytes that were durable do not verify. Restore the segment from a copy, or repair the log.
+    #[error(transparent)]
+    Corruption(Box<Corruption>),
+    /// A segment that the log needs is not in the directory. Put it back from a copy, or repair the log.
+    #[error(
+        "{location}: segment {segment_id} is missing ({needed_by}); put the file back from a copy, or repair the log"
+    )]
+    MissingSegment {
+        /// The log's directory.
+        location: String,
+        /// The segment.
+        segment_id: SegmentId,
+        /// What says that it must be there.
+        needed_by: String,
+    },
+    /// The record was removed by a truncation. Read from `first`.
+    #[error("the record is no longer in the log; the first record is LSN {first}")]
+    Truncated {
+        /// The first LSN of the log.
+        first: Lsn,
+    },
+    /// The LSN was never given to a record.
+    #[error("LSN {lsn} has not been given to a record yet; the next one will be LSN {next}")]
+    NotAppended {
+        /// The LSN asked for.
+        lsn: Lsn,
+        /// The LSN of the next record.
+        next: Lsn,
+    },
+    /// The file was written by a version of the format that this build does not know. Use a newer build.
+    #[error(
+        "{location}: segment {segment_id} has format version {version}, this build reads version {known}; use a build that knows it"
+    )]
+    UnknownVersion {
+        /// The log's directory.
+        location: String,
+        /// The segment.
+        segment_id: SegmentId,
+        /// Its version.
+        version: u32,
+        /// The version that this build reads and writes.
+        known: u32,
+    },
+    /// The directory does not hold a log, or holds files that are not the log's.
+    #[error("{location}: not a log: {reason}")]
+    NotALog {
+        /// The directory.
+        location: String,
+        /// What was found, and what to do.
+        reason: String,
+    },
+    /// A setting is out of its range.
+    #[error("invalid configuration: {field} is {value}, allowed is {allowed}")]
+    InvalidConfig {
+        /// The setting.
+        field: &'static str,
+        /// Its value.
+        value: String,
+        /// What it may be.
+        allowed: String,
+    },
+    /// The record has a part that its kind does not store. Its public fields were set by hand: use another kind.
+    #[error("invalid record: {what}; the log is unchanged")]
+    InvalidRecord {
+        /// What is wrong.
+        what: &'static str,
+    },
+    /// The record asks for a compression that this build does not have.
+    #[error(
+        "the record asks for {compression:?}, which this build leaves out; enable the feature of that name"
+    )]
+    CompressionUnavailable {
+        /// The compression.
+        compression: Compression,
+    },
+    /// The operating system reported an error before anything was changed. Mend the cause and try again.
+    #[error("{location}: {what}: {source}")]
+    Io {
+        /// The log's directory, or the file.
+        location: String,
+        /// What was tried.
+        what: String,
+        /// The system's error.
+        #[source]
+        source: Arc<io::Error>,
+    },
+}
+
+fn holder(pid: Option<u32>) -> String {
+    pid.map_or_else(|| "another process".into(), |pid| format!("process {pid}"))
+}
+
+/// Whether the system says that the disk, or the user's share of it, is full.
+pub(crate) fn is_no_space(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+    )
+}
+
+impl Error {
+    pub(crate) fn io(
+        location: impl Into<String>,
+        what: impl Into<String>,
+        source: io::Error,
+    ) -> Self {
+        Self::Io {
+            location: location.into(),
+            what: what.into(),
+            source: Arc::new(source),
+        }
+    }
+
+    pub(crate) fn from_encode(error: EncodeError) -> Self {
+        match error {
+            EncodeError::TooLarge { len, limit } => Self::TooLarge {
+                what: "record",
+                len,
+                limit,
+                advice: "split the record, or raise record_limit when opening",
+            },
+            EncodeError::CompressionUnavailable(compression) => {
+                Self::CompressionUnavailable { compression }
+            }
+            EncodeError::NotOfItsKind(what) => Self::InvalidRecord { what },
+        }
+    }
+
+    /// The same error for the record that was given `lsn`: whether it survived is known only after reopening.
+    pub(crate) fn for_lsn(mut self, lsn: Lsn) -> Self {
+        if let Self::Poisoned(poisoned) = &mut self {
+            poisoned.lsn = Some(lsn);
+        }
+        self
+    }
+}
+
+/// The state of a log whose write or sync failed.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{location}: {during} failed: {cause}; records up to LSN {durable_lsn} are durable, later ones may or may not be{}: open the log again to recover", given(*.lsn))]
+#[non_exhaustive]
+pub struct Poisoned {
+    /// The log's directory.
+    pub location: String,
+    /// The highest LSN that is durable.
+    pub durable_lsn: Lsn,
+    /// The LSN that the failed append was given, if it was given one. The record may be found after reopening.
+    pub lsn: Option<Lsn>,
+    /// What failed.
+    pub during: String,
+    /// The system's error.
+    #[source]
+    pub cause: Arc<io::Error>,
+}
+
+fn given(lsn: Option<Lsn>) -> String {
+    lsn.map_or_else(String::new, |lsn| {
+        format!(" (this append was given LSN {lsn})")
+    })
+}
+
+/// Damage to data that was durable.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub struct Corruption {
+    /// The log's directory.
+    pub location: String,
+    /// The damaged segment.
+    pub segment_id: SegmentId,
+    /// Where in its file, in bytes.
+    pub offset: Offset,
+    /// The first LSN that cannot be read.
+    pub first_lsn: Lsn,
+    /// The last LSN known to be affected, if known.
+    pub last_lsn: Option<Lsn>,
+    /// What does not verify.
+    pub what: String,
+    /// What proves that the bytes were durable.
+    pub witness: String,
+}
+
+impl fmt::Display for Corruption {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{}: segment {}, offset {}: corruption: {}; from LSN {}",
+            self.location, self.segment_id, self.offset, self.what, self.first_lsn
+        )?;
+        if let Some(last) = self.last_lsn {
+            write!(f, " to LSN {last}")?;
+        }
+        write!(
+            f,
+            " (it was durable: {}); nothing was changed: restore the segment from a copy, or repair the log",
+            self.witness
+        )
+    }
+}

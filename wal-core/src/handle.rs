@@ -1,0 +1,137 @@
+//! What the blocking and the async handle share: who is behind it, and what happens when the last one goes.
+
+use wal_format::{Lsn, SegmentId};
+
+use crate::log::Engine;
+use crate::position::Start;
+use crate::reader::{RawReader, Source};
+use crate::recovery::RecoveryReport;
+use crate::stats::Stats;
+use crate::sync::Arc;
+use crate::view::View;
+use crate::{Error, Position, Result};
+
+#[derive(Debug)]
+enum Behind {
+    Writer(Arc<Engine>),
+    Reader(Arc<View>),
+}
+
+/// An open log. The last one to be dropped ends it.
+#[derive(Debug)]
+pub(crate) struct Handle {
+    behind: Behind,
+    report: RecoveryReport,
+}
+
+impl Handle {
+    pub(crate) fn writer(engine: Arc<Engine>, report: RecoveryReport) -> Self {
+        Self {
+            behind: Behind::Writer(engine),
+            report,
+        }
+    }
+
+    pub(crate) fn reader(view: View) -> Self {
+        let report = view.report().clone();
+        Self {
+            behind: Behind::Reader(Arc::new(view)),
+            report,
+        }
+    }
+
+    /// The engine, unless the handle is read-only.
+    pub(crate) fn engine(&self) -> Result<&Arc<Engine>> {
+        match &self.behind {
+            Behind::Writer(engine) => Ok(engine),
+            Behind::Reader(_) => Err(Error::ReadOnly),
+        }
+    }
+
+    fn source(&self) -> Source {
+        match &self.behind {
+            Behind::Writer(engine) => Source::Live(Arc::clone(engine)),
+            Behind::Reader(view) => Source::View(Arc::clone(view)),
+        }
+    }
+
+    pub(crate) fn report(&self) -> &RecoveryReport {
+        &self.report
+    }
+
+    pub(crate) fn list_segments(&self) -> Vec<SegmentId> {
+        self.source()
+            .chain()
+            .iter()
+            .map(|entry| entry.header.segment_id)
+            .collect()
+    }
+
+    pub(crate) fn read_from(&self, start: Start) -> Result<RawReader> {
+        RawReader::from(self.source(), start)
+    }
+
+    pub(crate) fn read_segment(&self, id: SegmentId) -> Result<RawReader> {
+        RawReader::segment(self.source(), id)
+    }
+
+    pub(crate) fn current_position(&self) -> Position {
+        match &self.behind {
+            Behind::Writer(engine) => engine.next_position(),
+            Behind::Reader(view) => {
+                let chain = view.chain();
+                let (segment_id, offset) = chain.last().map_or((SegmentId::FIRST, 0), |entry| {
+                    (entry.header.segment_id, entry.end.map_or(0, |(_, end)| end))
+                });
+                Position {
+                    lsn: self.report.last_lsn.next(),
+                    segment_id,
+                    offset: offset.into(),
+                }
+            }
+        }
+    }
+
+    pub(crate) fn durable_lsn(&self) -> Lsn {
+        match &self.behind {
+            Behind::Writer(engine) => engine.durable_lsn(),
+            Behind::Reader(_) => self.report.proven_lsn,
+        }
+    }
+
+    pub(crate) fn first_lsn(&self) -> Lsn {
+        match &self.behind {
+            Behind::Writer(engine) => engine.first_lsn(),
+            Behind::Reader(view) => view.first_lsn(),
+        }
+    }
+
+    pub(crate) fn last_lsn(&self) -> Lsn {
+        match &self.behind {
+            Behind::Writer(engine) => engine.last_lsn(),
+            Behind::Reader(_) => self.report.last_lsn,
+        }
+    }
+
+    pub(crate) fn stats(&self) -> Stats {
+        let counters = match &self.behind {
+            Behind::Writer(engine) => engine.counters.stats(),
+            Behind::Reader(_) => Stats::default(),
+        };
+        Stats {
+            segments: self.list_segments().len() as u64,
+            first_lsn: self.first_lsn(),
+            last_lsn: self.last_lsn(),
+            durable_lsn: self.durable_lsn(),
+            ..counters
+        }
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        if let Behind::Writer(engine) = &self.behind {
+            engine.abandon();
+        }
+    }
+}

@@ -1,0 +1,38 @@
+#![doc = include_str!("../README.md")]
+#![forbid(unsafe_code)]
+
+pub mod blocking;
+mod builder;
+#[doc(hidden)]
+pub mod clock;
+mod config;
+#[doc(hidden)]
+pub mod entropy;
+mod error;
+mod handle;
+mod log;
+mod position;
+mod reader;
+mod recovery;
+mod segment;
+mod shell;
+mod stats;
+mod sync;
+mod verify;
+mod view;
+#[cfg(feature = "tokio")]
+mod wal;
+
+pub use builder::Builder;
+pub use config::{FsyncPolicy, MAX_BATCH_WINDOW, WalConfig};
+pub use error::{Corruption, Error, Poisoned, Result};
+pub use position::{Appended, Position, Start};
+pub use recovery::{RecoveryReport, Tail};
+pub use stats::Stats;
+pub use verify::{SegmentReport, VerifyReport, verify, verify_storage};
+#[cfg(feature = "tokio")]
+pub use wal::{Reader, Wal};
+pub use wal_format::{
+    Compression, Expiry, IntoBytes, Lsn, Offset, Record, RecordKind, RecordRef, SegmentId,
+    UnixMillis,
+};

@@ -1,0 +1,411 @@
+//! How records enter the log.
+//!
+//! A record was encoded and checksummed before the lock is taken. Under the lock it gets its LSN and offset, its checksum
+//! is masked for that place, and it is copied into the buffer being filled: the record is then in the log, in one poll. An
+//! append that finds no room enters nothing and waits.
+
+use std::future::poll_fn;
+use std::task::{Context, Poll, Waker};
+
+use wal_format::{EncodedRecord, InBatch, IndexEntry, Lsn, RecordRef};
+
+use super::state::{LiveSegment, Park, Provision, State};
+use super::waiters::Ticket;
+use super::{Driver, Engine, Goal};
+use crate::shell::Shell;
+use crate::sync::MutexGuard;
+use crate::{Error, FsyncPolicy, Position, Result};
+
+/// Whether the call waits for stable storage whatever the policy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Durability {
+    /// As the policy says.
+    Policy,
+    /// Return only when durable.
+    Durable,
+}
+
+/// What an append needs from an append that found no room.
+#[derive(Debug, Default)]
+struct Waiting {
+    ticket: Option<Ticket>,
+    /// Attempts of the keeper when this append first asked for space.
+    segment_attempts: Option<u64>,
+    extension_attempts: Option<u64>,
+}
+
+/// What enters the log.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Entrant<'a, 'r> {
+    /// One batch, and its encoded length.
+    Records(&'a [EncodedRecord<'r>], usize),
+    /// The log's new first LSN. It may use the reserve that every segment keeps for it.
+    Cut(Lsn),
+}
+
+impl<'a, 'r> Entrant<'a, 'r> {
+    fn records(records: &'a [EncodedRecord<'r>]) -> Self {
+        Self::Records(records, records.iter().map(EncodedRecord::len).sum())
+    }
+
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Records(_, bytes) => *bytes,
+            Self::Cut(_) => wal_format::GROUP_HEADER_LEN + wal_format::CUT_BODY_LEN,
+        }
+    }
+
+    /// Where the buffer would end in the file with it, and where it must end at the latest.
+    fn end_and_limit(&self, state: &State, segment: &LiveSegment) -> (u64, u64) {
+        match self {
+            Self::Records(_, bytes) => (state.filling.room_for(*bytes), segment.data_limit),
+            Self::Cut(_) => {
+                let alignment = segment.header.alignment;
+                let end = alignment.round_up(state.filling.end().get() + self.bytes() as u64);
+                (
+                    end,
+                    segment.data_limit + alignment.round_up(wal_format::CONTROL_RESERVE),
+                )
+            }
+        }
+    }
+}
+
+enum Entry {
+    Entered {
+        first: Position,
+        last: Lsn,
+    },
+    /// The buffers are full: a writer must make progress.
+    BuffersFull,
+    /// A segment, a step of allocation or a sync of the last segment is needed: the keeper is asked.
+    NeedsSpace,
+}
+
+impl Engine {
+    pub(crate) fn encode<'a>(&self, record: RecordRef<'a>) -> Result<EncodedRecord<'a>> {
+        EncodedRecord::new(
+            record,
+            InBatch::Last,
+            self.clock_for(record),
+            self.settings.record_limit,
+        )
+        .map_err(Error::from_encode)
+    }
+
+    /// Encodes records that become durable all or none.
+    pub(crate) fn encode_batch<'a, R>(&self, records: &'a [R]) -> Result<Vec<EncodedRecord<'a>>>
+    where
+        &'a R: Into<RecordRef<'a>>,
+    {
+        let mut encoded = Vec::with_capacity(records.len());
+        let mut total = 0_u64;
+        for (index, record) in records.iter().enumerate() {
+            let in_batch = if index + 1 == records.len() {
+                InBatch::Last
+            } else {
+                InBatch::More
+            };
+            let record = record.into();
+            let one = EncodedRecord::new(
+                record,
+                in_batch,
+                self.clock_for(record),
+                self.settings.record_limit,
+            )
+            .map_err(Error::from_encode)?;
+            total += one.len() as u64;
+            if total > self.settings.batch_limit {
+                return Err(Error::TooLarge {
+                    what: "batch",
+                    len: total,
+                    limit: self.settings.batch_limit,
+                    advice: "a batch must fit in one segment: split it, or raise max_segment_size",
+                });
+            }
+            encoded.push(one);
+        }
+        Ok(encoded)
+    }
+
+    /// The clock is asked only for records that need it.
+    fn clock_for(&self, record: RecordRef<'_>) -> wal_format::UnixMillis {
+        match record.expiry() {
+            wal_format::Expiry::After(_) => self.clock.unix(),
+            wal_format::Expiry::Never | wal_format::Expiry::At(_) => wal_format::UnixMillis::new(0),
+        }
+    }
+
+    /// Appends `records` as one batch; returns the first one's position and the last one's LSN.
+    pub(crate) async fn append(
+        &self,
+        records: &[EncodedRecord<'_>],
+        durability: Durability,
+        shell: Shell,
+    ) -> Result<(Position, Lsn)> {
+        if records.is_empty() {
+            let state = self.state();
+            Self::check_open(&state)?;
+            let last = state.last_lsn();
+            drop(state);
+            return Ok((self.next_position(), last));
+        }
+        let entrant = Entrant::records(records);
+        let (first, last) = match self.try_enter(entrant)? {
+            Some(entered) => entered,
+            None => self.enter(entrant, shell).await?,
+        };
+        if durability == Durability::Durable
+            || self.settings.config.fsync_policy == FsyncPolicy::Always
+        {
+            self.reach(Goal::Durable, last.get(), shell).await?;
+        }
+        Ok((first, last))
+    }
+
+    /// The fast path: enters if there is room, without a waker.
+    fn try_enter(&self, entrant: Entrant<'_, '_>) -> Result<Option<(Position, Lsn)>> {
+        let mut state = self.state();
+        Self::check_open(&state)?;
+        match self.enter_locked(&mut state, entrant, &mut Waiting::default())? {
+            Entry::Entered { first, last } => {
+                self.after_enter(state, entrant);
+                Ok(Some((first, last)))
+            }
+            Entry::BuffersFull | Entry::NeedsSpace => Ok(None),
+        }
+    }
+
+    pub(super) async fn enter(
+        &self,
+        entrant: Entrant<'_, '_>,
+        shell: Shell,
+    ) -> Result<(Position, Lsn)> {
+        let mut place = RoomTicket {
+            engine: self,
+            waiting: Waiting::default(),
+        };
+        poll_fn(|context| self.poll_enter(entrant, &mut place.waiting, shell, context)).await
+    }
+
+    fn poll_enter(
+        &self,
+        entrant: Entrant<'_, '_>,
+        waiting: &mut Waiting,
+        shell: Shell,
+        context: &Context<'_>,
+    ) -> Poll<Result<(Position, Lsn)>> {
+        loop {
+            let mut state = self.state();
+            Self::check_open(&state)?;
+            match self.enter_locked(&mut state, entrant, waiting)? {
+                Entry::Entered { first, last } => {
+                    self.after_enter(state, entrant);
+                    return Poll::Ready(Ok((first, last)));
+                }
+                Entry::BuffersFull => {
+                    let free = !state.writing;
+                    state
+                        .waiters
+                        .wait_for_room(&mut waiting.ticket, context.waker());
+                    // Without a writer thread the one who needs room makes it.
+                    if free && self.settings.config.fsync_policy == FsyncPolicy::Always {
+                        if shell.may_block() {
+                            state.writing = true;
+                            drop(state);
+                            shell.run(|| self.write_one())?;
+                            continue;
+                        }
+                        state.commit_requested = true;
+                        self.signal_syncer(&state);
+                    } else {
+                        self.signal_writer(&state);
+                    }
+                    return Poll::Pending;
+                }
+                Entry::NeedsSpace => {
+                    state
+                        .waiters
+                        .wait_for_room(&mut waiting.ticket, context.waker());
+                    self.signal_keeper(&state);
+                    return Poll::Pending;
+                }
+            }
+        }
+    }
+
+    fn enter_locked(
+        &self,
+        state: &mut State,
+        entrant: Entrant<'_, '_>,
+        waiting: &mut Waiting,
+    ) -> Result<Entry> {
+        loop {
+            let Some(active) = &state.active else {
+                if state.spare.is_none() {
+                    return Self::ask(&mut state.next_spare, &mut waiting.segment_attempts);
+                }
+                self.rotate(state);
+                continue;
+            };
+            let (end, limit) = entrant.end_and_limit(state, &active.segment);
+            if end > limit {
+                // At most two segments may be unproven: this one waits until its predecessor is synced.
+                if state.dirty.len() > 1 {
+                    return Ok(Entry::NeedsSpace);
+                }
+                if state.spare.is_none() {
+                    return Self::ask(&mut state.next_spare, &mut waiting.segment_attempts);
+                }
+                if !state.frozen.is_empty() {
+                    return Ok(Entry::BuffersFull);
+                }
+                self.rotate(state);
+                continue;
+            }
+            let reserve = active.segment.header.allocated - limit;
+            if end + reserve > active.allocated {
+                state.extension.need = end;
+                return Self::ask(&mut state.extension, &mut waiting.extension_attempts);
+            }
+            if !state.filling.is_empty()
+                && state.filling.len() + entrant.bytes() > self.settings.buffer
+            {
+                if !state.frozen.is_empty() {
+                    return Ok(Entry::BuffersFull);
+                }
+                state.freeze();
+                continue;
+            }
+            return Ok(match entrant {
+                Entrant::Records(records, _) => self.push(state, records),
+                Entrant::Cut(log_first) => Self::push_cut(state, log_first),
+            });
+        }
+    }
+
+    /// Asks the keeper for space once; fails when an attempt made for this append has failed.
+    fn ask(provision: &mut Provision, asked_at: &mut Option<u64>) -> Result<Entry> {
+        let at = *asked_at.get_or_insert(provision.attempts);
+        if provision.attempts > at
+            && let Some(error) = &provision.failed
+        {
+            return Err(error.clone());
+        }
+        provision.wanted = true;
+        Ok(Entry::NeedsSpace)
+    }
+
+    fn push(&self, state: &mut State, records: &[EncodedRecord<'_>]) -> Entry {
+        if state.filling_since.is_none() {
+            let now = self.clock.monotonic();
+            state.filling_since = Some(now);
+            state.last_append = now;
+        }
+        let opens = state.filling.open_group_start().is_none();
+        let mut first = None;
+        for record in records {
+            let (lsn, offset) = state.filling.push(record);
+            if first.is_none() {
+                first = Some((lsn, offset));
+            }
+        }
+        state.next_lsn = state.filling.next_lsn();
+        let last = state.next_lsn.prev();
+        let opened = if opens {
+            state.filling.open_group_start()
+        } else {
+            None
+        };
+        let mut segment_id = state.next_segment;
+        if let Some(active) = &mut state.active {
+            segment_id = active.segment.id();
+            active.records += records.len() as u64;
+            if let Some((first_lsn, offset)) = opened {
+                let due = active.index.last().is_none_or(|entry| {
+                    offset.get() >= entry.offset.get() + wal_format::INDEX_INTERVAL
+                });
+                if due {
+                    active.index.push(IndexEntry { first_lsn, offset });
+                }
+            }
+        }
+        let (lsn, offset) = first.unwrap_or((state.next_lsn, state.filling.end()));
+        Entry::Entered {
+            first: Position {
+                lsn,
+                segment_id,
+                offset,
+            },
+            last,
+        }
+    }
+
+    fn push_cut(state: &mut State, log_first: Lsn) -> Entry {
+        state.log_first = state.log_first.max(log_first);
+        let watermark = state.durable.lsn;
+        state.filling.cut(state.log_first, watermark);
+        state.filling_watermark = watermark;
+        let first = Position {
+            lsn: state.next_lsn,
+            segment_id: state.next_segment,
+            offset: state.filling.end(),
+        };
+        Entry::Entered {
+            first,
+            last: state.last_lsn(),
+        }
+    }
+
+    /// Tells the threads what the append has made due, and releases the lock.
+    #[inline]
+    fn after_enter(&self, state: MutexGuard<'_, State>, entrant: Entrant<'_, '_>) {
+        if let Entrant::Records(records, bytes) = entrant {
+            self.counters.appended(records.len() as u64, bytes as u64);
+        }
+        if self.settings.driver == Driver::Caller {
+            return;
+        }
+        let threshold =
+            state.filling.len() >= self.settings.hand_over_bytes || !state.frozen.is_empty();
+        match self.settings.config.fsync_policy {
+            FsyncPolicy::Always => {}
+            FsyncPolicy::Batch(_) => {
+                if threshold && !state.writing {
+                    self.signal_writer(&state);
+                }
+                if state.parked.syncer == Park::Idle {
+                    self.signal_syncer(&state);
+                }
+            }
+            FsyncPolicy::Os => {
+                if state.parked.writer == Park::Idle || (threshold && !state.writing) {
+                    self.signal_writer(&state);
+                }
+            }
+        }
+        if self.spare_due(&state) {
+            self.signal_keeper(&state);
+        }
+    }
+}
+
+/// Gives the place in the queue back when the append is dropped before it entered.
+struct RoomTicket<'a> {
+    engine: &'a Engine,
+    waiting: Waiting,
+}
+
+impl Drop for RoomTicket<'_> {
+    fn drop(&mut self) {
+        if let Some(ticket) = self.waiting.ticket {
+            let mut wakers: Vec<Waker> = Vec::new();
+            let mut state = self.engine.state();
+            state.waiters.leave_room(ticket);
+            // It may have been woken for room that it now leaves to the others.
+            state.waiters.take_room(&mut wakers);
+            drop(state);
+            wakers.into_iter().for_each(Waker::wake);
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! Closing: everything durable, a footer that says so, the file cut behind it.
+
+use std::task::Waker;
+
+use wal_format::SegmentId;
+
+use super::commit::Scope;
+use super::state::{Sealing, State, Status};
+use super::{Driver, Engine, Goal};
+use crate::Result;
+use crate::shell::Shell;
+use crate::sync::{Arc, MutexGuard};
+
+impl Engine {
+    /// Closes the log; other handles then get [`Closed`](crate::Error::Closed). A second call finds it closed.
+    pub(crate) async fn close(&self, shell: Shell) -> Result<()> {
+        {
+            let mut state = self.state();
+            Self::check_poison(&state)?;
+            if matches!(state.status, Status::Closed) {
+                return Ok(());
+            }
+            state.status = Status::Closing;
+            // Appends that wait for room are refused now.
+            let mut wakers = Vec::new();
+            state.waiters.take_room(&mut wakers);
+            drop(state);
+            wakers.into_iter().for_each(Waker::wake);
+        }
+        match self.reach(Goal::Closed, 0, shell).await {
+            Ok(()) => {
+                self.stop_threads();
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The closing itself: the caller has taken `syncing` and `closing`, which stays taken.
+    pub(super) fn finish_close(&self) -> Result<()> {
+        let serial = self.state().entered_serial();
+        if let Err(error) = self.write_up_to(serial) {
+            self.state().syncing = false;
+            return Err(error);
+        }
+        self.sync_files(Scope::All)?;
+        self.settle_housekeeping()?;
+
+        let mut state = self.state();
+        Self::check_poison(&state)?;
+        if matches!(state.status, Status::Closed) {
+            return Ok(());
+        }
+        if let Some(active) = state.active.take() {
+            let sealing = Sealing {
+                end_lsn: state.last_lsn(),
+                end_offset: state.filling.end(),
+                end_digest: state.filling.previous(),
+                records: active.records,
+                index: active.index,
+                successor: SegmentId::NONE,
+                segment: active.segment,
+            };
+            let log_first = state.log_first;
+            drop(state);
+            if let Err(error) = self.write_footer(&sealing, log_first) {
+                let state = self.state();
+                return Err(self.poison(
+                    state,
+                    format!("closing segment {}", sealing.segment.id()),
+                    error,
+                ));
+            }
+            state = self.state();
+        }
+        if let Some(spare) = state.spare.take() {
+            let name = wal_format::spare_name(spare.segment.id());
+            drop(state);
+            drop(spare);
+            // Best effort: what stays is a leftover that the next open removes.
+            let _ = self.storage.remove(&name);
+            state = self.state();
+        }
+        self.mark_closed(state);
+        Ok(())
+    }
+
+    fn mark_closed(&self, mut state: MutexGuard<'_, State>) {
+        state.status = Status::Closed;
+        let mut wakers = Vec::new();
+        state.waiters.take_all(&mut wakers);
+        drop(state);
+        *self.lock.lock() = None;
+        for condvar in [&self.writer, &self.syncer, &self.keeper, &self.leaders] {
+            condvar.notify_all();
+        }
+        wakers.into_iter().for_each(Waker::wake);
+    }
+
+    /// Finishes what the keeper has begun or still has to do: footers of rotated segments, retired files.
+    fn settle_housekeeping(&self) -> Result<()> {
+        loop {
+            let mut state = self.state();
+            Self::check_poison(&state)?;
+            if Self::seal_due(&state) {
+                state.sealing_busy = true;
+                drop(state);
+                self.seal()?;
+            } else if !state.retiring.is_empty() && !state.retiring_busy {
+                state.retiring_busy = true;
+                drop(state);
+                self.retire()?;
+            } else if state.sealing_busy
+                || state.retiring_busy
+                || state.next_spare.busy
+                || state.extension.busy
+            {
+                // The keeper is at it; it tells nobody, and a close has the time.
+                drop(state);
+                crate::sync::sleep(std::time::Duration::from_micros(50));
+            } else {
+                return Ok(());
+            }
+        }
+    }
+
+    /// The last handle is gone without a close: hand over and sync, best effort, without a clean mark.
+    pub(crate) fn abandon(self: &Arc<Self>) {
+        let open = matches!(self.state().status, Status::Open | Status::Closing);
+        if open {
+            // Nobody is left to tell; the next open finds what was durable.
+            let _ = crate::sync::block_on(self.sync(Shell::Blocking), || {
+                self.settings.driver == Driver::Caller && self.drive()
+            });
+        }
+        {
+            let mut state = self.state();
+            if matches!(state.status, Status::Open | Status::Closing) {
+                state.status = Status::Closed;
+            }
+        }
+        self.stop_threads();
+        if let Some(spare) = self.state().spare.take() {
+            let name = wal_format::spare_name(spare.segment.id());
+            drop(spare);
+            let _ = self.storage.remove(&name);
+        }
+        *self.lock.lock() = None;
+    }
+}

@@ -1,0 +1,255 @@
+//! Hand-over and sync: a leader does both for everyone who queued behind it.
+//!
+//! Whoever needs bytes durable and finds nobody at it becomes the leader: it hands over all that was appended so far, syncs
+//! once, moves the watermark and wakes all who are served, and the first who is not: that one leads next.
+
+use std::io;
+use std::task::Waker;
+
+use wal_format::Lsn;
+use wal_io::StorageFileExt;
+
+use super::Engine;
+use super::state::{Handover, LiveSegment, Mark, State};
+use crate::Result;
+use crate::sync::{Arc, IfPanicking, MutexGuard, Ordering};
+
+/// What failed, and the system's error: the cause of a poison.
+pub(super) type Failure = (String, io::Error);
+
+/// Which files a sync covers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Scope {
+    /// All that was handed over.
+    All,
+    /// Only segments that a later one has taken over from.
+    Rotated,
+}
+
+/// One file of a sync, and how far it will be synced.
+struct Target {
+    segment: Arc<LiveSegment>,
+    written: u64,
+    written_lsn: Lsn,
+}
+
+impl Engine {
+    /// Leads a commit: the caller has taken `syncing`. All that was entered before the call is durable when it returns Ok.
+    pub(super) fn commit(&self) -> Result<()> {
+        let serial = self.state().entered_serial();
+        if let Err(error) = self.write_up_to(serial) {
+            self.state().syncing = false;
+            return Err(error);
+        }
+        self.sync_files(Scope::All)
+    }
+
+    /// Hands over until the buffer `serial` is with the operating system; other writers may do a part of it.
+    pub(super) fn write_up_to(&self, serial: u64) -> Result<()> {
+        let mut state = self.state();
+        loop {
+            Self::check_poison(&state)?;
+            if state.written_serial >= serial {
+                return Ok(());
+            }
+            if state.writing {
+                state.parked.leaders += 1;
+                state = self.leaders.wait(state);
+                state.parked.leaders -= 1;
+                continue;
+            }
+            state.writing = true;
+            drop(state);
+            self.write_one()?;
+            state = self.state();
+        }
+    }
+
+    /// Hands one buffer over: the caller has taken `writing`.
+    pub(super) fn write_one(&self) -> Result<()> {
+        let mut state = self.state();
+        let Some(handover) = state.take_handover() else {
+            state.writing = false;
+            return Ok(());
+        };
+        let rename = state.renamed < handover.segment.id();
+        let mut wakers = Vec::new();
+        // Taking the buffer made room.
+        state.waiters.take_room(&mut wakers);
+        drop(state);
+        wakers.into_iter().for_each(Waker::wake);
+
+        let outcome = self.write_out(&handover, rename);
+        let mut state = self.state();
+        state.writing = false;
+        if let Err((during, error)) = outcome {
+            return Err(self.poison(state, during, error));
+        }
+        self.note_written(&mut state, handover);
+        let wakers = state.take_written();
+        if state.parked.leaders > 0 {
+            self.leaders.notify_all();
+        }
+        if self.writer_due(&state) {
+            self.signal_writer(&state);
+        }
+        drop(state);
+        wakers.into_iter().for_each(Waker::wake);
+        Ok(())
+    }
+
+    fn write_out(&self, handover: &Handover, rename: bool) -> Result<(), Failure> {
+        let _guard = IfPanicking(|| self.poison_panicked("a write"));
+        let segment = &handover.segment;
+        let id = segment.id();
+        if rename {
+            self.storage
+                .rename(&wal_format::spare_name(id), &wal_format::segment_name(id))
+                .map_err(|error| (format!("giving segment {id} its name"), error))?;
+        }
+        let bytes = handover.groups.bytes();
+        let offset = handover.groups.start();
+        segment
+            .file
+            .write_all_at(bytes, offset.get())
+            .map_err(|error| {
+                (
+                    format!(
+                        "a write of {} bytes to segment {id} at offset {offset}",
+                        bytes.len()
+                    ),
+                    error,
+                )
+            })?;
+        self.counters.written(bytes.len() as u64);
+        Ok(())
+    }
+
+    fn note_written(&self, state: &mut State, handover: Handover) {
+        let id = handover.segment.id();
+        let end = handover.groups.end().get();
+        state.renamed = state.renamed.max(id);
+        if let Some(dirty) = state
+            .dirty
+            .iter_mut()
+            .find(|dirty| dirty.segment.id() == id)
+        {
+            dirty.written = end;
+            dirty.written_lsn = handover.end_lsn;
+        }
+        state.written = Mark {
+            lsn: handover.end_lsn,
+            segment: id,
+            offset: end,
+        };
+        state.written_serial = handover.serial;
+        state.written_watermark = handover.watermark;
+        if let Some(since) = handover.since {
+            state.unsynced.push_back((handover.end_lsn, since));
+        }
+        let mut groups = handover.groups;
+        if state.free.len() < 2 {
+            groups.shrink_to(self.settings.buffer);
+            state.free.push(groups);
+        }
+    }
+
+    /// Syncs what `scope` names: the caller has taken `syncing`. It covers only writes that returned before it began.
+    pub(super) fn sync_files(&self, scope: Scope) -> Result<()> {
+        let state = self.state();
+        let newest = state.dirty.back().map(|dirty| dirty.segment.id());
+        let targets: Vec<Target> = state
+            .dirty
+            .iter()
+            .filter(|dirty| dirty.written > dirty.synced)
+            .filter(|dirty| scope == Scope::All || Some(dirty.segment.id()) != newest)
+            .map(|dirty| Target {
+                segment: Arc::clone(&dirty.segment),
+                written: dirty.written,
+                written_lsn: dirty.written_lsn,
+            })
+            .collect();
+        let renamed = state.renamed;
+        let directory = renamed > state.dir_synced;
+        let serial = state.written_serial;
+        let watermark = state.written_watermark;
+        drop(state);
+
+        let outcome = self.sync_out(&targets, directory);
+        let mut state = self.state();
+        state.syncing = false;
+        if let Err((during, error)) = outcome {
+            return Err(self.poison(state, during, error));
+        }
+        Self::check_poison(&state)?;
+        state.dir_synced = state.dir_synced.max(renamed);
+        for target in &targets {
+            let id = target.segment.id();
+            if let Some(dirty) = state
+                .dirty
+                .iter_mut()
+                .find(|dirty| dirty.segment.id() == id)
+            {
+                dirty.synced = target.written;
+                dirty.synced_lsn = target.written_lsn;
+            }
+        }
+        if scope == Scope::All {
+            state.synced_serial = state.synced_serial.max(serial);
+            state.proven = state.proven.max(watermark);
+        }
+        if state.settle() {
+            self.durable
+                .store(state.durable.lsn.get(), Ordering::Release);
+        }
+        self.after_sync(state);
+        Ok(())
+    }
+
+    fn after_sync(&self, mut state: MutexGuard<'_, State>) {
+        let mut wakers = state.take_synced();
+        // A finished sync may be what a rotation waited for.
+        state.waiters.take_room(&mut wakers);
+        if state.parked.leaders > 0 {
+            self.leaders.notify_all();
+        }
+        if self.keeper_due(&state) || self.keeper_deadline(&state).is_some() {
+            self.signal_keeper(&state);
+        }
+        if self.syncer_due(&state) {
+            self.signal_syncer(&state);
+        }
+        drop(state);
+        wakers.into_iter().for_each(Waker::wake);
+    }
+
+    fn sync_out(&self, targets: &[Target], directory: bool) -> Result<(), Failure> {
+        let _guard = IfPanicking(|| self.poison_panicked("a sync"));
+        if directory {
+            self.sync_directory()?;
+        }
+        for Target { segment, .. } in targets {
+            let begun = self.clock.monotonic();
+            segment
+                .file
+                .sync_data()
+                .map_err(|error| (format!("a sync of segment {}", segment.id()), error))?;
+            self.counters
+                .synced(self.clock.monotonic().saturating_sub(begun));
+        }
+        Ok(())
+    }
+
+    pub(super) fn sync_directory(&self) -> Result<(), Failure> {
+        let _one_at_a_time = self.dir_sync.lock();
+        self.counters.directory_synced();
+        self.storage
+            .sync_dir()
+            .map_err(|error| ("a sync of the directory".to_owned(), error))
+    }
+
+    fn poison_panicked(&self, during: &str) {
+        let error = io::Error::other("the storage panicked");
+        self.poison(self.state(), during.to_owned(), error);
+    }
+}

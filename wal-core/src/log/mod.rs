@@ -1,0 +1,148 @@
+//! The engine: one lock, two buffers, a leader for each commit.
+//!
+//! ```text
+//! append.rs   a record gets its LSN and its place, and is copied into the buffer being filled
+//! commit.rs   a leader hands the buffer to the file, syncs, and wakes all who waited for it
+//! rotate.rs   the next segment takes over; spares, steps of allocation, footers, retired files
+//! driver.rs   the same steps run by threads in production, by the caller in a deterministic test
+//! poison.rs   after a failed write or sync, nothing goes on
+//! ```
+//!
+//! I/O never happens under the lock. Two flags in the state are the right to do it: `writing` (one hand-over at a time, in
+//! order) and `syncing` (one sync at a time). Deliberately absent: async runtimes (see [`crate::shell`]), and what bytes on
+//! disk mean after a crash (see [`crate::recovery`]).
+
+mod append;
+mod close;
+mod commit;
+mod driver;
+mod open;
+mod poison;
+mod reach;
+mod rotate;
+mod state;
+mod truncate;
+mod waiters;
+
+pub(crate) use append::Durability;
+pub(crate) use open::Ground;
+pub(crate) use reach::Goal;
+pub(crate) use rotate::{NewSegment, create_segment_file};
+pub(crate) use state::{ChainEntry, Mark, Predecessor};
+
+use std::time::Duration;
+
+use wal_format::{Alignment, Lsn};
+use wal_io::{Storage, StorageLock};
+
+use crate::clock::Clock;
+use crate::entropy::Entropy;
+use crate::stats::Counters;
+use crate::sync::{Arc, AtomicU64, Condvar, JoinHandle, Mutex, MutexGuard, Ordering};
+use crate::{Position, WalConfig};
+use state::{State, Status};
+
+/// What the builder decided.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    pub(crate) config: WalConfig,
+    pub(crate) alignment: Alignment,
+    pub(crate) record_limit: u64,
+    /// Largest payload of one group: one batch is at most this long.
+    pub(crate) batch_limit: u64,
+    /// Bytes of one buffer; two are in use.
+    pub(crate) buffer: usize,
+    /// Hand-over begins when this much is waiting, or `hand_over_after`, whichever is first.
+    pub(crate) hand_over_bytes: usize,
+    pub(crate) hand_over_after: Duration,
+    /// An idle log whose last records are not proven yet gets a stamp after this time.
+    pub(crate) stamp_after: Duration,
+    pub(crate) driver: Driver,
+}
+
+/// Who runs the background steps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Driver {
+    /// Threads of the engine's own.
+    Threads,
+    /// Whoever calls: a call that would wait runs the steps itself. Deterministic.
+    Caller,
+}
+
+/// A log open for writing.
+#[derive(Debug)]
+pub(crate) struct Engine {
+    pub(crate) storage: Arc<dyn Storage>,
+    pub(crate) settings: Settings,
+    pub(crate) clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
+    state: Mutex<State>,
+    /// A copy of the durable LSN that is read without the lock.
+    durable: AtomicU64,
+    writer: Condvar,
+    syncer: Condvar,
+    keeper: Condvar,
+    /// Leaders that wait for the right to write or to sync.
+    leaders: Condvar,
+    /// One directory sync at a time.
+    dir_sync: Mutex<()>,
+    pub(crate) counters: Counters,
+    lock: Mutex<Option<Box<dyn StorageLock>>>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+}
+
+impl Engine {
+    pub(crate) fn location(&self) -> String {
+        self.storage.location()
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock()
+    }
+
+    pub(crate) fn durable_lsn(&self) -> Lsn {
+        Lsn::new(self.durable.load(Ordering::Acquire))
+    }
+
+    pub(crate) fn last_lsn(&self) -> Lsn {
+        self.state().last_lsn()
+    }
+
+    pub(crate) fn first_lsn(&self) -> Lsn {
+        self.state().log_first
+    }
+
+    /// Where the next record goes, if nothing rotates before it.
+    pub(crate) fn next_position(&self) -> Position {
+        let state = self.state();
+        let (segment_id, offset) = match &state.active {
+            Some(active) => (active.segment.id(), state.next_record_offset()),
+            None => (
+                state.next_segment,
+                state::first_record_offset(self.settings.alignment),
+            ),
+        };
+        Position {
+            lsn: state.next_lsn,
+            segment_id,
+            offset,
+        }
+    }
+
+    /// The segments that hold records of the log, oldest first.
+    pub(crate) fn chain(&self) -> Vec<ChainEntry> {
+        self.state().chain.clone()
+    }
+
+    /// How far readers of this handle may read: the records handed over, or the durable ones once the log is poisoned.
+    pub(crate) fn readable(&self) -> (Mark, Option<crate::Error>) {
+        let state = self.state();
+        match &state.status {
+            Status::Poisoned(poisoned) => (
+                state.durable,
+                Some(crate::Error::Poisoned(poisoned.clone())),
+            ),
+            _ => (state.written, None),
+        }
+    }
+}

@@ -1,0 +1,305 @@
+//! Opening for writing: lock, recovery, state, threads.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use wal_format::{IndexEntry, LOCK_NAME, LOCK_PID_NAME, LogId, Lsn, SegmentHeader, SegmentId};
+use wal_io::{OpenMode, Storage, StorageFileExt, StorageLock};
+
+use super::rotate::new_header;
+use super::state::{
+    Active, ChainEntry, Dirty, LiveSegment, Mark, Parked, Provision, State, Status, empty_writer,
+};
+use super::waiters::Waiters;
+use super::{Engine, Settings};
+use crate::clock::Clock;
+use crate::entropy::Entropy;
+use crate::recovery::{self, Listing, Plan, Recovered, RecoveryReport, Scan};
+use crate::stats::Counters;
+use crate::sync::{self, Arc, AtomicU64, Condvar, Mutex};
+use crate::{Error, Result};
+
+/// How often a locked directory is tried again while waiting.
+const LOCK_RETRY: Duration = Duration::from_millis(5);
+
+/// What the engine stands on.
+#[derive(Debug)]
+pub(crate) struct Ground {
+    pub(crate) storage: Arc<dyn Storage>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) entropy: Arc<dyn Entropy>,
+    pub(crate) lock_wait: Duration,
+}
+
+impl Engine {
+    /// Opens or creates the log.
+    pub(crate) fn open(ground: Ground, settings: Settings) -> Result<(Arc<Self>, RecoveryReport)> {
+        let storage = &*ground.storage;
+        let io = |what: &str, error| Error::io(storage.location(), what, error);
+        // Before anything is written: is this a place for a log?
+        let begun = Listing::read(storage)?.is_some_and(|listing| !listing.segments.is_empty());
+        if !begun {
+            storage
+                .create()
+                .map_err(|error| io("creating the directory", error))?;
+        }
+        let lock = take_lock(&ground)?;
+        let listing = Listing::read(storage)?.unwrap_or_default();
+        let scan = recovery::scan(storage, listing)?;
+        let plan = recovery::plan(&scan)?;
+        write_pid(storage);
+        let log_id = match scan
+            .chain
+            .last()
+            .map(|link| &link.facts)
+            .or(scan.above.first())
+        {
+            Some(facts) => facts.header.log_id,
+            None => draw_log_id(&*ground.entropy)
+                .map_err(|error| io("drawing an id for the log", error))?,
+        };
+        let header = |id: SegmentId| new_header(&settings, &*ground.entropy, id, log_id);
+        let applied = recovery::apply(storage, &scan, &plan, settings.config.preallocate, &header)?;
+        let state = initial_state(
+            &settings,
+            &scan,
+            &plan,
+            applied,
+            log_id,
+            ground.clock.monotonic(),
+        );
+        let durable = AtomicU64::new(state.durable.lsn.get());
+        let engine = Arc::new(Self {
+            storage: ground.storage,
+            settings,
+            clock: ground.clock,
+            entropy: ground.entropy,
+            state: Mutex::new(state),
+            durable,
+            writer: Condvar::default(),
+            syncer: Condvar::default(),
+            keeper: Condvar::default(),
+            leaders: Condvar::default(),
+            dir_sync: Mutex::new(()),
+            counters: Counters::default(),
+            lock: Mutex::new(Some(lock)),
+            threads: Mutex::new(Vec::new()),
+        });
+        if let Err(error) = engine.start_threads() {
+            engine.stop_threads();
+            return Err(error);
+        }
+        Ok((engine, plan.report))
+    }
+}
+
+fn take_lock(ground: &Ground) -> Result<Box<dyn StorageLock>> {
+    let storage = &*ground.storage;
+    let begun = ground.clock.monotonic();
+    loop {
+        let lock = storage.try_lock(LOCK_NAME).map_err(|error| {
+            Error::io(
+                storage.location(),
+                "locking the directory (may this user write there?)",
+                error,
+            )
+        })?;
+        if let Some(lock) = lock {
+            return Ok(lock);
+        }
+        if ground.clock.monotonic().saturating_sub(begun) >= ground.lock_wait {
+            return Err(Error::Locked {
+                location: storage.location(),
+                pid: read_pid(storage),
+            });
+        }
+        sync::sleep(LOCK_RETRY);
+    }
+}
+
+fn read_pid(storage: &dyn Storage) -> Option<u32> {
+    let file = storage.open(LOCK_PID_NAME, OpenMode::Read).ok()?;
+    let mut bytes = [0; 16];
+    let len = file.read_full_at(&mut bytes, 0).ok()?;
+    std::str::from_utf8(&bytes[..len]).ok()?.trim().parse().ok()
+}
+
+/// For the message of another opener only: best effort, never synced.
+fn write_pid(storage: &dyn Storage) {
+    let file = storage
+        .open(LOCK_PID_NAME, OpenMode::ReadWrite)
+        .or_else(|_| storage.open(LOCK_PID_NAME, OpenMode::CreateNew));
+    if let Ok(file) = file {
+        let pid = format!("{}\n", std::process::id());
+        let _ = file
+            .set_len(0)
+            .and_then(|()| file.write_all_at(pid.as_bytes(), 0));
+    }
+}
+
+fn draw_log_id(entropy: &dyn Entropy) -> std::io::Result<LogId> {
+    let mut bytes = [0; 16];
+    bytes[..8].copy_from_slice(&entropy.next()?.to_le_bytes());
+    bytes[8..].copy_from_slice(&entropy.next()?.to_le_bytes());
+    Ok(LogId::from_bytes(bytes))
+}
+
+fn initial_state(
+    settings: &Settings,
+    scan: &Scan,
+    plan: &Plan,
+    applied: recovery::Applied,
+    log_id: LogId,
+    now: Duration,
+) -> State {
+    let kept = plan.copy.map_or(scan.chain.len(), |copy| copy.from + 1);
+    let mut chain: Vec<ChainEntry> = scan.chain[..kept]
+        .iter()
+        .map(|link| ChainEntry {
+            header: link.facts.header,
+            first_lsn: link.link.first_lsn,
+            end: Some((link.end.lsn, link.end.offset)),
+        })
+        .collect();
+    if let (Some(copy), Some(last)) = (plan.copy, chain.last_mut()) {
+        last.end = Some((copy.after.lsn, copy.after.offset));
+    }
+    let mut mark = Mark {
+        lsn: plan.last,
+        segment: chain
+            .last()
+            .map_or(SegmentId::NONE, |entry| entry.header.segment_id),
+        offset: chain
+            .last()
+            .and_then(|entry| entry.end)
+            .map_or(0, |(_, end)| end),
+    };
+    let mut active = None;
+    let mut dirty = VecDeque::new();
+    let mut filling = empty_writer(idle_header(settings, log_id));
+    if let Some(recovered) = applied.recovered {
+        let end = recovered.end_offset.get();
+        mark = Mark {
+            lsn: plan.last,
+            segment: recovered.header.segment_id,
+            offset: end,
+        };
+        chain.push(ChainEntry {
+            header: recovered.header,
+            first_lsn: recovered.first_lsn,
+            end: None,
+        });
+        let header = recovered.header;
+        filling.reset(
+            header.salt(),
+            header.epoch,
+            header.alignment,
+            recovered.end_offset,
+            recovered.end_digest,
+            plan.last.next(),
+        );
+        let segment = Arc::new(LiveSegment::new(header, Arc::clone(&recovered.file)));
+        dirty.push_back(Dirty {
+            segment: Arc::clone(&segment),
+            written: end,
+            written_lsn: plan.last,
+            synced: end,
+            synced_lsn: plan.last,
+            end: None,
+        });
+        active = Some(active_of(segment, recovered));
+    }
+    State {
+        status: Status::Open,
+        log_id,
+        log_first: plan.log_first,
+        next_lsn: plan.last.next(),
+        next_segment: applied.next_segment,
+        predecessor: plan.predecessor.filter(|_| active.is_none()),
+        renamed: mark.segment,
+        dir_synced: mark.segment,
+        active,
+        filling,
+        filling_since: None,
+        filling_serial: 1,
+        filling_watermark: Lsn::ZERO,
+        frozen: VecDeque::new(),
+        free: Vec::new(),
+        writing: false,
+        syncing: false,
+        written: mark,
+        durable: mark,
+        written_serial: 0,
+        synced_serial: 0,
+        written_watermark: plan.last,
+        proven: plan.last,
+        dirty,
+        unsynced: VecDeque::new(),
+        sealing: VecDeque::new(),
+        sealing_busy: false,
+        spare: None,
+        next_spare: Provision::default(),
+        extension: Provision::default(),
+        chain,
+        retiring: VecDeque::new(),
+        retiring_busy: false,
+        last_append: now,
+        waiters: Waiters::default(),
+        commit_requested: false,
+        close_requested: false,
+        closing: false,
+        stopping: false,
+        parked: Parked::default(),
+    }
+}
+
+fn active_of(segment: Arc<LiveSegment>, recovered: Recovered) -> Active {
+    Active {
+        segment,
+        allocated: recovered.allocated,
+        records: recovered.records,
+        index: recovered.index,
+        spare_tried: false,
+    }
+}
+
+/// A place holder for the writer's header while there is no active segment.
+fn idle_header(settings: &Settings, log_id: LogId) -> SegmentHeader {
+    SegmentHeader {
+        log_id,
+        segment_id: SegmentId::NONE,
+        epoch: wal_format::Epoch::new(0),
+        allocated: 0,
+        record_limit: 0,
+        node_id: settings.config.node_id,
+        alignment: settings.alignment,
+    }
+}
+
+/// What readers ask of the engine.
+impl Engine {
+    /// The writer's own index of the active segment: a place at or before `lsn`.
+    pub(crate) fn indexed(&self, id: SegmentId, lsn: Lsn) -> Option<IndexEntry> {
+        let state = self.state();
+        let active = state
+            .active
+            .as_ref()
+            .filter(|active| active.segment.id() == id)?;
+        let at = active.index.partition_point(|entry| entry.first_lsn <= lsn);
+        at.checked_sub(1).map(|at| active.index[at])
+    }
+
+    pub(crate) fn is_active(&self, id: Option<SegmentId>) -> bool {
+        self.state()
+            .active
+            .as_ref()
+            .map(|active| active.segment.id())
+            == id
+    }
+
+    /// Whether records from `lsn` on wait to be handed over.
+    pub(crate) fn unwritten_from(&self, lsn: Lsn) -> bool {
+        let state = self.state();
+        state.last_lsn() >= lsn && state.written.lsn < state.last_lsn()
+    }
+}

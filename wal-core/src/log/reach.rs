@@ -1,0 +1,226 @@
+//! Waiting: until bytes are written, durable, or a piece of housekeeping is done, and taking the lead where nobody else has.
+//!
+//! One future serves the blocking and the async calls; what differs is where the leader may block (the [`Shell`]).
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use wal_format::Lsn;
+
+use super::Engine;
+use super::state::{State, Status};
+use super::waiters::Ticket;
+use crate::shell::Shell;
+use crate::{Error, Result};
+
+/// What a caller waits for. The number that goes with it is an LSN for the first two, a buffer's serial for the third.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Goal {
+    /// The record is with the operating system.
+    Written,
+    /// The record is on stable storage.
+    Durable,
+    /// The buffer, with all its control groups, is on stable storage.
+    Synced,
+    /// The log is closed.
+    Closed,
+    /// The files of truncated records are gone.
+    Retired,
+}
+
+impl Engine {
+    /// Waits until the goal is reached for `number`; leads where nobody else does.
+    pub(crate) fn reach(&self, goal: Goal, number: u64, shell: Shell) -> Reach<'_> {
+        Reach {
+            engine: self,
+            goal,
+            number,
+            shell,
+            ticket: None,
+            yielded: false,
+            done: false,
+        }
+    }
+
+    /// All that was appended before the call is with the operating system when the future is ready.
+    pub(crate) async fn flush(&self, shell: Shell) -> Result<()> {
+        let target = self.target()?;
+        self.reach(Goal::Written, target, shell).await
+    }
+
+    /// All that was appended before the call is durable when the future is ready.
+    pub(crate) async fn sync(&self, shell: Shell) -> Result<()> {
+        let target = self.target()?;
+        self.reach(Goal::Durable, target, shell).await
+    }
+
+    /// Waits until `lsn`, which must have been given to a record, is durable.
+    pub(crate) async fn wait_durable(&self, lsn: Lsn, shell: Shell) -> Result<()> {
+        let next = self.last_lsn().next();
+        if lsn >= next {
+            return Err(Error::NotAppended { lsn, next });
+        }
+        self.reach(Goal::Durable, lsn.get(), shell).await
+    }
+
+    fn target(&self) -> Result<u64> {
+        let state = self.state();
+        Self::check_poison(&state)?;
+        match state.status {
+            Status::Closed => Err(Error::Closed),
+            Status::Open | Status::Closing | Status::Poisoned(_) => Ok(state.last_lsn().get()),
+        }
+    }
+
+    fn is_reached(state: &State, goal: Goal, number: u64) -> bool {
+        match goal {
+            Goal::Written => state.written.lsn.get() >= number,
+            Goal::Durable => state.durable.lsn.get() >= number,
+            Goal::Synced => state.synced_serial >= number,
+            Goal::Closed => matches!(state.status, Status::Closed),
+            Goal::Retired => state.retiring.is_empty() && !state.retiring_busy,
+        }
+    }
+
+    /// The error of a waiter that can no longer be served.
+    fn unreachable(state: &State, goal: Goal, number: u64) -> Option<Error> {
+        match &state.status {
+            Status::Poisoned(poisoned) => {
+                let error = Error::Poisoned(poisoned.clone());
+                Some(if matches!(goal, Goal::Written | Goal::Durable) {
+                    error.for_lsn(Lsn::new(number))
+                } else {
+                    error
+                })
+            }
+            Status::Closed => Some(Error::Closed),
+            Status::Open | Status::Closing => None,
+        }
+    }
+
+    fn may_lead(state: &State, goal: Goal) -> bool {
+        match goal {
+            Goal::Written => !state.writing,
+            Goal::Durable | Goal::Synced => !state.syncing,
+            Goal::Closed => !state.syncing && !state.closing,
+            Goal::Retired => !state.retiring_busy,
+        }
+    }
+
+    /// Asks a thread of the engine's own to do what the caller must not block for.
+    fn delegate(&self, state: &mut State, goal: Goal) {
+        match goal {
+            Goal::Written | Goal::Durable | Goal::Synced => {
+                state.commit_requested = true;
+                self.signal_syncer(state);
+            }
+            Goal::Closed => {
+                state.close_requested = true;
+                self.signal_syncer(state);
+            }
+            Goal::Retired => self.signal_keeper(state),
+        }
+    }
+
+    /// Does the work for everyone who waits: the caller has taken the right to.
+    fn lead(&self, goal: Goal) -> Result<()> {
+        match goal {
+            Goal::Written => self.write_one(),
+            Goal::Durable | Goal::Synced => self.commit(),
+            Goal::Closed => self.finish_close(),
+            Goal::Retired => self.retire(),
+        }
+    }
+
+    fn take_lead(state: &mut State, goal: Goal) {
+        match goal {
+            Goal::Written => state.writing = true,
+            Goal::Durable | Goal::Synced => state.syncing = true,
+            Goal::Closed => {
+                state.syncing = true;
+                state.closing = true;
+            }
+            Goal::Retired => state.retiring_busy = true,
+        }
+    }
+}
+
+/// See [`Engine::reach`].
+///
+/// Dropping it changes nothing: the records stay in the log. Their commit goes on, on the engine's own thread if need be.
+#[derive(Debug)]
+pub(crate) struct Reach<'a> {
+    engine: &'a Engine,
+    goal: Goal,
+    number: u64,
+    shell: Shell,
+    ticket: Option<Ticket>,
+    yielded: bool,
+    done: bool,
+}
+
+impl Future for Reach<'_> {
+    type Output = Result<()>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<()>> {
+        let this = self.get_mut();
+        let (engine, goal) = (this.engine, this.goal);
+        loop {
+            let mut state = engine.state();
+            let outcome = if Engine::is_reached(&state, goal, this.number) {
+                Some(Ok(()))
+            } else {
+                Engine::unreachable(&state, goal, this.number).map(Err)
+            };
+            if let Some(outcome) = outcome {
+                this.done = true;
+                if let Some(ticket) = this.ticket.take() {
+                    state.waiters.leave(goal, ticket);
+                }
+                return Poll::Ready(outcome);
+            }
+            if !Engine::may_lead(&state, goal) {
+                state
+                    .waiters
+                    .wait_for(goal, this.number, &mut this.ticket, context.waker());
+                return Poll::Pending;
+            }
+            if this.shell.yields() && !this.yielded {
+                // Tasks that are ready to append join this commit instead of waiting for the next.
+                this.yielded = true;
+                context.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            if !this.shell.may_block() {
+                state
+                    .waiters
+                    .wait_for(goal, this.number, &mut this.ticket, context.waker());
+                engine.delegate(&mut state, goal);
+                return Poll::Pending;
+            }
+            Engine::take_lead(&mut state, goal);
+            drop(state);
+            // An error is in the state by now: the next round finds it there.
+            let _ = this.shell.run(|| engine.lead(goal));
+        }
+    }
+}
+
+impl Drop for Reach<'_> {
+    fn drop(&mut self) {
+        if self.done {
+            return;
+        }
+        let mut state = self.engine.state();
+        if let Some(ticket) = self.ticket.take() {
+            state.waiters.leave(self.goal, ticket);
+        }
+        let over = Engine::is_reached(&state, self.goal, self.number)
+            || Engine::unreachable(&state, self.goal, self.number).is_some();
+        // It may have been this future's turn to lead, and the records are in the log: the engine's thread goes on.
+        if !over {
+            self.engine.delegate(&mut state, self.goal);
+        }
+    }
+}

@@ -1,0 +1,331 @@
+//! What the keeper does beside the appends: spares, steps of allocation, footers, retired files.
+//!
+//! A segment is made ready as a spare under a name of its own: allocated, its header written, synced, its directory synced.
+//! So a file under its final name was complete. The rename is done with the first write into it.
+
+use std::io;
+use std::task::Waker;
+
+use wal_format::{Epoch, FooterFacts, GroupWriter, LogId, Lsn, SegmentHeader, SegmentId};
+use wal_io::{OpenMode, Storage, StorageFile, StorageFileExt};
+
+use super::state::{LiveSegment, Provision, Sealing, Spare, State, Status};
+use super::{Engine, Settings};
+use crate::entropy::Entropy;
+use crate::error::is_no_space;
+use crate::sync::Arc;
+use crate::{Error, Result};
+
+/// With `preallocate: false` a segment grows by this much.
+const ALLOCATION_STEP: u64 = 1 << 20;
+/// The next step is taken when less than this is left.
+const ALLOCATION_AHEAD: u64 = ALLOCATION_STEP / 2;
+
+/// What a new segment file is made of.
+#[derive(Clone, Debug)]
+pub(crate) struct NewSegment {
+    pub(crate) header: SegmentHeader,
+    /// Bytes to allocate now.
+    pub(crate) allocate: u64,
+}
+
+/// Creates a segment file under `name`: allocate, header, sync. The directory is the caller's to sync. On an error the file
+/// is deleted.
+pub(crate) fn create_segment_file(
+    storage: &dyn Storage,
+    name: &str,
+    new: &NewSegment,
+) -> io::Result<Arc<dyn StorageFile>> {
+    let file = storage.open(name, OpenMode::CreateNew)?;
+    let made = allocate(&*file, 0, new.allocate)
+        .and_then(|()| file.write_all_at(&new.header.encode(), 0))
+        .and_then(|()| file.sync_data());
+    if let Err(error) = made {
+        drop(file);
+        // Best effort: what stays is a leftover that the next open removes.
+        let _ = storage.remove(name);
+        return Err(error);
+    }
+    Ok(file)
+}
+
+/// The header of a segment that this log makes next.
+pub(super) fn new_header(
+    settings: &Settings,
+    entropy: &dyn Entropy,
+    id: SegmentId,
+    log_id: LogId,
+) -> io::Result<SegmentHeader> {
+    let mut epoch = 0;
+    while epoch == 0 {
+        epoch = entropy.next()?;
+    }
+    Ok(SegmentHeader {
+        log_id,
+        segment_id: id,
+        epoch: Epoch::new(epoch),
+        allocated: settings.config.max_segment_size,
+        record_limit: settings.record_limit,
+        node_id: settings.config.node_id,
+        alignment: settings.alignment,
+    })
+}
+
+fn allocate(file: &dyn StorageFile, from: u64, to: u64) -> io::Result<()> {
+    loop {
+        match file.allocate(from, to - from) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            done => return done,
+        }
+    }
+}
+
+impl Engine {
+    /// The spare takes over. The caller has seen that there is one, and that the frozen queue is empty.
+    pub(super) fn rotate(&self, state: &mut State) {
+        state.freeze();
+        if let Some(spare) = state.spare.take() {
+            state.next_spare.wanted = false;
+            state.next_spare.failed = None;
+            state.activate(spare);
+            self.counters.rotated();
+        }
+    }
+
+    /// Whether a spare should be made now: someone waits for it, or the active segment is three quarters full.
+    pub(super) fn spare_due(&self, state: &State) -> bool {
+        if state.spare.is_some()
+            || state.next_spare.busy
+            || !matches!(state.status, Status::Open | Status::Closing)
+        {
+            return false;
+        }
+        let nearly_full = state.active.as_ref().is_some_and(|active| {
+            !active.spare_tried && state.filling.end().get() > active.segment.data_limit / 4 * 3
+        });
+        state.next_spare.wanted || nearly_full
+    }
+
+    /// Bytes that a new segment gets at once.
+    fn first_allocation(&self, header: &SegmentHeader) -> u64 {
+        if self.settings.config.preallocate {
+            return header.allocated;
+        }
+        let reserve = wal_format::footer_reserve(header.allocated, header.alignment);
+        (wal_format::HEADER_LEN + ALLOCATION_STEP + reserve).min(header.allocated)
+    }
+
+    /// Makes a spare: the caller has set `next_spare.busy`.
+    pub(super) fn make_spare(&self) -> Result<()> {
+        let (id, log_id) = {
+            let state = self.state();
+            (state.next_segment, state.log_id)
+        };
+        let begun = self.clock.monotonic();
+        let made = new_header(&self.settings, &*self.entropy, id, log_id).and_then(|header| {
+            let new = NewSegment {
+                allocate: self.first_allocation(&header),
+                header,
+            };
+            let file = create_segment_file(&*self.storage, &wal_format::spare_name(id), &new)?;
+            Ok((new, file))
+        });
+        // A failed sync of the directory is final; a file that could not be made is not.
+        let made = match made {
+            Ok((new, file)) => match self.sync_directory() {
+                Ok(()) => Ok(Spare {
+                    allocated: new.allocate,
+                    segment: Arc::new(LiveSegment::new(new.header, file)),
+                }),
+                Err((during, error)) => return Err(self.poison(self.state(), during, error)),
+            },
+            Err(error) => Err(error),
+        };
+        self.counters
+            .provided(self.clock.monotonic().saturating_sub(begun));
+        let mut state = self.state();
+        if let Some(active) = &mut state.active {
+            active.spare_tried = true;
+        }
+        let outcome = match made {
+            Ok(spare) => {
+                state.spare = Some(spare);
+                Ok(())
+            }
+            Err(error) => Err(self.provision_error("the next segment", error)),
+        };
+        let state_ref = &mut *state;
+        Self::provided(&mut state_ref.next_spare, outcome);
+        let mut wakers = Vec::new();
+        state.waiters.take_room(&mut wakers);
+        drop(state);
+        wakers.into_iter().for_each(Waker::wake);
+        Ok(())
+    }
+
+    fn provided(provision: &mut Provision, outcome: Result<()>) {
+        provision.busy = false;
+        provision.wanted = false;
+        provision.attempts += 1;
+        provision.failed = outcome.err();
+    }
+
+    fn provision_error(&self, what: &'static str, error: io::Error) -> Error {
+        if is_no_space(&error) {
+            return Error::NoSpace {
+                location: self.location(),
+                what,
+            };
+        }
+        Error::io(self.location(), format!("making {what}"), error)
+    }
+
+    /// Whether the active segment should get its next step of allocation.
+    pub(super) fn extension_due(&self, state: &State) -> bool {
+        let Some(active) = &state.active else {
+            return false;
+        };
+        let segment = &active.segment;
+        let reserve = segment.header.allocated - segment.data_limit;
+        let left = active
+            .allocated
+            .saturating_sub(state.filling.end().get() + reserve);
+        let ahead = left < ALLOCATION_AHEAD && state.extension.failed.is_none();
+        active.allocated < segment.header.allocated
+            && !state.extension.busy
+            && (state.extension.wanted || ahead)
+    }
+
+    /// Allocates the next step: the caller has set `extension.busy`.
+    pub(super) fn extend(&self) {
+        let (segment, from, to) = {
+            let state = self.state();
+            let Some(active) = &state.active else { return };
+            let most = active.segment.header.allocated;
+            let reserve = most - active.segment.data_limit;
+            let wanted = state.extension.need.max(state.filling.end().get()) + reserve;
+            let to = (wanted + ALLOCATION_STEP)
+                .max(active.allocated + ALLOCATION_STEP)
+                .min(most);
+            (Arc::clone(&active.segment), active.allocated, to)
+        };
+        let outcome = allocate(&*segment.file, from, to);
+        let mut state = self.state();
+        let outcome = match outcome {
+            Ok(()) => {
+                if let Some(active) = &mut state.active
+                    && active.segment.id() == segment.id()
+                {
+                    active.allocated = to;
+                }
+                Ok(())
+            }
+            Err(error) => Err(self.provision_error("the record", error)),
+        };
+        let state_ref = &mut *state;
+        Self::provided(&mut state_ref.extension, outcome);
+        let mut wakers = Vec::new();
+        state.waiters.take_room(&mut wakers);
+        drop(state);
+        wakers.into_iter().for_each(Waker::wake);
+    }
+
+    /// Whether a rotated segment waits for its sync, which nothing else will do soon.
+    pub(super) fn rotated_sync_due(state: &State) -> bool {
+        !state.syncing
+            && state.dirty.len() > 1
+            && state
+                .dirty
+                .front()
+                .is_some_and(|first| first.end == Some(first.written))
+            && matches!(state.status, Status::Open | Status::Closing)
+    }
+
+    /// Whether the oldest rotated segment may get its footer: its data and its successor's name are synced.
+    pub(super) fn seal_due(state: &State) -> bool {
+        !state.sealing_busy
+            && matches!(state.status, Status::Open | Status::Closing)
+            && state.sealing.front().is_some_and(|sealing| {
+                state.dir_synced >= sealing.successor
+                    && state
+                        .dirty
+                        .front()
+                        .is_none_or(|dirty| dirty.segment.id() > sealing.segment.id())
+            })
+    }
+
+    /// Writes the oldest footer: the caller has set `sealing_busy`.
+    pub(super) fn seal(&self) -> Result<()> {
+        let (sealing, log_first) = {
+            let mut state = self.state();
+            let Some(sealing) = state.sealing.pop_front() else {
+                state.sealing_busy = false;
+                return Ok(());
+            };
+            (sealing, state.log_first)
+        };
+        let outcome = self.write_footer(&sealing, log_first);
+        let mut state = self.state();
+        state.sealing_busy = false;
+        if let Err(error) = outcome {
+            let during = format!("sealing segment {}", sealing.segment.id());
+            return Err(self.poison(state, during, error));
+        }
+        Ok(())
+    }
+
+    /// Footer, sync, cut. All before the footer is durable, so the footer's own sync is the only one on the file.
+    pub(super) fn write_footer(&self, sealing: &Sealing, log_first: Lsn) -> io::Result<()> {
+        let header = &sealing.segment.header;
+        let mut groups = GroupWriter::new(sealing.segment.salt, header.epoch, header.alignment, 0);
+        groups.reset(
+            sealing.segment.salt,
+            header.epoch,
+            header.alignment,
+            sealing.end_offset,
+            sealing.end_digest,
+            sealing.end_lsn.next(),
+        );
+        let facts = FooterFacts {
+            record_count: sealing.records,
+            successor: sealing.successor,
+            log_first,
+        };
+        groups.footer(&facts, &sealing.index);
+        let file = &sealing.segment.file;
+        file.write_all_at(groups.bytes(), groups.start().get())?;
+        file.sync_data()?;
+        // Not synced: a file that is longer after a crash is read by its groups.
+        file.set_len(groups.end().get())
+    }
+
+    /// Unlinks what a truncation left behind, oldest first: the caller has set `retiring_busy`.
+    pub(super) fn retire(&self) -> Result<()> {
+        loop {
+            let name = self.state().retiring.front().cloned();
+            let Some(name) = name else { break };
+            match self.storage.remove(&name) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    // The truncation itself is durable: what stays is a leftover that the next open removes.
+                    let mut state = self.state();
+                    state.retiring.clear();
+                    break;
+                }
+                Ok(()) | Err(_) => {
+                    self.state().retiring.pop_front();
+                }
+            }
+        }
+        let outcome = self.sync_directory();
+        let mut state = self.state();
+        state.retiring_busy = false;
+        if let Err((during, error)) = outcome {
+            return Err(self.poison(state, during, error));
+        }
+        let mut wakers = Vec::new();
+        state.waiters.take_finished(&mut wakers);
+        drop(state);
+        wakers.into_iter().for_each(Waker::wake);
+        Ok(())
+    }
+}

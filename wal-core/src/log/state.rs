@@ -1,0 +1,454 @@
+//! The state behind the log's one lock, and the small steps on it that do no I/O.
+
+use std::collections::VecDeque;
+use std::task::Waker;
+use std::time::Duration;
+
+use wal_format::{
+    Alignment, Epoch, GroupWriter, IndexEntry, LinkBody, LinkCause, LogId, Lsn, Offset, Salt,
+    SegmentHeader, SegmentId,
+};
+use wal_io::StorageFile;
+
+use super::reach::Goal;
+use super::waiters::Waiters;
+use crate::Poisoned;
+use crate::sync::Arc;
+
+/// A segment that this process writes.
+#[derive(Debug)]
+pub(crate) struct LiveSegment {
+    pub(crate) header: SegmentHeader,
+    pub(crate) salt: Salt,
+    pub(crate) file: Arc<dyn StorageFile>,
+    /// Where the last records group must have ended, so that the footer still fits behind it.
+    pub(crate) data_limit: u64,
+}
+
+impl LiveSegment {
+    pub(crate) fn new(header: SegmentHeader, file: Arc<dyn StorageFile>) -> Self {
+        let reserve = wal_format::footer_reserve(header.allocated, header.alignment);
+        let data_limit = header.allocated.saturating_sub(reserve);
+        Self {
+            salt: header.salt(),
+            header,
+            file,
+            data_limit,
+        }
+    }
+
+    pub(crate) fn id(&self) -> SegmentId {
+        self.header.segment_id
+    }
+}
+
+/// The segment that takes new records.
+#[derive(Debug)]
+pub(crate) struct Active {
+    pub(crate) segment: Arc<LiveSegment>,
+    /// The file's allocated length so far; data and footer stay below it.
+    pub(crate) allocated: u64,
+    pub(crate) records: u64,
+    pub(crate) index: Vec<IndexEntry>,
+    /// A spare was tried for in the background; until it is needed it is not tried for again.
+    pub(crate) spare_tried: bool,
+}
+
+/// The end of what the log takes from a segment: what the next link says of it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Predecessor {
+    pub(crate) id: SegmentId,
+    pub(crate) epoch: Epoch,
+    pub(crate) end_offset: Offset,
+    pub(crate) end_digest: u32,
+    pub(crate) cause: LinkCause,
+}
+
+/// Bytes on their way to the operating system.
+#[derive(Debug)]
+pub(crate) struct Handover {
+    pub(crate) segment: Arc<LiveSegment>,
+    pub(crate) groups: GroupWriter,
+    pub(crate) end_lsn: Lsn,
+    /// Counts the buffers.
+    pub(crate) serial: u64,
+    /// Watermark of its last group.
+    pub(crate) watermark: Lsn,
+    /// When the oldest record in it was appended.
+    pub(crate) since: Option<Duration>,
+}
+
+/// A segment with writes that no sync has covered yet.
+#[derive(Debug)]
+pub(crate) struct Dirty {
+    pub(crate) segment: Arc<LiveSegment>,
+    pub(crate) written: u64,
+    pub(crate) written_lsn: Lsn,
+    pub(crate) synced: u64,
+    pub(crate) synced_lsn: Lsn,
+    /// Where its data ends, once the next segment has taken over.
+    pub(crate) end: Option<u64>,
+}
+
+/// A rotated segment that waits for its footer.
+#[derive(Debug)]
+pub(crate) struct Sealing {
+    pub(crate) segment: Arc<LiveSegment>,
+    pub(crate) end_lsn: Lsn,
+    pub(crate) end_offset: Offset,
+    pub(crate) end_digest: u32,
+    pub(crate) records: u64,
+    pub(crate) index: Vec<IndexEntry>,
+    pub(crate) successor: SegmentId,
+}
+
+/// A segment made ready under a name of its own.
+#[derive(Debug)]
+pub(crate) struct Spare {
+    pub(crate) segment: Arc<LiveSegment>,
+    pub(crate) allocated: u64,
+}
+
+/// Space that the keeper provides ahead of the appends: the next segment, or the next step of this one.
+#[derive(Debug, Default)]
+pub(crate) struct Provision {
+    /// Someone waits for it.
+    pub(crate) wanted: bool,
+    /// The highest file offset that someone needs.
+    pub(crate) need: u64,
+    /// The keeper is at it.
+    pub(crate) busy: bool,
+    /// Counts the attempts, so that a waiter can tell a new failure from an old one.
+    pub(crate) attempts: u64,
+    /// The last attempt failed with this.
+    pub(crate) failed: Option<crate::Error>,
+}
+
+/// A place in the log: the last LSN before it, and where it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Mark {
+    pub(crate) lsn: Lsn,
+    pub(crate) segment: SegmentId,
+    pub(crate) offset: u64,
+}
+
+/// A segment of the log, as readers see it.
+#[derive(Clone, Debug)]
+pub(crate) struct ChainEntry {
+    pub(crate) header: SegmentHeader,
+    pub(crate) first_lsn: Lsn,
+    /// Last LSN and end offset; `None` while the segment is active.
+    pub(crate) end: Option<(Lsn, u64)>,
+}
+
+#[derive(Debug)]
+pub(crate) enum Status {
+    Open,
+    /// `close` was called: no more appends, waiters still served.
+    Closing,
+    Closed,
+    Poisoned(Poisoned),
+}
+
+#[derive(Debug)]
+pub(crate) struct State {
+    pub(crate) status: Status,
+    pub(crate) log_id: LogId,
+    pub(crate) log_first: Lsn,
+    pub(crate) next_lsn: Lsn,
+    pub(crate) next_segment: SegmentId,
+    /// The end of the chain while there is no active segment.
+    pub(crate) predecessor: Option<Predecessor>,
+    pub(crate) active: Option<Active>,
+    pub(crate) filling: GroupWriter,
+    pub(crate) filling_since: Option<Duration>,
+    /// Counts the buffers; a buffer holds records and control groups.
+    pub(crate) filling_serial: u64,
+    /// Watermark of the last group in the buffer.
+    pub(crate) filling_watermark: Lsn,
+    pub(crate) frozen: VecDeque<Handover>,
+    pub(crate) free: Vec<GroupWriter>,
+    pub(crate) writing: bool,
+    pub(crate) syncing: bool,
+    pub(crate) written: Mark,
+    pub(crate) durable: Mark,
+    pub(crate) written_serial: u64,
+    pub(crate) synced_serial: u64,
+    pub(crate) written_watermark: Lsn,
+    /// Highest watermark that is itself synced: records up to here are proven for any later reader.
+    pub(crate) proven: Lsn,
+    pub(crate) dirty: VecDeque<Dirty>,
+    /// Written but unsynced records: last LSN of a hand-over and when its oldest record was appended.
+    pub(crate) unsynced: VecDeque<(Lsn, Duration)>,
+    pub(crate) renamed: SegmentId,
+    pub(crate) dir_synced: SegmentId,
+    pub(crate) sealing: VecDeque<Sealing>,
+    pub(crate) sealing_busy: bool,
+    pub(crate) spare: Option<Spare>,
+    pub(crate) next_spare: Provision,
+    pub(crate) extension: Provision,
+    pub(crate) chain: Vec<ChainEntry>,
+    /// Files to unlink, oldest first.
+    pub(crate) retiring: VecDeque<String>,
+    pub(crate) retiring_busy: bool,
+    pub(crate) last_append: Duration,
+    pub(crate) waiters: Waiters,
+    /// A caller that must not block asks the syncer thread to lead.
+    pub(crate) commit_requested: bool,
+    pub(crate) close_requested: bool,
+    /// Somebody leads the close.
+    pub(crate) closing: bool,
+    pub(crate) stopping: bool,
+    pub(crate) parked: Parked,
+}
+
+/// What a background thread is doing, so that nobody is woken for nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Park {
+    /// At work: it looks at the state again before it sleeps.
+    #[default]
+    Awake,
+    /// Asleep until a time it knows.
+    Timed,
+    /// Asleep until it is told.
+    Idle,
+}
+
+/// The background threads and the leaders that sleep.
+#[derive(Debug, Default)]
+pub(crate) struct Parked {
+    pub(crate) writer: Park,
+    pub(crate) syncer: Park,
+    pub(crate) keeper: Park,
+    pub(crate) leaders: usize,
+}
+
+impl State {
+    pub(crate) fn last_lsn(&self) -> Lsn {
+        self.next_lsn.prev()
+    }
+
+    /// Where the next record will stand in the active segment's file.
+    pub(crate) fn next_record_offset(&self) -> Offset {
+        match self.filling.open_group_start() {
+            Some(_) => Offset::new(self.filling.start().get() + self.filling.len() as u64),
+            None => Offset::new(self.filling.end().get() + wal_format::GROUP_HEADER_LEN as u64),
+        }
+    }
+
+    /// Whether all that was appended is with the operating system.
+    pub(crate) fn nothing_to_write(&self) -> bool {
+        self.frozen.is_empty() && self.filling.is_empty()
+    }
+
+    /// When the oldest record that no sync has covered was appended.
+    pub(crate) fn unsynced_since(&self) -> Option<Duration> {
+        let written = self.unsynced.front().map(|(_, since)| *since);
+        written.or_else(|| self.unwritten_since())
+    }
+
+    /// When the oldest record that is not with the operating system yet was appended.
+    pub(crate) fn unwritten_since(&self) -> Option<Duration> {
+        self.frozen
+            .iter()
+            .find_map(|handover| handover.since)
+            .or(self.filling_since)
+    }
+
+    /// Closes the group being filled and queues its bytes; filling goes on behind them.
+    pub(crate) fn freeze(&mut self) {
+        let Some(active) = &self.active else { return };
+        if self.filling.is_empty() {
+            return;
+        }
+        if self.filling.open_group_start().is_some() {
+            self.filling_watermark = self.durable.lsn;
+        }
+        self.filling.close_group(self.durable.lsn);
+        let header = &active.segment.header;
+        let mut next = self.free.pop().unwrap_or_else(|| empty_writer(*header));
+        next.reset(
+            active.segment.salt,
+            header.epoch,
+            header.alignment,
+            self.filling.end(),
+            self.filling.previous(),
+            self.next_lsn,
+        );
+        let groups = std::mem::replace(&mut self.filling, next);
+        self.frozen.push_back(Handover {
+            segment: Arc::clone(&active.segment),
+            groups,
+            end_lsn: self.next_lsn.prev(),
+            serial: self.filling_serial,
+            watermark: self.filling_watermark,
+            since: self.filling_since.take(),
+        });
+        self.filling_serial += 1;
+    }
+
+    /// The newest buffer that holds anything.
+    pub(crate) fn entered_serial(&self) -> u64 {
+        if self.filling.is_empty() {
+            self.filling_serial - 1
+        } else {
+            self.filling_serial
+        }
+    }
+
+    /// The oldest bytes that are not with the operating system.
+    pub(crate) fn take_handover(&mut self) -> Option<Handover> {
+        if self.frozen.is_empty() {
+            self.freeze();
+        }
+        self.frozen.pop_front()
+    }
+
+    /// Makes the spare the active segment. Its file gets its final name when its first bytes are written.
+    pub(crate) fn activate(&mut self, spare: Spare) {
+        let end_lsn = self.last_lsn();
+        let mut predecessor = self.predecessor.take();
+        if let Some(active) = self.active.take() {
+            // Takes the link's facts from the group that the freeze has just closed.
+            let end_offset = self.filling.end();
+            let end_digest = self.filling.previous();
+            let header = &active.segment.header;
+            predecessor = Some(Predecessor {
+                id: header.segment_id,
+                epoch: header.epoch,
+                end_offset,
+                end_digest,
+                cause: LinkCause::Rotated,
+            });
+            if let Some(dirty) = self.dirty.back_mut() {
+                dirty.end = Some(end_offset.get());
+            }
+            if let Some(entry) = self.chain.last_mut() {
+                entry.end = Some((end_lsn, end_offset.get()));
+            }
+            self.sealing.push_back(Sealing {
+                segment: active.segment,
+                end_lsn,
+                end_offset,
+                end_digest,
+                records: active.records,
+                index: active.index,
+                successor: spare.segment.id(),
+            });
+        }
+        let header = spare.segment.header;
+        self.filling.reset(
+            spare.segment.salt,
+            header.epoch,
+            header.alignment,
+            Offset::new(wal_format::HEADER_LEN),
+            0,
+            self.next_lsn,
+        );
+        let link = match predecessor {
+            None => LinkBody {
+                predecessor: SegmentId::new(0),
+                predecessor_epoch: Epoch::new(0),
+                end_lsn,
+                end_offset: Offset::new(0),
+                log_first: self.log_first,
+                end_digest: 0,
+                cause: LinkCause::First,
+            },
+            Some(before) => LinkBody {
+                predecessor: before.id,
+                predecessor_epoch: before.epoch,
+                end_lsn,
+                end_offset: before.end_offset,
+                log_first: self.log_first,
+                end_digest: before.end_digest,
+                cause: before.cause,
+            },
+        };
+        self.filling.link(&link, self.durable.lsn);
+        self.filling_watermark = self.durable.lsn;
+        self.next_segment = header.segment_id.next();
+        self.dirty.push_back(Dirty {
+            segment: Arc::clone(&spare.segment),
+            written: 0,
+            written_lsn: end_lsn,
+            synced: 0,
+            synced_lsn: end_lsn,
+            end: None,
+        });
+        self.chain.push(ChainEntry {
+            header,
+            first_lsn: self.next_lsn,
+            end: None,
+        });
+        self.active = Some(Active {
+            segment: spare.segment,
+            allocated: spare.allocated,
+            records: 0,
+            index: Vec::new(),
+            spare_tried: false,
+        });
+    }
+
+    /// Moves the durable mark over all that the segments' syncs have covered; true if it moved.
+    pub(crate) fn settle(&mut self) -> bool {
+        let before = self.durable;
+        while let Some(first) = self.dirty.front() {
+            if first.segment.id() > self.dir_synced {
+                break;
+            }
+            if first.synced > 0 {
+                self.durable = Mark {
+                    lsn: first.synced_lsn,
+                    segment: first.segment.id(),
+                    offset: first.synced,
+                };
+            }
+            if first.end.is_some_and(|end| first.synced >= end) {
+                self.dirty.pop_front();
+            } else {
+                break;
+            }
+        }
+        while self
+            .unsynced
+            .front()
+            .is_some_and(|(lsn, _)| *lsn <= self.durable.lsn)
+        {
+            self.unsynced.pop_front();
+        }
+        self.durable != before
+    }
+
+    /// Everyone who waits for what a write has reached.
+    pub(crate) fn take_written(&mut self) -> Vec<Waker> {
+        let mut wakers = Vec::new();
+        self.waiters
+            .take_reached(Goal::Written, self.written.lsn.get(), &mut wakers);
+        wakers
+    }
+
+    /// Everyone who waits for what a sync has reached, or for its end.
+    pub(crate) fn take_synced(&mut self) -> Vec<Waker> {
+        let mut wakers = Vec::new();
+        self.waiters
+            .take_reached(Goal::Durable, self.durable.lsn.get(), &mut wakers);
+        self.waiters
+            .take_reached(Goal::Synced, self.synced_serial, &mut wakers);
+        if matches!(self.status, Status::Closing) {
+            self.waiters.take_finished(&mut wakers);
+        }
+        wakers
+    }
+}
+
+/// A writer without a buffer yet, for a segment with this header.
+pub(crate) fn empty_writer(header: SegmentHeader) -> GroupWriter {
+    GroupWriter::new(header.salt(), header.epoch, header.alignment, 0)
+}
+
+/// Where the first record of a segment stands.
+pub(crate) fn first_record_offset(alignment: Alignment) -> Offset {
+    let link_end = alignment.round_up(wal_format::HEADER_LEN + wal_format::LINK_LEN as u64);
+    Offset::new(link_end + wal_format::GROUP_HEADER_LEN as u64)
+}

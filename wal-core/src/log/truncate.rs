@@ -1,0 +1,44 @@
+//! Dropping the oldest records.
+//!
+//! The new first LSN goes into a durable group; only then are files unlinked, oldest first. Records below it are never
+//! returned, even from a file that is still there.
+
+use wal_format::Lsn;
+
+use super::append::Entrant;
+use super::{Engine, Goal};
+use crate::shell::Shell;
+use crate::{Error, Result};
+
+impl Engine {
+    /// Removes all records below `lsn`; a segment is deleted when all of it is below.
+    pub(crate) async fn truncate_before(&self, lsn: Lsn, shell: Shell) -> Result<()> {
+        {
+            let state = self.state();
+            Self::check_open(&state)?;
+            if lsn > state.next_lsn {
+                return Err(Error::NotAppended {
+                    lsn,
+                    next: state.next_lsn,
+                });
+            }
+            if lsn <= state.log_first {
+                return Ok(());
+            }
+        }
+        self.enter(Entrant::Cut(lsn), shell).await?;
+        let serial = self.state().entered_serial();
+        self.reach(Goal::Synced, serial, shell).await?;
+        {
+            let mut state = self.state();
+            // The newest segment stays: it holds the cut.
+            while state.chain.len() > 1 && state.chain[0].end.is_some_and(|(end, _)| end < lsn) {
+                let entry = state.chain.remove(0);
+                state
+                    .retiring
+                    .push_back(wal_format::segment_name(entry.header.segment_id));
+            }
+        }
+        self.reach(Goal::Retired, 0, shell).await
+    }
+}

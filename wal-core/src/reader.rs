@@ -1,0 +1,562 @@
+//! Reading the log from an LSN on, across segments, beside a writer.
+//!
+//! One reader serves the blocking and the async calls. It asks its source how far it may read: the writing handle knows
+//! exactly; without it, the first group that does not verify is the end for now.
+
+use std::io;
+
+use wal_format::{
+    GroupKind, Lsn, MAX_RECORD_HEAD, Offset, Record, RecordHead, SegmentHeader, SegmentId,
+};
+use wal_io::{OpenMode, Storage, StorageFile};
+
+use crate::error::Corruption;
+use crate::log::{ChainEntry, Engine, Mark};
+use crate::position::Start;
+use crate::segment::{GroupStep, RecordStep, SegmentCursor, SegmentFacts, WINDOW, Window};
+use crate::sync::Arc;
+use crate::view::View;
+use crate::{Error, Position, Result};
+
+/// Read at a time while looking for a group.
+const SEEK_WINDOW: usize = 4096;
+
+/// Where the reader learns what the log holds.
+#[derive(Clone, Debug)]
+pub(crate) enum Source {
+    Live(Arc<Engine>),
+    View(Arc<View>),
+}
+
+impl Source {
+    fn storage(&self) -> &dyn Storage {
+        match self {
+            Self::Live(engine) => &*engine.storage,
+            Self::View(view) => &*view.storage,
+        }
+    }
+
+    pub(crate) fn chain(&self) -> Vec<ChainEntry> {
+        match self {
+            Self::Live(engine) => engine.chain(),
+            Self::View(view) => view.chain(),
+        }
+    }
+
+    fn entry(&self, id: SegmentId) -> Option<ChainEntry> {
+        self.chain()
+            .into_iter()
+            .find(|entry| entry.header.segment_id == id)
+    }
+
+    fn first_lsn(&self) -> Lsn {
+        match self {
+            Self::Live(engine) => engine.first_lsn(),
+            Self::View(view) => view.first_lsn(),
+        }
+    }
+}
+
+/// What one step of the reader came to.
+#[derive(Debug)]
+pub(crate) enum Step {
+    Record(Record, Position),
+    /// More was appended than handed over: flush, then step again.
+    Unflushed,
+    /// The end, for now.
+    End,
+}
+
+#[derive(Debug)]
+struct Place {
+    id: SegmentId,
+    cursor: SegmentCursor,
+    /// Where the segment's data ends, once that is fixed.
+    end: Option<(Lsn, u64)>,
+}
+
+/// A place in the log.
+#[derive(Debug)]
+pub(crate) struct RawReader {
+    source: Source,
+    /// Stay in this segment.
+    only: Option<SegmentId>,
+    next: Lsn,
+    hint: Option<(SegmentId, Offset)>,
+    place: Option<Place>,
+    /// An error was returned: the reader has ended.
+    ended: bool,
+}
+
+impl RawReader {
+    pub(crate) fn from(source: Source, start: Start) -> Result<Self> {
+        let first = source.first_lsn();
+        if start.lsn < first && start.lsn > Lsn::ZERO {
+            return Err(Error::Truncated { first });
+        }
+        let next = start.lsn.max(first);
+        Ok(Self {
+            source,
+            only: None,
+            next,
+            hint: start.hint,
+            place: None,
+            ended: false,
+        })
+    }
+
+    pub(crate) fn segment(source: Source, id: SegmentId) -> Result<Self> {
+        let Some(entry) = source.entry(id) else {
+            let location = source.storage().location();
+            return Err(Error::MissingSegment {
+                location,
+                segment_id: id,
+                needed_by: "it was asked for, and is not a segment of the log".into(),
+            });
+        };
+        let next = entry.first_lsn.max(source.first_lsn());
+        Ok(Self {
+            source,
+            only: Some(id),
+            next,
+            hint: None,
+            place: None,
+            ended: false,
+        })
+    }
+
+    pub(crate) fn live(&self) -> Option<&Arc<Engine>> {
+        match &self.source {
+            Source::Live(engine) => Some(engine),
+            Source::View(_) => None,
+        }
+    }
+
+    /// Whether the next step needs no I/O, as far as can be told.
+    pub(crate) fn is_buffered(&self) -> bool {
+        self.place
+            .as_ref()
+            .is_some_and(|place| place.cursor.is_buffered())
+    }
+
+    /// The next record. After an error the reader has ended.
+    pub(crate) fn step(&mut self) -> Result<Step> {
+        if self.ended {
+            return Ok(Step::End);
+        }
+        let step = self.advance();
+        self.ended = step.is_err();
+        step
+    }
+
+    fn advance(&mut self) -> Result<Step> {
+        if let Some((id, offset)) = self.hint.take()
+            && let Some(step) = self.at_hint(id, offset)?
+        {
+            return Ok(step);
+        }
+        loop {
+            let Some(place) = &mut self.place else {
+                if !self.enter()? {
+                    return self.at_end();
+                }
+                continue;
+            };
+            if place.cursor.in_group() {
+                match place
+                    .cursor
+                    .next_record()
+                    .map_err(|error| read_error(&self.source, place.id, error))?
+                {
+                    RecordStep::Record { lsn, .. } if lsn < self.next => {}
+                    RecordStep::Record { lsn, offset, head } => {
+                        self.next = lsn.next();
+                        let bytes = place.cursor.record_bytes(offset, &head);
+                        let position = Position {
+                            lsn,
+                            segment_id: place.id,
+                            offset: Offset::new(offset),
+                        };
+                        return match wal_format::read_record(&bytes, &head) {
+                            Ok(record) => Ok(Step::Record(record, position)),
+                            Err(error) => Err(self.damage(offset, error.to_string())),
+                        };
+                    }
+                    RecordStep::GroupEnd => {}
+                    RecordStep::Invalid(error) => {
+                        let offset = place.cursor.offset();
+                        return Err(self.damage(offset, error.to_string()));
+                    }
+                }
+                continue;
+            }
+            if place.cursor.offset() >= place.cursor.limit()
+                || place.end.is_some_and(|(last, _)| self.next > last)
+            {
+                if self.move_on()? {
+                    continue;
+                }
+                return self.at_end();
+            }
+            if !self.next_group()? {
+                return self.at_end();
+            }
+        }
+    }
+
+    /// Opens the next group; false at the end for now.
+    fn next_group(&mut self) -> Result<bool> {
+        let Some(place) = &mut self.place else {
+            return Ok(false);
+        };
+        let (offset, previous) = (place.cursor.offset(), place.cursor.previous_known());
+        let step = place
+            .cursor
+            .next_group()
+            .map_err(|error| read_error(&self.source, place.id, error))?;
+        let fixed = place.end.is_some() || matches!(self.source, Source::Live(_));
+        let header = match step {
+            GroupStep::Group(header) => header,
+            GroupStep::End => return Ok(true),
+            GroupStep::Invalid(error) if fixed => {
+                return Err(self.damage(offset, error.to_string()));
+            }
+            GroupStep::Invalid(_) => return self.wait_for_more(),
+        };
+        if header.kind == GroupKind::Footer && !fixed {
+            // Closed, or sealed: what follows is in another segment, if anywhere.
+            place.cursor.rewind(&header, previous);
+            return self.wait_for_more();
+        }
+        if header.kind == GroupKind::Records {
+            if header.end_lsn() < self.next {
+                place.cursor.skip_group();
+                return Ok(true);
+            }
+            place.cursor.set_window(WINDOW);
+            if !fixed {
+                // Nothing of a group is shown before all of it is there: it holds whole batches.
+                let checked = place.cursor.check_group();
+                if checked
+                    .map_err(|error| read_error(&self.source, place.id, error))?
+                    .is_err()
+                {
+                    place.cursor.rewind(&header, previous);
+                    return self.wait_for_more();
+                }
+            }
+        }
+        Ok(true)
+    }
+
+    /// At a place that is not a group yet: forget what was read, and see whether a new segment says where this one ends.
+    fn wait_for_more(&mut self) -> Result<bool> {
+        if let Some(place) = &mut self.place {
+            place.cursor.refresh();
+        }
+        self.move_on()
+    }
+
+    /// At the end of what may be read in this segment: read further, or go to the next segment. False at the end for now.
+    fn move_on(&mut self) -> Result<bool> {
+        let Some(place) = &mut self.place else {
+            return Ok(true);
+        };
+        let id = place.id;
+        if let Source::View(view) = &self.source
+            && place.end.is_none()
+        {
+            let changed = view.refresh()?;
+            let grown = !changed && self.grow()?;
+            if !changed {
+                return Ok(grown);
+            }
+        }
+        let chain = self.source.chain();
+        let Some(at) = chain.iter().position(|entry| entry.header.segment_id == id) else {
+            // Retired, or superseded: go on by LSN.
+            self.place = None;
+            return Ok(true);
+        };
+        let end = self.end_of(&chain[at]);
+        let Some(place) = &mut self.place else {
+            return Ok(true);
+        };
+        if place.end != chain[at].end || end > place.cursor.limit() {
+            place.end = chain[at].end;
+            if end != place.cursor.limit() {
+                place.cursor.set_limit(end);
+                return Ok(true);
+            }
+            if place.end.is_some_and(|(last, _)| self.next <= last) {
+                return Ok(true);
+            }
+        }
+        if at + 1 < chain.len() && self.only.is_none() {
+            // Only forward: what recovery copied to the next segment may have been read here already.
+            self.place = None;
+            return Ok(chain[at + 1].first_lsn <= self.next);
+        }
+        Ok(false)
+    }
+
+    /// Without the writer's word, the file's length is the limit. True if it has grown.
+    fn grow(&mut self) -> Result<bool> {
+        let Some(place) = &mut self.place else {
+            return Ok(false);
+        };
+        let len = place
+            .cursor
+            .file_len()
+            .map_err(|error| read_error(&self.source, place.id, error))?;
+        let grown = len > place.cursor.limit();
+        place.cursor.set_limit(len.max(place.cursor.offset()));
+        Ok(grown)
+    }
+
+    /// How far the segment may be read now.
+    fn end_of(&self, entry: &ChainEntry) -> u64 {
+        match (&self.source, entry.end) {
+            (_, Some((_, end))) => self.readable(entry.header.segment_id, end),
+            (Source::Live(_), None) => self.readable(entry.header.segment_id, u64::MAX),
+            (Source::View(_), None) => self.place.as_ref().map_or(0, |place| place.cursor.limit()),
+        }
+    }
+
+    /// What the writing handle has handed over of a segment.
+    fn readable(&self, id: SegmentId, end: u64) -> u64 {
+        let Source::Live(engine) = &self.source else {
+            return end;
+        };
+        let (
+            Mark {
+                segment, offset, ..
+            },
+            _,
+        ) = engine.readable();
+        match id.cmp(&segment) {
+            std::cmp::Ordering::Less => end,
+            std::cmp::Ordering::Equal => end.min(offset),
+            std::cmp::Ordering::Greater => 0,
+        }
+    }
+
+    /// Goes to the segment that holds `next`; false if there is none yet.
+    fn enter(&mut self) -> Result<bool> {
+        let first = self.source.first_lsn();
+        if self.next < first {
+            return Err(Error::Truncated { first });
+        }
+        let chain = self.source.chain();
+        let entry = match self.only {
+            Some(only) => chain.iter().find(|entry| entry.header.segment_id == only),
+            None => chain
+                .iter()
+                .rev()
+                .find(|entry| entry.first_lsn <= self.next),
+        };
+        let Some(entry) = entry else {
+            return match &self.source {
+                Source::View(view) if chain.is_empty() => view.refresh(),
+                _ => Ok(false),
+            };
+        };
+        let id = entry.header.segment_id;
+        if self.end_of_new(entry) == Some(0) {
+            return Ok(false);
+        }
+        let name = wal_format::segment_name(id);
+        let file = match self.source.storage().open(&name, OpenMode::Read) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(self.gone(id)),
+            Err(error) => return Err(read_error(&self.source, id, error)),
+        };
+        let limit = match self.end_of_new(entry) {
+            Some(limit) => limit,
+            None => file
+                .len()
+                .map_err(|error| read_error(&self.source, id, error))?,
+        };
+        let mut cursor = SegmentCursor::new(Arc::clone(&file), entry.header, limit);
+        if self.next > entry.first_lsn {
+            self.seek(&mut cursor, entry, &file)?;
+        }
+        self.place = Some(Place {
+            id,
+            cursor,
+            end: entry.end,
+        });
+        Ok(true)
+    }
+
+    /// The limit for a segment that is entered; `None`: the file's length.
+    fn end_of_new(&self, entry: &ChainEntry) -> Option<u64> {
+        match (&self.source, entry.end) {
+            (_, Some((_, end))) => Some(self.readable(entry.header.segment_id, end)),
+            (Source::Live(_), None) => Some(self.readable(entry.header.segment_id, u64::MAX)),
+            (Source::View(_), None) => None,
+        }
+    }
+
+    /// A file of the chain is not there: truncated meanwhile, or lost.
+    fn gone(&self, id: SegmentId) -> Error {
+        if let Source::View(view) = &self.source
+            && let Err(error) = view.refresh()
+        {
+            return error;
+        }
+        let first = self.source.first_lsn();
+        if self.next < first {
+            return Error::Truncated { first };
+        }
+        Error::MissingSegment {
+            location: self.source.storage().location(),
+            segment_id: id,
+            needed_by: format!("it holds LSN {}", self.next),
+        }
+    }
+
+    /// Jumps near `next` by the index: the footer's, or the writer's own.
+    fn seek(
+        &self,
+        cursor: &mut SegmentCursor,
+        entry: &ChainEntry,
+        file: &Arc<dyn StorageFile>,
+    ) -> Result<()> {
+        cursor.set_window(SEEK_WINDOW);
+        let id = entry.header.segment_id;
+        let found = match &self.source {
+            Source::Live(engine) => engine.indexed(id, self.next),
+            Source::View(_) => None,
+        };
+        let found = match found {
+            Some(found) => Some(found),
+            None if entry.end.is_some() => {
+                let footer = SegmentFacts::footer_of(entry.header, file)
+                    .map_err(|error| read_error(&self.source, id, error))?;
+                footer.and_then(|footer| {
+                    let at = footer
+                        .index
+                        .partition_point(|index| index.first_lsn <= self.next);
+                    at.checked_sub(1).map(|at| footer.index[at])
+                })
+            }
+            None => None,
+        };
+        if let Some(index) = found.filter(|index| index.offset.get() < cursor.limit()) {
+            cursor.jump(index.first_lsn, index.offset);
+        }
+        Ok(())
+    }
+
+    /// The record at the hinted place, if it is the one.
+    fn at_hint(&mut self, id: SegmentId, offset: Offset) -> Result<Option<Step>> {
+        let Some(entry) = self.source.entry(id) else {
+            return Ok(None);
+        };
+        let ended = entry.end.is_some_and(|(last, _)| last < self.next);
+        if ended || entry.first_lsn > self.next {
+            return Ok(None);
+        }
+        let Some(limit) = self.end_of_new(&entry) else {
+            return Ok(None);
+        };
+        let Ok(file) = self
+            .source
+            .storage()
+            .open(&wal_format::segment_name(id), OpenMode::Read)
+        else {
+            return Ok(None);
+        };
+        let record = record_at(&*file, &entry.header, self.next, offset, limit);
+        let record = record.map_err(|error| read_error(&self.source, id, error))?;
+        let Some(record) = record else {
+            return Ok(None);
+        };
+        let position = Position {
+            lsn: self.next,
+            segment_id: id,
+            offset,
+        };
+        self.next = self.next.next();
+        Ok(Some(Step::Record(record, position)))
+    }
+
+    fn at_end(&mut self) -> Result<Step> {
+        match &self.source {
+            Source::Live(engine) => {
+                if let (_, Some(error)) = engine.readable() {
+                    return Err(error);
+                }
+                let more = self.only.is_none() || engine.is_active(self.only);
+                if more && engine.unwritten_from(self.next) {
+                    return Ok(Step::Unflushed);
+                }
+                Ok(Step::End)
+            }
+            Source::View(view) => match view.damage() {
+                Some(error) if self.only.is_none() => Err(error),
+                _ => Ok(Step::End),
+            },
+        }
+    }
+
+    fn damage(&self, offset: u64, what: String) -> Error {
+        let place = self.place.as_ref();
+        Error::Corruption(Box::new(Corruption {
+            location: self.source.storage().location(),
+            segment_id: place.map_or(SegmentId::NONE, |place| place.id),
+            offset: Offset::new(offset),
+            first_lsn: self.next,
+            last_lsn: None,
+            what,
+            witness: match &self.source {
+                Source::Live(_) => {
+                    "this handle has handed it over, or found it when it opened the log".into()
+                }
+                Source::View(_) => "the log goes on behind it".into(),
+            },
+        }))
+    }
+}
+
+fn read_error(source: &Source, id: SegmentId, error: io::Error) -> Error {
+    Error::io(
+        source.storage().location(),
+        format!("reading segment {id}"),
+        error,
+    )
+}
+
+/// The record at `offset`, if it is whole and has that LSN.
+fn record_at(
+    file: &dyn StorageFile,
+    header: &SegmentHeader,
+    lsn: Lsn,
+    offset: Offset,
+    limit: u64,
+) -> io::Result<Option<Record>> {
+    let at = offset.get();
+    let mut window = Window::default();
+    let mut need = MAX_RECORD_HEAD;
+    loop {
+        window.load(file, at, need, limit, SEEK_WINDOW)?;
+        let bytes = window.from(at);
+        let Ok(head) = RecordHead::parse(bytes, limit.saturating_sub(at), header.record_limit)
+        else {
+            return Ok(None);
+        };
+        let len = head.total_len() as usize;
+        let Some(record) = bytes.get(..len) else {
+            if need >= len {
+                return Ok(None);
+            }
+            need = len;
+            continue;
+        };
+        if wal_format::verify_record(record, header.salt().record_mask(lsn, offset)).is_err() {
+            return Ok(None);
+        }
+        return Ok(wal_format::read_record(&window.slice(at, len), &head).ok());
+    }
+}

@@ -1,0 +1,371 @@
+//! Carries a plan out: the only code of recovery that changes files.
+//!
+//! The unproven tail is copied to a new file under a temporary name, its records masked for their new place, followed by a
+//! stamp that proves them; the file is synced, gets its final name, the directory is synced, and only then is anything of it
+//! shown. The old segments stay as they are. Doing all of it again after a crash comes to the same records.
+
+use std::io;
+
+use wal_format::{
+    GroupKind, GroupWriter, IndexEntry, LinkBody, Lsn, Offset, Salt, SegmentHeader, SegmentId,
+};
+use wal_io::{OpenMode, Storage, StorageFile, StorageFileExt};
+
+use super::plan::{CopyTail, Plan};
+use super::scan::Scan;
+use crate::error::is_no_space;
+use crate::log::{NewSegment, Predecessor, create_segment_file};
+use crate::segment::{GroupStep, RecordStep, SegmentCursor};
+use crate::sync::Arc;
+use crate::{Error, Result};
+
+/// Bytes collected before they are written.
+const PIECE: usize = 1 << 20;
+
+/// The new segment that took the unproven tail.
+#[derive(Debug)]
+pub(crate) struct Recovered {
+    pub(crate) header: SegmentHeader,
+    pub(crate) file: Arc<dyn StorageFile>,
+    pub(crate) allocated: u64,
+    pub(crate) first_lsn: Lsn,
+    pub(crate) end_offset: Offset,
+    pub(crate) end_digest: u32,
+    pub(crate) records: u64,
+    pub(crate) index: Vec<IndexEntry>,
+}
+
+/// What was done.
+#[derive(Debug)]
+pub(crate) struct Applied {
+    pub(crate) recovered: Option<Recovered>,
+    pub(crate) next_segment: SegmentId,
+}
+
+/// Carries `plan` out. `header` makes the header of a new segment; `preallocate` says how much of it is allocated at once.
+pub(crate) fn apply(
+    storage: &dyn Storage,
+    scan: &Scan,
+    plan: &Plan,
+    preallocate: bool,
+    header: &dyn Fn(SegmentId) -> io::Result<SegmentHeader>,
+) -> Result<Applied> {
+    // Best effort: what stays is a leftover for the next open.
+    for name in &plan.remove {
+        let _ = storage.remove(name);
+    }
+    let (Some(copy), Some(predecessor)) = (plan.copy, plan.predecessor) else {
+        for name in &plan.remove_after_copy {
+            let _ = storage.remove(name);
+        }
+        return Ok(Applied {
+            recovered: None,
+            next_segment: plan.next_segment,
+        });
+    };
+    let id = plan.next_segment;
+    let recovered = Copying {
+        storage,
+        scan,
+        plan,
+        id,
+    }
+    .run(copy, &predecessor, preallocate, header)?;
+    for name in &plan.remove_after_copy {
+        let _ = storage.remove(name);
+    }
+    Ok(Applied {
+        recovered: Some(recovered),
+        next_segment: id.next(),
+    })
+}
+
+struct Copying<'a> {
+    storage: &'a dyn Storage,
+    scan: &'a Scan,
+    plan: &'a Plan,
+    id: SegmentId,
+}
+
+impl Copying<'_> {
+    fn io(&self, what: &str) -> impl Fn(io::Error) -> Error + use<'_> {
+        let what = format!("{what} while copying the unproven tail");
+        move |error| {
+            if is_no_space(&error) {
+                let location = self.scan.location.clone();
+                return Error::NoSpace {
+                    location,
+                    what: "a copy of the records that no sync is known to have covered",
+                };
+            }
+            Error::io(self.scan.location.clone(), what.clone(), error)
+        }
+    }
+
+    fn run(
+        &self,
+        copy: CopyTail,
+        predecessor: &Predecessor,
+        preallocate: bool,
+        header: &dyn Fn(SegmentId) -> io::Result<SegmentHeader>,
+    ) -> Result<Recovered> {
+        let name = wal_format::temporary_name(self.id);
+        let (new, file) = self.make(copy, preallocate, header, &name)?;
+        let made = self.fill(&new, &file, copy, predecessor);
+        let recovered = match made {
+            Ok(recovered) => recovered,
+            Err(error) => {
+                let _ = self.storage.remove(&name);
+                return Err(error);
+            }
+        };
+        let final_name = wal_format::segment_name(self.id);
+        self.storage
+            .rename(&name, &final_name)
+            .map_err(self.io("renaming"))?;
+        self.storage
+            .sync_dir()
+            .map_err(self.io("syncing the directory"))?;
+        Ok(recovered)
+    }
+
+    /// The file: new, or an old spare where the disk is full.
+    fn make(
+        &self,
+        copy: CopyTail,
+        preallocate: bool,
+        header: &dyn Fn(SegmentId) -> io::Result<SegmentHeader>,
+        name: &str,
+    ) -> Result<(NewSegment, Arc<dyn StorageFile>)> {
+        let new = self.size(
+            copy,
+            preallocate,
+            header(self.id).map_err(self.io("drawing an epoch"))?,
+        );
+        let error = match create_segment_file(self.storage, name, &new) {
+            Ok(file) => return Ok((new, file)),
+            Err(error) => error,
+        };
+        if !is_no_space(&error) {
+            return Err(self.io("making a segment")(error));
+        }
+        // Less will do.
+        let least = NewSegment {
+            allocate: self.least(copy, &new.header),
+            ..new.clone()
+        };
+        for spare in &self.scan.listing.spares {
+            if let Ok(file) = self.reuse(&wal_format::spare_name(*spare), name, &least) {
+                return Ok((least, file));
+            }
+        }
+        let file =
+            create_segment_file(self.storage, name, &least).map_err(self.io("making a segment"))?;
+        Ok((least, file))
+    }
+
+    fn reuse(&self, spare: &str, name: &str, new: &NewSegment) -> io::Result<Arc<dyn StorageFile>> {
+        let file = self.storage.open(spare, OpenMode::ReadWrite)?;
+        if file.len()? < new.allocate {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        self.storage.rename(spare, name)?;
+        file.write_all_at(&new.header.encode(), 0)?;
+        file.sync_data()?;
+        Ok(file)
+    }
+
+    /// Large enough for the tail, and for its records' limit.
+    fn size(&self, copy: CopyTail, preallocate: bool, mut header: SegmentHeader) -> NewSegment {
+        let sources = &self.scan.chain[copy.from..];
+        let record_limit = sources
+            .iter()
+            .map(|link| link.facts.header.record_limit)
+            .max()
+            .unwrap_or(0);
+        header.record_limit = header.record_limit.max(record_limit);
+        header.allocated = header.allocated.max(self.least(copy, &header));
+        while wal_format::max_record_limit(header.allocated, header.alignment) < header.record_limit
+        {
+            header.allocated = header.allocated.saturating_mul(2);
+        }
+        let allocate = if preallocate {
+            header.allocated
+        } else {
+            self.least(copy, &header)
+        };
+        NewSegment { header, allocate }
+    }
+
+    /// Bytes that the tail, the link, a stamp and the footer need, wherever its groups start.
+    fn least(&self, copy: CopyTail, header: &SegmentHeader) -> u64 {
+        let alignment = header.alignment;
+        let mut data = 0;
+        for (at, link) in self.scan.chain.iter().enumerate().skip(copy.from) {
+            let start = if at == copy.from {
+                copy.after.offset
+            } else {
+                wal_format::HEADER_LEN
+            };
+            let len = link.end.offset.saturating_sub(start);
+            // A group may grow by its padding, and has at least a header and a record.
+            let groups =
+                len / (wal_format::GROUP_HEADER_LEN + wal_format::MIN_RECORD_LEN) as u64 + 1;
+            let padding = if alignment.get() > link.facts.header.alignment.get() {
+                groups * alignment.get()
+            } else {
+                0
+            };
+            data += alignment.round_up(len) + padding;
+        }
+        let most = header.allocated.max(data * 2);
+        wal_format::data_start(alignment)
+            + data
+            + alignment.get()
+            + wal_format::footer_reserve(most, alignment)
+    }
+
+    fn fill(
+        &self,
+        new: &NewSegment,
+        file: &Arc<dyn StorageFile>,
+        copy: CopyTail,
+        predecessor: &Predecessor,
+    ) -> Result<Recovered> {
+        let header = new.header;
+        let watermark = copy.after.lsn;
+        let mut groups = GroupWriter::new(header.salt(), header.epoch, header.alignment, PIECE);
+        let start = Offset::new(wal_format::HEADER_LEN);
+        groups.reset(
+            header.salt(),
+            header.epoch,
+            header.alignment,
+            start,
+            0,
+            copy.after.lsn.next(),
+        );
+        groups.link(
+            &LinkBody {
+                predecessor: predecessor.id,
+                predecessor_epoch: predecessor.epoch,
+                end_lsn: copy.after.lsn,
+                end_offset: predecessor.end_offset,
+                log_first: self.plan.log_first,
+                end_digest: predecessor.end_digest,
+                cause: predecessor.cause,
+            },
+            watermark,
+        );
+        let mut filling = Filling {
+            header,
+            groups,
+            file,
+            index: Vec::new(),
+            records: 0,
+        };
+        for (at, link) in self.scan.chain.iter().enumerate().skip(copy.from) {
+            let mut cursor =
+                SegmentCursor::new(link.facts.file.clone(), link.facts.header, link.end.offset);
+            if at == copy.from {
+                cursor.jump(copy.after.lsn.next(), Offset::new(copy.after.offset));
+            }
+            self.copy_segment(
+                &mut cursor,
+                link.facts.header.salt(),
+                watermark,
+                &mut filling,
+            )?;
+        }
+        filling.groups.stamp(self.plan.last);
+        filling.write().map_err(self.io("writing"))?;
+        file.sync_data().map_err(self.io("syncing"))?;
+        Ok(Recovered {
+            header,
+            file: Arc::clone(file),
+            allocated: new.allocate,
+            first_lsn: copy.after.lsn.next(),
+            end_offset: filling.groups.end(),
+            end_digest: filling.groups.previous(),
+            records: filling.records,
+            index: filling.index,
+        })
+    }
+
+    fn copy_segment(
+        &self,
+        cursor: &mut SegmentCursor,
+        salt: Salt,
+        watermark: Lsn,
+        filling: &mut Filling<'_>,
+    ) -> Result<()> {
+        let changed =
+            || self.io("reading")(io::Error::other("a segment changed after it was verified"));
+        loop {
+            let group = match cursor.next_group().map_err(self.io("reading"))? {
+                GroupStep::Group(group) => group,
+                GroupStep::End => return Ok(()),
+                GroupStep::Invalid(_) => return Err(changed()),
+            };
+            if group.kind != GroupKind::Records {
+                continue;
+            }
+            loop {
+                match cursor.next_record().map_err(self.io("reading"))? {
+                    RecordStep::Record { lsn, offset, head } => {
+                        let bytes = cursor.record_bytes(offset, &head);
+                        filling.push(&bytes, salt.record_mask(lsn, Offset::new(offset)));
+                    }
+                    RecordStep::GroupEnd => break,
+                    RecordStep::Invalid(_) => return Err(changed()),
+                }
+            }
+            filling.groups.close_group(watermark);
+            if filling.groups.len() >= PIECE {
+                filling.write().map_err(self.io("writing"))?;
+            }
+        }
+    }
+}
+
+/// The new file while it is being filled.
+struct Filling<'a> {
+    header: SegmentHeader,
+    groups: GroupWriter,
+    file: &'a Arc<dyn StorageFile>,
+    index: Vec<IndexEntry>,
+    records: u64,
+}
+
+impl Filling<'_> {
+    fn push(&mut self, record: &[u8], mask: u32) {
+        let opens = self.groups.open_group_start().is_none();
+        self.groups.push_stored(record, mask);
+        self.records += 1;
+        if let Some((first_lsn, offset)) = self.groups.open_group_start().filter(|_| opens)
+            && IndexEntry::is_due(self.index.last(), offset)
+        {
+            self.index.push(IndexEntry { first_lsn, offset });
+        }
+    }
+
+    /// Writes what is collected, and goes on behind it.
+    fn write(&mut self) -> io::Result<()> {
+        self.file
+            .write_all_at(self.groups.bytes(), self.groups.start().get())?;
+        let (end, previous, next) = (
+            self.groups.end(),
+            self.groups.previous(),
+            self.groups.next_lsn(),
+        );
+        let header = self.header;
+        self.groups.reset(
+            header.salt(),
+            header.epoch,
+            header.alignment,
+            end,
+            previous,
+            next,
+        );
+        Ok(())
+    }
+}

@@ -1,0 +1,82 @@
+//! The files of a directory, by what their names say.
+
+use std::io;
+
+use wal_format::{FileName, SegmentId};
+use wal_io::{EntryKind, Storage};
+
+use crate::{Error, Result};
+
+/// What lies in the directory.
+#[derive(Debug, Default)]
+pub(crate) struct Listing {
+    /// Segments, ascending.
+    pub(crate) segments: Vec<SegmentId>,
+    pub(crate) spares: Vec<SegmentId>,
+    pub(crate) temporaries: Vec<SegmentId>,
+    /// The writer's lock file is there: a log was opened here before.
+    pub(crate) lock: bool,
+}
+
+impl Listing {
+    /// Reads the directory; `None` if it does not exist.
+    ///
+    /// # Errors
+    /// [`Error::NotALog`] if there is anything that is not the log's.
+    pub(crate) fn read(storage: &dyn Storage) -> Result<Option<Self>> {
+        let location = storage.location();
+        let not_a_log = |reason: String| Error::NotALog {
+            location: location.clone(),
+            reason,
+        };
+        let entries = match storage.list() {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
+                return Err(not_a_log("it is a file, a log is a directory".into()));
+            }
+            Err(error) => return Err(Error::io(location, "listing the directory", error)),
+        };
+        let mut listing = Self::default();
+        for entry in entries {
+            let name = FileName::parse(&entry.name);
+            let expected = if name == FileName::Quarantine {
+                EntryKind::Directory
+            } else {
+                EntryKind::File
+            };
+            if entry.kind != expected && name != FileName::Ignored {
+                return Err(not_a_log(format!(
+                    "{:?} in it is not the log's; move it elsewhere, or name another directory",
+                    entry.name
+                )));
+            }
+            match name {
+                FileName::Segment(id) => listing.segments.push(id),
+                FileName::Spare(id) => listing.spares.push(id),
+                FileName::Temporary(id) => listing.temporaries.push(id),
+                FileName::Lock => listing.lock = true,
+                FileName::LockPid | FileName::Quarantine | FileName::Ignored => {}
+                FileName::Foreign => {
+                    return Err(not_a_log(format!(
+                        "{:?} in it is not the log's; move it elsewhere, or name another directory",
+                        entry.name
+                    )));
+                }
+            }
+        }
+        listing.segments.sort_unstable();
+        listing.spares.sort_unstable();
+        listing.temporaries.sort_unstable();
+        Ok(Some(listing))
+    }
+
+    /// An id above every file's.
+    pub(crate) fn next_id(&self) -> SegmentId {
+        let all = [&self.segments, &self.spares, &self.temporaries];
+        all.into_iter()
+            .filter_map(|ids| ids.last())
+            .max()
+            .map_or(SegmentId::FIRST, |id| id.next())
+    }
+}

@@ -1,0 +1,23 @@
+//! What a directory holds after whatever happened to it, and what to do about it.
+//!
+//! ```text
+//! scan.rs    reads only: the chain of segments, the places where data ends, what proves durability
+//! plan.rs    a pure function: facts in, decision out
+//! apply.rs   the only code that changes files: copies the unproven tail aside, removes leftovers
+//! ```
+//!
+//! No old segment is ever modified, so a crash inside recovery loses nothing and changes no verdict.
+
+mod apply;
+mod list;
+mod plan;
+mod report;
+mod scan;
+mod tail;
+mod witness;
+
+pub(crate) use apply::{Applied, Recovered, apply};
+pub(crate) use list::Listing;
+pub(crate) use plan::{Plan, plan};
+pub use report::{RecoveryReport, Tail};
+pub(crate) use scan::{Scan, scan};

@@ -1,0 +1,63 @@
+//! What opening a log found and did.
+
+use wal_format::{Lsn, Offset, SegmentId};
+
+/// How the data of the newest segment ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Tail {
+    /// With a footer, or where nothing was written yet.
+    Whole,
+    /// With the remains of a write that a crash cut short. They were never acknowledged as durable, and are left where they
+    /// are.
+    Torn {
+        /// The segment.
+        segment_id: SegmentId,
+        /// Where the remains begin.
+        offset: Offset,
+        /// How far they reach, in bytes. Preallocated space does not count.
+        bytes: u64,
+    },
+}
+
+/// What opening the log found, and what it did about it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RecoveryReport {
+    /// The log was closed before (or is new).
+    pub clean: bool,
+    /// Segments of the log.
+    pub segments: usize,
+    /// The first LSN of the log.
+    pub first_lsn: Lsn,
+    /// The last LSN of the log; below `first_lsn` if it is empty.
+    pub last_lsn: Lsn,
+    /// The highest LSN that the files prove was durable before the stop.
+    pub proven_lsn: Lsn,
+    /// Records above `proven_lsn` that were whole. A writer has copied them to a new segment and made them durable; a
+    /// read-only open shows them as they are.
+    pub unproven: u64,
+    /// How the data ended.
+    pub tail: Tail,
+    /// What proves `proven_lsn`, in words.
+    pub witness: String,
+    /// Files that were no longer part of the log; a writer has removed them.
+    pub leftovers: Vec<String>,
+}
+
+impl RecoveryReport {
+    /// Records in the log.
+    #[must_use]
+    pub fn records(&self) -> u64 {
+        (self.last_lsn.get() + 1).saturating_sub(self.first_lsn.get())
+    }
+
+    /// Bytes left behind as a torn tail.
+    #[must_use]
+    pub fn left_behind_bytes(&self) -> u64 {
+        match self.tail {
+            Tail::Whole => 0,
+            Tail::Torn { bytes, .. } => bytes,
+        }
+    }
+}

@@ -1,0 +1,370 @@
+//! Reads a directory: the chain of segments from the newest link back, and the facts about its end.
+//!
+//! Reads only, and as little as the proof needs: header and link of each segment, the footer of the newest, and the groups
+//! of those segments that nothing proves durable.
+
+use std::collections::BTreeMap;
+use std::io;
+
+use wal_format::{Footer, Lsn, Offset, SegmentId};
+use wal_io::Storage;
+
+use super::list::Listing;
+use super::tail::{GroupEnd, Stop, TailFacts, find_end, scan_tail};
+use super::witness::look_beyond;
+use crate::error::Corruption;
+use crate::segment::{LinkFacts, SegmentFacts};
+use crate::{Error, Result};
+
+/// A segment of the chain.
+#[derive(Debug)]
+pub(crate) struct ChainLink {
+    pub(crate) facts: SegmentFacts,
+    pub(crate) link: LinkFacts,
+    /// What the log takes from it.
+    pub(crate) end: GroupEnd,
+    /// Its groups, where they were read.
+    pub(crate) tail: Option<TailFacts>,
+}
+
+/// Proof of durability from a segment that is not on the chain (any more).
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Witness {
+    pub(crate) watermark: Lsn,
+    pub(crate) segment: SegmentId,
+    pub(crate) offset: Offset,
+}
+
+/// All facts about a directory.
+#[derive(Debug)]
+pub(crate) struct Scan {
+    pub(crate) location: String,
+    pub(crate) listing: Listing,
+    /// The chain, oldest first; empty if there is no segment with a valid link.
+    pub(crate) chain: Vec<ChainLink>,
+    /// The footer of the newest segment.
+    pub(crate) footer: Option<Footer>,
+    /// The log's first LSN.
+    pub(crate) log_first: Lsn,
+    /// The highest proven LSN, and who says so.
+    pub(crate) proven: Witness,
+    /// Segments with higher ids than the chain's newest: begun, but nothing in them follows the chain's end.
+    pub(crate) above: Vec<SegmentFacts>,
+    /// The highest watermark in those.
+    pub(crate) above_witness: Option<Witness>,
+    /// The chain names a segment that is not there.
+    pub(crate) missing: Option<(SegmentId, String)>,
+    /// The segment of the chain, and the end of the group in it, that hold the last proven LSN: an unproven tail is copied
+    /// from there on.
+    pub(crate) resume: Option<(usize, GroupEnd)>,
+}
+
+/// Scans the directory.
+pub(crate) fn scan(storage: &dyn Storage, listing: Listing) -> Result<Scan> {
+    let location = storage.location();
+    let mut segments = BTreeMap::new();
+    for id in &listing.segments {
+        let facts = SegmentFacts::read(storage, *id)?;
+        segments.insert(*id, facts);
+    }
+    check_one_log(&location, &segments)?;
+    let mut scan = Scan {
+        location,
+        listing,
+        chain: Vec::new(),
+        footer: None,
+        log_first: Lsn::FIRST,
+        proven: Witness {
+            watermark: Lsn::ZERO,
+            segment: SegmentId::NONE,
+            offset: Offset::new(0),
+        },
+        above: Vec::new(),
+        above_witness: None,
+        missing: None,
+        resume: None,
+    };
+    // From the newest segment down: one whose link, or whose predecessor's link, did not survive holds nothing that follows
+    // the log, and the search goes on below it.
+    let mut below = SegmentId::new(u64::MAX);
+    while let Some(newest) = segments
+        .range(..below)
+        .rev()
+        .find(|(_, facts)| facts.link.is_ok())
+        .map(|(id, _)| *id)
+    {
+        match scan.walk(&segments, newest)? {
+            Walk::Done => break,
+            Walk::Below(id) => below = id,
+        }
+    }
+    if scan.chain.is_empty() {
+        scan.proven.watermark = Lsn::ZERO;
+    }
+    let newest = scan
+        .chain
+        .last()
+        .map_or(SegmentId::NONE, |link| link.facts.id());
+    scan.above = segments
+        .range(newest.next()..)
+        .map(|(_, facts)| facts.clone())
+        .collect();
+    scan.look_above()?;
+    scan.find_resume()?;
+    Ok(scan)
+}
+
+enum Walk {
+    Done,
+    /// Only segments below this one can carry the log.
+    Below(SegmentId),
+}
+
+fn check_one_log(location: &str, segments: &BTreeMap<SegmentId, SegmentFacts>) -> Result<()> {
+    let Some((_, newest)) = segments.last_key_value() else {
+        return Ok(());
+    };
+    let other = segments
+        .values()
+        .find(|facts| facts.header.log_id != newest.header.log_id);
+    let Some(other) = other else { return Ok(()) };
+    Err(Error::Corruption(Box::new(Corruption {
+        location: location.to_owned(),
+        segment_id: other.id(),
+        offset: Offset::new(0),
+        first_lsn: Lsn::ZERO,
+        last_lsn: None,
+        what: format!(
+            "it belongs to log {}, the newest segment to log {}",
+            other.header.log_id, newest.header.log_id
+        ),
+        witness: "all segments of a log carry its id".into(),
+    })))
+}
+
+impl Scan {
+    fn io(&self, id: SegmentId, error: io::Error) -> Error {
+        Error::io(
+            self.location.clone(),
+            format!("reading segment {id}"),
+            error,
+        )
+    }
+
+    fn testify(&mut self, watermark: Lsn, segment: SegmentId, offset: Offset) {
+        if watermark > self.proven.watermark {
+            self.proven = Witness {
+                watermark,
+                segment,
+                offset,
+            };
+        }
+    }
+
+    fn testify_tail(&mut self, id: SegmentId, tail: &TailFacts) {
+        self.testify(tail.watermark, id, Offset::new(tail.end.offset));
+        if let Some((watermark, offset)) = tail.beyond.witness {
+            self.testify(watermark, id, offset);
+        }
+        if let Stop::Footer(footer) = &tail.stop {
+            self.testify(footer.last_lsn, id, footer.data_len);
+        }
+    }
+
+    /// Walks the chain back from `newest`.
+    fn walk(
+        &mut self,
+        segments: &BTreeMap<SegmentId, SegmentFacts>,
+        newest: SegmentId,
+    ) -> Result<Walk> {
+        self.chain.clear();
+        self.footer = None;
+        self.log_first = Lsn::FIRST;
+        self.push_newest(&segments[&newest])?;
+        loop {
+            let first = &self.chain[0];
+            let link = first.link;
+            let id = first.facts.id();
+            let predecessor = link.body.predecessor;
+            if predecessor == SegmentId::NONE || link.body.end_lsn < self.log_first {
+                return Ok(Walk::Done);
+            }
+            let Some(facts) = segments.get(&predecessor) else {
+                self.missing = Some((
+                    predecessor,
+                    format!(
+                        "the link of segment {id} follows it, and it holds records up to LSN {}",
+                        link.body.end_lsn
+                    ),
+                ));
+                return Ok(Walk::Done);
+            };
+            if facts.header.epoch != link.body.predecessor_epoch {
+                return Err(self.not_the_file(facts, id));
+            }
+            let Ok(predecessor_link) = facts.link.clone() else {
+                return Ok(Walk::Below(predecessor));
+            };
+            self.push_predecessor(facts, predecessor_link, &link)?;
+        }
+    }
+
+    fn not_the_file(&self, facts: &SegmentFacts, successor: SegmentId) -> Error {
+        Error::Corruption(Box::new(Corruption {
+            location: self.location.clone(),
+            segment_id: facts.id(),
+            offset: Offset::new(0),
+            first_lsn: Lsn::ZERO,
+            last_lsn: None,
+            what: "it is another file than the one that the log was written to".into(),
+            witness: format!("the link of segment {successor} names the epoch of its predecessor"),
+        }))
+    }
+
+    fn push_newest(&mut self, facts: &SegmentFacts) -> Result<()> {
+        let Ok(link) = facts.link.clone() else {
+            return Ok(());
+        };
+        let id = facts.id();
+        if let Some(footer) = facts.footer().map_err(|error| self.io(id, error))? {
+            let offset = footer.data_len;
+            let end = GroupEnd {
+                lsn: footer.last_lsn,
+                offset: offset.get(),
+                digest: footer.data_digest,
+            };
+            self.testify(footer.last_lsn, id, offset);
+            self.log_first = self
+                .log_first
+                .max(footer.log_first)
+                .max(link.body.log_first);
+            self.footer = Some(footer);
+            self.chain.push(ChainLink {
+                facts: facts.clone(),
+                link,
+                end,
+                tail: None,
+            });
+            return Ok(());
+        }
+        let tail = scan_tail(facts, &link, facts.len, &self.location)?;
+        self.testify_tail(id, &tail);
+        self.log_first = self.log_first.max(tail.log_first);
+        if let Stop::Footer(footer) = &tail.stop {
+            self.footer = Some(footer.as_ref().clone());
+        }
+        self.chain.push(ChainLink {
+            facts: facts.clone(),
+            link,
+            end: tail.end,
+            tail: Some(tail),
+        });
+        Ok(())
+    }
+
+    fn push_predecessor(
+        &mut self,
+        facts: &SegmentFacts,
+        link: LinkFacts,
+        successor: &LinkFacts,
+    ) -> Result<()> {
+        let id = facts.id();
+        let body = &successor.body;
+        let promised = GroupEnd {
+            lsn: body.end_lsn,
+            offset: body.end_offset.get(),
+            digest: body.end_digest,
+        };
+        if self.proven.watermark < promised.lsn
+            && let Some(footer) = facts.footer().map_err(|error| self.io(id, error))?
+            && footer.last_lsn >= promised.lsn
+        {
+            let offset = footer.data_len;
+            // What lies behind the link's end is no longer the log's.
+            self.testify(promised.lsn, id, offset);
+        }
+        if self.proven.watermark >= promised.lsn {
+            self.chain.insert(
+                0,
+                ChainLink {
+                    facts: facts.clone(),
+                    link,
+                    end: promised,
+                    tail: None,
+                },
+            );
+            return Ok(());
+        }
+        let tail = scan_tail(facts, &link, promised.offset, &self.location)?;
+        self.testify_tail(id, &tail);
+        if tail.end != promised {
+            // The data does not reach the place where the successor goes on: the log ends in this segment. Whether it may
+            // is for the plan to say.
+            self.chain.clear();
+            self.footer = None;
+            self.log_first = tail.log_first;
+        }
+        let end = tail.end;
+        self.chain.insert(
+            0,
+            ChainLink {
+                facts: facts.clone(),
+                link,
+                end,
+                tail: Some(tail),
+            },
+        );
+        Ok(())
+    }
+
+    /// Segments above the chain hold nothing that follows it, but they may prove that something is lost.
+    fn look_above(&mut self) -> Result<()> {
+        for facts in &self.above {
+            let beyond = look_beyond(facts, wal_format::HEADER_LEN, facts.len)
+                .map_err(|error| self.io(facts.id(), error))?;
+            if let Some((watermark, offset)) = beyond.witness
+                && self
+                    .above_witness
+                    .is_none_or(|witness| watermark > witness.watermark)
+            {
+                self.above_witness = Some(Witness {
+                    watermark,
+                    segment: facts.id(),
+                    offset,
+                });
+            }
+        }
+        if let Some(witness) = self.above_witness {
+            self.testify(witness.watermark, witness.segment, witness.offset);
+        }
+        Ok(())
+    }
+
+    /// The last LSN of the chain.
+    pub(crate) fn end(&self) -> Lsn {
+        self.chain.last().map_or(Lsn::ZERO, |link| link.end.lsn)
+    }
+
+    fn find_resume(&mut self) -> Result<()> {
+        let Some(oldest) = self.chain.first() else {
+            return Ok(());
+        };
+        // What a truncation has removed needs no proof.
+        let proven = self.proven.watermark.max(oldest.link.body.end_lsn);
+        if proven >= self.end() {
+            return Ok(());
+        }
+        let at = self
+            .chain
+            .iter()
+            .rposition(|link| link.link.first_lsn <= proven.next())
+            .unwrap_or(0);
+        let link = &self.chain[at];
+        let end = match link.tail.as_ref().and_then(|tail| tail.end_of(proven)) {
+            Some(end) => Some(end),
+            None => find_end(&link.facts, proven, link.end.offset, &self.location)?,
+        };
+        self.resume = end.map(|end| (at, end));
+        Ok(())
+    }
+}

@@ -1,0 +1,179 @@
+//! Where the data of one segment ends, and what its groups say.
+
+use std::collections::VecDeque;
+
+use wal_format::{Footer, GroupError, GroupKind, Lsn, decode_cut, decode_stamp};
+
+use super::witness::{Beyond, look_beyond};
+use crate::segment::{GroupStep, LinkFacts, SegmentCursor, SegmentFacts};
+use crate::{Error, Result};
+
+/// The end of a group: a place where the log may be continued.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct GroupEnd {
+    pub(crate) lsn: Lsn,
+    pub(crate) offset: u64,
+    pub(crate) digest: u32,
+}
+
+/// Why the scan of a segment stopped.
+#[derive(Debug)]
+pub(crate) enum Stop {
+    /// At its footer.
+    Footer(Box<Footer>),
+    /// Where its successor's link, or the file, ends.
+    Limit,
+    /// At a place that is not a valid group.
+    Invalid(GroupError),
+}
+
+/// What the scan of a segment found.
+#[derive(Debug)]
+pub(crate) struct TailFacts {
+    /// The last valid group.
+    pub(crate) end: GroupEnd,
+    pub(crate) stop: Stop,
+    /// Highest watermark of a valid group header up to the end.
+    pub(crate) watermark: Lsn,
+    /// The log's first LSN, as far as this segment knows.
+    pub(crate) log_first: Lsn,
+    /// What lies behind an invalid place.
+    pub(crate) beyond: Beyond,
+    /// Group ends at or above the watermark, as far as kept.
+    ends: VecDeque<GroupEnd>,
+}
+
+/// Group ends kept in memory; above that, the place of the watermark is looked for in a second pass.
+const ENDS_KEPT: usize = 1 << 16;
+
+impl TailFacts {
+    /// The end of the group whose last record is `lsn`.
+    pub(crate) fn end_of(&self, lsn: Lsn) -> Option<GroupEnd> {
+        // The last of equals: a stamp behind the group belongs to it.
+        self.ends.iter().rev().find(|end| end.lsn == lsn).copied()
+    }
+}
+
+/// Scans a segment with a valid link from its first group on. Nothing at or behind `limit` is read.
+pub(crate) fn scan_tail(
+    segment: &SegmentFacts,
+    link: &LinkFacts,
+    limit: u64,
+    location: &str,
+) -> Result<TailFacts> {
+    let limit = limit.min(segment.len);
+    let io = |error| Error::io(location, format!("reading segment {}", segment.id()), error);
+    let mut cursor = SegmentCursor::new(segment.file.clone(), segment.header, limit);
+    let mut facts = TailFacts {
+        end: GroupEnd {
+            lsn: link.body.end_lsn,
+            offset: wal_format::HEADER_LEN,
+            digest: 0,
+        },
+        stop: Stop::Limit,
+        watermark: link.watermark,
+        log_first: link.body.log_first,
+        beyond: Beyond::default(),
+        ends: VecDeque::new(),
+    };
+    loop {
+        let header = match cursor.next_group().map_err(io)? {
+            GroupStep::Group(header) => header,
+            GroupStep::Invalid(error) => {
+                facts.stop = Stop::Invalid(error);
+                break;
+            }
+            GroupStep::End => break,
+        };
+        // The header verifies by itself, so its watermark counts whatever its payload is.
+        facts.watermark = facts.watermark.max(header.watermark);
+        let verdict = match header.kind {
+            GroupKind::Records => cursor
+                .check_group()
+                .map_err(io)?
+                .map(|()| cursor.skip_group()),
+            GroupKind::Stamp => cursor
+                .payload(&header)
+                .map_err(io)
+                .map(|payload| decode_stamp(&payload, &header))?,
+            GroupKind::Link => Ok(()),
+            GroupKind::Cut => {
+                let payload = cursor.payload(&header).map_err(io)?;
+                decode_cut(&payload, &header)
+                    .map(|first| facts.log_first = facts.log_first.max(first))
+            }
+            GroupKind::Footer => {
+                let payload = cursor.payload(&header).map_err(io)?;
+                match Footer::decode(&payload, &header) {
+                    Ok(footer) => {
+                        facts.log_first = facts.log_first.max(footer.log_first);
+                        facts.note_end(GroupEnd {
+                            lsn: footer.last_lsn,
+                            ..facts.end
+                        });
+                        facts.stop = Stop::Footer(Box::new(footer));
+                        return Ok(facts);
+                    }
+                    Err(error) => Err(error),
+                }
+            }
+        };
+        if let Err(error) = verdict {
+            facts.stop = Stop::Invalid(error);
+            break;
+        }
+        let offset = segment.header.alignment.round_up(header.end_offset());
+        facts.note_end(GroupEnd {
+            lsn: header.end_lsn(),
+            offset,
+            digest: cursor.previous(),
+        });
+    }
+    if matches!(facts.stop, Stop::Invalid(_)) {
+        facts.beyond = look_beyond(segment, facts.end.offset, limit).map_err(io)?;
+    }
+    Ok(facts)
+}
+
+impl TailFacts {
+    fn note_end(&mut self, end: GroupEnd) {
+        self.end = end;
+        while self
+            .ends
+            .front()
+            .is_some_and(|first| first.lsn < self.watermark)
+        {
+            self.ends.pop_front();
+        }
+        if self.ends.len() == ENDS_KEPT {
+            self.ends.pop_front();
+        }
+        self.ends.push_back(end);
+    }
+}
+
+/// The end of the last group of `segment` that holds nothing above `lsn`, found by walking the group headers.
+pub(crate) fn find_end(
+    segment: &SegmentFacts,
+    lsn: Lsn,
+    limit: u64,
+    location: &str,
+) -> Result<Option<GroupEnd>> {
+    let io = |error| Error::io(location, format!("reading segment {}", segment.id()), error);
+    let mut cursor =
+        SegmentCursor::new(segment.file.clone(), segment.header, limit.min(segment.len));
+    let mut found = None;
+    while let GroupStep::Group(header) = cursor.next_group().map_err(io)? {
+        cursor.skip_group();
+        if header.end_lsn() > lsn || header.kind == GroupKind::Footer {
+            break;
+        }
+        let offset = segment.header.alignment.round_up(header.end_offset());
+        found = Some(GroupEnd {
+            lsn: header.end_lsn(),
+            offset,
+            digest: cursor.previous(),
+        });
+    }
+    Ok(found)
+}

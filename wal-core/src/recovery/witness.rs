@@ -1,0 +1,74 @@
+//! Looking behind an invalid place: for proof that it was durable, and for how far the leftovers reach.
+
+use std::io;
+
+use wal_format::{GROUP_HEADER_LEN, GroupHeader, Lsn, Offset, scan_headers};
+use wal_io::StorageFileExt;
+
+use crate::segment::SegmentFacts;
+
+/// Bytes looked at in one piece.
+const PIECE: usize = 1 << 20;
+
+/// What lies behind an invalid place.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Beyond {
+    /// The header with the highest watermark, and where it stands.
+    pub(crate) witness: Option<(Lsn, Offset)>,
+    /// The highest LSN that a valid group header there speaks of.
+    pub(crate) last_lsn: Lsn,
+    /// Bytes from the invalid place to the last one that is not zero.
+    pub(crate) left_behind: u64,
+}
+
+/// Tries every place from `from` on as a group header, up to `limit`.
+pub(crate) fn look_beyond(segment: &SegmentFacts, from: u64, limit: u64) -> io::Result<Beyond> {
+    let mut beyond = Beyond::default();
+    let salt = segment.header.salt();
+    let mut piece =
+        vec![0; PIECE.min(usize::try_from(limit.saturating_sub(from)).unwrap_or(PIECE))];
+    let mut start = from;
+    while start < limit {
+        let want = piece.len().min((limit - start) as usize);
+        let filled = segment.file.read_full_at(&mut piece[..want], start)?;
+        let bytes = &piece[..filled];
+        if let Some(last) = bytes.iter().rposition(|byte| *byte != 0) {
+            beyond.left_behind = start + last as u64 + 1 - from;
+            let headers = scan_headers(
+                bytes,
+                Offset::new(start),
+                salt,
+                segment.header.epoch,
+                segment.header.alignment,
+            );
+            for (header, _) in headers {
+                beyond.note(&header, limit);
+            }
+        }
+        if filled < want || start + filled as u64 >= limit {
+            break;
+        }
+        // The pieces overlap, so that a header across their border is seen whole.
+        start += segment
+            .header
+            .alignment
+            .round_down((filled - GROUP_HEADER_LEN) as u64)
+            .max(8);
+    }
+    Ok(beyond)
+}
+
+impl Beyond {
+    fn note(&mut self, header: &GroupHeader, limit: u64) {
+        if header.fits(limit).is_err() {
+            return;
+        }
+        self.last_lsn = self.last_lsn.max(header.end_lsn());
+        if self
+            .witness
+            .is_none_or(|(watermark, _)| header.watermark > watermark)
+        {
+            self.witness = Some((header.watermark, header.offset));
+        }
+    }
+}

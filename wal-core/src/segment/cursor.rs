@@ -1,0 +1,280 @@
+//! Walks the groups and records of one segment and verifies each on the way.
+
+use std::io;
+
+use bytes::Bytes;
+use wal_format::{
+    GROUP_HEADER_LEN, GroupError, GroupHeader, GroupKind, HEADER_LEN, Lsn, MAX_RECORD_HEAD, Offset,
+    RecordError, RecordHead, RecordsCursor, Salt, SegmentHeader,
+};
+use wal_io::StorageFile;
+
+use super::window::{WINDOW, Window};
+use crate::sync::Arc;
+
+/// What stands where a group may start.
+#[derive(Debug)]
+pub(crate) enum GroupStep {
+    /// A valid group header; its payload is read next.
+    Group(GroupHeader),
+    /// Nothing valid.
+    Invalid(GroupError),
+    /// The limit.
+    End,
+}
+
+/// What stands where the open group's next record may start.
+#[derive(Debug)]
+pub(crate) enum RecordStep {
+    /// A valid record.
+    Record {
+        lsn: Lsn,
+        offset: u64,
+        head: RecordHead,
+    },
+    /// All records of the group, which is valid as a whole.
+    GroupEnd,
+    /// Nothing valid.
+    Invalid(GroupError),
+}
+
+/// A place between two groups or two records of a segment.
+#[derive(Debug)]
+pub(crate) struct SegmentCursor {
+    file: Arc<dyn StorageFile>,
+    header: SegmentHeader,
+    salt: Salt,
+    window: Window,
+    window_len: usize,
+    /// Nothing at or behind this offset is read.
+    limit: u64,
+    /// Where the next group starts.
+    offset: u64,
+    lsn: Lsn,
+    /// Checksum of the group before; unknown behind an index entry.
+    previous: Option<u32>,
+    open: Option<RecordsCursor>,
+}
+
+impl SegmentCursor {
+    /// At the link.
+    pub(crate) fn new(file: Arc<dyn StorageFile>, header: SegmentHeader, limit: u64) -> Self {
+        Self {
+            file,
+            salt: header.salt(),
+            header,
+            window: Window::default(),
+            window_len: WINDOW,
+            limit,
+            offset: HEADER_LEN,
+            lsn: Lsn::ZERO,
+            previous: Some(0),
+            open: None,
+        }
+    }
+
+    /// Sets how much is read at a time: little while looking for a group, much while reading.
+    pub(crate) fn set_window(&mut self, bytes: usize) {
+        self.window_len = bytes;
+    }
+
+    /// At a group of which only the place and the first LSN are known.
+    pub(crate) fn jump(&mut self, lsn: Lsn, offset: Offset) {
+        self.offset = offset.get();
+        self.lsn = lsn;
+        self.previous = None;
+        self.open = None;
+    }
+
+    pub(crate) fn limit(&self) -> u64 {
+        self.limit
+    }
+
+    /// Moves the limit; the bytes behind the old one are read anew.
+    pub(crate) fn set_limit(&mut self, limit: u64) {
+        if limit != self.limit {
+            self.limit = limit;
+            if !self.window.holds(self.offset, 1) || limit < self.offset {
+                self.window.clear();
+            }
+        }
+    }
+
+    /// Forgets bytes in memory that may have changed in the file.
+    pub(crate) fn refresh(&mut self) {
+        self.window.clear();
+    }
+
+    /// Where the next group starts, or the next record of the open one.
+    pub(crate) fn offset(&self) -> u64 {
+        self.open
+            .as_ref()
+            .map_or(self.offset, |open| open.offset().get())
+    }
+
+    /// Checksum of the last group passed.
+    pub(crate) fn previous(&self) -> u32 {
+        self.previous.unwrap_or(0)
+    }
+
+    /// The same, if it is known.
+    pub(crate) fn previous_known(&self) -> Option<u32> {
+        self.previous
+    }
+
+    pub(crate) fn file_len(&self) -> io::Result<u64> {
+        self.file.len()
+    }
+
+    pub(crate) fn in_group(&self) -> bool {
+        self.open.is_some()
+    }
+
+    /// Whether the next step needs no I/O (as far as can be told).
+    pub(crate) fn is_buffered(&self) -> bool {
+        self.window
+            .holds(self.offset(), MAX_RECORD_HEAD.max(GROUP_HEADER_LEN))
+    }
+
+    /// Reads and checks the next group's header. Records are then read with [`next_record`](Self::next_record), other
+    /// payloads with [`payload`](Self::payload); both move behind the group.
+    pub(crate) fn next_group(&mut self) -> io::Result<GroupStep> {
+        debug_assert!(self.open.is_none(), "the open group has records left");
+        if self.offset >= self.limit {
+            return Ok(GroupStep::End);
+        }
+        self.window.load(
+            &*self.file,
+            self.offset,
+            GROUP_HEADER_LEN,
+            self.limit,
+            self.window_len,
+        )?;
+        match self.check_header() {
+            Ok((header, checksum)) => {
+                if header.kind == GroupKind::Records {
+                    match RecordsCursor::new(&header, self.salt, self.header.record_limit) {
+                        Ok(open) => self.open = Some(open),
+                        Err(error) => return Ok(GroupStep::Invalid(error)),
+                    }
+                }
+                if header.kind == GroupKind::Link {
+                    self.lsn = header.first_lsn;
+                }
+                self.pending(&header, checksum);
+                Ok(GroupStep::Group(header))
+            }
+            Err(error) => Ok(GroupStep::Invalid(error)),
+        }
+    }
+
+    fn check_header(&self) -> Result<(GroupHeader, u32), GroupError> {
+        let bytes = self.window.from(self.offset);
+        let (header, checksum) = GroupHeader::decode(
+            bytes,
+            self.salt,
+            self.header.epoch,
+            Offset::new(self.offset),
+        )?;
+        header.follows(self.lsn, self.previous.unwrap_or(header.previous))?;
+        header.fits(self.limit)?;
+        Ok((header, checksum))
+    }
+
+    /// Notes where the next group is; undone by [`rewind`](Self::rewind) if this one proves invalid.
+    fn pending(&mut self, header: &GroupHeader, checksum: u32) {
+        self.offset = self.header.alignment.round_up(header.end_offset());
+        self.lsn = header.next_lsn();
+        self.previous = Some(checksum);
+    }
+
+    /// The payload of a group without records.
+    pub(crate) fn payload(&mut self, header: &GroupHeader) -> io::Result<Bytes> {
+        let (offset, len) = (header.payload_offset().get(), header.payload_len as usize);
+        self.window
+            .load(&*self.file, offset, len, self.limit, self.window_len)?;
+        if !self.window.holds(offset, len) {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        Ok(self.window.slice(offset, len))
+    }
+
+    /// The next record of the open group.
+    #[inline]
+    pub(crate) fn next_record(&mut self) -> io::Result<RecordStep> {
+        let Some(open) = &mut self.open else {
+            return Ok(RecordStep::GroupEnd);
+        };
+        let (lsn, offset) = (open.lsn(), open.offset().get());
+        let mut need = 0;
+        loop {
+            match open.step(self.window.from(offset)) {
+                Ok(Some(head)) => return Ok(RecordStep::Record { lsn, offset, head }),
+                Ok(None) => {
+                    self.open = None;
+                    return Ok(RecordStep::GroupEnd);
+                }
+                Err(GroupError::Record {
+                    error: RecordError::Incomplete,
+                    ..
+                }) => {
+                    let before = self.window.from(offset).len();
+                    let head = RecordHead::parse(
+                        self.window.from(offset),
+                        open.payload_left(),
+                        self.header.record_limit,
+                    );
+                    let next = match head {
+                        Ok(head) => head.total_len() as usize,
+                        Err(_) => MAX_RECORD_HEAD.min(open.payload_left() as usize),
+                    };
+                    if next <= need {
+                        return Ok(RecordStep::Invalid(GroupError::TooShort {
+                            needed: next as u64,
+                            len: before as u64,
+                        }));
+                    }
+                    need = next;
+                    self.window
+                        .load(&*self.file, offset, need, self.limit, self.window_len)?;
+                }
+                Err(error) => return Ok(RecordStep::Invalid(error)),
+            }
+        }
+    }
+
+    /// The bytes of the record just returned, without a copy.
+    #[inline]
+    pub(crate) fn record_bytes(&self, offset: u64, head: &RecordHead) -> Bytes {
+        self.window.slice(offset, head.total_len() as usize)
+    }
+
+    /// Whether the open group is valid as a whole; stays where it is.
+    pub(crate) fn check_group(&mut self) -> io::Result<Result<(), GroupError>> {
+        let Some(saved) = self.open.clone() else {
+            return Ok(Ok(()));
+        };
+        let verdict = loop {
+            match self.next_record()? {
+                RecordStep::Record { .. } => {}
+                RecordStep::GroupEnd => break Ok(()),
+                RecordStep::Invalid(error) => break Err(error),
+            }
+        };
+        self.open = Some(saved);
+        Ok(verdict)
+    }
+
+    /// Back to the start of the group whose header this is.
+    pub(crate) fn rewind(&mut self, header: &GroupHeader, previous: Option<u32>) {
+        self.open = None;
+        self.offset = header.offset.get();
+        self.lsn = header.first_lsn;
+        self.previous = previous;
+    }
+
+    /// Skips the rest of the open group unread.
+    pub(crate) fn skip_group(&mut self) {
+        self.open = None;
+    }
+}

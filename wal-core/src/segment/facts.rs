@@ -1,0 +1,144 @@
+//! What a segment's first and last bytes say: header, link, footer.
+
+use std::io;
+
+use wal_format::{
+    FOOTER_TRAILER_LEN, Footer, FooterTrailer, GROUP_HEADER_LEN, GroupHeader, GroupKind,
+    HEADER_LEN, HeaderError, LINK_LEN, LinkBody, Lsn, Offset, SegmentHeader, SegmentId, VERSION,
+};
+use wal_io::{OpenMode, Storage, StorageFile, StorageFileExt};
+
+use crate::error::{Corruption, Error, Result};
+use crate::sync::Arc;
+
+/// A valid link.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LinkFacts {
+    pub(crate) first_lsn: Lsn,
+    pub(crate) watermark: Lsn,
+    pub(crate) body: LinkBody,
+}
+
+/// A segment with a valid header.
+#[derive(Clone, Debug)]
+pub(crate) struct SegmentFacts {
+    pub(crate) header: SegmentHeader,
+    pub(crate) file: Arc<dyn StorageFile>,
+    pub(crate) len: u64,
+    /// The link, or what is wrong with it.
+    pub(crate) link: Result<LinkFacts, String>,
+}
+
+impl SegmentFacts {
+    pub(crate) fn id(&self) -> SegmentId {
+        self.header.segment_id
+    }
+
+    /// Opens the file and reads header and link in one go. A file without a valid header is an error: it was complete before
+    /// it got its name.
+    pub(crate) fn read(storage: &dyn Storage, id: SegmentId) -> Result<Self> {
+        let location = storage.location();
+        let name = wal_format::segment_name(id);
+        let io = |what: &str| {
+            let what = format!("{what} {name}");
+            let location = location.clone();
+            move |error| Error::io(location, what, error)
+        };
+        let file = storage.open(&name, OpenMode::Read).map_err(io("opening"))?;
+        let len = file.len().map_err(io("measuring"))?;
+        let mut bytes = vec![0; HEADER_LEN as usize + LINK_LEN];
+        let filled = file.read_full_at(&mut bytes, 0).map_err(io("reading"))?;
+        bytes.truncate(filled);
+        let header = SegmentHeader::decode(&bytes, id)
+            .map_err(|error| header_error(location, id, &error))?;
+        let link = read_link(&bytes, &header);
+        Ok(Self {
+            header,
+            file,
+            len,
+            link,
+        })
+    }
+
+    /// The footer at the end of the file, if there is a valid one.
+    pub(crate) fn footer(&self) -> io::Result<Option<Footer>> {
+        Self::footer_of(self.header, &self.file)
+    }
+
+    /// The footer of the segment in `file`.
+    pub(crate) fn footer_of(
+        header: SegmentHeader,
+        file: &Arc<dyn StorageFile>,
+    ) -> io::Result<Option<Footer>> {
+        let len = file.len()?;
+        let Some(trailer_at) = len
+            .checked_sub(FOOTER_TRAILER_LEN as u64)
+            .filter(|at| *at > HEADER_LEN)
+        else {
+            return Ok(None);
+        };
+        let mut trailer = [0; FOOTER_TRAILER_LEN];
+        file.read_exact_at(&mut trailer, trailer_at)?;
+        let Ok((offset, epoch)) = FooterTrailer::decode(&trailer) else {
+            return Ok(None);
+        };
+        if epoch != header.epoch || offset.get() < HEADER_LEN || offset.get() >= trailer_at {
+            return Ok(None);
+        }
+        // Bounded: a footer holds 16 bytes for each 64 KiB of the file.
+        let most = wal_format::footer_reserve(header.allocated.max(len), header.alignment);
+        let footer_len = len - offset.get();
+        if footer_len > most || footer_len < GROUP_HEADER_LEN as u64 {
+            return Ok(None);
+        }
+        let mut bytes = vec![0; footer_len as usize];
+        file.read_exact_at(&mut bytes, offset.get())?;
+        Ok(decode_footer(&bytes, &header, offset, len))
+    }
+}
+
+fn decode_footer(bytes: &[u8], header: &SegmentHeader, offset: Offset, len: u64) -> Option<Footer> {
+    let (group, _) = GroupHeader::decode(bytes, header.salt(), header.epoch, offset).ok()?;
+    if group.kind != GroupKind::Footer || group.end_offset() != len {
+        return None;
+    }
+    Footer::decode(&bytes[GROUP_HEADER_LEN..], &group).ok()
+}
+
+fn read_link(bytes: &[u8], header: &SegmentHeader) -> Result<LinkFacts, String> {
+    let at = HEADER_LEN as usize;
+    let offset = Offset::new(HEADER_LEN);
+    let bytes = bytes.get(at..).unwrap_or_default();
+    let read = || {
+        let (group, _) = GroupHeader::decode(bytes, header.salt(), header.epoch, offset)?;
+        group.follows(group.first_lsn, 0)?;
+        let payload = bytes.get(GROUP_HEADER_LEN..GROUP_HEADER_LEN + group.payload_len as usize);
+        let body = LinkBody::decode(payload.unwrap_or_default(), &group)?;
+        Ok(LinkFacts {
+            first_lsn: group.first_lsn,
+            watermark: group.watermark,
+            body,
+        })
+    };
+    read().map_err(|error: wal_format::GroupError| error.to_string())
+}
+
+fn header_error(location: String, id: SegmentId, error: &HeaderError) -> Error {
+    if let HeaderError::UnknownVersion(version) = error {
+        return Error::UnknownVersion {
+            location,
+            segment_id: id,
+            version: *version,
+            known: VERSION,
+        };
+    }
+    Error::Corruption(Box::new(Corruption {
+        location,
+        segment_id: id,
+        offset: Offset::new(0),
+        first_lsn: Lsn::ZERO,
+        last_lsn: None,
+        what: format!("its header is not valid: {error}"),
+        witness: "a segment's header is synced before the file gets its name".into(),
+    }))
+}

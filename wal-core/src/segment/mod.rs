@@ -1,0 +1,12 @@
+//! Reading segment files: one decode path for readers, recovery and verification.
+//!
+//! Deliberately absent: which segments make the log (see [`crate::recovery`]) and how far a reader may go (see
+//! [`crate::reader`]).
+
+mod cursor;
+mod facts;
+mod window;
+
+pub(crate) use cursor::{GroupStep, RecordStep, SegmentCursor};
+pub(crate) use facts::{LinkFacts, SegmentFacts};
+pub(crate) use window::{WINDOW, Window};

@@ -1,0 +1,241 @@
+//! Reads every byte of a log, one segment per core, and says what is damaged. Takes no lock and changes nothing.
+
+use std::path::Path;
+
+use wal_format::{Footer, GroupKind, IndexEntry, Lsn, Offset, SegmentId, decode_cut, decode_stamp};
+use wal_io::{DiskStorage, OpenMode, Storage};
+
+use crate::error::Corruption;
+use crate::log::ChainEntry;
+use crate::recovery::RecoveryReport;
+use crate::segment::{GroupStep, RecordStep, SegmentCursor, SegmentFacts};
+use crate::sync::{self, Arc};
+use crate::view::{OnDamage, View};
+use crate::{Error, Result};
+
+/// What verification found in one segment.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct SegmentReport {
+    /// The segment.
+    pub segment_id: SegmentId,
+    /// The first LSN in it.
+    pub first_lsn: Lsn,
+    /// The last valid LSN in it; below `first_lsn` if there is none.
+    pub last_lsn: Lsn,
+    /// Valid records.
+    pub records: u64,
+    /// Bytes of valid data, the segment's header included.
+    pub bytes: u64,
+    /// It has a valid footer.
+    pub sealed: bool,
+    /// What does not verify.
+    pub damage: Option<Error>,
+}
+
+/// What verification found.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct VerifyReport {
+    /// What opening the log would find.
+    pub recovery: RecoveryReport,
+    /// The segments, oldest first.
+    pub segments: Vec<SegmentReport>,
+    /// Damage at the end of the log, for which an open would be refused.
+    pub refused: Option<Error>,
+}
+
+impl VerifyReport {
+    /// All damage, the first in the log first.
+    pub fn damage(&self) -> impl Iterator<Item = &Error> {
+        self.segments
+            .iter()
+            .filter_map(|segment| segment.damage.as_ref())
+            .chain(&self.refused)
+    }
+
+    /// Valid records, those before the log's first LSN included.
+    #[must_use]
+    pub fn records(&self) -> u64 {
+        self.segments.iter().map(|segment| segment.records).sum()
+    }
+
+    /// Bytes of valid data.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.segments.iter().map(|segment| segment.bytes).sum()
+    }
+}
+
+/// Verifies the log in the directory `dir`.
+///
+/// Uses up to one thread per core and 2 MiB of memory for each (more for a larger record).
+///
+/// # Errors
+/// The log could not be read at all: [`NotALog`](Error::NotALog), [`UnknownVersion`](Error::UnknownVersion), [`Io`](Error::Io),
+/// or a file without a valid header. Damage behind that is in the report.
+pub fn verify(dir: impl AsRef<Path>) -> Result<VerifyReport> {
+    verify_storage(Arc::new(DiskStorage::new(dir.as_ref())))
+}
+
+/// Verifies the log in `storage`.
+///
+/// # Errors
+/// As [`verify`].
+pub fn verify_storage(storage: Arc<dyn Storage>) -> Result<VerifyReport> {
+    let view = View::open(storage, OnDamage::Defer)?;
+    let chain = view.chain();
+    let segments = sync::in_parallel(chain.len(), |at| verify_segment(&view, &chain[at]));
+    let segments = segments.into_iter().collect::<Result<Vec<_>>>()?;
+    Ok(VerifyReport {
+        recovery: view.report().clone(),
+        segments,
+        refused: view.damage(),
+    })
+}
+
+struct Verifier<'a> {
+    view: &'a View,
+    entry: &'a ChainEntry,
+    report: SegmentReport,
+    index: Vec<IndexEntry>,
+    end: u64,
+}
+
+fn verify_segment(view: &View, entry: &ChainEntry) -> Result<SegmentReport> {
+    let id = entry.header.segment_id;
+    let io = |error| {
+        Error::io(
+            view.storage.location(),
+            format!("reading segment {id}"),
+            error,
+        )
+    };
+    let file = view
+        .storage
+        .open(&wal_format::segment_name(id), OpenMode::Read)
+        .map_err(io)?;
+    let len = file.len().map_err(io)?;
+    let limit = entry.end.map_or(len, |(_, end)| end);
+    let mut verifier = Verifier {
+        view,
+        entry,
+        report: SegmentReport {
+            segment_id: id,
+            first_lsn: entry.first_lsn,
+            last_lsn: entry.first_lsn.prev(),
+            records: 0,
+            bytes: 0,
+            sealed: false,
+            damage: None,
+        },
+        index: Vec::new(),
+        end: wal_format::HEADER_LEN,
+    };
+    let mut cursor = SegmentCursor::new(Arc::clone(&file), entry.header, limit);
+    if let Err(what) = verifier.groups(&mut cursor).map_err(io)? {
+        verifier.damaged(what);
+    }
+    let whole = entry
+        .end
+        .is_none_or(|(last, end)| verifier.end == end && verifier.report.last_lsn == last);
+    if !whole {
+        verifier.damaged("the data ends before the place where the log goes on".into());
+    }
+    verifier.footer(SegmentFacts::footer_of(entry.header, &file).map_err(io)?);
+    verifier.report.bytes = verifier.end;
+    Ok(verifier.report)
+}
+
+impl Verifier<'_> {
+    fn damaged(&mut self, what: String) {
+        let (last_lsn, witness) = match self.entry.end {
+            Some((last, _)) => (Some(last), "the log goes on behind it".to_owned()),
+            None => (None, "the segment's own footer".to_owned()),
+        };
+        self.report.damage.get_or_insert_with(|| {
+            Error::Corruption(Box::new(Corruption {
+                location: self.view.storage.location(),
+                segment_id: self.report.segment_id,
+                offset: Offset::new(self.end),
+                first_lsn: self.report.last_lsn.next(),
+                last_lsn,
+                what,
+                witness,
+            }))
+        });
+    }
+
+    /// Walks all groups; says what stopped it before the end.
+    fn groups(&mut self, cursor: &mut SegmentCursor) -> std::io::Result<Result<(), String>> {
+        // Without a fixed end, an invalid place is the end: what lies behind it was judged when the log was opened.
+        let fixed = self.entry.end.is_some();
+        loop {
+            let header = match cursor.next_group()? {
+                GroupStep::Group(header) => header,
+                GroupStep::End => return Ok(Ok(())),
+                GroupStep::Invalid(_) if !fixed => return Ok(Ok(())),
+                GroupStep::Invalid(error) => return Ok(Err(error.to_string())),
+            };
+            let verdict = match header.kind {
+                GroupKind::Records => self.records(cursor)?,
+                GroupKind::Stamp => decode_stamp(&cursor.payload(&header)?, &header)
+                    .map_err(|error| error.to_string()),
+                GroupKind::Cut => decode_cut(&cursor.payload(&header)?, &header)
+                    .map(drop)
+                    .map_err(|error| error.to_string()),
+                GroupKind::Link => Ok(()),
+                GroupKind::Footer => return Ok(Ok(())),
+            };
+            match verdict {
+                Ok(()) => {}
+                Err(_) if !fixed => return Ok(Ok(())),
+                Err(what) => return Ok(Err(what)),
+            }
+            if header.kind == GroupKind::Records {
+                self.report.records += u64::from(header.record_count);
+                self.report.last_lsn = header.end_lsn();
+                if IndexEntry::is_due(self.index.last(), header.offset) {
+                    self.index.push(IndexEntry {
+                        first_lsn: header.first_lsn,
+                        offset: header.offset,
+                    });
+                }
+            }
+            self.end = self.entry.header.alignment.round_up(header.end_offset());
+        }
+    }
+
+    fn records(&self, cursor: &mut SegmentCursor) -> std::io::Result<Result<(), String>> {
+        loop {
+            match cursor.next_record()? {
+                RecordStep::Record { lsn, offset, head } => {
+                    let bytes = cursor.record_bytes(offset, &head);
+                    if let Err(error) = wal_format::read_record(&bytes, &head) {
+                        return Ok(Err(format!("the value of LSN {lsn}: {error}")));
+                    }
+                }
+                RecordStep::GroupEnd => return Ok(Ok(())),
+                RecordStep::Invalid(error) => return Ok(Err(error.to_string())),
+            }
+        }
+    }
+
+    /// A footer must say what the groups say.
+    fn footer(&mut self, footer: Option<Footer>) {
+        let Some(footer) = footer else { return };
+        if footer.data_len.get() != self.end || self.report.damage.is_some() {
+            // It is about more than the log takes from the segment, or the damage is reported already.
+            self.report.sealed = self.report.damage.is_none();
+            return;
+        }
+        if footer.record_count != self.report.records
+            || footer.last_lsn != self.report.last_lsn
+            || footer.index != self.index
+        {
+            self.damaged("its footer says something else than its groups".into());
+            return;
+        }
+        self.report.sealed = true;
+    }
+}

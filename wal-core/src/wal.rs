@@ -1,0 +1,346 @@
+//! The async log: the same engine, behind futures.
+//!
+//! A commit once begun has no await. A leader blocks its own worker thread where the runtime can move the other tasks
+//! elsewhere, and hands over to the log's thread where it cannot (a current-thread runtime).
+
+use std::path::Path;
+
+use wal_format::{Lsn, Record, RecordRef, SegmentId};
+
+use crate::builder::Builder;
+use crate::handle::Handle;
+use crate::log::{Durability, Engine};
+use crate::position::Start;
+use crate::reader::{RawReader, Step};
+use crate::recovery::RecoveryReport;
+use crate::shell::Shell;
+use crate::stats::Stats;
+use crate::sync::Arc;
+use crate::{Appended, Error, Position, Result, WalConfig};
+
+/// A write-ahead log. Clones are handles to the same log.
+///
+/// Works on both flavours of the tokio runtime, in a `LocalSet`, and on other executors.
+///
+/// ```
+/// use wal_core::{Record, Wal, WalConfig};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let tmp = tempfile::tempdir()?;
+/// # let dir = tmp.path().join("log");
+/// let wal = Wal::open(&dir, WalConfig::default()).await?;
+/// let position = wal.append(&Record::put("key", "value")).await?;
+/// wal.sync().await?;
+///
+/// let mut reader = wal.read_from(position).await?;
+/// while let Some((record, position)) = reader.next_record().await? {
+///     println!("{position}: {:?} = {:?}", record.key, record.value);
+/// }
+/// wal.close().await?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct Wal {
+    handle: Arc<Handle>,
+}
+
+impl Wal {
+    /// Opens the log in the directory `dir`, and creates it if there is none.
+    ///
+    /// # Durability
+    /// What a crash left unproven is made durable before the call returns; see [`recovery_report`](Self::recovery_report).
+    /// Opening a log that was closed writes nothing to it.
+    ///
+    /// # Errors
+    /// [`Locked`](Error::Locked) if another writer has it, [`Corruption`](Error::Corruption) or
+    /// [`MissingSegment`](Error::MissingSegment) if durable data is damaged, [`NotALog`](Error::NotALog),
+    /// [`UnknownVersion`](Error::UnknownVersion), [`InvalidConfig`](Error::InvalidConfig), [`NoSpace`](Error::NoSpace) or
+    /// [`Io`](Error::Io). Nothing is lost by any of them.
+    ///
+    /// # Cancel safety
+    /// Dropped, it may finish in the background; the log is then dropped again.
+    pub async fn open(dir: impl AsRef<Path>, config: WalConfig) -> Result<Self> {
+        Self::builder(dir).config(config).open().await
+    }
+
+    /// Opens with further settings.
+    #[must_use]
+    pub fn builder(dir: impl AsRef<Path>) -> Builder<Self> {
+        Builder::new(dir)
+    }
+
+    fn engine(&self) -> Result<&Arc<Engine>> {
+        self.handle.engine()
+    }
+
+    /// Appends a record; returns its position.
+    ///
+    /// # Durability
+    /// As the [policy](crate::FsyncPolicy) says.
+    ///
+    /// # Errors
+    /// [`TooLarge`](Error::TooLarge), [`NoSpace`](Error::NoSpace) and [`Closed`](Error::Closed): the record is not in the log.
+    /// [`Poisoned`](Error::Poisoned): it may be found after reopening if it was given an LSN.
+    ///
+    /// # Cancel safety
+    /// The record enters the log in one poll. Dropped before, nothing was appended; dropped behind it (while waiting for the
+    /// sync under `Always`), the record stays in the log and becomes durable as others do.
+    pub async fn append<'a>(&self, record: impl Into<RecordRef<'a>>) -> Result<Position> {
+        self.append_with(record.into(), Durability::Policy).await
+    }
+
+    /// Appends a record and returns when it is on stable storage, whatever the policy.
+    ///
+    /// # Durability
+    /// The record and all before it survive a power loss.
+    ///
+    /// # Errors
+    /// As [`append`](Self::append).
+    ///
+    /// # Cancel safety
+    /// As [`append`](Self::append).
+    pub async fn append_durable<'a>(&self, record: impl Into<RecordRef<'a>>) -> Result<Position> {
+        self.append_with(record.into(), Durability::Durable).await
+    }
+
+    async fn append_with(&self, record: RecordRef<'_>, durability: Durability) -> Result<Position> {
+        let engine = self.engine()?;
+        let encoded = [engine.encode(record)?];
+        engine
+            .append(&encoded, durability, Shell::Async)
+            .await
+            .map(|(first, _)| first)
+    }
+
+    /// Appends records that survive a crash all or none: they lie in one segment, with nothing between them. An empty batch
+    /// appends nothing.
+    ///
+    /// # Durability
+    /// As the [policy](crate::FsyncPolicy) says, for the batch as a whole.
+    ///
+    /// # Errors
+    /// As [`append`](Self::append); [`TooLarge`](Error::TooLarge) also if the batch does not fit in a segment.
+    ///
+    /// # Cancel safety
+    /// As [`append`](Self::append), for the batch as a whole.
+    pub async fn append_batch(&self, records: &[Record]) -> Result<Appended> {
+        let engine = self.engine()?;
+        let encoded = engine.encode_batch(records)?;
+        let (first, last_lsn) = engine
+            .append(&encoded, Durability::Policy, Shell::Async)
+            .await?;
+        Ok(Appended { first, last_lsn })
+    }
+
+    /// Returns when all that was appended before the call is with the operating system.
+    ///
+    /// # Durability
+    /// It survives a kill of the process, not a crash of the system.
+    ///
+    /// # Errors
+    /// [`Poisoned`](Error::Poisoned) if the write failed, [`Closed`](Error::Closed).
+    ///
+    /// # Cancel safety
+    /// Nothing is lost.
+    pub async fn flush(&self) -> Result<()> {
+        self.engine()?.flush(Shell::Async).await
+    }
+
+    /// Returns when all that was appended before the call is on stable storage.
+    ///
+    /// # Durability
+    /// It survives a power loss.
+    ///
+    /// # Errors
+    /// [`Poisoned`](Error::Poisoned) if the sync failed, [`Closed`](Error::Closed).
+    ///
+    /// # Cancel safety
+    /// Nothing is lost; the sync may go on.
+    pub async fn sync(&self) -> Result<()> {
+        self.engine()?.sync(Shell::Async).await
+    }
+
+    /// Returns when the record `lsn` is on stable storage; starts a sync if nothing else does.
+    ///
+    /// # Errors
+    /// [`NotAppended`](Error::NotAppended) for an LSN never given, else as [`sync`](Self::sync).
+    ///
+    /// # Cancel safety
+    /// Nothing is lost; the sync may go on.
+    pub async fn wait_durable(&self, lsn: Lsn) -> Result<()> {
+        self.engine()?.wait_durable(lsn, Shell::Async).await
+    }
+
+    /// The highest LSN known to be on stable storage. Never goes back. Takes no lock.
+    #[must_use]
+    pub fn durable_lsn(&self) -> Lsn {
+        self.handle.durable_lsn()
+    }
+
+    /// The first LSN of the log.
+    #[must_use]
+    pub fn first_lsn(&self) -> Lsn {
+        self.handle.first_lsn()
+    }
+
+    /// The last LSN given to a record; below [`first_lsn`](Self::first_lsn) if the log is empty.
+    #[must_use]
+    pub fn last_lsn(&self) -> Lsn {
+        self.handle.last_lsn()
+    }
+
+    /// Where the next record goes, if nothing rotates before it.
+    #[allow(clippy::unused_async)] // The guide awaits it; a storage may have to ask for it one day.
+    pub async fn current_position(&self) -> Position {
+        self.handle.current_position()
+    }
+
+    /// The segments of the log, oldest first.
+    ///
+    /// # Errors
+    /// None at present; a storage that must ask for them may have some.
+    #[allow(clippy::unused_async)] // As above.
+    pub async fn list_segments(&self) -> Result<Vec<SegmentId>> {
+        Ok(self.handle.list_segments())
+    }
+
+    /// A reader of one segment. Segments may be read in parallel.
+    ///
+    /// # Errors
+    /// [`MissingSegment`](Error::MissingSegment) if it is not a segment of the log.
+    #[allow(clippy::unused_async)] // As above.
+    pub async fn read_segment(&self, id: SegmentId) -> Result<Reader> {
+        Ok(Reader {
+            raw: self.handle.read_segment(id)?,
+        })
+    }
+
+    /// A reader from a [`Position`] or an [`Lsn`] on; LSN 0 is the start of the log, whatever was truncated.
+    ///
+    /// # Errors
+    /// [`Truncated`](Error::Truncated) if the record is no longer in the log.
+    #[allow(clippy::unused_async)] // As above.
+    pub async fn read_from(&self, start: impl Into<Start>) -> Result<Reader> {
+        Ok(Reader {
+            raw: self.handle.read_from(start.into())?,
+        })
+    }
+
+    /// Removes the records before `lsn`, which stays (or is the next one to be appended). Files are deleted when all of their
+    /// records are gone.
+    ///
+    /// # Durability
+    /// Durable when it returns: the records do not come back after a crash.
+    ///
+    /// # Errors
+    /// [`NotAppended`](Error::NotAppended) if `lsn` is above the next LSN, [`NoSpace`](Error::NoSpace),
+    /// [`Poisoned`](Error::Poisoned), [`Closed`](Error::Closed).
+    ///
+    /// # Cancel safety
+    /// The truncation may take place all the same; files that it did not get to are removed by the next open.
+    pub async fn truncate_before(&self, lsn: impl Into<Lsn>) -> Result<()> {
+        let lsn = lsn.into();
+        self.engine()?.truncate_before(lsn, Shell::Async).await
+    }
+
+    /// What opening the log found and did.
+    #[must_use]
+    pub fn recovery_report(&self) -> &RecoveryReport {
+        self.handle.report()
+    }
+
+    /// Counters of this handle and its clones, and where the log stands.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        self.handle.stats()
+    }
+
+    /// Closes the log: all is durable, and the next open needs no recovery. Other handles then get
+    /// [`Closed`](Error::Closed). A log that is closed already stays so.
+    ///
+    /// # Durability
+    /// Under every policy all appended records survive a power loss.
+    ///
+    /// # Errors
+    /// [`Poisoned`](Error::Poisoned) if a write or a sync failed.
+    ///
+    /// # Cancel safety
+    /// The log takes no more records; the close goes on in the background.
+    pub async fn close(&self) -> Result<()> {
+        match self.engine() {
+            Ok(engine) => engine.close(Shell::Async).await,
+            // Nothing to make durable.
+            Err(_) => Ok(()),
+        }
+    }
+}
+
+impl Builder<Wal> {
+    /// Opens the log.
+    ///
+    /// # Errors
+    /// As [`Wal::open`].
+    ///
+    /// # Cancel safety
+    /// As [`Wal::open`].
+    pub async fn open(self) -> Result<Wal> {
+        let handle = match tokio::runtime::Handle::try_current() {
+            // Recovery may read for a while: not on a worker.
+            Ok(runtime) => match runtime.spawn_blocking(move || self.build()).await {
+                Ok(built) => built?,
+                Err(error) => {
+                    return Err(Error::io(
+                        "",
+                        "opening the log",
+                        std::io::Error::other(error),
+                    ));
+                }
+            },
+            Err(_) => self.build()?,
+        };
+        Ok(Wal {
+            handle: Arc::new(handle),
+        })
+    }
+}
+
+/// Reads records in order.
+#[derive(Debug)]
+pub struct Reader {
+    raw: RawReader,
+}
+
+impl Reader {
+    /// The next record and its position; `None` at the end for now: a later call goes on. A reader of a writing handle shows
+    /// all that was appended before the call.
+    ///
+    /// The key and the value are slices of a read buffer of 1 MiB: who keeps them for long copies them.
+    ///
+    /// # Errors
+    /// [`Corruption`](Error::Corruption), [`Truncated`](Error::Truncated) if the record was removed meanwhile,
+    /// [`Poisoned`](Error::Poisoned) behind the last durable record of a failed log, [`Io`](Error::Io). After an error the
+    /// reader has ended, and returns `None`.
+    ///
+    /// # Cancel safety
+    /// No record is skipped.
+    pub async fn next_record(&mut self) -> Result<Option<(Record, Position)>> {
+        loop {
+            let step = if self.raw.is_buffered() || !Shell::Async.may_block() {
+                self.raw.step()?
+            } else {
+                Shell::Async.run(|| self.raw.step())?
+            };
+            match step {
+                Step::Record(record, position) => return Ok(Some((record, position))),
+                Step::End => return Ok(None),
+                Step::Unflushed => {
+                    let Some(engine) = self.raw.live().cloned() else {
+                        return Ok(None);
+                    };
+                    engine.flush(Shell::Async).await?;
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,209 @@
+//! Reading groups: the records of a payload one by one, the small bodies, the search for headers
+//! behind an invalid place.
+//!
+//! Deliberately absent: the verdict. These functions say what is valid; whether an invalid place
+//! is the log's end is decided by who sees the whole log.
+
+use super::header::{GroupHeader, GroupKind};
+use crate::checksum::{Digest, Salt, crc32};
+use crate::error::{GroupError, RecordError};
+use crate::ids::{Epoch, Lsn, Offset};
+use crate::limits::{Alignment, CUT_BODY_LEN, GROUP_HEADER_LEN};
+use crate::record::{InBatch, RecordHead, verify_record};
+use crate::wire::u64_at;
+
+/// Walks the records of one group, window by window, and verifies them and the group as a whole
+/// (rule 8 of a valid group).
+#[derive(Clone, Debug)]
+pub struct RecordsCursor {
+    salt: Salt,
+    record_limit: u64,
+    lsn: Lsn,
+    offset: Offset,
+    left: u64,
+    remaining: u32,
+    last: InBatch,
+    digest: Digest,
+    expected: u32,
+}
+
+impl RecordsCursor {
+    /// A cursor at the first record of the group.
+    ///
+    /// # Errors
+    ///
+    /// [`GroupError::Field`] if it is not a group of at least one record.
+    pub fn new(header: &GroupHeader, salt: Salt, record_limit: u64) -> Result<Self, GroupError> {
+        if header.kind != GroupKind::Records || header.record_count == 0 {
+            return Err(GroupError::Field("not a group of records"));
+        }
+        Ok(Self {
+            salt,
+            record_limit,
+            lsn: header.first_lsn,
+            offset: header.payload_offset(),
+            left: u64::from(header.payload_len),
+            remaining: header.record_count,
+            last: InBatch::Last,
+            digest: Digest::new(),
+            expected: header.digest,
+        })
+    }
+
+    /// LSN of the next record (behind the last one: of the next group's first).
+    #[must_use]
+    pub const fn lsn(&self) -> Lsn {
+        self.lsn
+    }
+
+    /// Where the next record starts, in bytes from the start of the file.
+    #[must_use]
+    pub const fn offset(&self) -> Offset {
+        self.offset
+    }
+
+    /// Bytes of the payload that lie ahead.
+    #[must_use]
+    pub const fn payload_left(&self) -> u64 {
+        self.left
+    }
+
+    /// Records that lie ahead.
+    #[must_use]
+    pub const fn remaining(&self) -> u32 {
+        self.remaining
+    }
+
+    /// Verifies the next record, which `bytes` begin with, and moves behind it; `None` when all
+    /// records were verified and the group as a whole is valid.
+    ///
+    /// # Errors
+    ///
+    /// [`GroupError::Record`] for a record that is not valid; with [`RecordError::Incomplete`]
+    /// in it, the cursor stays and `bytes` must hold more. [`GroupError::Field`] or
+    /// [`GroupError::Digest`] if the records do not make the group.
+    #[inline]
+    pub fn step(&mut self, bytes: &[u8]) -> Result<Option<RecordHead>, GroupError> {
+        if self.remaining == 0 {
+            return self.finish().map(|()| None);
+        }
+        let (head, checksum) = self.verify(bytes).map_err(|error| GroupError::Record {
+            lsn: self.lsn,
+            offset: self.offset,
+            error,
+        })?;
+        self.digest.push(checksum);
+        self.last = head.in_batch;
+        self.remaining -= 1;
+        self.left -= head.total_len();
+        self.offset = Offset::new(self.offset.get() + head.total_len());
+        self.lsn = self.lsn.next();
+        Ok(Some(head))
+    }
+
+    #[inline]
+    fn verify(&self, bytes: &[u8]) -> Result<(RecordHead, u32), RecordError> {
+        let head = RecordHead::parse(bytes, self.left, self.record_limit)?;
+        let mask = self.salt.record_mask(self.lsn, self.offset);
+        // `parse` has checked that the record ends within the payload.
+        let record = usize::try_from(head.total_len())
+            .ok()
+            .and_then(|len| bytes.get(..len));
+        let checksum = verify_record(record.ok_or(RecordError::Incomplete)?, mask)?;
+        Ok((head, checksum))
+    }
+
+    fn finish(&self) -> Result<(), GroupError> {
+        if self.left != 0 {
+            return Err(GroupError::Field("its records do not fill the payload"));
+        }
+        if self.last != InBatch::Last {
+            return Err(GroupError::Field("it ends inside a batch"));
+        }
+        let found = self.digest.get();
+        if found != self.expected {
+            return Err(GroupError::Digest {
+                expected: self.expected,
+                found,
+            });
+        }
+        Ok(())
+    }
+}
+
+/// Rule 9 of a valid group as far as it is the same for every kind without records.
+pub(crate) fn check_body(
+    kind: GroupKind,
+    payload: &[u8],
+    header: &GroupHeader,
+) -> Result<(), GroupError> {
+    if header.kind != kind {
+        return Err(GroupError::Field("another kind of group"));
+    }
+    if header.record_count != 0 {
+        return Err(GroupError::Field("records in a group without records"));
+    }
+    if payload.len() as u64 != u64::from(header.payload_len) {
+        return Err(GroupError::Field(
+            "the payload has another length than the header says",
+        ));
+    }
+    let found = crc32(payload);
+    if found != header.digest {
+        return Err(GroupError::Digest {
+            expected: header.digest,
+            found,
+        });
+    }
+    Ok(())
+}
+
+/// Checks that a stamp has no payload.
+///
+/// # Errors
+///
+/// A [`GroupError`] that says what is wrong.
+pub fn decode_stamp(payload: &[u8], header: &GroupHeader) -> Result<(), GroupError> {
+    check_body(GroupKind::Stamp, payload, header)?;
+    if payload.is_empty() {
+        Ok(())
+    } else {
+        Err(GroupError::Field("a stamp with a payload"))
+    }
+}
+
+/// Reads a cut: the log's first LSN from here on.
+///
+/// # Errors
+///
+/// A [`GroupError`] that says what is wrong.
+pub fn decode_cut(payload: &[u8], header: &GroupHeader) -> Result<Lsn, GroupError> {
+    check_body(GroupKind::Cut, payload, header)?;
+    if payload.len() != CUT_BODY_LEN {
+        return Err(GroupError::Field("the payload has not the length of a cut"));
+    }
+    Ok(Lsn::new(u64_at(payload, 0)))
+}
+
+/// Searches a window of a file for group headers: every place where one may start is tried, by
+/// rules 1 to 4 and 6 of a valid group header. (Rules 5 and 7 are the caller's.) `start` is where
+/// the window starts in the file.
+///
+/// This is what looks for proof behind an invalid place. A header that the window's end cuts off
+/// is not found: let windows overlap by 64 bytes.
+pub fn scan_headers(
+    window: &[u8],
+    start: Offset,
+    salt: Salt,
+    epoch: Epoch,
+    align: Alignment,
+) -> impl Iterator<Item = (GroupHeader, u32)> + '_ {
+    let first = align.round_up(start.get()).saturating_sub(start.get());
+    let last = window.len().saturating_sub(GROUP_HEADER_LEN - 1);
+    (usize::try_from(first).unwrap_or(usize::MAX)..last)
+        .step_by(align.get() as usize)
+        .filter_map(move |at| {
+            let offset = Offset::new(start.get() + at as u64);
+            GroupHeader::decode(&window[at..], salt, epoch, offset).ok()
+        })
+}

@@ -1,0 +1,13 @@
+//! The group: the unit of one write. A header that may be believed before the payload is read,
+//! then the records of many callers, or facts about the log.
+//!
+//! Deliberately absent: files. The writer fills a buffer, the decoders read windows.
+
+mod decode;
+mod encode;
+mod header;
+
+pub(crate) use decode::check_body;
+pub use decode::{RecordsCursor, decode_cut, decode_stamp, scan_headers};
+pub use encode::GroupWriter;
+pub use header::{GroupHeader, GroupKind};

@@ -1,0 +1,40 @@
+#![doc = include_str!("../README.md")]
+#![forbid(unsafe_code)]
+#![warn(missing_docs)]
+
+mod checksum;
+mod compress;
+mod error;
+mod group;
+mod ids;
+mod limits;
+mod record;
+mod segment;
+mod varint;
+mod wire;
+
+pub use checksum::{Digest, Salt, crc32};
+pub use compress::{compress, decompress};
+pub use error::{
+    DecompressError, EncodeError, GroupError, HeaderError, InvalidAt, RecordError, SegmentError,
+};
+pub use group::{
+    GroupHeader, GroupKind, GroupWriter, RecordsCursor, decode_cut, decode_stamp, scan_headers,
+};
+pub use ids::{Epoch, LogId, Lsn, Offset, SegmentId};
+pub use limits::{
+    Alignment, CONTROL_RESERVE, CUT_BODY_LEN, DEFAULT_RECORD_LIMIT, FOOTER_FIXED_LEN,
+    FOOTER_TRAILER_LEN, GROUP_HEADER_LEN, HEADER_LEN, INDEX_ENTRY_LEN, INDEX_INTERVAL,
+    LINK_BODY_LEN, LINK_LEN, MAX_RECORD_HEAD, MAX_SEGMENT, MIN_RECORD_LEN, MIN_SEGMENT,
+    MIN_SEGMENT_FOR_TESTS, VERSION, data_start, footer_reserve, max_group_payload,
+    max_record_limit, segment_capacity,
+};
+pub use record::{
+    Compression, EncodedRecord, Expiry, InBatch, IntoBytes, Record, RecordHead, RecordKind,
+    RecordRef, UnixMillis, read_record, remask_record, verify_record,
+};
+pub use segment::{
+    BorrowedRecord, FileName, Footer, FooterFacts, FooterTrailer, GroupBody, GroupView, Groups,
+    IndexEntry, LOCK_NAME, LOCK_PID_NAME, LinkBody, LinkCause, QUARANTINE_NAME, Records,
+    RecordsView, SegmentHeader, SegmentView, segment_name, spare_name, temporary_name,
+};

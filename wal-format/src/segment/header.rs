@@ -1,0 +1,149 @@
+//! The 4096 bytes that each segment starts with: written once, silent about the contents.
+
+use crate::checksum::{Salt, crc32};
+use crate::error::HeaderError;
+use crate::ids::{Epoch, LogId, SegmentId};
+use crate::limits::{Alignment, HEADER_LEN, VERSION, max_record_limit};
+use crate::wire::{array_at, is_zero, put, u32_at, u64_at};
+
+/// `WALSEG\r\n`
+const MAGIC: [u8; 8] = *b"WALSEG\r\n";
+/// Where the checksum is, in every version.
+const CHECKSUM: usize = 8;
+/// Where the fields end and the reserved bytes begin.
+const RESERVED: usize = 72;
+const LEN: usize = HEADER_LEN as usize;
+
+/// What a segment is, apart from its contents.
+///
+/// ```
+/// use wal_format::{Alignment, Epoch, LogId, SegmentHeader, SegmentId};
+///
+/// let header = SegmentHeader {
+///     log_id: LogId::from_bytes([7; 16]),
+///     segment_id: SegmentId::FIRST,
+///     epoch: Epoch::new(9),
+///     allocated: 1 << 20,
+///     record_limit: 1 << 16,
+///     node_id: 7,
+///     alignment: Alignment::Eight,
+/// };
+/// let bytes = header.encode();
+/// assert_eq!(SegmentHeader::decode(&bytes, SegmentId::FIRST)?, header);
+/// # Ok::<(), wal_format::HeaderError>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SegmentHeader {
+    /// The log that the segment belongs to.
+    pub log_id: LogId,
+    /// The segment's id; also in its file's name.
+    pub segment_id: SegmentId,
+    /// Random, not 0, one per file.
+    pub epoch: Epoch,
+    /// Length in bytes that the file was made for.
+    pub allocated: u64,
+    /// Most bytes of key and uncompressed value in one record.
+    pub record_limit: u64,
+    /// The configured node.
+    pub node_id: u32,
+    /// Where groups may start.
+    pub alignment: Alignment,
+}
+
+impl SegmentHeader {
+    /// The bytes of the header.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        let mut bytes = vec![0; LEN];
+        put(&mut bytes, 0, &MAGIC);
+        put(&mut bytes, 12, &VERSION.to_le_bytes());
+        put(&mut bytes, 16, self.log_id.as_bytes());
+        put(&mut bytes, 32, &self.segment_id.get().to_le_bytes());
+        put(&mut bytes, 40, &self.epoch.get().to_le_bytes());
+        put(&mut bytes, 48, &self.allocated.to_le_bytes());
+        put(&mut bytes, 56, &self.record_limit.to_le_bytes());
+        put(&mut bytes, 64, &self.node_id.to_le_bytes());
+        put(&mut bytes, 68, &(self.alignment.get() as u32).to_le_bytes());
+        let checksum = crc32(&bytes);
+        put(&mut bytes, CHECKSUM, &checksum.to_le_bytes());
+        bytes
+    }
+
+    /// Reads the header that `bytes` (a file, or the start of one) begin with; `expected` is the
+    /// id in the file's name.
+    ///
+    /// # Errors
+    ///
+    /// A [`HeaderError`] that names the rule.
+    pub fn decode(bytes: &[u8], expected: SegmentId) -> Result<Self, HeaderError> {
+        let Some(bytes) = bytes.first_chunk::<LEN>() else {
+            return Err(HeaderError::TooShort {
+                len: bytes.len() as u64,
+            });
+        };
+        if array_at(bytes, 0) != MAGIC {
+            return Err(HeaderError::NotASegment);
+        }
+        verify(bytes)?;
+        let version = u32_at(bytes, 12);
+        if version != VERSION {
+            return Err(HeaderError::UnknownVersion(version));
+        }
+        let header = Self {
+            log_id: LogId::from_bytes(array_at(bytes, 16)),
+            segment_id: SegmentId::new(u64_at(bytes, 32)),
+            epoch: Epoch::new(u64_at(bytes, 40)),
+            allocated: u64_at(bytes, 48),
+            record_limit: u64_at(bytes, 56),
+            node_id: u32_at(bytes, 64),
+            alignment: Alignment::from_u32(u32_at(bytes, 68))
+                .ok_or(HeaderError::Field("the alignment is not 8, 512 or 4096"))?,
+        };
+        header.check(expected)?;
+        if !is_zero(&bytes[RESERVED..]) {
+            return Err(HeaderError::Field("the reserved bytes are not zeros"));
+        }
+        Ok(header)
+    }
+
+    fn check(&self, expected: SegmentId) -> Result<(), HeaderError> {
+        if self.segment_id != expected {
+            return Err(HeaderError::WrongId {
+                expected,
+                found: self.segment_id,
+            });
+        }
+        if self.segment_id == SegmentId::NONE {
+            return Err(HeaderError::Field("the segment id is 0"));
+        }
+        if self.epoch.get() == 0 {
+            return Err(HeaderError::Field("the epoch is 0"));
+        }
+        if self.record_limit > max_record_limit(self.allocated, self.alignment) {
+            return Err(HeaderError::Field(
+                "the record limit is above what the segment holds",
+            ));
+        }
+        Ok(())
+    }
+
+    /// What masks the checksums of this file.
+    #[must_use]
+    pub fn salt(&self) -> Salt {
+        Salt::new(self.log_id, self.epoch)
+    }
+}
+
+fn verify(bytes: &[u8; LEN]) -> Result<(), HeaderError> {
+    let found = u32_at(bytes, CHECKSUM);
+    let mut crc = crc32fast::Hasher::new();
+    crc.update(&bytes[..CHECKSUM]);
+    crc.update(&[0; 4]);
+    crc.update(&bytes[CHECKSUM + 4..]);
+    let expected = crc.finalize();
+    if found == expected {
+        Ok(())
+    } else {
+        Err(HeaderError::Checksum { expected, found })
+    }
+}

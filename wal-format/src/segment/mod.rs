@@ -1,0 +1,20 @@
+//! The segment: one file of the log. Its header, the two groups that only it has (link and
+//! footer), its name, and a view of a whole one in memory.
+//!
+//! Deliberately absent: files and the chain of segments. What a link says about the predecessor
+//! is compared with the predecessor elsewhere.
+
+mod footer;
+mod header;
+mod link;
+mod name;
+mod view;
+
+pub(crate) use footer::encode_footer;
+pub use footer::{Footer, FooterFacts, FooterTrailer, IndexEntry};
+pub use header::SegmentHeader;
+pub use link::{LinkBody, LinkCause};
+pub use name::{
+    FileName, LOCK_NAME, LOCK_PID_NAME, QUARANTINE_NAME, segment_name, spare_name, temporary_name,
+};
+pub use view::{BorrowedRecord, GroupBody, GroupView, Groups, Records, RecordsView, SegmentView};

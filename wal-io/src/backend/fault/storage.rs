@@ -1,0 +1,251 @@
+//! The simulated directory as a [`Storage`].
+
+use std::io;
+use std::sync::Arc;
+
+use super::FaultStorage;
+use super::directory::Node;
+use super::file::{FaultFile, FaultLock};
+use super::inode::Inode;
+use super::operation::{Call, OperationKind};
+use super::plan::{Injected, SystemError};
+use super::world::{HOST, Health, State};
+use crate::name::check_name;
+use crate::{DirEntry, EntryKind, OpenMode, Storage, StorageFile, StorageLock};
+
+impl FaultStorage {
+    fn call_here(kind: OperationKind, location: &str) -> Call<'_> {
+        Call::named(kind, location)
+    }
+
+    fn sync_directory(&self, path: &[Arc<str>]) -> io::Result<()> {
+        let location = location(path);
+        let call = Self::call_here(OperationKind::SyncDirectory, &location);
+        self.world.perform(call, |state, injected| {
+            let directory = state.resolve(path).ok_or(io::ErrorKind::NotFound)?;
+            match injected {
+                Injected::Error(SystemError::Interrupted) => Err(SystemError::Interrupted.into()),
+                Injected::Error(error) if state.fail_directory_sync(directory) => Err(error.into()),
+                Injected::Error(_) => Ok(()),
+                _ => {
+                    state.directories[directory].sync();
+                    state.collect_garbage();
+                    Ok(())
+                }
+            }
+        })
+    }
+
+    fn make_directory(&self, path: &[Arc<str>]) -> io::Result<()> {
+        let location = location(path);
+        let call = Self::call_here(OperationKind::MakeDirectory, &location);
+        self.world.perform(call, |state, _| {
+            let (name, parents) = path.split_last().expect("the host exists from the start");
+            let parent = state.resolve(parents).ok_or(io::ErrorKind::NotFound)?;
+            match state.directories[parent].get(name) {
+                Some(Node::Directory(_)) => return Ok(()),
+                Some(Node::File(_)) => return Err(io::ErrorKind::NotADirectory.into()),
+                None => state.check_room_for_file()?,
+            }
+            state.make_directory(parent, Arc::clone(name));
+            Ok(())
+        })
+    }
+}
+
+impl State {
+    pub(super) fn make_directory(&mut self, parent: usize, name: Arc<str>) -> usize {
+        let seq = self.next_seq();
+        self.directories
+            .push(super::directory::Directory::default());
+        let made = self.directories.len() - 1;
+        self.directories[parent].link(name, Node::Directory(made), seq);
+        made
+    }
+
+    fn here(&mut self, path: &[Arc<str>]) -> io::Result<usize> {
+        self.resolve(path)
+            .ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+
+    fn create_file(&mut self, directory: usize, name: &str) -> io::Result<usize> {
+        if self.health == Health::ReadOnly {
+            return Err(SystemError::ReadOnly.into());
+        }
+        self.check_room_for_file()?;
+        let name: Arc<str> = Arc::from(name);
+        let inode = self.add_file(Arc::clone(&name), Arc::new(Inode::default()));
+        let seq = self.next_seq();
+        self.directories[directory].link(name, Node::File(inode), seq);
+        Ok(inode)
+    }
+
+    fn file_here(&self, directory: usize, name: &str) -> io::Result<usize> {
+        match self.directories[directory].get(name) {
+            Some(Node::File(inode)) => Ok(inode),
+            Some(Node::Directory(_)) => Err(io::ErrorKind::IsADirectory.into()),
+            None => Err(io::ErrorKind::NotFound.into()),
+        }
+    }
+}
+
+impl Storage for FaultStorage {
+    fn create(&self) -> io::Result<()> {
+        let existing = {
+            let state = self.world.lock();
+            (0..=self.path.len())
+                .rev()
+                .find(|depth| state.resolve(&self.path[..*depth]).is_some())
+        };
+        let existing = existing.unwrap_or(HOST);
+        if existing > 0 {
+            self.sync_directory(&self.path[..existing - 1])?;
+        }
+        for depth in existing..self.path.len() {
+            self.make_directory(&self.path[..=depth])?;
+            self.sync_directory(&self.path[..depth])?;
+        }
+        Ok(())
+    }
+
+    fn list(&self) -> io::Result<Vec<DirEntry>> {
+        let location = self.location();
+        self.world.perform(
+            Self::call_here(OperationKind::List, &location),
+            |state, _| {
+                let Some(directory) = state.resolve(&self.path) else {
+                    let above = self.path.split_last();
+                    let here = above.and_then(|(name, parents)| {
+                        state.directories[state.resolve(parents)?].get(name)
+                    });
+                    return Err(match here {
+                        Some(_) => io::ErrorKind::NotADirectory.into(),
+                        None => io::ErrorKind::NotFound.into(),
+                    });
+                };
+                let entries = state.directories[directory].names().iter();
+                let entry = |(name, node): (&Arc<str>, &Node)| DirEntry {
+                    name: name.to_string(),
+                    kind: match node {
+                        Node::File(_) => EntryKind::File,
+                        Node::Directory(_) => EntryKind::Directory,
+                    },
+                };
+                Ok(entries.map(entry).collect())
+            },
+        )
+    }
+
+    fn open(&self, name: &str, mode: OpenMode) -> io::Result<Arc<dyn StorageFile>> {
+        check_name(name)?;
+        let kind = match mode {
+            OpenMode::CreateNew => OperationKind::CreateFile,
+            OpenMode::Read | OpenMode::ReadWrite => OperationKind::Open,
+        };
+        self.world.perform(Call::named(kind, name), |state, _| {
+            let directory = state.here(&self.path)?;
+            state.check_open_files()?;
+            let inode = match mode {
+                OpenMode::CreateNew => {
+                    if state.directories[directory].get(name).is_some() {
+                        return Err(io::ErrorKind::AlreadyExists.into());
+                    }
+                    state.create_file(directory, name)?
+                }
+                OpenMode::Read | OpenMode::ReadWrite => state.file_here(directory, name)?,
+            };
+            if mode == OpenMode::ReadWrite && state.health == Health::ReadOnly {
+                return Err(SystemError::ReadOnly.into());
+            }
+            let file = FaultFile::open(Arc::clone(&self.world), state, inode, mode);
+            Ok(Arc::new(file) as Arc<dyn StorageFile>)
+        })
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        check_name(from)?;
+        check_name(to)?;
+        let call = Call {
+            to: Some(to),
+            ..Call::named(OperationKind::Rename, from)
+        };
+        self.world.perform(call, |state, _| {
+            let directory = state.here(&self.path)?;
+            let inode = state.file_here(directory, from)?;
+            if let Some(Node::Directory(_)) = state.directories[directory].get(to) {
+                return Err(io::ErrorKind::IsADirectory.into());
+            }
+            if from == to {
+                return Ok(());
+            }
+            let seq = state.next_seq();
+            let to: Arc<str> = Arc::from(to);
+            state.slot_mut(inode).name = Arc::clone(&to);
+            state.directories[directory].rename(Arc::from(from), to, Node::File(inode), seq);
+            state.garbage = true;
+            Ok(())
+        })
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        check_name(name)?;
+        self.world
+            .perform(Call::named(OperationKind::Remove, name), |state, _| {
+                let directory = state.here(&self.path)?;
+                state.file_here(directory, name)?;
+                let seq = state.next_seq();
+                state.directories[directory].unlink(Arc::from(name), seq);
+                state.garbage = true;
+                Ok(())
+            })
+    }
+
+    fn sync_dir(&self) -> io::Result<()> {
+        self.sync_directory(&self.path)
+    }
+
+    fn try_lock(&self, name: &str) -> io::Result<Option<Box<dyn StorageLock>>> {
+        check_name(name)?;
+        self.world
+            .perform(Call::named(OperationKind::Lock, name), |state, _| {
+                let directory = state.here(&self.path)?;
+                state.check_open_files()?;
+                let inode = match state.directories[directory].get(name) {
+                    None => state.create_file(directory, name)?,
+                    Some(_) if state.health == Health::ReadOnly => {
+                        return Err(SystemError::ReadOnly.into());
+                    }
+                    Some(_) => state.file_here(directory, name)?,
+                };
+                if state.slot(inode).locked {
+                    return Ok(None);
+                }
+                let lock = FaultLock::take(Arc::clone(&self.world), state, inode);
+                Ok(Some(Box::new(lock) as Box<dyn StorageLock>))
+            })
+    }
+
+    fn subdirectory(&self, name: &str) -> io::Result<Arc<dyn Storage>> {
+        check_name(name)?;
+        let path = self.path.iter().cloned().chain([Arc::from(name)]).collect();
+        Ok(Arc::new(Self {
+            world: Arc::clone(&self.world),
+            path,
+        }))
+    }
+
+    fn location(&self) -> String {
+        location(&self.path)
+    }
+}
+
+fn location(path: &[Arc<str>]) -> String {
+    let mut location = String::from("fault:/");
+    for (depth, name) in path.iter().enumerate() {
+        if depth > 0 {
+            location.push('/');
+        }
+        location.push_str(name);
+    }
+    location
+}

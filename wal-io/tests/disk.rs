@@ -1,0 +1,159 @@
+//! What only a real directory has.
+
+use std::fs;
+use std::io::ErrorKind;
+
+use wal_io::{DiskStorage, EntryKind, OpenMode, Storage, StorageFileExt};
+
+fn created() -> (tempfile::TempDir, DiskStorage) {
+    let parent = tempfile::tempdir().unwrap();
+    let dir = DiskStorage::new(parent.path().join("log"));
+    dir.create().unwrap();
+    (parent, dir)
+}
+
+#[test]
+fn missing_parents_are_made() {
+    let parent = tempfile::tempdir().unwrap();
+    let deep = parent.path().join("one/two/three");
+    let dir = DiskStorage::new(&deep);
+    dir.create().unwrap();
+    assert!(deep.is_dir());
+    dir.create().unwrap();
+    assert_eq!(dir.path(), deep);
+    assert_eq!(dir.location(), deep.display().to_string());
+}
+
+#[test]
+fn a_file_on_the_way_is_an_error() {
+    let parent = tempfile::tempdir().unwrap();
+    fs::write(parent.path().join("file"), b"").unwrap();
+    for path in ["file", "file/log"] {
+        let kind = DiskStorage::new(parent.path().join(path))
+            .create()
+            .unwrap_err()
+            .kind();
+        assert_eq!(kind, ErrorKind::NotADirectory);
+    }
+}
+
+#[test]
+fn a_relative_path_is_of_now() {
+    let dir = DiskStorage::new("some/where");
+    assert!(dir.path().is_absolute());
+    assert!(dir.path().ends_with("some/where"));
+}
+
+#[test]
+fn a_root_exists_and_has_no_parent() {
+    DiskStorage::new(std::env::temp_dir()).create().unwrap();
+    if cfg!(unix) {
+        DiskStorage::new("/").create().unwrap();
+    }
+}
+
+#[test]
+fn the_bytes_are_those_of_the_file() {
+    let (_parent, dir) = created();
+    let file = dir.open("a", OpenMode::CreateNew).unwrap();
+    file.write_all_at(b"hello", 3).unwrap();
+    file.sync_data().unwrap();
+    assert_eq!(fs::read(dir.path().join("a")).unwrap(), b"\0\0\0hello");
+}
+
+#[test]
+fn a_lock_is_the_one_of_the_system() {
+    let (_parent, dir) = created();
+    let held = dir.try_lock("lock").unwrap().unwrap();
+    let other = fs::File::open(dir.path().join("lock")).unwrap();
+    assert!(matches!(
+        other.try_lock(),
+        Err(fs::TryLockError::WouldBlock)
+    ));
+    drop(held);
+    other.try_lock().unwrap();
+    assert!(dir.try_lock("lock").unwrap().is_none());
+}
+
+#[cfg(unix)]
+#[test]
+fn links_count_as_what_they_lead_to() {
+    use std::os::unix::fs::symlink;
+    let (parent, dir) = created();
+    fs::write(parent.path().join("target"), b"1").unwrap();
+    symlink(parent.path().join("target"), dir.path().join("file")).unwrap();
+    symlink(parent.path(), dir.path().join("dir")).unwrap();
+    symlink("nowhere", dir.path().join("dangling")).unwrap();
+    let mut entries = dir.list().unwrap();
+    entries.sort();
+    let kinds: Vec<_> = entries
+        .iter()
+        .map(|entry| (entry.name.as_str(), entry.kind))
+        .collect();
+    let expected = [
+        ("dangling", EntryKind::Other),
+        ("dir", EntryKind::Directory),
+        ("file", EntryKind::File),
+    ];
+    assert_eq!(kinds, expected);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_directory_behind_a_link_is_made_where_the_link_leads() {
+    let parent = tempfile::tempdir().unwrap();
+    fs::create_dir(parent.path().join("real")).unwrap();
+    std::os::unix::fs::symlink("real", parent.path().join("link")).unwrap();
+    DiskStorage::new(parent.path().join("link/log"))
+        .create()
+        .unwrap();
+    assert!(parent.path().join("real/log").is_dir());
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_pipe_is_refused_without_waiting() {
+    use rustix::fs::{CWD, FileType, Mode, mknodat};
+    let (_parent, dir) = created();
+    let path = dir.path().join("pipe");
+    mknodat(CWD, &path, FileType::Fifo, Mode::from_raw_mode(0o600), 0).unwrap();
+    for mode in [OpenMode::Read, OpenMode::ReadWrite] {
+        assert_eq!(
+            dir.open("pipe", mode).unwrap_err().kind(),
+            ErrorKind::InvalidInput
+        );
+    }
+    assert_eq!(dir.list().unwrap()[0].kind, EntryKind::Other);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_name_that_is_not_unicode_is_listed() {
+    use std::os::unix::ffi::OsStrExt;
+    let (_parent, dir) = created();
+    let name = std::ffi::OsStr::from_bytes(b"a\xFF");
+    if fs::write(dir.path().join(name), b"").is_err() {
+        return; // Some file systems take only Unicode.
+    }
+    assert_eq!(dir.list().unwrap()[0].name, "a\u{FFFD}");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn allocation_takes_space_on_disk() {
+    use std::os::unix::fs::MetadataExt;
+    let (_parent, dir) = created();
+    let file = dir.open("a", OpenMode::CreateNew).unwrap();
+    file.allocate(0, 1 << 20).unwrap();
+    let meta = fs::metadata(dir.path().join("a")).unwrap();
+    assert_eq!(meta.len(), 1 << 20);
+    assert!(meta.blocks() * 512 >= 1 << 20, "{} blocks", meta.blocks());
+}
+
+#[test]
+fn an_impossible_allocation_is_refused() {
+    let (_parent, dir) = created();
+    let file = dir.open("a", OpenMode::CreateNew).unwrap();
+    let kind = file.allocate(i64::MAX as u64, 1).unwrap_err().kind();
+    assert_eq!(kind, ErrorKind::InvalidInput);
+}

@@ -1,0 +1,92 @@
+//! One call of cargo: what is printed is what is run.
+
+use std::env;
+use std::ffi::OsString;
+use std::fmt;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+/// A cargo command line, run from the root of the workspace.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Cargo {
+    args: Vec<String>,
+    variable: Option<(&'static str, &'static str)>,
+}
+
+impl Cargo {
+    /// The command line `cargo ARGS`, where `args` is split at spaces.
+    pub(crate) fn new(args: &str) -> Self {
+        Self {
+            args: args.split_whitespace().map(str::to_owned).collect(),
+            variable: None,
+        }
+    }
+
+    /// The same with an environment variable set.
+    pub(crate) fn with_variable(mut self, name: &'static str, value: &'static str) -> Self {
+        self.variable = Some((name, value));
+        self
+    }
+
+    /// Ready to start.
+    pub(crate) fn command(&self) -> Command {
+        let program = env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
+        let mut command = Command::new(program);
+        command.args(&self.args).current_dir(root());
+        command.envs(self.variable);
+        command
+    }
+
+    /// Whether it ends with success when run without output. A cargo subcommand that is not
+    /// installed ends with an error.
+    pub(crate) fn answers(&self) -> bool {
+        let mut command = self.command();
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        command.status().is_ok_and(|status| status.success())
+    }
+}
+
+impl fmt::Display for Cargo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some((name, value)) = self.variable {
+            write!(f, "{name}='{value}' ")?;
+        }
+        write!(f, "cargo {}", self.args.join(" "))
+    }
+}
+
+/// The root of the workspace: the folder above this crate.
+pub(crate) fn root() -> PathBuf {
+    // Cargo sets the variable for `cargo xtask`; a copied binary falls back to where it was built.
+    let own = env::var_os("CARGO_MANIFEST_DIR")
+        .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from);
+    own.parent().map_or_else(|| own.clone(), PathBuf::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_prints_the_line_that_a_shell_takes() {
+        let cargo = Cargo::new("doc --no-deps").with_variable("RUSTDOCFLAGS", "-D warnings");
+        assert_eq!(
+            cargo.to_string(),
+            "RUSTDOCFLAGS='-D warnings' cargo doc --no-deps"
+        );
+    }
+
+    #[test]
+    fn a_missing_subcommand_does_not_answer() {
+        assert!(Cargo::new("--version").answers());
+        assert!(!Cargo::new("no-such-subcommand-of-cargo --version").answers());
+    }
+
+    #[test]
+    fn the_root_holds_the_workspace() {
+        assert!(root().join("Cargo.lock").exists() || root().join("Cargo.toml").exists());
+    }
+}

@@ -1,0 +1,196 @@
+//! What each step of `cargo xtask ci` runs. Data only: nothing here starts a program, except to
+//! ask which cargo subcommands are installed.
+
+use std::fmt;
+
+use clap::ValueEnum;
+
+use crate::cargo::Cargo;
+use crate::golden;
+
+/// The steps, in the order in which they run: cheap ones first, the tests last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Step {
+    Fmt,
+    Tidy,
+    Clippy,
+    Docs,
+    Golden,
+    Deny,
+    Doctests,
+    Tests,
+}
+
+impl Step {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Fmt => "fmt",
+            Self::Tidy => "tidy",
+            Self::Clippy => "clippy",
+            Self::Docs => "docs",
+            Self::Golden => "golden",
+            Self::Deny => "deny",
+            Self::Doctests => "doctests",
+            Self::Tests => "tests",
+        }
+    }
+}
+
+/// The steps that `only` and `skip` leave, in their order.
+pub(super) fn select(only: &[Step], skip: &[Step]) -> Vec<Step> {
+    let wanted = |step: &Step| (only.is_empty() || only.contains(step)) && !skip.contains(step);
+    Step::value_variants()
+        .iter()
+        .copied()
+        .filter(wanted)
+        .collect()
+}
+
+/// Cargo subcommands that a step uses where they are installed.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Tools {
+    pub(super) nextest: bool,
+    pub(super) deny: bool,
+}
+
+impl Tools {
+    pub(super) fn installed() -> Self {
+        Self {
+            nextest: Cargo::new("nextest --version").answers(),
+            deny: Cargo::new("deny --version").answers(),
+        }
+    }
+}
+
+/// What a step does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Action {
+    /// Runs these one after the other, up to the first that fails.
+    Commands(Vec<Cargo>),
+    /// Runs `cargo test` and adds up the results of its test programs.
+    CountedTests(Cargo),
+    /// Checks the tree in this process.
+    Tidy,
+    /// Does nothing, for this reason.
+    Skip(String),
+}
+
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Commands(commands) => {
+                let lines: Vec<String> = commands.iter().map(ToString::to_string).collect();
+                f.write_str(&lines.join(" && "))
+            }
+            Self::CountedTests(cargo) => cargo.fmt(f),
+            Self::Tidy => f.write_str("cargo xtask tidy"),
+            Self::Skip(reason) => write!(f, "skipped: {reason}"),
+        }
+    }
+}
+
+pub(super) fn action(step: Step, tools: Tools) -> Action {
+    let commands = match step {
+        Step::Fmt => vec![Cargo::new("fmt --all -- --check")],
+        Step::Tidy => return Action::Tidy,
+        Step::Clippy => vec![
+            Cargo::new("clippy --workspace --all-targets -- -D warnings"),
+            // The library alone: with its tests, dev-dependencies could bring the features back.
+            Cargo::new("clippy -p wal-format --lib --no-default-features -- -D warnings"),
+            Cargo::new("clippy -p wal-core --lib --no-default-features -- -D warnings"),
+        ],
+        Step::Docs => {
+            let doc = Cargo::new("doc --workspace --no-deps");
+            vec![doc.with_variable("RUSTDOCFLAGS", "-D warnings")]
+        }
+        Step::Golden => vec![golden::example("--check")],
+        Step::Deny if !tools.deny => {
+            let hint = "cargo install --locked cargo-deny";
+            return Action::Skip(format!("cargo-deny is not installed ({hint})"));
+        }
+        Step::Deny => vec![Cargo::new("deny check bans licenses sources")],
+        Step::Doctests => vec![Cargo::new("test --doc --workspace")],
+        Step::Tests if !tools.nextest => {
+            // Named targets, because the doctests have a step of their own.
+            let tests =
+                Cargo::new("test --workspace --no-fail-fast --lib --bins --tests --examples");
+            return Action::CountedTests(tests);
+        }
+        Step::Tests => vec![Cargo::new("nextest run --workspace --no-fail-fast")],
+    };
+    Action::Commands(commands)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ALL: Tools = Tools {
+        nextest: true,
+        deny: true,
+    };
+    const NONE: Tools = Tools {
+        nextest: false,
+        deny: false,
+    };
+
+    #[test]
+    fn the_tests_are_the_last_step() {
+        assert_eq!(select(&[], &[]).last(), Some(&Step::Tests));
+    }
+
+    #[test]
+    fn only_and_skip_keep_the_order() {
+        assert_eq!(
+            select(&[Step::Tests, Step::Fmt], &[]),
+            [Step::Fmt, Step::Tests]
+        );
+        assert_eq!(select(&[Step::Docs, Step::Fmt], &[Step::Fmt]), [Step::Docs]);
+        assert!(!select(&[], &[Step::Clippy]).contains(&Step::Clippy));
+    }
+
+    #[test]
+    fn a_name_is_what_the_command_line_takes() {
+        for step in Step::value_variants() {
+            assert_eq!(Step::from_str(step.name(), false), Ok(*step));
+        }
+    }
+
+    #[test]
+    fn deny_is_skipped_with_the_command_that_installs_it() {
+        let Action::Skip(reason) = action(Step::Deny, NONE) else {
+            panic!("not skipped")
+        };
+        assert!(
+            reason.contains("cargo install --locked cargo-deny"),
+            "{reason}"
+        );
+        assert!(matches!(action(Step::Deny, ALL), Action::Commands(_)));
+    }
+
+    #[test]
+    fn the_tests_run_without_nextest() {
+        assert_eq!(
+            action(Step::Tests, ALL).to_string(),
+            "cargo nextest run --workspace --no-fail-fast"
+        );
+        assert!(
+            action(Step::Tests, NONE)
+                .to_string()
+                .starts_with("cargo test --workspace")
+        );
+    }
+
+    #[test]
+    fn clippy_sees_the_crates_without_their_features() {
+        let line = action(Step::Clippy, ALL).to_string();
+        assert!(
+            line.contains("-p wal-core --lib --no-default-features"),
+            "{line}"
+        );
+        assert!(
+            line.contains("-p wal-format --lib --no-default-features"),
+            "{line}"
+        );
+    }
+}

@@ -1,0 +1,55 @@
+//! `cargo xtask`: what the project runs on itself.
+//!
+//! One file a subcommand. Nothing here links the project's crates: a task that needs one runs it
+//! through cargo, so `cargo xtask` builds in seconds and works while a crate does not compile.
+
+#![forbid(unsafe_code)]
+#![allow(
+    clippy::print_stdout,
+    reason = "a task reports to the person who started it"
+)]
+
+mod cargo;
+mod ci;
+mod golden;
+mod tidy;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Tasks of the write-ahead log's repository.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Debug, Subcommand)]
+enum Task {
+    /// Run everything that has to pass before a change is merged.
+    Ci(ci::Args),
+    /// Check the rules of the source tree that no compiler checks.
+    Tidy(tidy::Args),
+    /// Show, check or write the golden files of the format.
+    Golden(golden::Args),
+}
+
+fn main() -> anyhow::Result<ExitCode> {
+    match Cli::parse().task {
+        Task::Ci(args) => ci::run(&args),
+        Task::Tidy(args) => tidy::run(&args),
+        Task::Golden(args) => golden::run(&args),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        super::Cli::command().debug_assert();
+    }
+}
