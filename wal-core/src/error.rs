@@ -168,8 +168,8 @@ impl Error {
         }
     }
 
-    pub(crate) fn from_encode(error: EncodeError) -> Self {
-        match error {
+    pub(crate) fn from_encode(error: &EncodeError) -> Self {
+        match *error {
             EncodeError::TooLarge { len, limit } => Self::TooLarge {
                 what: "record",
                 len,

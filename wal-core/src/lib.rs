@@ -6,6 +6,7 @@ mod builder;
 #[doc(hidden)]
 pub mod clock;
 mod config;
+mod damaged;
 #[doc(hidden)]
 pub mod entropy;
 mod error;

@@ -133,6 +133,7 @@ impl RawReader {
     }
 
     /// Whether the next step needs no I/O, as far as can be told.
+    #[cfg(feature = "tokio")]
     pub(crate) fn is_buffered(&self) -> bool {
         self.place
             .as_ref()
@@ -368,7 +369,7 @@ impl RawReader {
         let name = wal_format::segment_name(id);
         let file = match self.source.storage().open(&name, OpenMode::Read) {
             Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(self.gone(id)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return self.gone(id),
             Err(error) => return Err(read_error(&self.source, id, error)),
         };
         let limit = match self.end_of_new(entry) {
@@ -398,22 +399,22 @@ impl RawReader {
         }
     }
 
-    /// A file of the chain is not there: truncated meanwhile, or lost.
-    fn gone(&self, id: SegmentId) -> Error {
+    /// A file of the chain is not there: superseded or truncated meanwhile, or lost. True if the chain has changed.
+    fn gone(&self, id: SegmentId) -> Result<bool> {
         if let Source::View(view) = &self.source
-            && let Err(error) = view.refresh()
+            && view.refresh()?
         {
-            return error;
+            return Ok(true);
         }
         let first = self.source.first_lsn();
         if self.next < first {
-            return Error::Truncated { first };
+            return Err(Error::Truncated { first });
         }
-        Error::MissingSegment {
+        Err(Error::MissingSegment {
             location: self.source.storage().location(),
             segment_id: id,
             needed_by: format!("it holds LSN {}", self.next),
-        }
+        })
     }
 
     /// Jumps near `next` by the index: the footer's, or the writer's own.
@@ -494,7 +495,7 @@ impl RawReader {
                 }
                 Ok(Step::End)
             }
-            Source::View(view) => match view.damage() {
+            Source::View(view) => match view.damage_at(self.next) {
                 Some(error) if self.only.is_none() => Err(error),
                 _ => Ok(Step::End),
             },

@@ -38,7 +38,7 @@ impl Shell {
             Self::Blocking => work(),
             #[cfg(feature = "tokio")]
             Self::Async => match place() {
-                Place::InPlace => tokio::task::block_in_place(work),
+                Place::OnWorker => tokio::task::block_in_place(work),
                 Place::Here | Place::Elsewhere => work(),
             },
         }
@@ -52,7 +52,7 @@ enum Place {
     /// No worker is held: on this thread.
     Here,
     /// On this worker, which hands its other tasks to another thread first.
-    InPlace,
+    OnWorker,
     /// The only thread of its runtime: on a thread of the engine's.
     Elsewhere,
 }
@@ -67,7 +67,7 @@ fn place() -> Place {
         return Place::Here;
     }
     match Handle::try_current().map(|handle| handle.runtime_flavor()) {
-        Ok(RuntimeFlavor::MultiThread) => Place::InPlace,
+        Ok(RuntimeFlavor::MultiThread) => Place::OnWorker,
         Ok(_) => Place::Elsewhere,
         Err(_) => Place::Here,
     }

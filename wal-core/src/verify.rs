@@ -41,8 +41,9 @@ pub struct VerifyReport {
     pub recovery: RecoveryReport,
     /// The segments, oldest first.
     pub segments: Vec<SegmentReport>,
-    /// Damage at the end of the log, for which an open would be refused.
-    pub refused: Option<Error>,
+    /// Damage for which an open is refused, the first in the log first: at the end of the log, and where a segment is missing or
+    /// has no valid header.
+    pub refused: Vec<Error>,
 }
 
 impl VerifyReport {
@@ -178,7 +179,7 @@ impl Verifier<'_> {
                 GroupStep::Invalid(error) => return Ok(Err(error.to_string())),
             };
             let verdict = match header.kind {
-                GroupKind::Records => self.records(cursor)?,
+                GroupKind::Records => Self::records(cursor)?,
                 GroupKind::Stamp => decode_stamp(&cursor.payload(&header)?, &header)
                     .map_err(|error| error.to_string()),
                 GroupKind::Cut => decode_cut(&cursor.payload(&header)?, &header)
@@ -206,7 +207,7 @@ impl Verifier<'_> {
         }
     }
 
-    fn records(&self, cursor: &mut SegmentCursor) -> std::io::Result<Result<(), String>> {
+    fn records(cursor: &mut SegmentCursor) -> std::io::Result<Result<(), String>> {
         loop {
             match cursor.next_record()? {
                 RecordStep::Record { lsn, offset, head } => {

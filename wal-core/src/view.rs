@@ -3,11 +3,14 @@
 //! The chain is read once and then followed: a new segment appears under its final name, and its link says where the one
 //! before it ends. Changes no byte.
 
+use std::io;
+
 use wal_format::{Lsn, SegmentId};
 use wal_io::Storage;
 
+use crate::damaged::{Gap, scan_pieces};
 use crate::log::ChainEntry;
-use crate::recovery::{self, Listing, Plan, RecoveryReport, Scan};
+use crate::recovery::{self, Listing, RecoveryReport, Scan};
 use crate::segment::SegmentFacts;
 use crate::sync::{Arc, Mutex};
 use crate::{Error, Result};
@@ -18,8 +21,8 @@ pub(crate) struct View {
     pub(crate) storage: Arc<dyn Storage>,
     chain: Mutex<Chain>,
     report: RecoveryReport,
-    /// Why the log could not be opened for writing: what readers get where the data ends.
-    damage: Option<Error>,
+    /// Why the log could not be opened for writing: what readers get in the place of records. Oldest first.
+    gaps: Vec<Gap>,
 }
 
 #[derive(Clone, Debug)]
@@ -41,62 +44,38 @@ pub(crate) enum OnDamage {
 
 impl View {
     pub(crate) fn open(storage: Arc<dyn Storage>, on_damage: OnDamage) -> Result<Self> {
-        let location = storage.location();
-        let Some(listing) = Listing::read(&*storage)? else {
-            let reason = "it does not exist; open it for writing to create a log".into();
-            return Err(Error::NotALog { location, reason });
-        };
-        if listing.segments.is_empty() && !listing.lock {
-            let reason = "there is no segment in it; open it for writing to create a log".into();
-            return Err(Error::NotALog { location, reason });
-        }
-        let scan = recovery::scan(&*storage, listing)?;
-        match recovery::plan(&scan) {
-            Ok(Plan { report, .. }) => Ok(Self::new(storage, &scan, report, None)),
-            Err(error) if on_damage == OnDamage::Defer => {
-                let report = damaged_report(&scan);
-                Ok(Self::new(storage, &scan, report, Some(error)))
+        let (scans, gaps, report) = match look(&storage) {
+            Ok((scan, report)) => (vec![scan], Vec::new(), report),
+            Err(Error::Corruption(_) | Error::MissingSegment { .. })
+                if on_damage == OnDamage::Defer =>
+            {
+                let pieces = scan_pieces(&storage)?;
+                let report = pieces.report();
+                (pieces.scans, pieces.gaps, report)
             }
-            Err(error) => Err(error),
-        }
-    }
-
-    fn new(
-        storage: Arc<dyn Storage>,
-        scan: &Scan,
-        report: RecoveryReport,
-        damage: Option<Error>,
-    ) -> Self {
-        let count = scan.chain.len();
-        let entries = scan.chain.iter().enumerate().map(|(at, link)| ChainEntry {
-            header: link.facts.header,
-            first_lsn: link.link.first_lsn,
-            // The newest segment may still grow, unless it is closed or damaged.
-            end: (at + 1 < count || scan.footer.is_some() || damage.is_some())
-                .then_some((link.end.lsn, link.end.offset)),
-        });
-        let chain = Chain {
-            entries: entries.collect(),
-            log_first: scan.log_first,
-            seen: scan
-                .chain
-                .last()
-                .map_or(SegmentId::NONE, |link| link.facts.id()),
+            Err(error) => return Err(error),
         };
-        Self {
+        Ok(Self {
             storage,
-            chain: Mutex::new(chain),
+            chain: Mutex::new(Chain::of(&scans, &gaps)),
             report,
-            damage,
-        }
+            gaps,
+        })
     }
 
     pub(crate) fn report(&self) -> &RecoveryReport {
         &self.report
     }
 
-    pub(crate) fn damage(&self) -> Option<Error> {
-        self.damage.clone()
+    /// All that keeps the log from being opened for writing, the first in the log first.
+    pub(crate) fn damage(&self) -> Vec<Error> {
+        self.gaps.iter().map(|gap| gap.error.clone()).collect()
+    }
+
+    /// Why the record cannot be read.
+    pub(crate) fn damage_at(&self, lsn: Lsn) -> Option<Error> {
+        let gap = self.gaps.iter().find(|gap| gap.holds(lsn));
+        gap.map(|gap| gap.error.clone())
     }
 
     pub(crate) fn chain(&self) -> Vec<ChainEntry> {
@@ -120,7 +99,7 @@ impl View {
         let mut changed = false;
         for id in listing.segments.into_iter().filter(|id| *id > seen) {
             // Its link may not be written yet: then it is looked at again.
-            let facts = SegmentFacts::read(&*self.storage, id)?;
+            let facts = SegmentFacts::read(&self.storage, id)?;
             let Ok(link) = facts.link else { break };
             let body = link.body;
             if body.predecessor != SegmentId::NONE {
@@ -145,17 +124,71 @@ impl View {
     }
 }
 
-/// What can be said of a log that cannot be opened.
-fn damaged_report(scan: &Scan) -> RecoveryReport {
-    RecoveryReport {
-        clean: false,
-        segments: scan.chain.len(),
-        first_lsn: scan.log_first,
-        last_lsn: scan.end(),
-        proven_lsn: scan.proven.watermark,
-        unproven: 0,
-        tail: recovery::Tail::Whole,
-        witness: String::new(),
-        leftovers: Vec::new(),
+/// Scans the directory as it is, beside whoever changes it.
+///
+/// A writer that rotates, recovers or truncates meanwhile makes the listing, or what was read of the end, older than the
+/// rest: a file is not there any more or not yet, a group was not there when it was looked for but the one behind it was. A
+/// writer never leaves such a sight in the same place for a second look. Damage does.
+fn look(storage: &Arc<dyn Storage>) -> Result<(Scan, RecoveryReport)> {
+    let mut seen = None;
+    loop {
+        let error = match look_once(storage) {
+            Ok(found) => return Ok(found),
+            Err(error) => error,
+        };
+        let passing = match &error {
+            Error::Corruption(_) | Error::MissingSegment { .. } => true,
+            Error::Io { source, .. } => source.kind() == io::ErrorKind::NotFound,
+            _ => false,
+        };
+        let message = error.to_string();
+        if !passing || seen.as_ref() == Some(&message) {
+            return Err(error);
+        }
+        seen = Some(message);
+    }
+}
+
+fn look_once(storage: &Arc<dyn Storage>) -> Result<(Scan, RecoveryReport)> {
+    let location = storage.location();
+    let Some(listing) = Listing::read(&**storage)? else {
+        let reason = "it does not exist; open it for writing to create a log".into();
+        return Err(Error::NotALog { location, reason });
+    };
+    if listing.segments.is_empty() && !listing.lock {
+        let reason = "there is no segment in it; open it for writing to create a log".into();
+        return Err(Error::NotALog { location, reason });
+    }
+    let scan = recovery::scan(storage, listing)?;
+    let plan = recovery::plan(&scan)?;
+    Ok((scan, plan.report))
+}
+
+impl Chain {
+    fn of(scans: &[Scan], gaps: &[Gap]) -> Self {
+        let newest = scans.last();
+        let footer = newest.is_some_and(|scan| scan.footer.is_some());
+        let links = || scans.iter().flat_map(|scan| &scan.chain);
+        let count = links().count();
+        let entries = links().enumerate().map(|(at, link)| ChainEntry {
+            header: link.facts.header,
+            first_lsn: link.link.first_lsn,
+            // The newest segment may still grow, unless it is closed or the log is damaged.
+            end: (at + 1 < count || footer || !gaps.is_empty())
+                .then_some((link.end.lsn, link.end.offset)),
+        });
+        // A segment above the chain whose link is valid does not follow it, and never will. One without a link may be
+        // about to get it.
+        let above = newest.and_then(|scan| {
+            let mut above = scan.above.iter().rev();
+            above.find(|facts| facts.link.is_ok())
+        });
+        Self {
+            entries: entries.collect(),
+            log_first: newest.map_or(Lsn::FIRST, |scan| scan.log_first),
+            seen: above
+                .or(links().last().map(|link| &link.facts))
+                .map_or(SegmentId::NONE, SegmentFacts::id),
+        }
     }
 }

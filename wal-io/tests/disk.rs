@@ -3,7 +3,9 @@
 use std::fs;
 use std::io::ErrorKind;
 
-use wal_io::{DiskStorage, EntryKind, OpenMode, Storage, StorageFileExt};
+#[cfg(unix)]
+use wal_io::EntryKind;
+use wal_io::{DiskStorage, OpenMode, Storage, StorageFileExt};
 
 fn created() -> (tempfile::TempDir, DiskStorage) {
     let parent = tempfile::tempdir().unwrap();

@@ -5,7 +5,9 @@ mod common;
 use std::io::ErrorKind;
 
 use common::{S, bytes, created, new_file, read};
-use wal_io::fault::{Damage, FaultConfig, Fill, Image, SectorSize, Site};
+use wal_io::fault::{
+    Damage, Fault, FaultConfig, Fill, Image, OperationKind, SectorSize, Site, SystemError,
+};
 use wal_io::{FaultStorage, OpenMode, Storage, StorageFileExt};
 
 /// Two files of three sectors and a bit: 1, 2, 3, 4 and 5, 6, 7, 8.
@@ -172,6 +174,34 @@ fn damaged_sectors_cannot_be_read() {
     assert!(file.read_at(&mut buf, S as u64).is_err());
     file.write_all_at(&bytes(9, S), S as u64).unwrap();
     assert_eq!(marks(&dir, "a"), [1, 9, 3, 4]);
+}
+
+#[test]
+fn damage_survives_a_crash_and_ends_with_a_cut() {
+    let dir = machine();
+    dir.damage_sector(at("a", 1), Damage::Lasting).unwrap();
+    dir.open("a", OpenMode::ReadWrite)
+        .unwrap()
+        .write_all_at(b"dirty", 0)
+        .unwrap();
+    let dir = dir.crash(&mut common::lose_all());
+    let file = dir.open("a", OpenMode::ReadWrite).unwrap();
+    assert!(file.read_at(&mut [0], S as u64).is_err());
+    file.set_len(S as u64).unwrap();
+    file.set_len(2 * S as u64).unwrap();
+    assert_eq!(marks(&dir, "a"), [1, 0]);
+}
+
+#[test]
+fn damage_at_rest_comes_after_the_cache_is_gone() {
+    let dir = machine();
+    let file = dir.open("a", OpenMode::ReadWrite).unwrap();
+    file.write_all_at(&bytes(9, S), 0).unwrap();
+    dir.inject(Fault::error(SystemError::Io).on(OperationKind::SyncData));
+    assert!(file.sync_data().is_err());
+    assert_eq!(marks(&dir, "a"), [9, 2, 3, 4]);
+    dir.overwrite("a", S as u64, b"x").unwrap();
+    assert_eq!(marks(&dir, "a"), [1, b'x', 3, 4]);
 }
 
 #[test]

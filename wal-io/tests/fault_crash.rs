@@ -335,6 +335,29 @@ fn prefix_mode_gives_prefixes() {
 }
 
 #[test]
+fn prefixes_reach_across_a_kill() {
+    let dir = created(FaultConfig {
+        crash: CrashMode::Prefix,
+        ..FaultConfig::default()
+    });
+    new_file(&dir, "a", &bytes(1, S))
+        .write_all_at(&bytes(2, S), 0)
+        .unwrap();
+    let next = dir.kill();
+    next.open("a", OpenMode::ReadWrite)
+        .unwrap()
+        .write_all_at(&bytes(3, S), 0)
+        .unwrap();
+    let after = |choice| {
+        next.crash(&mut Script::new(vec![choice]))
+            .image()
+            .get("a")
+            .unwrap()[0]
+    };
+    assert_eq!([after(0), after(1), after(2)], [1, 2, 3]);
+}
+
+#[test]
 fn a_torn_sector_may_lose_what_was_durable() {
     let dir = created(FaultConfig {
         overwrite: Overwrite::Torn,
@@ -376,6 +399,19 @@ fn sectors_never_written_may_hold_what_deleted_files_held() {
     .into_iter()
     .collect();
     assert_eq!(seen, expected);
+    // Two boots later they are still there.
+    let later = dir.crash(&mut keep_all()).crash(&mut lose_all());
+    later
+        .open("b", OpenMode::CreateNew)
+        .unwrap()
+        .allocate(0, S as u64)
+        .unwrap();
+    let keep = Script::new(vec![1, 1, 1]);
+    assert_eq!(
+        later.crash(&mut keep.clone()).image().get("b").unwrap(),
+        bytes(9, S)
+    );
+
     let next = dir.kill();
     next.open("a", OpenMode::Read).unwrap().sync_data().unwrap();
     assert_eq!(all_crashes(&next).len(), 1);

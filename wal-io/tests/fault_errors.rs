@@ -200,6 +200,52 @@ fn removal_frees_space_with_the_last_handle() {
 }
 
 #[test]
+fn space_is_that_of_what_is_there() {
+    let dir = machine();
+    let file = new_file(&dir, "a", &bytes(1, S));
+    file.write_all_at(&bytes(2, 3 * S), 0).unwrap();
+    assert_eq!(dir.used_space(), 3 * S as u64);
+    assert_eq!(dir.crash(&mut lose_all()).used_space(), S as u64);
+    // The handle died with the process.
+    let next = dir.kill();
+    next.remove("a").unwrap();
+    assert_eq!(next.used_space(), 0);
+}
+
+#[test]
+fn overlapping_allocations_count_once() {
+    let dir = machine();
+    let file = new_file(&dir, "a", b"");
+    let mut allocated = std::collections::BTreeSet::new();
+    let ranges = [
+        (0, 2),
+        (4, 2),
+        (9, 1),
+        (1, 4),
+        (8, 4),
+        (3, 1),
+        (20, 5),
+        (0, 30),
+        (40, 1),
+        (39, 1),
+        (41, 2),
+    ];
+    for (start, len) in ranges {
+        file.allocate(start * S as u64, len * S as u64).unwrap();
+        allocated.extend(start..start + len);
+        assert_eq!(
+            dir.used_space(),
+            (allocated.len() * S) as u64,
+            "after {start}, {len}"
+        );
+    }
+    file.set_len(35 * S as u64).unwrap();
+    assert_eq!(dir.used_space(), 30 * S as u64);
+    file.set_len(10 * S as u64 - 1).unwrap();
+    assert_eq!(dir.used_space(), 10 * S as u64);
+}
+
+#[test]
 fn a_failed_allocation_changes_nothing() {
     let dir = machine();
     let file = new_file(&dir, "a", b"12");

@@ -121,6 +121,65 @@ fn writing_again_is_a_repair_where_the_blocks_were_written_before() {
 }
 
 #[test]
+fn other_data_written_over_a_ghost_is_what_is_read() {
+    let dir = machine(SyncFailure::Xfs);
+    let file = failed_append(&dir);
+    file.write_all_at(&bytes(3, S), S as u64).unwrap();
+    file.sync_data().unwrap();
+    assert_eq!(read(&dir, "a"), [bytes(1, S), bytes(3, S)].concat());
+}
+
+#[test]
+fn the_trap_ends_where_the_file_is_cut() {
+    let dir = machine(SyncFailure::Ext4);
+    let file = failed_append(&dir);
+    file.set_len(S as u64).unwrap();
+    file.write_all_at(&bytes(2, S), S as u64).unwrap();
+    file.sync_data().unwrap();
+    file.evict(0, 0).unwrap();
+    assert_eq!(read(&dir, "a"), new_data());
+}
+
+#[test]
+fn the_trap_outlasts_a_second_failure() {
+    let dir = machine(SyncFailure::Ext4);
+    let file = failed_append(&dir);
+    file.write_all_at(&bytes(2, S), S as u64).unwrap();
+    // Were it not trapped, this failure would write it.
+    dir.set_chooser(Script::new(vec![1]));
+    dir.inject(Fault::error(SystemError::Io).on(OperationKind::SyncData));
+    assert!(is_eio(file.sync_data()));
+    file.evict(0, 0).unwrap();
+    assert_eq!(read(&dir, "a"), lost_data());
+}
+
+#[test]
+fn what_was_cut_off_does_not_come_back_with_an_eviction() {
+    let dir = machine(SyncFailure::Xfs);
+    let file = new_file(&dir, "a", &bytes(1, 3 * S));
+    file.set_len(0).unwrap();
+    file.set_len(3 * S as u64).unwrap();
+    dir.inject(Fault::error(SystemError::Io).on(OperationKind::SyncData));
+    assert!(is_eio(file.sync_data()));
+    file.evict(0, 0).unwrap();
+    assert_eq!(read(&dir, "a"), bytes(0, 3 * S));
+}
+
+#[test]
+fn an_eviction_reaches_as_far_as_it_says() {
+    let dir = machine(SyncFailure::Xfs);
+    let file = new_file(&dir, "a", &bytes(1, 3 * S));
+    file.write_all_at(&bytes(2, 3 * S), 0).unwrap();
+    dir.inject(Fault::error(SystemError::Io).on(OperationKind::SyncData));
+    assert!(is_eio(file.sync_data()));
+    file.evict(S as u64, S as u64).unwrap();
+    assert_eq!(
+        read(&dir, "a"),
+        [bytes(2, S), bytes(1, S), bytes(2, S)].concat()
+    );
+}
+
+#[test]
 fn a_copy_to_a_new_file_is_a_repair() {
     for failure in MEASURED {
         let dir = machine(failure);
@@ -192,6 +251,24 @@ fn a_late_report_comes_with_the_next_sync() {
     let other = dir.open("a", OpenMode::ReadWrite).unwrap();
     assert!(is_eio(other.sync_data()), "a new handle is told too, once");
     other.sync_data().unwrap();
+    dir.open("a", OpenMode::ReadWrite)
+        .unwrap()
+        .sync_data()
+        .unwrap();
+}
+
+#[test]
+fn a_crash_ends_what_was_still_to_be_reported() {
+    let dir = machine(SyncFailure::Ext4Journal);
+    let file = new_file(&dir, "a", &bytes(1, S));
+    dir.inject(Fault::error(SystemError::Io).on(OperationKind::SyncData));
+    file.sync_data().unwrap();
+    let after = dir.crash(&mut lose_all());
+    after
+        .open("a", OpenMode::ReadWrite)
+        .unwrap()
+        .sync_data()
+        .unwrap();
 }
 
 #[test]
@@ -301,6 +378,46 @@ fn background_work_never_changes_what_was_synced() {
         assert_eq!(after[..S], bytes(1, S));
         assert!((1..=5).contains(&after[S]));
     }
+}
+
+/// A file of one sector with three versions, of which the background has written one.
+fn written_back(version: u32) -> (FaultStorage, Arc<dyn StorageFile>) {
+    let dir = machine(SyncFailure::Xfs);
+    let file = new_file(&dir, "a", &bytes(1, S));
+    for mark in 2..5 {
+        file.write_all_at(&bytes(mark, S), 0).unwrap();
+    }
+    dir.set_chooser(Script::new(vec![2, version]));
+    dir.set_background(Background::Busy);
+    dir.list().unwrap();
+    dir.set_background(Background::Idle);
+    assert_eq!(dir.choices(), [2, version]);
+    (dir, file)
+}
+
+#[test]
+fn what_was_written_back_is_durable() {
+    for (version, durable) in [(0, 2), (1, 3), (2, 4)] {
+        let (dir, _file) = written_back(version);
+        assert_eq!(read(&dir, "a"), bytes(4, S));
+        assert_eq!(
+            dir.crash(&mut lose_all()).image().get("a").unwrap(),
+            bytes(durable, S)
+        );
+        assert_eq!(
+            dir.crash(&mut keep_all()).image().get("a").unwrap(),
+            bytes(4, S)
+        );
+    }
+}
+
+#[test]
+fn what_was_written_back_cannot_fail_to_be_written() {
+    let (dir, file) = written_back(2);
+    dir.inject(Fault::error(SystemError::Io).on(OperationKind::SyncData));
+    assert!(is_eio(file.sync_data()));
+    file.evict(0, 0).unwrap();
+    assert_eq!(read(&dir, "a"), bytes(4, S));
 }
 
 #[test]

@@ -13,7 +13,6 @@ use super::state::{LiveSegment, Park, Provision, State};
 use super::waiters::Ticket;
 use super::{Driver, Engine, Goal};
 use crate::shell::Shell;
-use crate::sync::MutexGuard;
 use crate::{Error, FsyncPolicy, Position, Result};
 
 /// Whether the call waits for stable storage whatever the policy.
@@ -90,7 +89,7 @@ impl Engine {
             self.clock_for(record),
             self.settings.record_limit,
         )
-        .map_err(Error::from_encode)
+        .map_err(|error| Error::from_encode(&error))
     }
 
     /// Encodes records that become durable all or none.
@@ -113,7 +112,7 @@ impl Engine {
                 self.clock_for(record),
                 self.settings.record_limit,
             )
-            .map_err(Error::from_encode)?;
+            .map_err(|error| Error::from_encode(&error))?;
             total += one.len() as u64;
             if total > self.settings.batch_limit {
                 return Err(Error::TooLarge {
@@ -169,7 +168,7 @@ impl Engine {
         Self::check_open(&state)?;
         match self.enter_locked(&mut state, entrant, &mut Waiting::default())? {
             Entry::Entered { first, last } => {
-                self.after_enter(state, entrant);
+                self.after_enter(&state, entrant);
                 Ok(Some((first, last)))
             }
             Entry::BuffersFull | Entry::NeedsSpace => Ok(None),
@@ -200,7 +199,7 @@ impl Engine {
             Self::check_open(&state)?;
             match self.enter_locked(&mut state, entrant, waiting)? {
                 Entry::Entered { first, last } => {
-                    self.after_enter(state, entrant);
+                    self.after_enter(&state, entrant);
                     return Poll::Ready(Ok((first, last)));
                 }
                 Entry::BuffersFull => {
@@ -357,9 +356,9 @@ impl Engine {
         }
     }
 
-    /// Tells the threads what the append has made due, and releases the lock.
+    /// Tells the threads what the append has made due.
     #[inline]
-    fn after_enter(&self, state: MutexGuard<'_, State>, entrant: Entrant<'_, '_>) {
+    fn after_enter(&self, state: &State, entrant: Entrant<'_, '_>) {
         if let Entrant::Records(records, bytes) = entrant {
             self.counters.appended(records.len() as u64, bytes as u64);
         }
@@ -372,20 +371,20 @@ impl Engine {
             FsyncPolicy::Always => {}
             FsyncPolicy::Batch(_) => {
                 if threshold && !state.writing {
-                    self.signal_writer(&state);
+                    self.signal_writer(state);
                 }
                 if state.parked.syncer == Park::Idle {
-                    self.signal_syncer(&state);
+                    self.signal_syncer(state);
                 }
             }
             FsyncPolicy::Os => {
                 if state.parked.writer == Park::Idle || (threshold && !state.writing) {
-                    self.signal_writer(&state);
+                    self.signal_writer(state);
                 }
             }
         }
-        if self.spare_due(&state) {
-            self.signal_keeper(&state);
+        if Self::spare_due(state) {
+            self.signal_keeper(state);
         }
     }
 }

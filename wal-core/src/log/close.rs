@@ -5,6 +5,7 @@ use std::task::Waker;
 use wal_format::SegmentId;
 
 use super::commit::Scope;
+use super::rotate::write_footer;
 use super::state::{Sealing, State, Status};
 use super::{Driver, Engine, Goal};
 use crate::Result;
@@ -45,6 +46,7 @@ impl Engine {
         }
         self.sync_files(Scope::All)?;
         self.settle_housekeeping()?;
+        self.begin_mark()?;
 
         let mut state = self.state();
         Self::check_poison(&state)?;
@@ -63,7 +65,7 @@ impl Engine {
             };
             let log_first = state.log_first;
             drop(state);
-            if let Err(error) = self.write_footer(&sealing, log_first) {
+            if let Err(error) = write_footer(&sealing, log_first) {
                 let state = self.state();
                 return Err(self.poison(
                     state,
@@ -83,6 +85,30 @@ impl Engine {
         }
         self.mark_closed(state);
         Ok(())
+    }
+
+    /// After an unclean stop that left nothing to copy, the mark of a clean one needs a segment of its own.
+    fn begin_mark(&self) -> Result<()> {
+        let mut state = self.state();
+        if !state.unmarked {
+            return Ok(());
+        }
+        if state.spare.is_none() {
+            state.next_spare.busy = true;
+            drop(state);
+            self.make_spare()?;
+            state = self.state();
+        }
+        if state.spare.is_none() {
+            // No room for the mark: all is durable without it, and the next open finds that out.
+            return Ok(());
+        }
+        self.rotate(&mut state);
+        state.syncing = true;
+        let serial = state.entered_serial();
+        drop(state);
+        self.write_up_to(serial)?;
+        self.sync_files(Scope::All)
     }
 
     fn mark_closed(&self, mut state: MutexGuard<'_, State>) {

@@ -10,7 +10,7 @@ use wal_format::Lsn;
 use wal_io::StorageFileExt;
 
 use super::Engine;
-use super::state::{Handover, LiveSegment, Mark, State};
+use super::state::{Handover, LiveSegment, Mark, Park, State};
 use crate::Result;
 use crate::sync::{Arc, IfPanicking, MutexGuard, Ordering};
 
@@ -24,6 +24,17 @@ pub(super) enum Scope {
     All,
     /// Only segments that a later one has taken over from.
     Rotated,
+}
+
+/// What a write has to do first about the name of its segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Naming {
+    /// Nothing: the file has its name.
+    Done,
+    /// It is still called a spare.
+    Rename,
+    /// The same, and the name of the segment that it follows is not durable: without it the chain would have a hole.
+    SyncThenRename,
 }
 
 /// One file of a sync, and how far it will be synced.
@@ -72,14 +83,20 @@ impl Engine {
             state.writing = false;
             return Ok(());
         };
-        let rename = state.renamed < handover.segment.id();
+        let naming = if state.renamed >= handover.segment.id() {
+            Naming::Done
+        } else if state.renamed > state.dir_synced {
+            Naming::SyncThenRename
+        } else {
+            Naming::Rename
+        };
         let mut wakers = Vec::new();
         // Taking the buffer made room.
         state.waiters.take_room(&mut wakers);
         drop(state);
         wakers.into_iter().for_each(Waker::wake);
 
-        let outcome = self.write_out(&handover, rename);
+        let outcome = self.write_out(&handover, naming);
         let mut state = self.state();
         state.writing = false;
         if let Err((during, error)) = outcome {
@@ -93,16 +110,23 @@ impl Engine {
         if self.writer_due(&state) {
             self.signal_writer(&state);
         }
+        if Self::rotated_sync_due(&state) {
+            // The last bytes of a rotated segment: under `Os` nobody else would sync it.
+            self.signal_keeper(&state);
+        }
         drop(state);
         wakers.into_iter().for_each(Waker::wake);
         Ok(())
     }
 
-    fn write_out(&self, handover: &Handover, rename: bool) -> Result<(), Failure> {
+    fn write_out(&self, handover: &Handover, naming: Naming) -> Result<(), Failure> {
         let _guard = IfPanicking(|| self.poison_panicked("a write"));
         let segment = &handover.segment;
         let id = segment.id();
-        if rename {
+        if naming == Naming::SyncThenRename {
+            self.sync_directory()?;
+        }
+        if naming != Naming::Done {
             self.storage
                 .rename(&wal_format::spare_name(id), &wal_format::segment_name(id))
                 .map_err(|error| (format!("giving segment {id} its name"), error))?;
@@ -213,7 +237,9 @@ impl Engine {
         if state.parked.leaders > 0 {
             self.leaders.notify_all();
         }
-        if self.keeper_due(&state) || self.keeper_deadline(&state).is_some() {
+        // A keeper that sleeps until some time looks again then; only one that sleeps for good must hear of a new time.
+        let idle = state.parked.keeper == Park::Idle;
+        if self.keeper_due(&state) || (idle && self.keeper_deadline(&state).is_some()) {
             self.signal_keeper(&state);
         }
         if self.syncer_due(&state) {

@@ -164,13 +164,13 @@ impl Engine {
             drop(state);
             return self.sync_files(Scope::Rotated);
         }
-        if self.extension_due(&state) {
+        if Self::extension_due(&state) {
             state.extension.busy = true;
             drop(state);
             self.extend();
             return Ok(());
         }
-        if self.spare_due(&state) {
+        if Self::spare_due(&state) {
             state.next_spare.busy = true;
             drop(state);
             return self.make_spare();
@@ -204,7 +204,7 @@ impl Engine {
             for role in [Role::Writer, Role::Syncer, Role::Keeper] {
                 let state = self.state();
                 if matches!(state.status, Status::Poisoned(_) | Status::Closed) {
-                    return any;
+                    return any || progress;
                 }
                 if self.is_due(&state, role) {
                     progress = true;
@@ -265,8 +265,8 @@ impl Engine {
     pub(super) fn keeper_due(&self, state: &State) -> bool {
         serving(state)
             && (Self::rotated_sync_due(state)
-                || self.extension_due(state)
-                || self.spare_due(state)
+                || Self::extension_due(state)
+                || Self::spare_due(state)
                 || Self::seal_due(state)
                 || Self::retire_due(state)
                 || self.stamp_due(state))

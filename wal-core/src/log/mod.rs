@@ -28,7 +28,7 @@ pub(crate) use append::Durability;
 pub(crate) use open::Ground;
 pub(crate) use reach::Goal;
 pub(crate) use rotate::{NewSegment, create_segment_file};
-pub(crate) use state::{ChainEntry, Mark, Predecessor};
+pub(crate) use state::{ChainEntry, Mark, Predecessor, link_body};
 
 use std::time::Duration;
 

@@ -45,7 +45,7 @@ impl Engine {
         }
         let lock = take_lock(&ground)?;
         let listing = Listing::read(storage)?.unwrap_or_default();
-        let scan = recovery::scan(storage, listing)?;
+        let scan = recovery::scan(&ground.storage, listing)?;
         let plan = recovery::plan(&scan)?;
         write_pid(storage);
         let log_id = match scan
@@ -152,8 +152,7 @@ fn initial_state(
     log_id: LogId,
     now: Duration,
 ) -> State {
-    let kept = plan.copy.map_or(scan.chain.len(), |copy| copy.from + 1);
-    let mut chain: Vec<ChainEntry> = scan.chain[..kept]
+    let mut chain: Vec<ChainEntry> = scan.chain[..plan.kept]
         .iter()
         .map(|link| ChainEntry {
             header: link.facts.header,
@@ -161,8 +160,11 @@ fn initial_state(
             end: Some((link.end.lsn, link.end.offset)),
         })
         .collect();
-    if let (Some(copy), Some(last)) = (plan.copy, chain.last_mut()) {
-        last.end = Some((copy.after.lsn, copy.after.offset));
+    if let (Some(predecessor), Some(last)) = (plan.predecessor, chain.last_mut()) {
+        last.end = Some((
+            plan.copy.map_or(plan.last, |copy| copy.after.lsn),
+            predecessor.end_offset.get(),
+        ));
     }
     let mut mark = Mark {
         lsn: plan.last,
@@ -216,6 +218,7 @@ fn initial_state(
         next_lsn: plan.last.next(),
         next_segment: applied.next_segment,
         predecessor: plan.predecessor.filter(|_| active.is_none()),
+        unmarked: !plan.report.clean && active.is_none(),
         renamed: mark.segment,
         dir_synced: mark.segment,
         active,

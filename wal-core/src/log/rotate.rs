@@ -93,7 +93,7 @@ impl Engine {
     }
 
     /// Whether a spare should be made now: someone waits for it, or the active segment is three quarters full.
-    pub(super) fn spare_due(&self, state: &State) -> bool {
+    pub(super) fn spare_due(state: &State) -> bool {
         if state.spare.is_some()
             || state.next_spare.busy
             || !matches!(state.status, Status::Open | Status::Closing)
@@ -107,24 +107,34 @@ impl Engine {
     }
 
     /// Bytes that a new segment gets at once.
-    fn first_allocation(&self, header: &SegmentHeader) -> u64 {
-        if self.settings.config.preallocate {
+    fn first_allocation(&self, header: &SegmentHeader, open: bool) -> u64 {
+        if self.settings.config.preallocate && open {
             return header.allocated;
         }
         let reserve = wal_format::footer_reserve(header.allocated, header.alignment);
-        (wal_format::HEADER_LEN + ALLOCATION_STEP + reserve).min(header.allocated)
+        // A close needs the footer's room only.
+        let step = if open {
+            ALLOCATION_STEP
+        } else {
+            wal_format::LINK_LEN as u64
+        };
+        (wal_format::HEADER_LEN + step + reserve).min(header.allocated)
     }
 
     /// Makes a spare: the caller has set `next_spare.busy`.
     pub(super) fn make_spare(&self) -> Result<()> {
-        let (id, log_id) = {
+        let (id, log_id, open) = {
             let state = self.state();
-            (state.next_segment, state.log_id)
+            (
+                state.next_segment,
+                state.log_id,
+                matches!(state.status, Status::Open),
+            )
         };
         let begun = self.clock.monotonic();
         let made = new_header(&self.settings, &*self.entropy, id, log_id).and_then(|header| {
             let new = NewSegment {
-                allocate: self.first_allocation(&header),
+                allocate: self.first_allocation(&header, open),
                 header,
             };
             let file = create_segment_file(&*self.storage, &wal_format::spare_name(id), &new)?;
@@ -181,7 +191,7 @@ impl Engine {
     }
 
     /// Whether the active segment should get its next step of allocation.
-    pub(super) fn extension_due(&self, state: &State) -> bool {
+    pub(super) fn extension_due(state: &State) -> bool {
         let Some(active) = &state.active else {
             return false;
         };
@@ -264,7 +274,7 @@ impl Engine {
             };
             (sealing, state.log_first)
         };
-        let outcome = self.write_footer(&sealing, log_first);
+        let outcome = write_footer(&sealing, log_first);
         let mut state = self.state();
         state.sealing_busy = false;
         if let Err(error) = outcome {
@@ -272,31 +282,6 @@ impl Engine {
             return Err(self.poison(state, during, error));
         }
         Ok(())
-    }
-
-    /// Footer, sync, cut. All before the footer is durable, so the footer's own sync is the only one on the file.
-    pub(super) fn write_footer(&self, sealing: &Sealing, log_first: Lsn) -> io::Result<()> {
-        let header = &sealing.segment.header;
-        let mut groups = GroupWriter::new(sealing.segment.salt, header.epoch, header.alignment, 0);
-        groups.reset(
-            sealing.segment.salt,
-            header.epoch,
-            header.alignment,
-            sealing.end_offset,
-            sealing.end_digest,
-            sealing.end_lsn.next(),
-        );
-        let facts = FooterFacts {
-            record_count: sealing.records,
-            successor: sealing.successor,
-            log_first,
-        };
-        groups.footer(&facts, &sealing.index);
-        let file = &sealing.segment.file;
-        file.write_all_at(groups.bytes(), groups.start().get())?;
-        file.sync_data()?;
-        // Not synced: a file that is longer after a crash is read by its groups.
-        file.set_len(groups.end().get())
     }
 
     /// Unlinks what a truncation left behind, oldest first: the caller has set `retiring_busy`.
@@ -328,4 +313,29 @@ impl Engine {
         wakers.into_iter().for_each(Waker::wake);
         Ok(())
     }
+}
+
+/// Footer, sync, cut. All before the footer is durable, so the footer's own sync is the only one on the file.
+pub(super) fn write_footer(sealing: &Sealing, log_first: Lsn) -> io::Result<()> {
+    let header = &sealing.segment.header;
+    let mut groups = GroupWriter::new(sealing.segment.salt, header.epoch, header.alignment, 0);
+    groups.reset(
+        sealing.segment.salt,
+        header.epoch,
+        header.alignment,
+        sealing.end_offset,
+        sealing.end_digest,
+        sealing.end_lsn.next(),
+    );
+    let facts = FooterFacts {
+        record_count: sealing.records,
+        successor: sealing.successor,
+        log_first,
+    };
+    groups.footer(&facts, &sealing.index);
+    let file = &sealing.segment.file;
+    file.write_all_at(groups.bytes(), groups.start().get())?;
+    file.sync_data()?;
+    // Not synced: a file that is longer after a crash is read by its groups.
+    file.set_len(groups.end().get())
 }

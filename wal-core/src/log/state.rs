@@ -150,6 +150,8 @@ pub(crate) enum Status {
     Poisoned(Poisoned),
 }
 
+// Each flag is a right that one thread holds at a time, and they are held independently.
+#[allow(clippy::struct_excessive_bools)]
 #[derive(Debug)]
 pub(crate) struct State {
     pub(crate) status: Status,
@@ -199,6 +201,8 @@ pub(crate) struct State {
     /// Somebody leads the close.
     pub(crate) closing: bool,
     pub(crate) stopping: bool,
+    /// The last stop was not a clean one, and nothing was appended since: a close has to say that all is well.
+    pub(crate) unmarked: bool,
     pub(crate) parked: Parked,
 }
 
@@ -306,6 +310,7 @@ impl State {
 
     /// Makes the spare the active segment. Its file gets its final name when its first bytes are written.
     pub(crate) fn activate(&mut self, spare: Spare) {
+        self.unmarked = false;
         let end_lsn = self.last_lsn();
         let mut predecessor = self.predecessor.take();
         if let Some(active) = self.active.take() {
@@ -345,26 +350,7 @@ impl State {
             0,
             self.next_lsn,
         );
-        let link = match predecessor {
-            None => LinkBody {
-                predecessor: SegmentId::new(0),
-                predecessor_epoch: Epoch::new(0),
-                end_lsn,
-                end_offset: Offset::new(0),
-                log_first: self.log_first,
-                end_digest: 0,
-                cause: LinkCause::First,
-            },
-            Some(before) => LinkBody {
-                predecessor: before.id,
-                predecessor_epoch: before.epoch,
-                end_lsn,
-                end_offset: before.end_offset,
-                log_first: self.log_first,
-                end_digest: before.end_digest,
-                cause: before.cause,
-            },
-        };
+        let link = link_body(predecessor, end_lsn, self.log_first);
         self.filling.link(&link, self.durable.lsn);
         self.filling_watermark = self.durable.lsn;
         self.next_segment = header.segment_id.next();
@@ -451,4 +437,29 @@ pub(crate) fn empty_writer(header: SegmentHeader) -> GroupWriter {
 pub(crate) fn first_record_offset(alignment: Alignment) -> Offset {
     let link_end = alignment.round_up(wal_format::HEADER_LEN + wal_format::LINK_LEN as u64);
     Offset::new(link_end + wal_format::GROUP_HEADER_LEN as u64)
+}
+
+/// What a link says. Without a predecessor the log starts here: nothing before it is proven, or nothing is left of it.
+pub(crate) fn link_body(
+    predecessor: Option<Predecessor>,
+    end_lsn: Lsn,
+    log_first: Lsn,
+) -> LinkBody {
+    let none = Predecessor {
+        id: SegmentId::NONE,
+        epoch: Epoch::new(0),
+        end_offset: Offset::new(0),
+        end_digest: 0,
+        cause: LinkCause::First,
+    };
+    let before = predecessor.unwrap_or(none);
+    LinkBody {
+        predecessor: before.id,
+        predecessor_epoch: before.epoch,
+        end_lsn,
+        end_offset: before.end_offset,
+        log_first,
+        end_digest: before.end_digest,
+        cause: before.cause,
+    }
 }

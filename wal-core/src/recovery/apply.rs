@@ -6,15 +6,13 @@
 
 use std::io;
 
-use wal_format::{
-    GroupKind, GroupWriter, IndexEntry, LinkBody, Lsn, Offset, Salt, SegmentHeader, SegmentId,
-};
+use wal_format::{GroupKind, GroupWriter, IndexEntry, Lsn, Offset, Salt, SegmentHeader, SegmentId};
 use wal_io::{OpenMode, Storage, StorageFile, StorageFileExt};
 
 use super::plan::{CopyTail, Plan};
 use super::scan::Scan;
 use crate::error::is_no_space;
-use crate::log::{NewSegment, Predecessor, create_segment_file};
+use crate::log::{NewSegment, create_segment_file, link_body};
 use crate::segment::{GroupStep, RecordStep, SegmentCursor};
 use crate::sync::Arc;
 use crate::{Error, Result};
@@ -50,14 +48,14 @@ pub(crate) fn apply(
     preallocate: bool,
     header: &dyn Fn(SegmentId) -> io::Result<SegmentHeader>,
 ) -> Result<Applied> {
-    // Best effort: what stays is a leftover for the next open.
-    for name in &plan.remove {
-        let _ = storage.remove(name);
-    }
-    let (Some(copy), Some(predecessor)) = (plan.copy, plan.predecessor) else {
-        for name in &plan.remove_after_copy {
-            let _ = storage.remove(name);
+    let Some(copy) = plan.copy else {
+        if plan.remove_segments {
+            // What takes their place may have been renamed by a process that died before it synced the directory.
+            storage.sync_dir().map_err(|error| {
+                Error::io(scan.location.clone(), "syncing the directory", error)
+            })?;
         }
+        remove(storage, &plan.remove);
         return Ok(Applied {
             recovered: None,
             next_segment: plan.next_segment,
@@ -70,14 +68,19 @@ pub(crate) fn apply(
         plan,
         id,
     }
-    .run(copy, &predecessor, preallocate, header)?;
-    for name in &plan.remove_after_copy {
-        let _ = storage.remove(name);
-    }
+    .run(copy, preallocate, header)?;
+    remove(storage, &plan.remove);
     Ok(Applied {
         recovered: Some(recovered),
         next_segment: id.next(),
     })
+}
+
+/// Best effort: what stays is a leftover for the next open.
+fn remove(storage: &dyn Storage, names: &[String]) {
+    for name in names {
+        let _ = storage.remove(name);
+    }
 }
 
 struct Copying<'a> {
@@ -105,13 +108,16 @@ impl Copying<'_> {
     fn run(
         &self,
         copy: CopyTail,
-        predecessor: &Predecessor,
         preallocate: bool,
         header: &dyn Fn(SegmentId) -> io::Result<SegmentHeader>,
     ) -> Result<Recovered> {
         let name = wal_format::temporary_name(self.id);
+        // A copy that a crash has cut short takes space that this one may need.
+        for id in &self.scan.listing.temporaries {
+            let _ = self.storage.remove(&wal_format::temporary_name(*id));
+        }
         let (new, file) = self.make(copy, preallocate, header, &name)?;
-        let made = self.fill(&new, &file, copy, predecessor);
+        let made = self.fill(&new, &file, copy);
         let recovered = match made {
             Ok(recovered) => recovered,
             Err(error) => {
@@ -123,9 +129,11 @@ impl Copying<'_> {
         self.storage
             .rename(&name, &final_name)
             .map_err(self.io("renaming"))?;
-        self.storage
-            .sync_dir()
-            .map_err(self.io("syncing the directory"))?;
+        if let Err(error) = self.storage.sync_dir() {
+            // A name that is visible and not durable must not be taken for the log by the next open.
+            let _ = self.storage.remove(&final_name);
+            return Err(self.io("syncing the directory")(error));
+        }
         Ok(recovered)
     }
 
@@ -230,7 +238,6 @@ impl Copying<'_> {
         new: &NewSegment,
         file: &Arc<dyn StorageFile>,
         copy: CopyTail,
-        predecessor: &Predecessor,
     ) -> Result<Recovered> {
         let header = new.header;
         let watermark = copy.after.lsn;
@@ -244,18 +251,8 @@ impl Copying<'_> {
             0,
             copy.after.lsn.next(),
         );
-        groups.link(
-            &LinkBody {
-                predecessor: predecessor.id,
-                predecessor_epoch: predecessor.epoch,
-                end_lsn: copy.after.lsn,
-                end_offset: predecessor.end_offset,
-                log_first: self.plan.log_first,
-                end_digest: predecessor.end_digest,
-                cause: predecessor.cause,
-            },
-            watermark,
-        );
+        let link = link_body(self.plan.predecessor, copy.after.lsn, self.plan.log_first);
+        groups.link(&link, watermark);
         let mut filling = Filling {
             header,
             groups,
@@ -264,8 +261,11 @@ impl Copying<'_> {
             records: 0,
         };
         for (at, link) in self.scan.chain.iter().enumerate().skip(copy.from) {
-            let mut cursor =
-                SegmentCursor::new(link.facts.file.clone(), link.facts.header, link.end.offset);
+            let mut cursor = SegmentCursor::new(
+                link.facts.open().map_err(self.io("opening"))?,
+                link.facts.header,
+                link.end.offset,
+            );
             if at == copy.from {
                 cursor.jump(copy.after.lsn.next(), Offset::new(copy.after.offset));
             }

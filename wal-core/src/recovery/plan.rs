@@ -1,12 +1,13 @@
 //! Decides from the facts alone: no I/O here.
 
-use wal_format::{LinkCause, Lsn, Offset, SegmentId};
+use wal_format::{FileName, LinkCause, Lsn, Offset, SegmentId};
 
 use super::report::{RecoveryReport, Tail};
 use super::scan::Scan;
 use super::tail::{GroupEnd, Stop};
 use crate::error::Corruption;
 use crate::log::Predecessor;
+use crate::segment::SegmentFacts;
 use crate::{Error, Result};
 
 /// The unproven tail: what is copied to a new segment.
@@ -24,13 +25,15 @@ pub(crate) struct Plan {
     pub(crate) log_first: Lsn,
     pub(crate) last: Lsn,
     pub(crate) copy: Option<CopyTail>,
+    /// Segments of the chain that stay part of the log when the next one is begun.
+    pub(crate) kept: usize,
     /// What the next segment follows; `None` for a new log.
     pub(crate) predecessor: Option<Predecessor>,
     pub(crate) next_segment: SegmentId,
-    /// Files that may go now, in this order.
+    /// Files that go, in this order, once the copy (if there is one) is durable.
     pub(crate) remove: Vec<String>,
-    /// Files that may go once the copy is durable, in this order.
-    pub(crate) remove_after_copy: Vec<String>,
+    /// Segments are among them.
+    pub(crate) remove_segments: bool,
     pub(crate) report: RecoveryReport,
 }
 
@@ -43,62 +46,58 @@ pub(crate) fn plan(scan: &Scan) -> Result<Plan> {
     check_proof(scan)?;
     let newest = scan.chain.last();
     let last = scan.end();
-    let copy = scan.resume.map(|(from, after)| CopyTail { from, after });
-    let clean = match newest {
-        None => scan.above.is_empty(),
-        Some(_) => {
-            let closed = scan
-                .footer
-                .as_ref()
-                .is_some_and(|footer| footer.successor == SegmentId::NONE);
-            closed && scan.above.is_empty()
-        }
+    let copy = (!scan.settled).then(|| CopyTail {
+        from: scan.kept.saturating_sub(1),
+        after: scan.anchor,
+    });
+    let closed = newest.is_none()
+        || scan
+            .footer
+            .as_ref()
+            .is_some_and(|footer| footer.successor == SegmentId::NONE);
+    let clean = closed && scan.above.is_empty();
+    let cause = if clean {
+        LinkCause::Reopened
+    } else {
+        LinkCause::Recovered
     };
-    let predecessor = match (copy, newest) {
-        (_, None) => None,
-        (Some(copy), _) => {
-            let link = &scan.chain[copy.from];
-            Some(Predecessor {
-                id: link.facts.id(),
-                epoch: link.facts.header.epoch,
-                end_offset: Offset::new(copy.after.offset),
-                end_digest: copy.after.digest,
-                cause: LinkCause::Recovered,
-            })
+    let predecessor = scan.kept.checked_sub(1).map(|at| {
+        let link = &scan.chain[at];
+        let end = scan.anchor;
+        Predecessor {
+            id: link.facts.id(),
+            epoch: link.facts.header.epoch,
+            end_offset: Offset::new(end.offset),
+            end_digest: end.digest,
+            cause,
         }
-        (None, Some(newest)) => Some(Predecessor {
-            id: newest.facts.id(),
-            epoch: newest.facts.header.epoch,
-            end_offset: Offset::new(newest.end.offset),
-            end_digest: newest.end.digest,
-            cause: if clean {
-                LinkCause::Reopened
-            } else {
-                LinkCause::Recovered
-            },
-        }),
-    };
-    let (remove, remove_after_copy) = leftovers(scan, copy);
+    });
+    let remove = leftovers(scan, copy);
+    let remove_segments = remove
+        .iter()
+        .any(|name| matches!(FileName::parse(name), FileName::Segment(_)));
     let proven = scan.proven.watermark.min(last);
     let report = RecoveryReport {
         clean,
         segments: scan.chain.len(),
+        bytes: scan.bytes(),
         first_lsn: scan.log_first,
         last_lsn: last,
         proven_lsn: proven,
         unproven: copy.map_or(0, |copy| last.get() - copy.after.lsn.get()),
         tail: tail(scan),
         witness: witness(scan),
-        leftovers: remove.iter().chain(&remove_after_copy).cloned().collect(),
+        leftovers: remove.clone(),
     };
     Ok(Plan {
         log_first: scan.log_first,
         last,
         copy,
+        kept: scan.kept,
         predecessor,
         next_segment: scan.listing.next_id(),
         remove,
-        remove_after_copy,
+        remove_segments,
         report,
     })
 }
@@ -144,15 +143,14 @@ fn check_proof(scan: &Scan) -> Result<()> {
             Stop::Invalid(error) => Some(error.to_string()),
             Stop::Footer(_) | Stop::Limit => None,
         });
-    let (segment_id, offset, what) = match (newest, invalid) {
-        (Some(newest), Some(error)) => (newest.facts.id(), Offset::new(newest.end.offset), error),
-        _ => {
-            let first_above = scan.above.first();
-            let id = first_above.map_or(scan.proven.segment, |facts| facts.id());
-            let what = first_above.and_then(|facts| facts.link.as_ref().err().cloned());
-            let what = what.unwrap_or_else(|| "records before it are missing".into());
-            (id, Offset::new(wal_format::HEADER_LEN), what)
-        }
+    let (segment_id, offset, what) = if let (Some(newest), Some(error)) = (newest, invalid) {
+        (newest.facts.id(), Offset::new(newest.end.offset), error)
+    } else {
+        let first_above = scan.above.first();
+        let id = first_above.map_or(scan.proven.segment, SegmentFacts::id);
+        let what = first_above.and_then(|facts| facts.link.as_ref().err().cloned());
+        let what = what.unwrap_or_else(|| "records before it are missing".into());
+        (id, Offset::new(wal_format::HEADER_LEN), what)
     };
     Err(Error::Corruption(Box::new(Corruption {
         location: scan.location.clone(),
@@ -193,38 +191,38 @@ fn tail(scan: &Scan) -> Tail {
     torn.unwrap_or(Tail::Whole)
 }
 
-/// What is no longer part of the log.
-fn leftovers(scan: &Scan, copy: Option<CopyTail>) -> (Vec<String>, Vec<String>) {
+/// What is no longer part of the log, in the order in which it may go.
+fn leftovers(scan: &Scan, copy: Option<CopyTail>) -> Vec<String> {
     let listing = &scan.listing;
-    let on_chain = |id: &SegmentId| scan.chain.iter().any(|link| link.facts.id() == *id);
-    let newest = scan.chain.last().map(|link| link.facts.id());
-    let mut now: Vec<String> = listing
-        .temporaries
-        .iter()
-        .map(|id| wal_format::temporary_name(*id))
-        .collect();
-    let mut after = Vec::new();
-    // Retired and superseded segments below the newest; oldest first, as a truncation removes them.
-    let off_chain = listing.segments.iter().filter(|id| !on_chain(id));
-    for id in off_chain {
-        match newest {
-            Some(newest) if *id < newest => now.push(wal_format::segment_name(*id)),
-            _ => after.push(wal_format::segment_name(*id)),
-        }
-    }
-    if let Some(copy) = copy {
-        // The copy takes over from these; the segment that it starts in keeps what is proven.
-        after.extend(
-            scan.chain[copy.from + 1..]
-                .iter()
-                .map(|link| wal_format::segment_name(link.facts.id())),
-        );
-        after.sort_unstable();
-        after.reverse();
+    let gone = |id: &&SegmentId| {
+        !scan.chain[..scan.kept]
+            .iter()
+            .any(|link| link.facts.id() == **id)
+    };
+    let on_chain = |id: SegmentId| scan.chain.iter().any(|link| link.facts.id() == id);
+    let newest = scan
+        .chain
+        .last()
+        .map_or(SegmentId::NONE, |link| link.facts.id());
+    let segments: Vec<SegmentId> = if copy.is_some() {
+        // Newest first: what is left after a crash is a chain without a hole.
+        listing
+            .segments
+            .iter()
+            .filter(gone)
+            .rev()
+            .copied()
+            .collect()
     } else {
         // Segments above the chain's end are superseded by the next one that is made; until then they stay.
-        after.clear();
-    }
-    after.extend(listing.spares.iter().map(|id| wal_format::spare_name(*id)));
-    (now, after)
+        let off_chain = |id: &&SegmentId| !on_chain(**id) && **id < newest;
+        listing.segments.iter().filter(off_chain).copied().collect()
+    };
+    let segments = segments.into_iter().map(wal_format::segment_name);
+    let temporaries = listing
+        .temporaries
+        .iter()
+        .map(|id| wal_format::temporary_name(*id));
+    let spares = listing.spares.iter().map(|id| wal_format::spare_name(*id));
+    temporaries.chain(spares).chain(segments).collect()
 }

@@ -28,6 +28,8 @@ pub struct RecoveryReport {
     pub clean: bool,
     /// Segments of the log.
     pub segments: usize,
+    /// Bytes of the log's data in them, the segments' headers included.
+    pub bytes: u64,
     /// The first LSN of the log.
     pub first_lsn: Lsn,
     /// The last LSN of the log; below `first_lsn` if it is empty.

@@ -14,6 +14,7 @@ use super::tail::{GroupEnd, Stop, TailFacts, find_end, scan_tail};
 use super::witness::look_beyond;
 use crate::error::Corruption;
 use crate::segment::{LinkFacts, SegmentFacts};
+use crate::sync::Arc;
 use crate::{Error, Result};
 
 /// A segment of the chain.
@@ -54,13 +55,16 @@ pub(crate) struct Scan {
     pub(crate) above_witness: Option<Witness>,
     /// The chain names a segment that is not there.
     pub(crate) missing: Option<(SegmentId, String)>,
-    /// The segment of the chain, and the end of the group in it, that hold the last proven LSN: an unproven tail is copied
-    /// from there on.
-    pub(crate) resume: Option<(usize, GroupEnd)>,
+    /// How many segments of the chain stay part of the log when the next one is begun.
+    pub(crate) kept: usize,
+    /// The end of what is proven in the last of them.
+    pub(crate) anchor: GroupEnd,
+    /// Nothing behind the anchor needs a copy to survive the next crash.
+    pub(crate) settled: bool,
 }
 
 /// Scans the directory.
-pub(crate) fn scan(storage: &dyn Storage, listing: Listing) -> Result<Scan> {
+pub(crate) fn scan(storage: &Arc<dyn Storage>, listing: Listing) -> Result<Scan> {
     let location = storage.location();
     let mut segments = BTreeMap::new();
     for id in &listing.segments {
@@ -82,7 +86,13 @@ pub(crate) fn scan(storage: &dyn Storage, listing: Listing) -> Result<Scan> {
         above: Vec::new(),
         above_witness: None,
         missing: None,
-        resume: None,
+        kept: 0,
+        anchor: GroupEnd {
+            lsn: Lsn::ZERO,
+            offset: wal_format::HEADER_LEN,
+            digest: 0,
+        },
+        settled: true,
     };
     // From the newest segment down: one whose link, or whose predecessor's link, did not survive holds nothing that follows
     // the log, and the search goes on below it.
@@ -95,11 +105,11 @@ pub(crate) fn scan(storage: &dyn Storage, listing: Listing) -> Result<Scan> {
     {
         match scan.walk(&segments, newest)? {
             Walk::Done => break,
-            Walk::Below(id) => below = id,
+            Walk::Below(id) => {
+                below = id;
+                scan.forget_chain();
+            }
         }
-    }
-    if scan.chain.is_empty() {
-        scan.proven.watermark = Lsn::ZERO;
     }
     let newest = scan
         .chain
@@ -110,7 +120,7 @@ pub(crate) fn scan(storage: &dyn Storage, listing: Listing) -> Result<Scan> {
         .map(|(_, facts)| facts.clone())
         .collect();
     scan.look_above()?;
-    scan.find_resume()?;
+    scan.find_anchor()?;
     Ok(scan)
 }
 
@@ -171,15 +181,18 @@ impl Scan {
         }
     }
 
+    fn forget_chain(&mut self) {
+        self.chain.clear();
+        self.footer = None;
+        self.log_first = Lsn::FIRST;
+    }
+
     /// Walks the chain back from `newest`.
     fn walk(
         &mut self,
         segments: &BTreeMap<SegmentId, SegmentFacts>,
         newest: SegmentId,
     ) -> Result<Walk> {
-        self.chain.clear();
-        self.footer = None;
-        self.log_first = Lsn::FIRST;
         self.push_newest(&segments[&newest])?;
         loop {
             let first = &self.chain[0];
@@ -340,31 +353,69 @@ impl Scan {
         Ok(())
     }
 
+    /// Bytes of the chain's data.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.chain.iter().map(|link| link.end.offset).sum()
+    }
+
     /// The last LSN of the chain.
     pub(crate) fn end(&self) -> Lsn {
         self.chain.last().map_or(Lsn::ZERO, |link| link.end.lsn)
     }
 
-    fn find_resume(&mut self) -> Result<()> {
+    /// How many segments of the chain hold anything proven: the last of them is what a new segment follows. A link by itself
+    /// proves nothing, also not its own segment.
+    fn proven_segments(&self) -> usize {
+        let proven = self.proven.watermark;
+        let closed = self.footer.is_some();
+        let count = self.chain.len();
+        let last =
+            self.chain.iter().enumerate().rposition(|(at, link)| {
+                link.link.first_lsn <= proven || (closed && at + 1 == count)
+            });
+        last.map_or(0, |at| at + 1)
+    }
+
+    /// Whether the log's first LSN survives the next crash as well.
+    fn first_is_proven(&self) -> bool {
+        let newest = self.chain.last().and_then(|link| link.tail.as_ref());
+        // Without a scan there is a footer, or this is not the newest segment's own word.
+        self.footer.is_some()
+            || self.log_first == Lsn::FIRST
+            || newest.is_none_or(|tail| tail.log_first_before <= self.proven.watermark)
+    }
+
+    /// Finds the place behind which the next segment goes on, and whether the records behind it must be copied first.
+    fn find_anchor(&mut self) -> Result<()> {
+        self.kept = self.proven_segments();
         let Some(oldest) = self.chain.first() else {
             return Ok(());
         };
         // What a truncation has removed needs no proof.
-        let proven = self.proven.watermark.max(oldest.link.body.end_lsn);
-        if proven >= self.end() {
+        let proven = self
+            .proven
+            .watermark
+            .max(oldest.link.body.end_lsn)
+            .min(self.end());
+        self.settled = proven == self.end() && self.first_is_proven();
+        let Some(link) = self.kept.checked_sub(1).map(|at| &self.chain[at]) else {
+            self.anchor = GroupEnd {
+                lsn: proven,
+                offset: wal_format::HEADER_LEN,
+                digest: 0,
+            };
             return Ok(());
-        }
-        let at = self
-            .chain
-            .iter()
-            .rposition(|link| link.link.first_lsn <= proven.next())
-            .unwrap_or(0);
-        let link = &self.chain[at];
-        let end = match link.tail.as_ref().and_then(|tail| tail.end_of(proven)) {
-            Some(end) => Some(end),
-            None => find_end(&link.facts, proven, link.end.offset, &self.location)?,
         };
-        self.resume = end.map(|end| (at, end));
+        let closed = self.footer.is_some() && self.kept == self.chain.len();
+        let found = link.tail.as_ref().and_then(|tail| tail.end_of(proven));
+        self.anchor = match found {
+            // The footer was written behind all of it.
+            _ if closed => link.end,
+            Some(end) => end,
+            None => {
+                find_end(&link.facts, proven, link.end.offset, &self.location)?.unwrap_or(link.end)
+            }
+        };
         Ok(())
     }
 }

@@ -37,6 +37,8 @@ pub(crate) struct TailFacts {
     pub(crate) watermark: Lsn,
     /// The log's first LSN, as far as this segment knows.
     pub(crate) log_first: Lsn,
+    /// That LSN is as durable as this record: the first one behind the group that says so.
+    pub(crate) log_first_before: Lsn,
     /// What lies behind an invalid place.
     pub(crate) beyond: Beyond,
     /// Group ends at or above the watermark, as far as kept.
@@ -47,10 +49,10 @@ pub(crate) struct TailFacts {
 const ENDS_KEPT: usize = 1 << 16;
 
 impl TailFacts {
-    /// The end of the group whose last record is `lsn`.
+    /// The end of the group whose last record is `lsn`. What stands behind it (a stamp, a cut) may not be durable though the
+    /// record is.
     pub(crate) fn end_of(&self, lsn: Lsn) -> Option<GroupEnd> {
-        // The last of equals: a stamp behind the group belongs to it.
-        self.ends.iter().rev().find(|end| end.lsn == lsn).copied()
+        self.ends.iter().find(|end| end.lsn == lsn).copied()
     }
 }
 
@@ -63,7 +65,7 @@ pub(crate) fn scan_tail(
 ) -> Result<TailFacts> {
     let limit = limit.min(segment.len);
     let io = |error| Error::io(location, format!("reading segment {}", segment.id()), error);
-    let mut cursor = SegmentCursor::new(segment.file.clone(), segment.header, limit);
+    let mut cursor = SegmentCursor::new(segment.open().map_err(io)?, segment.header, limit);
     let mut facts = TailFacts {
         end: GroupEnd {
             lsn: link.body.end_lsn,
@@ -73,6 +75,7 @@ pub(crate) fn scan_tail(
         stop: Stop::Limit,
         watermark: link.watermark,
         log_first: link.body.log_first,
+        log_first_before: link.first_lsn,
         beyond: Beyond::default(),
         ends: VecDeque::new(),
     };
@@ -99,8 +102,7 @@ pub(crate) fn scan_tail(
             GroupKind::Link => Ok(()),
             GroupKind::Cut => {
                 let payload = cursor.payload(&header).map_err(io)?;
-                decode_cut(&payload, &header)
-                    .map(|first| facts.log_first = facts.log_first.max(first))
+                decode_cut(&payload, &header).map(|first| facts.note_cut(first, header.first_lsn))
             }
             GroupKind::Footer => {
                 let payload = cursor.payload(&header).map_err(io)?;
@@ -136,6 +138,13 @@ pub(crate) fn scan_tail(
 }
 
 impl TailFacts {
+    fn note_cut(&mut self, log_first: Lsn, before: Lsn) {
+        if log_first > self.log_first {
+            self.log_first = log_first;
+            self.log_first_before = before;
+        }
+    }
+
     fn note_end(&mut self, end: GroupEnd) {
         self.end = end;
         while self
@@ -152,7 +161,8 @@ impl TailFacts {
     }
 }
 
-/// The end of the last group of `segment` that holds nothing above `lsn`, found by walking the group headers.
+/// The same, found by walking the group headers: the end of the first group of `segment` that reaches `lsn`, or of the last
+/// one below it.
 pub(crate) fn find_end(
     segment: &SegmentFacts,
     lsn: Lsn,
@@ -160,9 +170,9 @@ pub(crate) fn find_end(
     location: &str,
 ) -> Result<Option<GroupEnd>> {
     let io = |error| Error::io(location, format!("reading segment {}", segment.id()), error);
-    let mut cursor =
-        SegmentCursor::new(segment.file.clone(), segment.header, limit.min(segment.len));
-    let mut found = None;
+    let limit = limit.min(segment.len);
+    let mut cursor = SegmentCursor::new(segment.open().map_err(io)?, segment.header, limit);
+    let mut found: Option<GroupEnd> = None;
     while let GroupStep::Group(header) = cursor.next_group().map_err(io)? {
         cursor.skip_group();
         if header.end_lsn() > lsn || header.kind == GroupKind::Footer {
@@ -174,6 +184,9 @@ pub(crate) fn find_end(
             offset,
             digest: cursor.previous(),
         });
+        if header.end_lsn() == lsn {
+            break;
+        }
     }
     Ok(found)
 }

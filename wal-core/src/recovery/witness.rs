@@ -24,13 +24,14 @@ pub(crate) struct Beyond {
 /// Tries every place from `from` on as a group header, up to `limit`.
 pub(crate) fn look_beyond(segment: &SegmentFacts, from: u64, limit: u64) -> io::Result<Beyond> {
     let mut beyond = Beyond::default();
+    let file = segment.open()?;
     let salt = segment.header.salt();
     let mut piece =
         vec![0; PIECE.min(usize::try_from(limit.saturating_sub(from)).unwrap_or(PIECE))];
     let mut start = from;
     while start < limit {
         let want = piece.len().min((limit - start) as usize);
-        let filled = segment.file.read_full_at(&mut piece[..want], start)?;
+        let filled = file.read_full_at(&mut piece[..want], start)?;
         let bytes = &piece[..filled];
         if let Some(last) = bytes.iter().rposition(|byte| *byte != 0) {
             beyond.left_behind = start + last as u64 + 1 - from;

@@ -23,7 +23,8 @@ pub(crate) struct LinkFacts {
 #[derive(Clone, Debug)]
 pub(crate) struct SegmentFacts {
     pub(crate) header: SegmentHeader,
-    pub(crate) file: Arc<dyn StorageFile>,
+    /// The directory: the file is opened when it is read, so that a log of many segments needs few open files.
+    storage: Arc<dyn Storage>,
     pub(crate) len: u64,
     /// The link, or what is wrong with it.
     pub(crate) link: Result<LinkFacts, String>,
@@ -34,9 +35,14 @@ impl SegmentFacts {
         self.header.segment_id
     }
 
-    /// Opens the file and reads header and link in one go. A file without a valid header is an error: it was complete before
+    pub(crate) fn open(&self) -> io::Result<Arc<dyn StorageFile>> {
+        self.storage
+            .open(&wal_format::segment_name(self.id()), OpenMode::Read)
+    }
+
+    /// Reads header and link in one go. A file without a valid header is an error: it was complete before
     /// it got its name.
-    pub(crate) fn read(storage: &dyn Storage, id: SegmentId) -> Result<Self> {
+    pub(crate) fn read(storage: &Arc<dyn Storage>, id: SegmentId) -> Result<Self> {
         let location = storage.location();
         let name = wal_format::segment_name(id);
         let io = |what: &str| {
@@ -54,7 +60,7 @@ impl SegmentFacts {
         let link = read_link(&bytes, &header);
         Ok(Self {
             header,
-            file,
+            storage: Arc::clone(storage),
             len,
             link,
         })
@@ -62,7 +68,7 @@ impl SegmentFacts {
 
     /// The footer at the end of the file, if there is a valid one.
     pub(crate) fn footer(&self) -> io::Result<Option<Footer>> {
-        Self::footer_of(self.header, &self.file)
+        Self::footer_of(self.header, &self.open()?)
     }
 
     /// The footer of the segment in `file`.

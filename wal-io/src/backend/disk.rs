@@ -73,10 +73,7 @@ impl Storage for DiskStorage {
         }
         if let Some(existing) = existing {
             // `..` rather than the path's own parent: behind a symbolic link they differ.
-            match sync_directory(&existing.join("..")) {
-                Err(e) if e.kind() == io::ErrorKind::PermissionDenied => {}
-                result => result?,
-            }
+            sync_directory_if_permitted(&existing.join(".."))?;
         }
         for directory in missing.into_iter().rev() {
             match fs::create_dir(directory) {
@@ -196,6 +193,20 @@ impl StorageLock for DiskLock {}
 #[cfg(not(windows))]
 fn sync_directory(path: &Path) -> io::Result<()> {
     File::open(path)?.sync_all()
+}
+
+/// Syncs a directory that is not ours to change, unless it may not be opened.
+#[cfg(not(windows))]
+fn sync_directory_if_permitted(path: &Path) -> io::Result<()> {
+    match File::open(path) {
+        Err(e) if e.kind() == io::ErrorKind::PermissionDenied => Ok(()),
+        opened => opened?.sync_all(),
+    }
+}
+
+#[cfg(windows)]
+fn sync_directory_if_permitted(_path: &Path) -> io::Result<()> {
+    Ok(())
 }
 
 /// Windows cannot sync a directory; this still tells a missing one.

@@ -255,14 +255,13 @@ impl FaultStorage {
         result
     }
 
-    /// Runs `action` on the names of the directory, all durable before and after.
+    /// Runs `action` on the names of the directory, all durable afterwards.
     fn damage_names(
         &self,
         action: impl FnOnce(&mut State, usize) -> io::Result<()>,
     ) -> io::Result<()> {
         let mut state = self.world.lock();
         let directory = state.resolve(&self.path).ok_or(io::ErrorKind::NotFound)?;
-        state.directories[directory].sync();
         let result = action(&mut state, directory);
         state.directories[directory].sync();
         state.garbage = true;

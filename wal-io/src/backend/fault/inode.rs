@@ -43,8 +43,6 @@ pub(super) struct Length {
     pub(super) to: u64,
     /// Whether a write made it, rather than `set_len` or `allocate`.
     pub(super) by_write: bool,
-    /// The last change of the call that made it: a cut also clears what is behind it.
-    pub(super) until: u64,
 }
 
 /// Reads of a damaged sector fail.
@@ -185,7 +183,6 @@ impl Inode {
                 from: self.len,
                 to,
                 by_write,
-                until: *seq,
             });
             self.len = to;
         }
@@ -197,7 +194,12 @@ impl Inode {
             return;
         }
         *seq += 1;
-        let (began, from) = (*seq, self.len);
+        self.lengths.push(Length {
+            seq: *seq,
+            from: self.len,
+            to,
+            by_write: false,
+        });
         self.len = to;
         let edge = (to % sector_len) as usize;
         let first_gone = to.div_ceil(sector_len);
@@ -212,13 +214,6 @@ impl Inode {
         for sector in gone {
             self.put(sector, None, seq);
         }
-        self.lengths.push(Length {
-            seq: began,
-            from,
-            to,
-            by_write: false,
-            until: *seq,
-        });
         self.trapped.split_off(&first_gone);
         self.damaged.split_off(&first_gone);
         self.allocated.truncate(first_gone);
@@ -240,23 +235,11 @@ impl Inode {
         }
     }
 
-    /// One length reaches the disk. With a cut goes what is behind it, unless it was written later.
-    pub(super) fn write_length_back(&mut self, at: usize, sector_len: u64) {
-        let length = self.lengths[at];
+    /// One length reaches the disk, and those before it no longer can. What a cut leaves behind the
+    /// length stays: its sectors have versions of zeros to come.
+    pub(super) fn write_length_back(&mut self, at: usize) {
+        self.durable_len = self.lengths[at].to;
         self.lengths.drain(..=at);
-        if length.to < self.durable_len {
-            let behind: Vec<u64> = self.durable.from(length.to.div_ceil(sector_len)).collect();
-            for sector in behind {
-                let earliest = self
-                    .dirty
-                    .get(&sector)
-                    .and_then(|versions| versions.iter().next());
-                if earliest.is_some_and(|version| version.seq <= length.until) {
-                    self.durable.set(sector, None);
-                }
-            }
-        }
-        self.durable_len = length.to;
     }
 
     /// Whether a crash would find anything else than what is durable now.

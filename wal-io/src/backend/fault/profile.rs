@@ -51,7 +51,8 @@ impl State {
         for (sector, versions) in std::mem::take(&mut inode.dirty) {
             let content = versions.newest.content;
             let trapped = inode.trapped.contains(&sector);
-            if !trapped && pick(&mut *self.chooser, 2) == 1 {
+            // A cut is metadata; only data that a write left in a page can fail to be written.
+            if content.is_none() || !trapped && pick(&mut *self.chooser, 2) == 1 {
                 inode.durable.set(sector, content);
                 continue;
             }
@@ -102,13 +103,12 @@ impl State {
             return;
         }
         let file = files[pick(&mut *self.chooser, files.len())];
-        let sector_len = self.sector_len;
         let slot = self.slots[file].as_mut().expect("a dirty file exists");
         let inode = Arc::make_mut(&mut slot.inode);
         let at = pick(&mut *self.chooser, inode.dirty.len() + inode.lengths.len());
         let Some((&sector, versions)) = inode.dirty.iter_mut().nth(at) else {
             let length = at - inode.dirty.len();
-            inode.write_length_back(length, sector_len);
+            inode.write_length_back(length);
             return;
         };
         let version = pick(&mut *self.chooser, versions.count());
