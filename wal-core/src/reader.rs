@@ -3,6 +3,7 @@
 //! One reader serves the blocking and the async calls. It asks its source how far it may read: the writing handle knows
 //! exactly; without it, the first group that does not verify is the end for now.
 
+use std::cmp::Ordering;
 use std::io;
 
 use wal_format::{
@@ -47,6 +48,15 @@ impl Source {
         self.chain()
             .into_iter()
             .find(|entry| entry.header.segment_id == id)
+    }
+
+    /// How far the writing handle has handed over. Ask for it before the chain: a segment that it has left behind by then
+    /// has its end in the chain.
+    fn handed_over(&self) -> Option<Mark> {
+        match self {
+            Self::Live(engine) => Some(engine.readable().0),
+            Self::View(_) => None,
+        }
     }
 
     fn first_lsn(&self) -> Lsn {
@@ -267,19 +277,24 @@ impl RawReader {
         if let Source::View(view) = &self.source
             && place.end.is_none()
         {
-            let changed = view.refresh()?;
-            let grown = !changed && self.grow()?;
-            if !changed {
-                return Ok(grown);
+            view.refresh()?;
+            // Another reader of the handle may have found the next segment: its word is in the chain, not in this look.
+            let goes_on = self
+                .source
+                .entry(id)
+                .is_some_and(|entry| entry.end.is_none());
+            if goes_on {
+                return self.grow();
             }
         }
+        let handed_over = self.source.handed_over();
         let chain = self.source.chain();
         let Some(at) = chain.iter().position(|entry| entry.header.segment_id == id) else {
             // Retired, or superseded: go on by LSN.
             self.place = None;
             return Ok(true);
         };
-        let end = self.end_of(&chain[at]);
+        let end = self.end_of(&chain[at], handed_over);
         let Some(place) = &mut self.place else {
             return Ok(true);
         };
@@ -316,30 +331,9 @@ impl RawReader {
     }
 
     /// How far the segment may be read now.
-    fn end_of(&self, entry: &ChainEntry) -> u64 {
-        match (&self.source, entry.end) {
-            (_, Some((_, end))) => self.readable(entry.header.segment_id, end),
-            (Source::Live(_), None) => self.readable(entry.header.segment_id, u64::MAX),
-            (Source::View(_), None) => self.place.as_ref().map_or(0, |place| place.cursor.limit()),
-        }
-    }
-
-    /// What the writing handle has handed over of a segment.
-    fn readable(&self, id: SegmentId, end: u64) -> u64 {
-        let Source::Live(engine) = &self.source else {
-            return end;
-        };
-        let (
-            Mark {
-                segment, offset, ..
-            },
-            _,
-        ) = engine.readable();
-        match id.cmp(&segment) {
-            std::cmp::Ordering::Less => end,
-            std::cmp::Ordering::Equal => end.min(offset),
-            std::cmp::Ordering::Greater => 0,
-        }
+    fn end_of(&self, entry: &ChainEntry, handed_over: Option<Mark>) -> u64 {
+        let limit = self.place.as_ref().map_or(0, |place| place.cursor.limit());
+        Self::end_of_new(entry, handed_over).unwrap_or(limit)
     }
 
     /// Goes to the segment that holds `next`; false if there is none yet.
@@ -348,6 +342,7 @@ impl RawReader {
         if self.next < first {
             return Err(Error::Truncated { first });
         }
+        let handed_over = self.source.handed_over();
         let chain = self.source.chain();
         let entry = match self.only {
             Some(only) => chain.iter().find(|entry| entry.header.segment_id == only),
@@ -363,7 +358,8 @@ impl RawReader {
             };
         };
         let id = entry.header.segment_id;
-        if self.end_of_new(entry) == Some(0) {
+        let limit = Self::end_of_new(entry, handed_over);
+        if limit == Some(0) {
             return Ok(false);
         }
         let name = wal_format::segment_name(id);
@@ -372,7 +368,7 @@ impl RawReader {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return self.gone(id),
             Err(error) => return Err(read_error(&self.source, id, error)),
         };
-        let limit = match self.end_of_new(entry) {
+        let limit = match limit {
             Some(limit) => limit,
             None => file
                 .len()
@@ -391,12 +387,14 @@ impl RawReader {
     }
 
     /// The limit for a segment that is entered; `None`: the file's length.
-    fn end_of_new(&self, entry: &ChainEntry) -> Option<u64> {
-        match (&self.source, entry.end) {
-            (_, Some((_, end))) => Some(self.readable(entry.header.segment_id, end)),
-            (Source::Live(_), None) => Some(self.readable(entry.header.segment_id, u64::MAX)),
-            (Source::View(_), None) => None,
-        }
+    fn end_of_new(entry: &ChainEntry, handed_over: Option<Mark>) -> Option<u64> {
+        let end = entry.end.map(|(_, end)| end);
+        let Some(mark) = handed_over else { return end };
+        Some(match entry.header.segment_id.cmp(&mark.segment) {
+            Ordering::Less => end.unwrap_or(0),
+            Ordering::Equal => end.map_or(mark.offset, |end| end.min(mark.offset)),
+            Ordering::Greater => 0,
+        })
     }
 
     /// A file of the chain is not there: superseded or truncated meanwhile, or lost. True if the chain has changed.
@@ -452,6 +450,7 @@ impl RawReader {
 
     /// The record at the hinted place, if it is the one.
     fn at_hint(&mut self, id: SegmentId, offset: Offset) -> Result<Option<Step>> {
+        let handed_over = self.source.handed_over();
         let Some(entry) = self.source.entry(id) else {
             return Ok(None);
         };
@@ -459,7 +458,7 @@ impl RawReader {
         if ended || entry.first_lsn > self.next {
             return Ok(None);
         }
-        let Some(limit) = self.end_of_new(&entry) else {
+        let Some(limit) = Self::end_of_new(&entry, handed_over) else {
             return Ok(None);
         };
         let Ok(file) = self

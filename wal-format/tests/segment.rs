@@ -81,7 +81,7 @@ fn fields_that_verify_must_still_make_sense() {
         "alignment"
     );
     assert!(
-        matches!(forged(72, &[1]), Err(HeaderError::Field(_))),
+        matches!(forged(80, &[1]), Err(HeaderError::Field(_))),
         "reserved"
     );
     assert!(
@@ -97,7 +97,21 @@ fn fields_that_verify_must_still_make_sense() {
     );
     assert!(
         matches!(forged(48, &[0; 8]), Err(HeaderError::Field(_))),
-        "allocated"
+        "capacity"
+    );
+    assert!(
+        matches!(
+            forged(72, &4095_u64.to_le_bytes()),
+            Err(HeaderError::Field(_))
+        ),
+        "allocated: less than the header"
+    );
+    assert!(
+        matches!(
+            forged(72, &8193_u64.to_le_bytes()),
+            Err(HeaderError::Field(_))
+        ),
+        "allocated: more than the capacity"
     );
 }
 

@@ -11,6 +11,7 @@
 
 mod cargo;
 mod ci;
+mod crash;
 mod golden;
 mod tidy;
 
@@ -32,6 +33,8 @@ enum Task {
     Ci(ci::Args),
     /// Check the rules of the source tree that no compiler checks.
     Tidy(tidy::Args),
+    /// Search for a crash that breaks a promise of the log.
+    Crash(crash::Args),
     /// Show, check or write the golden files of the format.
     Golden(golden::Args),
 }
@@ -40,6 +43,7 @@ fn main() -> anyhow::Result<ExitCode> {
     match Cli::parse().task {
         Task::Ci(args) => ci::run(&args),
         Task::Tidy(args) => tidy::run(&args),
+        Task::Crash(args) => crash::run(&args),
         Task::Golden(args) => golden::run(&args),
     }
 }

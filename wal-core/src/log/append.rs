@@ -262,7 +262,7 @@ impl Engine {
                 self.rotate(state);
                 continue;
             }
-            let reserve = active.segment.header.allocated - limit;
+            let reserve = active.segment.header.capacity - limit;
             if end + reserve > active.allocated {
                 state.extension.need = end;
                 return Self::ask(&mut state.extension, &mut waiting.extension_attempts);

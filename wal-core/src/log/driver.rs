@@ -300,7 +300,7 @@ impl Engine {
             return false;
         };
         let header = &active.segment.header;
-        let footer = header.allocated
+        let footer = header.capacity
             - active.segment.data_limit
             - header.alignment.round_up(wal_format::CONTROL_RESERVE);
         let end = state.filling.room_for(0);

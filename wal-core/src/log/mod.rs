@@ -27,7 +27,7 @@ mod waiters;
 pub(crate) use append::Durability;
 pub(crate) use open::Ground;
 pub(crate) use reach::Goal;
-pub(crate) use rotate::{NewSegment, create_segment_file};
+pub(crate) use rotate::create_segment_file;
 pub(crate) use state::{ChainEntry, Mark, Predecessor, link_body};
 
 use std::time::Duration;

@@ -259,7 +259,7 @@ fn initial_state(
 fn active_of(segment: Arc<LiveSegment>, recovered: Recovered) -> Active {
     Active {
         segment,
-        allocated: recovered.allocated,
+        allocated: recovered.header.allocated,
         records: recovered.records,
         index: recovered.index,
         spare_tried: false,
@@ -272,10 +272,11 @@ fn idle_header(settings: &Settings, log_id: LogId) -> SegmentHeader {
         log_id,
         segment_id: SegmentId::NONE,
         epoch: wal_format::Epoch::new(0),
-        allocated: 0,
+        capacity: 0,
         record_limit: 0,
         node_id: settings.config.node_id,
         alignment: settings.alignment,
+        allocated: 0,
     }
 }
 

@@ -21,24 +21,16 @@ const ALLOCATION_STEP: u64 = 1 << 20;
 /// The next step is taken when less than this is left.
 const ALLOCATION_AHEAD: u64 = ALLOCATION_STEP / 2;
 
-/// What a new segment file is made of.
-#[derive(Clone, Debug)]
-pub(crate) struct NewSegment {
-    pub(crate) header: SegmentHeader,
-    /// Bytes to allocate now.
-    pub(crate) allocate: u64,
-}
-
 /// Creates a segment file under `name`: allocate, header, sync. The directory is the caller's to sync. On an error the file
 /// is deleted.
 pub(crate) fn create_segment_file(
     storage: &dyn Storage,
     name: &str,
-    new: &NewSegment,
+    header: &SegmentHeader,
 ) -> io::Result<Arc<dyn StorageFile>> {
     let file = storage.open(name, OpenMode::CreateNew)?;
-    let made = allocate(&*file, 0, new.allocate)
-        .and_then(|()| file.write_all_at(&new.header.encode(), 0))
+    let made = allocate(&*file, 0, header.allocated)
+        .and_then(|()| file.write_all_at(&header.encode(), 0))
         .and_then(|()| file.sync_data());
     if let Err(error) = made {
         drop(file);
@@ -64,10 +56,11 @@ pub(super) fn new_header(
         log_id,
         segment_id: id,
         epoch: Epoch::new(epoch),
-        allocated: settings.config.max_segment_size,
+        capacity: settings.config.max_segment_size,
         record_limit: settings.record_limit,
         node_id: settings.config.node_id,
         alignment: settings.alignment,
+        allocated: settings.config.max_segment_size,
     })
 }
 
@@ -109,16 +102,16 @@ impl Engine {
     /// Bytes that a new segment gets at once.
     fn first_allocation(&self, header: &SegmentHeader, open: bool) -> u64 {
         if self.settings.config.preallocate && open {
-            return header.allocated;
+            return header.capacity;
         }
-        let reserve = wal_format::footer_reserve(header.allocated, header.alignment);
+        let reserve = wal_format::footer_reserve(header.capacity, header.alignment);
         // A close needs the footer's room only.
         let step = if open {
             ALLOCATION_STEP
         } else {
             wal_format::LINK_LEN as u64
         };
-        (wal_format::HEADER_LEN + step + reserve).min(header.allocated)
+        (wal_format::HEADER_LEN + step + reserve).min(header.capacity)
     }
 
     /// Makes a spare: the caller has set `next_spare.busy`.
@@ -132,20 +125,18 @@ impl Engine {
             )
         };
         let begun = self.clock.monotonic();
-        let made = new_header(&self.settings, &*self.entropy, id, log_id).and_then(|header| {
-            let new = NewSegment {
-                allocate: self.first_allocation(&header, open),
-                header,
-            };
-            let file = create_segment_file(&*self.storage, &wal_format::spare_name(id), &new)?;
-            Ok((new, file))
+        let header = new_header(&self.settings, &*self.entropy, id, log_id);
+        let made = header.and_then(|mut header| {
+            header.allocated = self.first_allocation(&header, open);
+            let file = create_segment_file(&*self.storage, &wal_format::spare_name(id), &header)?;
+            Ok((header, file))
         });
         // A failed sync of the directory is final; a file that could not be made is not.
         let made = match made {
-            Ok((new, file)) => match self.sync_directory() {
+            Ok((header, file)) => match self.sync_directory() {
                 Ok(()) => Ok(Spare {
-                    allocated: new.allocate,
-                    segment: Arc::new(LiveSegment::new(new.header, file)),
+                    allocated: header.allocated,
+                    segment: Arc::new(LiveSegment::new(header, file)),
                 }),
                 Err((during, error)) => return Err(self.poison(self.state(), during, error)),
             },
@@ -196,12 +187,12 @@ impl Engine {
             return false;
         };
         let segment = &active.segment;
-        let reserve = segment.header.allocated - segment.data_limit;
+        let reserve = segment.header.capacity - segment.data_limit;
         let left = active
             .allocated
             .saturating_sub(state.filling.end().get() + reserve);
         let ahead = left < ALLOCATION_AHEAD && state.extension.failed.is_none();
-        active.allocated < segment.header.allocated
+        active.allocated < segment.header.capacity
             && !state.extension.busy
             && (state.extension.wanted || ahead)
     }
@@ -211,7 +202,7 @@ impl Engine {
         let (segment, from, to) = {
             let state = self.state();
             let Some(active) = &state.active else { return };
-            let most = active.segment.header.allocated;
+            let most = active.segment.header.capacity;
             let reserve = most - active.segment.data_limit;
             let wanted = state.extension.need.max(state.filling.end().get()) + reserve;
             let to = (wanted + ALLOCATION_STEP)

@@ -27,8 +27,8 @@ pub(crate) struct LiveSegment {
 
 impl LiveSegment {
     pub(crate) fn new(header: SegmentHeader, file: Arc<dyn StorageFile>) -> Self {
-        let reserve = wal_format::footer_reserve(header.allocated, header.alignment);
-        let data_limit = header.allocated.saturating_sub(reserve);
+        let reserve = wal_format::footer_reserve(header.capacity, header.alignment);
+        let data_limit = header.capacity.saturating_sub(reserve);
         Self {
             salt: header.salt(),
             header,

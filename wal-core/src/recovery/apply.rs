@@ -12,7 +12,7 @@ use wal_io::{OpenMode, Storage, StorageFile, StorageFileExt};
 use super::plan::{CopyTail, Plan};
 use super::scan::Scan;
 use crate::error::is_no_space;
-use crate::log::{NewSegment, create_segment_file, link_body};
+use crate::log::{create_segment_file, link_body};
 use crate::segment::{GroupStep, RecordStep, SegmentCursor};
 use crate::sync::Arc;
 use crate::{Error, Result};
@@ -25,7 +25,6 @@ const PIECE: usize = 1 << 20;
 pub(crate) struct Recovered {
     pub(crate) header: SegmentHeader,
     pub(crate) file: Arc<dyn StorageFile>,
-    pub(crate) allocated: u64,
     pub(crate) first_lsn: Lsn,
     pub(crate) end_offset: Offset,
     pub(crate) end_digest: u32,
@@ -117,7 +116,7 @@ impl Copying<'_> {
             let _ = self.storage.remove(&wal_format::temporary_name(*id));
         }
         let (new, file) = self.make(copy, preallocate, header, &name)?;
-        let made = self.fill(&new, &file, copy);
+        let made = self.fill(new, &file, copy);
         let recovered = match made {
             Ok(recovered) => recovered,
             Err(error) => {
@@ -144,7 +143,7 @@ impl Copying<'_> {
         preallocate: bool,
         header: &dyn Fn(SegmentId) -> io::Result<SegmentHeader>,
         name: &str,
-    ) -> Result<(NewSegment, Arc<dyn StorageFile>)> {
+    ) -> Result<(SegmentHeader, Arc<dyn StorageFile>)> {
         let new = self.size(
             copy,
             preallocate,
@@ -158,10 +157,8 @@ impl Copying<'_> {
             return Err(self.io("making a segment")(error));
         }
         // Less will do.
-        let least = NewSegment {
-            allocate: self.least(copy, &new.header),
-            ..new.clone()
-        };
+        let mut least = new;
+        least.allocated = self.least(copy, &new);
         for spare in &self.scan.listing.spares {
             if let Ok(file) = self.reuse(&wal_format::spare_name(*spare), name, &least) {
                 return Ok((least, file));
@@ -172,19 +169,24 @@ impl Copying<'_> {
         Ok((least, file))
     }
 
-    fn reuse(&self, spare: &str, name: &str, new: &NewSegment) -> io::Result<Arc<dyn StorageFile>> {
+    fn reuse(
+        &self,
+        spare: &str,
+        name: &str,
+        header: &SegmentHeader,
+    ) -> io::Result<Arc<dyn StorageFile>> {
         let file = self.storage.open(spare, OpenMode::ReadWrite)?;
-        if file.len()? < new.allocate {
+        if file.len()? < header.allocated {
             return Err(io::ErrorKind::StorageFull.into());
         }
         self.storage.rename(spare, name)?;
-        file.write_all_at(&new.header.encode(), 0)?;
+        file.write_all_at(&header.encode(), 0)?;
         file.sync_data()?;
         Ok(file)
     }
 
     /// Large enough for the tail, and for its records' limit.
-    fn size(&self, copy: CopyTail, preallocate: bool, mut header: SegmentHeader) -> NewSegment {
+    fn size(&self, copy: CopyTail, preallocate: bool, mut header: SegmentHeader) -> SegmentHeader {
         let sources = &self.scan.chain[copy.from..];
         let record_limit = sources
             .iter()
@@ -192,17 +194,17 @@ impl Copying<'_> {
             .max()
             .unwrap_or(0);
         header.record_limit = header.record_limit.max(record_limit);
-        header.allocated = header.allocated.max(self.least(copy, &header));
-        while wal_format::max_record_limit(header.allocated, header.alignment) < header.record_limit
+        header.capacity = header.capacity.max(self.least(copy, &header));
+        while wal_format::max_record_limit(header.capacity, header.alignment) < header.record_limit
         {
-            header.allocated = header.allocated.saturating_mul(2);
+            header.capacity = header.capacity.saturating_mul(2);
         }
-        let allocate = if preallocate {
-            header.allocated
-        } else {
-            self.least(copy, &header)
-        };
-        NewSegment { header, allocate }
+        header.allocated = self.least(copy, &header);
+        header.capacity = header.capacity.max(header.allocated);
+        if preallocate {
+            header.allocated = header.capacity;
+        }
+        header
     }
 
     /// Bytes that the tail, the link, a stamp and the footer need, wherever its groups start.
@@ -226,7 +228,7 @@ impl Copying<'_> {
             };
             data += alignment.round_up(len) + padding;
         }
-        let most = header.allocated.max(data * 2);
+        let most = header.capacity.max(data * 2);
         wal_format::data_start(alignment)
             + data
             + alignment.get()
@@ -235,11 +237,10 @@ impl Copying<'_> {
 
     fn fill(
         &self,
-        new: &NewSegment,
+        header: SegmentHeader,
         file: &Arc<dyn StorageFile>,
         copy: CopyTail,
     ) -> Result<Recovered> {
-        let header = new.header;
         let watermark = copy.after.lsn;
         let mut groups = GroupWriter::new(header.salt(), header.epoch, header.alignment, PIECE);
         let start = Offset::new(wal_format::HEADER_LEN);
@@ -282,7 +283,6 @@ impl Copying<'_> {
         Ok(Recovered {
             header,
             file: Arc::clone(file),
-            allocated: new.allocate,
             first_lsn: copy.after.lsn.next(),
             end_offset: filling.groups.end(),
             end_digest: filling.groups.previous(),

@@ -44,6 +44,7 @@ pub(crate) struct Plan {
 pub(crate) fn plan(scan: &Scan) -> Result<Plan> {
     check_missing(scan)?;
     check_proof(scan)?;
+    check_length(scan)?;
     let newest = scan.chain.last();
     let last = scan.end();
     let copy = (!scan.settled).then(|| CopyTail {
@@ -160,6 +161,21 @@ fn check_proof(scan: &Scan) -> Result<()> {
         last_lsn: Some(scan.proven.watermark),
         what,
         witness,
+    })))
+}
+
+fn check_length(scan: &Scan) -> Result<()> {
+    let Some((segment_id, len)) = scan.cut_short else {
+        return Ok(());
+    };
+    Err(Error::Corruption(Box::new(Corruption {
+        location: scan.location.clone(),
+        segment_id,
+        offset: Offset::new(len),
+        first_lsn: scan.end().next(),
+        last_lsn: None,
+        what: format!("the file was cut short to {len} bytes"),
+        witness: "its header says how long it was when it got its name, and no footer says that it was cut".into(),
     })))
 }
 

@@ -53,6 +53,8 @@ pub(crate) struct Scan {
     pub(crate) above: Vec<SegmentFacts>,
     /// The highest watermark in those.
     pub(crate) above_witness: Option<Witness>,
+    /// The newest file was cut short: how many bytes of it are left.
+    pub(crate) cut_short: Option<(SegmentId, u64)>,
     /// The chain names a segment that is not there.
     pub(crate) missing: Option<(SegmentId, String)>,
     /// How many segments of the chain stay part of the log when the next one is begun.
@@ -85,6 +87,7 @@ pub(crate) fn scan(storage: &Arc<dyn Storage>, listing: Listing) -> Result<Scan>
         },
         above: Vec::new(),
         above_witness: None,
+        cut_short: None,
         missing: None,
         kept: 0,
         anchor: GroupEnd {
@@ -120,6 +123,7 @@ pub(crate) fn scan(storage: &Arc<dyn Storage>, listing: Listing) -> Result<Scan>
         .map(|(_, facts)| facts.clone())
         .collect();
     scan.look_above()?;
+    scan.check_length();
     scan.find_anchor()?;
     Ok(scan)
 }
@@ -361,6 +365,21 @@ impl Scan {
     /// The last LSN of the chain.
     pub(crate) fn end(&self) -> Lsn {
         self.chain.last().map_or(Lsn::ZERO, |link| link.end.lsn)
+    }
+
+    /// The newest file has the length that it was made with, unless a footer says why not: a crash cannot take that.
+    fn check_length(&mut self) {
+        let newest = match (self.above.last(), self.chain.last()) {
+            (Some(facts), _) => Some((facts, false)),
+            (None, Some(link)) => {
+                let closing = link.tail.as_ref().is_some_and(|tail| tail.ends_closing);
+                Some((&link.facts, closing || self.footer.is_some()))
+            }
+            (None, None) => None,
+        };
+        self.cut_short = newest
+            .filter(|(facts, closed)| facts.len < facts.header.allocated && !closed)
+            .map(|(facts, _)| (facts.id(), facts.len));
     }
 
     /// How many segments of the chain hold anything proven: the last of them is what a new segment follows. A link by itself

@@ -39,6 +39,8 @@ pub(crate) struct TailFacts {
     pub(crate) log_first: Lsn,
     /// That LSN is as durable as this record: the first one behind the group that says so.
     pub(crate) log_first_before: Lsn,
+    /// At the end stands the header of a footer that ends with the file, whatever the rest of it says.
+    pub(crate) ends_closing: bool,
     /// What lies behind an invalid place.
     pub(crate) beyond: Beyond,
     /// Group ends at or above the watermark, as far as kept.
@@ -76,6 +78,7 @@ pub(crate) fn scan_tail(
         watermark: link.watermark,
         log_first: link.body.log_first,
         log_first_before: link.first_lsn,
+        ends_closing: false,
         beyond: Beyond::default(),
         ends: VecDeque::new(),
     };
@@ -105,6 +108,7 @@ pub(crate) fn scan_tail(
                 decode_cut(&payload, &header).map(|first| facts.note_cut(first, header.first_lsn))
             }
             GroupKind::Footer => {
+                facts.ends_closing = header.end_offset() == segment.len;
                 let payload = cursor.payload(&header).map_err(io)?;
                 match Footer::decode(&payload, &header) {
                     Ok(footer) => {

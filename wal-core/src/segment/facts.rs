@@ -92,7 +92,7 @@ impl SegmentFacts {
             return Ok(None);
         }
         // Bounded: a footer holds 16 bytes for each 64 KiB of the file.
-        let most = wal_format::footer_reserve(header.allocated.max(len), header.alignment);
+        let most = wal_format::footer_reserve(header.capacity.max(len), header.alignment);
         let footer_len = len - offset.get();
         if footer_len > most || footer_len < GROUP_HEADER_LEN as u64 {
             return Ok(None);

@@ -11,7 +11,7 @@ const MAGIC: [u8; 8] = *b"WALSEG\r\n";
 /// Where the checksum is, in every version.
 const CHECKSUM: usize = 8;
 /// Where the fields end and the reserved bytes begin.
-const RESERVED: usize = 72;
+const RESERVED: usize = 80;
 const LEN: usize = HEADER_LEN as usize;
 
 /// What a segment is, apart from its contents.
@@ -23,10 +23,11 @@ const LEN: usize = HEADER_LEN as usize;
 ///     log_id: LogId::from_bytes([7; 16]),
 ///     segment_id: SegmentId::FIRST,
 ///     epoch: Epoch::new(9),
-///     allocated: 1 << 20,
+///     capacity: 1 << 20,
 ///     record_limit: 1 << 16,
 ///     node_id: 7,
 ///     alignment: Alignment::Eight,
+///     allocated: 1 << 20,
 /// };
 /// let bytes = header.encode();
 /// assert_eq!(SegmentHeader::decode(&bytes, SegmentId::FIRST)?, header);
@@ -40,14 +41,17 @@ pub struct SegmentHeader {
     pub segment_id: SegmentId,
     /// Random, not 0, one per file.
     pub epoch: Epoch,
-    /// Length in bytes that the file was made for.
-    pub allocated: u64,
+    /// Most bytes that the file may have.
+    pub capacity: u64,
     /// Most bytes of key and uncompressed value in one record.
     pub record_limit: u64,
     /// The configured node.
     pub node_id: u32,
     /// Where groups may start.
     pub alignment: Alignment,
+    /// Length of the file in bytes when it got its name. It is shorter only when it is cut behind its
+    /// footer.
+    pub allocated: u64,
 }
 
 impl SegmentHeader {
@@ -60,10 +64,11 @@ impl SegmentHeader {
         put(&mut bytes, 16, self.log_id.as_bytes());
         put(&mut bytes, 32, &self.segment_id.get().to_le_bytes());
         put(&mut bytes, 40, &self.epoch.get().to_le_bytes());
-        put(&mut bytes, 48, &self.allocated.to_le_bytes());
+        put(&mut bytes, 48, &self.capacity.to_le_bytes());
         put(&mut bytes, 56, &self.record_limit.to_le_bytes());
         put(&mut bytes, 64, &self.node_id.to_le_bytes());
         put(&mut bytes, 68, &(self.alignment.get() as u32).to_le_bytes());
+        put(&mut bytes, 72, &self.allocated.to_le_bytes());
         let checksum = crc32(&bytes);
         put(&mut bytes, CHECKSUM, &checksum.to_le_bytes());
         bytes
@@ -93,11 +98,12 @@ impl SegmentHeader {
             log_id: LogId::from_bytes(array_at(bytes, 16)),
             segment_id: SegmentId::new(u64_at(bytes, 32)),
             epoch: Epoch::new(u64_at(bytes, 40)),
-            allocated: u64_at(bytes, 48),
+            capacity: u64_at(bytes, 48),
             record_limit: u64_at(bytes, 56),
             node_id: u32_at(bytes, 64),
             alignment: Alignment::from_u32(u32_at(bytes, 68))
                 .ok_or(HeaderError::Field("the alignment is not 8, 512 or 4096"))?,
+            allocated: u64_at(bytes, 72),
         };
         header.check(expected)?;
         if !is_zero(&bytes[RESERVED..]) {
@@ -119,9 +125,14 @@ impl SegmentHeader {
         if self.epoch.get() == 0 {
             return Err(HeaderError::Field("the epoch is 0"));
         }
-        if self.record_limit > max_record_limit(self.allocated, self.alignment) {
+        if self.record_limit > max_record_limit(self.capacity, self.alignment) {
             return Err(HeaderError::Field(
                 "the record limit is above what the segment holds",
+            ));
+        }
+        if self.allocated < HEADER_LEN || self.allocated > self.capacity {
+            return Err(HeaderError::Field(
+                "the allocated length is not between the header's and the capacity",
             ));
         }
         Ok(())

@@ -12,11 +12,12 @@ const SEGMENT: &[(&str, usize)] = &[
     ("log_id", 16),
     ("segment_id", 8),
     ("epoch", 8),
-    ("allocated", 8),
+    ("capacity", 8),
     ("record_limit", 8),
     ("node_id", 4),
     ("alignment", 4),
-    ("reserved", 4024),
+    ("allocated", 8),
+    ("reserved", 4016),
 ];
 const GROUP: &[(&str, usize)] = &[
     ("magic", 4),

@@ -104,10 +104,11 @@ pub fn worked_example() -> Vec<u8> {
         log_id: LogId::from_bytes(std::array::from_fn(|i| 0xA0 + i as u8)),
         segment_id: SegmentId::FIRST,
         epoch: Epoch::new(0x0123_4567_89AB_CDEF),
-        allocated: 1 << 20,
+        capacity: 1 << 20,
         record_limit: 64 << 10,
         node_id: 7,
         alignment: Alignment::Eight,
+        allocated: 1 << 20,
     };
     Builder::new(header, &LinkBody::first(Lsn::FIRST), Lsn::ZERO)
         .records(

@@ -17,15 +17,16 @@ pub const LOG: LogId = LogId::from_bytes(*b"wal-format tests");
 pub const NOW: UnixMillis = UnixMillis::new(1_700_000_000_000);
 
 /// A segment header with the highest record limit.
-pub fn header(id: u64, allocated: u64, alignment: Alignment) -> SegmentHeader {
+pub fn header(id: u64, capacity: u64, alignment: Alignment) -> SegmentHeader {
     SegmentHeader {
         log_id: LOG,
         segment_id: SegmentId::new(id),
         epoch: Epoch::new(0x0102_0304_0506_0700 + id),
-        allocated,
-        record_limit: max_record_limit(allocated, alignment),
+        capacity,
+        record_limit: max_record_limit(capacity, alignment),
         node_id: 7,
         alignment,
+        allocated: capacity,
     }
 }
 
@@ -58,9 +59,9 @@ impl Builder {
     }
 
     /// The first segment of a log.
-    pub fn first(allocated: u64, alignment: Alignment) -> Self {
+    pub fn first(capacity: u64, alignment: Alignment) -> Self {
         Self::new(
-            header(1, allocated, alignment),
+            header(1, capacity, alignment),
             &LinkBody::first(Lsn::FIRST),
             Lsn::ZERO,
         )

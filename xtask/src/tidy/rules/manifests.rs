@@ -39,6 +39,12 @@ const LAYERS: &[Layer] = &[
         may: &["wal-core", "wal-format", "wal-io", "wal-kv"],
         never: &[],
     },
+    // The crash suite sees the log only through its public calls.
+    Layer {
+        krate: "wal-crash",
+        may: &["wal-core", "wal-io"],
+        never: &["tokio"],
+    },
     Layer {
         krate: "wal-bench",
         may: &["wal-core", "wal-format", "wal-io", "wal-kv"],
