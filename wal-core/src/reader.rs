@@ -168,8 +168,10 @@ impl RawReader {
         }
         loop {
             let Some(place) = &mut self.place else {
-                if !self.enter()? {
-                    return self.at_end();
+                if !self.enter()?
+                    && let Some(step) = self.at_end()?
+                {
+                    return Ok(step);
                 }
                 continue;
             };
@@ -204,13 +206,17 @@ impl RawReader {
             if place.cursor.offset() >= place.cursor.limit()
                 || place.end.is_some_and(|(last, _)| self.next > last)
             {
-                if self.move_on()? {
-                    continue;
+                if !self.move_on()?
+                    && let Some(step) = self.at_end()?
+                {
+                    return Ok(step);
                 }
-                return self.at_end();
+                continue;
             }
-            if !self.next_group()? {
-                return self.at_end();
+            if !self.next_group()?
+                && let Some(step) = self.at_end()?
+            {
+                return Ok(step);
             }
         }
     }
@@ -482,23 +488,35 @@ impl RawReader {
         Ok(Some(Step::Record(record, position)))
     }
 
-    fn at_end(&mut self) -> Result<Step> {
-        match &self.source {
+    /// Where nothing more can be read now; `None`: more was handed over since it was looked at.
+    fn at_end(&mut self) -> Result<Option<Step>> {
+        let step = match &self.source {
             Source::Live(engine) => {
                 if let (_, Some(error)) = engine.readable() {
                     return Err(error);
                 }
-                let more = self.only.is_none() || engine.is_active(self.only);
-                if more && engine.unwritten_from(self.next) {
-                    return Ok(Step::Unflushed);
+                let last = match self.only.map(|id| self.source.entry(id)) {
+                    None => engine.last_lsn(),
+                    Some(None) => Lsn::ZERO,
+                    Some(Some(entry)) => match entry.end {
+                        Some((last, _)) => last,
+                        None => engine.last_lsn(),
+                    },
+                };
+                if self.next > last {
+                    Step::End
+                } else if engine.unwritten_from(self.next) {
+                    Step::Unflushed
+                } else {
+                    return Ok(None);
                 }
-                Ok(Step::End)
             }
             Source::View(view) => match view.damage_at(self.next) {
-                Some(error) if self.only.is_none() => Err(error),
-                _ => Ok(Step::End),
+                Some(error) if self.only.is_none() => return Err(error),
+                _ => Step::End,
             },
-        }
+        };
+        Ok(Some(step))
     }
 
     fn damage(&self, offset: u64, what: String) -> Error {

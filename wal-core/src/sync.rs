@@ -92,21 +92,32 @@ impl Wake for Unpark {
     }
 }
 
+impl Unpark {
+    fn new() -> Arc<Self> {
+        Arc::new(Self {
+            thread: std::thread::current(),
+            woken: AtomicBool::new(false),
+        })
+    }
+}
+
 std::thread_local! {
-    static UNPARK: Arc<Unpark> =
-        Arc::new(Unpark { thread: std::thread::current(), woken: AtomicBool::new(false) });
+    /// The thread's own waker, while no call uses it.
+    static UNPARK: std::cell::Cell<Option<Arc<Unpark>>> = const { std::cell::Cell::new(None) };
 }
 
 /// Runs a future on the calling thread, which sleeps while it waits. `stuck` is called before each sleep; if it made
 /// progress (a test drives the log by hand), the future is polled again instead.
 pub(crate) fn block_on<F: Future>(future: F, mut stuck: impl FnMut() -> bool) -> F::Output {
     let mut future = pin!(future);
-    let unpark = UNPARK.with(Arc::clone);
+    // A call inside a call (a storage that keeps a log of its own) gets a waker of its own.
+    let unpark = UNPARK.take().unwrap_or_else(Unpark::new);
     let waker = Waker::from(Arc::clone(&unpark));
     let mut context = Context::from_waker(&waker);
     loop {
         unpark.woken.store(false, Ordering::Release);
         if let Poll::Ready(output) = future.as_mut().poll(&mut context) {
+            UNPARK.set(Some(unpark));
             return output;
         }
         while !unpark.woken.load(Ordering::Acquire) {

@@ -102,7 +102,10 @@ impl View {
             let facts = SegmentFacts::read(&self.storage, id)?;
             let Ok(link) = facts.link else { break };
             let body = link.body;
-            if body.predecessor != SegmentId::NONE {
+            if body.predecessor == SegmentId::NONE {
+                // Nothing before it was proven: what a crash left is in this segment now.
+                chain.entries.clear();
+            } else {
                 let found = chain
                     .entries
                     .iter()

@@ -107,7 +107,9 @@ impl Engine {
         if state.parked.leaders > 0 {
             self.leaders.notify_all();
         }
-        if self.writer_due(&state) {
+        // A writer that looked during this write found no deadline, and sleeps until it is told.
+        let idle = state.parked.writer == Park::Idle;
+        if self.writer_due(&state) || (idle && self.writer_deadline(&state).is_some()) {
             self.signal_writer(&state);
         }
         if Self::rotated_sync_due(&state) {
@@ -242,7 +244,9 @@ impl Engine {
         if self.keeper_due(&state) || (idle && self.keeper_deadline(&state).is_some()) {
             self.signal_keeper(&state);
         }
-        if self.syncer_due(&state) {
+        // So does a syncer that looked during this sync.
+        let idle = state.parked.syncer == Park::Idle;
+        if self.syncer_due(&state) || (idle && self.syncer_deadline(&state).is_some()) {
             self.signal_syncer(&state);
         }
         drop(state);

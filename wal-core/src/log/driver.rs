@@ -233,7 +233,7 @@ impl Engine {
                 .is_some_and(|at| at <= self.clock.monotonic())
     }
 
-    fn writer_deadline(&self, state: &State) -> Option<Duration> {
+    pub(super) fn writer_deadline(&self, state: &State) -> Option<Duration> {
         if self.settings.config.fsync_policy != FsyncPolicy::Os || state.writing {
             return None;
         }
@@ -253,7 +253,7 @@ impl Engine {
                 .is_some_and(|at| at <= self.clock.monotonic())
     }
 
-    fn syncer_deadline(&self, state: &State) -> Option<Duration> {
+    pub(super) fn syncer_deadline(&self, state: &State) -> Option<Duration> {
         match self.settings.config.fsync_policy {
             FsyncPolicy::Batch(window) if !state.syncing => {
                 state.unsynced_since().map(|since| since + window)

@@ -293,14 +293,6 @@ impl Engine {
         at.checked_sub(1).map(|at| active.index[at])
     }
 
-    pub(crate) fn is_active(&self, id: Option<SegmentId>) -> bool {
-        self.state()
-            .active
-            .as_ref()
-            .map(|active| active.segment.id())
-            == id
-    }
-
     /// Whether records from `lsn` on wait to be handed over.
     pub(crate) fn unwritten_from(&self, lsn: Lsn) -> bool {
         let state = self.state();

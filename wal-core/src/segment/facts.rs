@@ -126,7 +126,15 @@ fn read_link(bytes: &[u8], header: &SegmentHeader) -> Result<LinkFacts, String> 
             body,
         })
     };
-    read().map_err(|error: wal_format::GroupError| error.to_string())
+    let link: LinkFacts = read().map_err(|error: wal_format::GroupError| error.to_string())?;
+    // Ids only grow: a chain that goes back by them ends.
+    if link.body.predecessor >= header.segment_id {
+        return Err(format!(
+            "its link names segment {} as the one before it",
+            link.body.predecessor
+        ));
+    }
+    Ok(link)
 }
 
 fn header_error(location: String, id: SegmentId, error: &HeaderError) -> Error {
