@@ -165,6 +165,12 @@ impl Wal {
         self.handle.last_lsn()
     }
 
+    /// Most bytes of key and uncompressed value that one record may have.
+    #[must_use]
+    pub fn record_limit(&self) -> u64 {
+        self.handle.record_limit()
+    }
+
     /// Where the next record goes, if nothing rotates before it.
     #[must_use]
     pub fn current_position(&self) -> Position {

@@ -113,6 +113,17 @@ impl Handle {
         }
     }
 
+    /// The record limit of the newest segment, or of the next one.
+    pub(crate) fn record_limit(&self) -> u64 {
+        match &self.behind {
+            Behind::Writer(engine) => engine.settings.record_limit,
+            Behind::Reader(view) => view
+                .chain()
+                .last()
+                .map_or(0, |entry| entry.header.record_limit),
+        }
+    }
+
     pub(crate) fn stats(&self) -> Stats {
         let counters = match &self.behind {
             Behind::Writer(engine) => engine.counters.stats(),

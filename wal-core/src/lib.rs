@@ -37,3 +37,10 @@ pub use wal_format::{
     Compression, Expiry, IntoBytes, Lsn, Offset, Record, RecordKind, RecordRef, SegmentId,
     UnixMillis,
 };
+
+/// Compiles the examples of the repository's documents.
+#[cfg(all(doctest, feature = "tokio"))]
+mod documents {
+    #[doc = include_str!("../../README.md")]
+    struct RootReadme;
+}

@@ -406,7 +406,7 @@ impl RawReader {
     /// A file of the chain is not there: superseded or truncated meanwhile, or lost. True if the chain has changed.
     fn gone(&self, id: SegmentId) -> Result<bool> {
         if let Source::View(view) = &self.source
-            && view.refresh()?
+            && view.reload()?
         {
             return Ok(true);
         }

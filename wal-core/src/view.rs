@@ -86,6 +86,19 @@ impl View {
         self.chain.lock().log_first
     }
 
+    /// Looks at all of it anew: a file that was there is gone. True if the log is another than before.
+    pub(crate) fn reload(&self) -> Result<bool> {
+        if !self.gaps.is_empty() {
+            return Ok(false);
+        }
+        let (scan, _) = look(&self.storage)?;
+        let new = Chain::of(std::slice::from_ref(&scan), &[]);
+        let mut chain = self.chain.lock();
+        let changed = new.log_first != chain.log_first || new.ids().ne(chain.ids());
+        *chain = new;
+        Ok(changed)
+    }
+
     /// Looks for segments that were begun since the last look. True if there are any.
     pub(crate) fn refresh(&self) -> Result<bool> {
         let Some(listing) = Listing::read(&*self.storage)? else {
@@ -99,7 +112,10 @@ impl View {
         let mut changed = false;
         for id in listing.segments.into_iter().filter(|id| *id > seen) {
             // Its link may not be written yet: then it is looked at again.
-            let facts = SegmentFacts::read(&self.storage, id)?;
+            let facts = match SegmentFacts::read(&self.storage, id) {
+                Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => break,
+                facts => facts?,
+            };
             let Ok(link) = facts.link else { break };
             let body = link.body;
             if body.predecessor == SegmentId::NONE {
@@ -168,6 +184,10 @@ fn look_once(storage: &Arc<dyn Storage>) -> Result<(Scan, RecoveryReport)> {
 }
 
 impl Chain {
+    fn ids(&self) -> impl Iterator<Item = SegmentId> {
+        self.entries.iter().map(|entry| entry.header.segment_id)
+    }
+
     fn of(scans: &[Scan], gaps: &[Gap]) -> Self {
         let newest = scans.last();
         let footer = newest.is_some_and(|scan| scan.footer.is_some());

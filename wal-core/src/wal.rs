@@ -190,6 +190,12 @@ impl Wal {
         self.handle.last_lsn()
     }
 
+    /// Most bytes of key and uncompressed value that one record may have.
+    #[must_use]
+    pub fn record_limit(&self) -> u64 {
+        self.handle.record_limit()
+    }
+
     /// Where the next record goes, if nothing rotates before it.
     #[allow(clippy::unused_async)] // The guide awaits it; a storage may have to ask for it one day.
     pub async fn current_position(&self) -> Position {

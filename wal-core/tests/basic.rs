@@ -102,3 +102,32 @@ fn dropping_the_last_handle_keeps_everything() {
     assert!(!wal.recovery_report().clean);
     assert_eq!(read_all(&wal).len(), 1000);
 }
+
+#[test]
+fn a_reader_without_the_lock_learns_of_a_truncation() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("log");
+    let wal = Wal::open(&path, config(FsyncPolicy::Os)).expect("a log");
+    let large = vec![7; 100_000];
+    for _ in 0..50 {
+        wal.append(RecordRef::data(&large)).expect("appended");
+    }
+    wal.flush().expect("flushed");
+    let view = Wal::builder(&path)
+        .read_only()
+        .open()
+        .expect("a read-only log");
+    let mut early = view.read_from(Lsn::ZERO).expect("a reader");
+    wal.truncate_before(Lsn::new(45)).expect("truncated");
+    let first = loop {
+        match early.next_record() {
+            Ok(Some(_)) => {}
+            Ok(None) => panic!("the end of a log that goes on"),
+            Err(Error::Truncated { first }) => break first,
+            Err(other) => panic!("{other}"),
+        }
+    };
+    assert_eq!(first.get(), 45);
+    let late = view.read_from(first).expect("a reader").count();
+    assert_eq!(late, 6);
+}

@@ -43,7 +43,8 @@ pub struct RecoveryReport {
     pub tail: Tail,
     /// What proves `proven_lsn`, in words.
     pub witness: String,
-    /// Files that were no longer part of the log; a writer has removed them.
+    /// Files that are no longer part of the log, or will not be once the unproven records are copied. A writer has removed
+    /// them.
     pub leftovers: Vec<String>,
 }
 

@@ -1,0 +1,184 @@
+//! `wal append`: each line of standard input becomes one record.
+
+use std::io;
+use std::path::PathBuf;
+use std::time::Instant;
+
+use wal_core::blocking::Wal;
+use wal_core::{Error, FsyncPolicy, RecordRef, Tail, WalConfig};
+
+use crate::acks::Acks;
+use crate::lines::{Line, Lines};
+use crate::output::{Exit, Failure, message};
+use crate::progress::Progress;
+use crate::values::{self, Compression};
+
+/// The most that `wal-core` lets a record have unless told otherwise. With small segments it allows less, and says so.
+const MAX_LINE: usize = 64 << 20;
+
+const AFTER_HELP: &str = "\
+Ends with a clean close: whatever the policy, all lines are on stable storage when it exits with 0. On an error (a line \
+that is too long, a full disk) it names the line; the lines before it are kept and synced.
+
+Example:
+  printf 'one\\ntwo\\n' | wal append mylog --fsync always --ack";
+
+/// Append each line of standard input as one record
+///
+/// A line is any bytes, and loses exactly its one newline. The directory is created if it does not exist.
+#[derive(Debug, clap::Args)]
+#[command(after_help = AFTER_HELP)]
+pub(crate) struct Args {
+    /// The log's directory
+    dir: PathBuf,
+
+    /// When lines become durable: `always` (each line on its own), `batch:TIME` (together, at the latest after TIME: 250us, 5ms,
+    /// 1s) or `os` (when the operating system likes, and at the end)
+    #[arg(long, value_name = "POLICY", default_value = "batch:5ms", value_parser = values::policy)]
+    fsync: FsyncPolicy,
+
+    /// Size of a segment file, 1MiB to 4GiB
+    #[arg(long, value_name = "SIZE", default_value = "128MiB", value_parser = values::size)]
+    segment_size: u64,
+
+    /// Compress each line
+    #[arg(long, value_name = "KIND", default_value = "none")]
+    compression: Compression,
+
+    /// Let segment files grow in steps, instead of reserving their whole size at once
+    #[arg(long)]
+    no_preallocate: bool,
+
+    /// Print each record's LSN on standard output, one a line, once the record is durable
+    #[arg(long)]
+    ack: bool,
+}
+
+pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
+    let wal = open(args)?;
+    let begun = Instant::now();
+    let mut acks = if args.ack {
+        Acks::start(&wal, args.fsync)?
+    } else {
+        Acks::Off
+    };
+    let mut input = Input {
+        wal: &wal,
+        compression: args.compression.into(),
+        records: 0,
+        bytes: 0,
+    };
+    let read = input.append_all(&mut acks, &Progress::new(args.ack));
+    let (records, bytes) = (input.records, input.bytes);
+    let closed = wal.close();
+    let acked = acks.finish();
+    if closed.is_ok() {
+        let seconds = begun.elapsed().as_secs_f64();
+        message(format_args!(
+            "appended {records} records, {bytes} bytes in {seconds:.3} s"
+        ));
+    }
+    // The first failure is the cause of the others.
+    read?;
+    closed?;
+    acked?;
+    Ok(Exit::Clean)
+}
+
+fn open(args: &Args) -> Result<Wal, Failure> {
+    let config = WalConfig {
+        max_segment_size: args.segment_size,
+        fsync_policy: args.fsync,
+        preallocate: !args.no_preallocate,
+        ..WalConfig::default()
+    };
+    let wal = Wal::open(&args.dir, config)?;
+    let report = wal.recovery_report();
+    if !report.clean {
+        message(format_args!(
+            "the log was not closed: recovered {} records, the last one is LSN {}",
+            report.records(),
+            report.last_lsn
+        ));
+    }
+    if let Tail::Torn {
+        segment_id,
+        offset,
+        bytes,
+    } = report.tail
+    {
+        message(format_args!(
+            "left {bytes} bytes of an incomplete write behind, in segment {segment_id} at offset {offset}"
+        ));
+    }
+    Ok(wal)
+}
+
+/// What was read and appended so far.
+struct Input<'a> {
+    wal: &'a Wal,
+    compression: wal_core::Compression,
+    records: u64,
+    bytes: u64,
+}
+
+impl Input<'_> {
+    fn append_all(&mut self, acks: &mut Acks, progress: &Progress) -> Result<(), Failure> {
+        let mut lines = Lines::new(io::stdin().lock(), MAX_LINE);
+        let outcome = self.append_lines(&mut lines, acks, progress);
+        progress.finish();
+        outcome
+    }
+
+    fn append_lines(
+        &mut self,
+        lines: &mut Lines<impl io::Read>,
+        acks: &mut Acks,
+        progress: &Progress,
+    ) -> Result<(), Failure> {
+        loop {
+            let number = self.records + 1;
+            let line = match lines.next_line() {
+                Ok(Line::Whole(line)) => line,
+                Ok(Line::End) => return Ok(()),
+                Ok(Line::TooLong) => return Err(too_long(number, None, MAX_LINE as u64)),
+                Err(error) => {
+                    let what = format!("line {number}: reading standard input: {error}");
+                    return Err(Failure::new(Exit::CouldNot, what));
+                }
+            };
+            let record = RecordRef::data(line).with_compression(self.compression);
+            let position = match self.wal.append(record) {
+                Ok(position) => position,
+                Err(Error::TooLarge { len, limit, .. }) => {
+                    return Err(too_long(number, Some(len), limit));
+                }
+                Err(error) => {
+                    return Err(Failure::new(
+                        Exit::of(&error),
+                        format!("line {number}: {error}"),
+                    ));
+                }
+            };
+            self.records = number;
+            self.bytes += line.len() as u64;
+            progress.at(lines.bytes());
+            acks.appended(position.lsn)?;
+        }
+    }
+}
+
+fn too_long(number: u64, len: Option<u64>, limit: u64) -> Failure {
+    let len = len.map_or_else(|| "is too long".into(), |len| format!("has {len} bytes"));
+    let larger = if limit < MAX_LINE as u64 {
+        ", or use a larger --segment-size"
+    } else {
+        ""
+    };
+    Failure::new(
+        Exit::CouldNot,
+        format!(
+            "line {number} {len}, a record may have {limit} bytes; the lines before it are kept: split it{larger}"
+        ),
+    )
+}

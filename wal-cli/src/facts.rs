@@ -1,0 +1,123 @@
+//! What `wal stat` and `wal verify` both say of a log, as rows of text and as JSON.
+
+use serde::Serialize;
+use wal_core::{Error, RecoveryReport, Tail};
+
+use crate::output::Table;
+
+/// The facts of a log that `stat` and `verify` share.
+#[derive(Debug, Serialize)]
+pub(crate) struct LogFacts {
+    pub(crate) clean_stop: bool,
+    pub(crate) records: u64,
+    pub(crate) first_lsn: u64,
+    pub(crate) last_lsn: u64,
+    pub(crate) proven_lsn: u64,
+    pub(crate) unproven_records: u64,
+    pub(crate) torn_tail: Option<TornTail>,
+}
+
+/// What a crash left of a last write.
+#[derive(Debug, Serialize)]
+pub(crate) struct TornTail {
+    pub(crate) segment_id: u64,
+    pub(crate) offset: u64,
+    pub(crate) bytes: u64,
+}
+
+impl LogFacts {
+    pub(crate) fn of(report: &RecoveryReport) -> Self {
+        let torn_tail = match report.tail {
+            Tail::Torn {
+                segment_id,
+                offset,
+                bytes,
+            } => Some(TornTail {
+                segment_id: segment_id.get(),
+                offset: offset.get(),
+                bytes,
+            }),
+            _ => None,
+        };
+        Self {
+            clean_stop: report.clean,
+            records: report.records(),
+            first_lsn: report.first_lsn.get(),
+            last_lsn: report.last_lsn.get(),
+            proven_lsn: report.proven_lsn.get(),
+            unproven_records: report.unproven,
+            torn_tail,
+        }
+    }
+
+    /// The rows of a text report, below the numbers of segments and bytes. The stop of a damaged log cannot be told.
+    pub(crate) fn rows(&self, table: &mut Table, damaged: bool) {
+        table.row("records", self.records);
+        if self.records > 0 {
+            table.row("first LSN", self.first_lsn);
+            table.row("last LSN", self.last_lsn);
+        }
+        table.row("proven LSN", self.proven_lsn);
+        if !damaged {
+            let stop = if self.clean_stop {
+                "clean"
+            } else {
+                "not clean: it is open for writing, or was not closed"
+            };
+            table.row("last stop", stop);
+        }
+        if let Some(torn) = &self.torn_tail {
+            let TornTail {
+                segment_id,
+                offset,
+                bytes,
+            } = torn;
+            table.row(
+                "torn tail",
+                format_args!(
+                    "{bytes} bytes of an incomplete write, segment {segment_id}, offset {offset}; no record known to be durable is lost"
+                ),
+            );
+        }
+    }
+}
+
+/// Damage, for JSON.
+#[derive(Debug, Serialize)]
+pub(crate) struct Damage {
+    /// `corruption`, `missing_segment` or `error`.
+    pub(crate) kind: &'static str,
+    pub(crate) segment_id: Option<u64>,
+    pub(crate) offset: Option<u64>,
+    pub(crate) first_lsn: Option<u64>,
+    pub(crate) last_lsn: Option<u64>,
+    pub(crate) message: String,
+}
+
+impl Damage {
+    pub(crate) fn of(error: &Error) -> Self {
+        let mut damage = Self {
+            kind: "error",
+            segment_id: None,
+            offset: None,
+            first_lsn: None,
+            last_lsn: None,
+            message: error.to_string(),
+        };
+        match error {
+            Error::Corruption(corruption) => {
+                damage.kind = "corruption";
+                damage.segment_id = Some(corruption.segment_id.get());
+                damage.offset = Some(corruption.offset.get());
+                damage.first_lsn = Some(corruption.first_lsn.get());
+                damage.last_lsn = corruption.last_lsn.map(wal_core::Lsn::get);
+            }
+            Error::MissingSegment { segment_id, .. } => {
+                damage.kind = "missing_segment";
+                damage.segment_id = Some(segment_id.get());
+            }
+            _ => {}
+        }
+        damage
+    }
+}

@@ -1,0 +1,78 @@
+//! `wal stat`: what a log holds, without reading all of it.
+
+use std::path::PathBuf;
+
+use serde::Serialize;
+use wal_core::Error;
+use wal_core::blocking::Wal;
+
+use crate::facts::{Damage, LogFacts};
+use crate::output::{Exit, Failure, Table, report};
+
+const AFTER_HELP: &str = "\
+Takes no lock and reads little: headers, links, and the end of the log. Damage that it meets there is shown, and the exit \
+code is 4; `wal verify` looks at every byte. Beside a running `wal append` the figures are those of a moment.
+
+Example:
+  wal stat mylog --json";
+
+/// Show what the log holds: segments, records, LSNs, bytes, how it was left
+#[derive(Debug, clap::Args)]
+#[command(after_help = AFTER_HELP)]
+pub(crate) struct Args {
+    /// The log's directory
+    dir: PathBuf,
+
+    /// One JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct Stat {
+    segments: usize,
+    bytes: u64,
+    #[serde(flatten)]
+    facts: LogFacts,
+    damage: Option<Damage>,
+}
+
+pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
+    let (wal, damage) = open(args)?;
+    let found = wal.recovery_report();
+    let stat = Stat {
+        segments: found.segments,
+        bytes: found.bytes,
+        facts: LogFacts::of(found),
+        damage: damage.as_ref().map(Damage::of),
+    };
+    report(&stat.table(), args.json.then_some(&stat))?;
+    Ok(damage.map_or(Exit::Clean, |error| Exit::of(&error)))
+}
+
+/// Opens the log even if it is damaged, and says what the damage is.
+fn open(args: &Args) -> Result<(Wal, Option<Error>), Failure> {
+    match Wal::builder(&args.dir).read_only().open() {
+        Ok(wal) => Ok((wal, None)),
+        Err(error) if Exit::of(&error) == Exit::Corruption => {
+            match Wal::builder(&args.dir).read_damaged().open() {
+                Ok(wal) => Ok((wal, Some(error))),
+                Err(_) => Err(error.into()),
+            }
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+impl Stat {
+    fn table(&self) -> Table {
+        let mut table = Table::default();
+        table.row("segments", self.segments);
+        table.row("bytes", self.bytes);
+        self.facts.rows(&mut table, self.damage.is_some());
+        if let Some(damage) = &self.damage {
+            table.row("damage", &damage.message);
+        }
+        table
+    }
+}

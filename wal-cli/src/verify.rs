@@ -1,0 +1,136 @@
+//! `wal verify`: every byte of a log, checked.
+
+use std::path::PathBuf;
+
+use serde::Serialize;
+use wal_core::{SegmentReport, VerifyReport};
+
+use crate::facts::{Damage, LogFacts};
+use crate::output::{Exit, Failure, Table, report};
+
+const AFTER_HELP: &str = "\
+Exit codes: 0 clean, also after an unclean stop whose data is whole; 3 a torn tail and nothing else, as a crash may leave \
+it; 4 corruption or a missing segment; 1 the log could not be read. Takes no lock and changes nothing. Beside a running \
+`wal append` a write that is under way may look like a torn tail.
+
+Example:
+  wal verify mylog && echo fine";
+
+/// Read and check every byte of the log
+#[derive(Debug, clap::Args)]
+#[command(after_help = AFTER_HELP)]
+pub(crate) struct Args {
+    /// The log's directory
+    dir: PathBuf,
+
+    /// One JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct Verified {
+    /// `clean`, `torn_tail` or `corruption`.
+    verdict: &'static str,
+    bytes: u64,
+    #[serde(flatten)]
+    facts: Option<LogFacts>,
+    segments: Vec<Segment>,
+    damage: Vec<Damage>,
+}
+
+#[derive(Debug, Serialize)]
+struct Segment {
+    #[serde(rename = "segment_id")]
+    id: u64,
+    first_lsn: u64,
+    last_lsn: u64,
+    records: u64,
+    bytes: u64,
+    sealed: bool,
+    damaged: bool,
+}
+
+pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
+    let (exit, verified) = match wal_core::verify(&args.dir) {
+        Ok(found) => {
+            let exit = judge(&found);
+            (exit, Verified::of(exit, &found))
+        }
+        // Damage that leaves nothing to walk through is a result, not a failure to get one.
+        Err(error) if Exit::of(&error) == Exit::Corruption => {
+            (Exit::Corruption, Verified::only(Damage::of(&error)))
+        }
+        Err(error) => return Err(error.into()),
+    };
+    report(&verified.table(), args.json.then_some(&verified))?;
+    Ok(exit)
+}
+
+fn judge(found: &VerifyReport) -> Exit {
+    if found.damage().next().is_some() {
+        Exit::Corruption
+    } else if found.recovery.left_behind_bytes() > 0 {
+        Exit::TornTail
+    } else {
+        Exit::Clean
+    }
+}
+
+fn verdict(exit: Exit) -> &'static str {
+    match exit {
+        Exit::Corruption => "corruption",
+        Exit::TornTail => "torn_tail",
+        _ => "clean",
+    }
+}
+
+impl Verified {
+    fn of(exit: Exit, found: &VerifyReport) -> Self {
+        Self {
+            verdict: verdict(exit),
+            bytes: found.bytes(),
+            facts: Some(LogFacts::of(&found.recovery)),
+            segments: found.segments.iter().map(Segment::of).collect(),
+            damage: found.damage().map(Damage::of).collect(),
+        }
+    }
+
+    fn only(damage: Damage) -> Self {
+        Self {
+            verdict: verdict(Exit::Corruption),
+            bytes: 0,
+            facts: None,
+            segments: Vec::new(),
+            damage: vec![damage],
+        }
+    }
+
+    fn table(&self) -> Table {
+        let mut table = Table::default();
+        table.row("verdict", self.verdict.replace('_', " "));
+        if let Some(facts) = &self.facts {
+            table.row("segments", self.segments.len());
+            table.row("bytes", self.bytes);
+            facts.rows(&mut table, !self.damage.is_empty());
+        }
+        for damage in &self.damage {
+            table.row("damage", &damage.message);
+        }
+        table
+    }
+}
+
+impl Segment {
+    fn of(report: &SegmentReport) -> Self {
+        Self {
+            id: report.segment_id.get(),
+            first_lsn: report.first_lsn.get(),
+            last_lsn: report.last_lsn.get(),
+            records: report.records,
+            bytes: report.bytes,
+            sealed: report.sealed,
+            damaged: report.damage.is_some(),
+        }
+    }
+}

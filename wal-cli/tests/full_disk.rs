@@ -1,0 +1,160 @@
+//! A full disk: the line that does not fit is named, all lines before it are kept and synced, and once there is room appends
+//! work again. Needs a small file system of its own, so root.
+
+#![cfg(target_os = "linux")]
+
+mod common;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use common::{Lengths, Place, append, cat, odd_lines, skip, stat, verify};
+
+/// A file system of 4 MiB, unmounted when it is dropped.
+struct SmallDisk {
+    path: PathBuf,
+}
+
+impl SmallDisk {
+    fn mount(test: &str, place: &Place) -> Option<Self> {
+        let path = place.root().join("disk");
+        fs::create_dir(&path).unwrap();
+        let mut mount = Command::new("mount");
+        mount.args(["-t", "tmpfs", "-o", "size=4m", "wal-test"]);
+        let mounted = mount.arg(&path).stderr(Stdio::null()).status();
+        if mounted.is_ok_and(|status| status.success()) {
+            return Some(Self { path });
+        }
+        skip(test, "this user may not mount a small tmpfs");
+        None
+    }
+
+    fn log(&self) -> PathBuf {
+        self.path.join("log")
+    }
+
+    /// Takes space away, outside the log.
+    fn fill(&self, bytes: usize) -> PathBuf {
+        let filler = self.path.join("filler");
+        fs::write(&filler, vec![1; bytes]).unwrap();
+        filler
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg(&self.path).status();
+    }
+}
+
+/// The number behind `word` in a message.
+fn number_after(message: &str, word: &str) -> usize {
+    let rest = &message[message.find(word).unwrap() + word.len()..];
+    let digits = rest.find(|char: char| !char.is_ascii_digit()).unwrap();
+    rest[..digits].parse().unwrap()
+}
+
+fn first_lines(lines: &[u8], count: usize) -> &[u8] {
+    let parts = lines.split_inclusive(|byte| *byte == b'\n').take(count);
+    &lines[..parts.map(<[u8]>::len).sum()]
+}
+
+fn is_met(test: &str, options: &[&str]) {
+    let place = Place::new();
+    let Some(disk) = SmallDisk::mount(test, &place) else {
+        return;
+    };
+    let filler = disk.fill(1 << 20);
+    let lines = odd_lines(31, 3_000, Lengths::Long);
+    assert!(lines.len() > 4 << 20);
+    let ended = append(&disk.log(), options, &lines).code(1).says(&[
+        "no space left",
+        "free space",
+        &disk.log().display().to_string(),
+    ]);
+    let line = number_after(&ended.stderr, "line ");
+    let kept = number_after(&ended.stderr, "appended ");
+    assert_eq!(kept, line - 1);
+    let before = first_lines(&lines, kept);
+    assert!(before.len() > 1 << 20, "{} bytes", before.len());
+    kept_and_closed(&disk.log(), before, kept);
+
+    // Still full: nothing is accepted, nothing changes.
+    fs::write(&filler, vec![1; 4 << 20]).unwrap_err();
+    append(&disk.log(), options, &odd_lines(32, 3_000, Lengths::Long)).code(1);
+    let now = cat(&disk.log(), &[]).code(0).stdout;
+    assert!(now.starts_with(before));
+
+    fs::remove_file(filler).unwrap();
+    append(&disk.log(), options, b"there is room again\n").code(0);
+    let whole = [&now, &b"there is room again\n"[..]].concat();
+    assert!(cat(&disk.log(), &[]).code(0).stdout == whole);
+}
+
+fn kept_and_closed(log: &Path, lines: &[u8], count: usize) {
+    assert!(cat(log, &[]).code(0).stdout == lines);
+    let facts = stat(log);
+    assert_eq!(facts["records"], count);
+    assert_eq!(facts["clean_stop"], true, "{facts}");
+    verify(log).code(0);
+}
+
+macro_rules! cases {
+    ($($name:ident: $($option:literal)*;)*) => {$(
+        #[test]
+        fn $name() {
+            is_met(stringify!($name), &["--segment-size", "1MiB" $(, $option)*]);
+        }
+    )*};
+}
+
+cases! {
+    a_full_disk_under_always: "--fsync" "always";
+    a_full_disk_under_batch: "--fsync" "batch:5ms";
+    a_full_disk_under_os: "--fsync" "os";
+    a_full_disk_without_preallocation_under_always: "--fsync" "always" "--no-preallocate";
+    a_full_disk_without_preallocation_under_batch: "--fsync" "batch:5ms" "--no-preallocate";
+    a_full_disk_without_preallocation_under_os: "--fsync" "os" "--no-preallocate";
+}
+
+#[test]
+fn a_segment_that_never_fits() {
+    let place = Place::new();
+    let Some(disk) = SmallDisk::mount("a_segment_that_never_fits", &place) else {
+        return;
+    };
+    append(&disk.log(), &["--segment-size", "64MiB"], b"one\n")
+        .code(1)
+        .says(&["line 1: ", "no space left", "appended 0 records"]);
+    assert!(cat(&disk.log(), &[]).code(0).stdout.is_empty());
+    append(&disk.log(), &["--segment-size", "1MiB"], b"one\n").code(0);
+    assert_eq!(cat(&disk.log(), &[]).stdout, b"one\n");
+}
+
+#[test]
+fn a_full_disk_can_still_be_recovered_and_read() {
+    let test = "a_full_disk_can_still_be_recovered_and_read";
+    let place = Place::new();
+    let Some(disk) = SmallDisk::mount(test, &place) else {
+        return;
+    };
+    let options = ["--fsync", "always", "--ack", "--segment-size", "1MiB"];
+    let mut live = common::live::Live::append(&disk.log(), &options);
+    live.send(b"one\ntwo\n");
+    assert_eq!((live.acked(), live.acked()), (1, 2));
+    live.kill();
+    let filler = disk.path.join("filler");
+    // All that is left.
+    let mut rest = 4 << 20;
+    while rest > 0 && fs::write(&filler, vec![1; rest]).is_err() {
+        rest -= 4096;
+    }
+    assert_eq!(cat(&disk.log(), &[]).code(0).stdout, b"one\ntwo\n");
+    verify(&disk.log()).code(0);
+    append(&disk.log(), &["--segment-size", "1MiB"], b"three\n").code(1);
+    assert_eq!(cat(&disk.log(), &[]).code(0).stdout, b"one\ntwo\n");
+    fs::remove_file(filler).unwrap();
+    append(&disk.log(), &["--segment-size", "1MiB"], b"three\n").code(0);
+    assert_eq!(cat(&disk.log(), &[]).code(0).stdout, b"one\ntwo\nthree\n");
+}
