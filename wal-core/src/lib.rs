@@ -43,4 +43,6 @@ pub use wal_format::{
 mod documents {
     #[doc = include_str!("../../README.md")]
     struct RootReadme;
+    #[doc = include_str!("../../docs/tuning.md")]
+    struct Tuning;
 }

@@ -155,7 +155,8 @@ impl RawReader {
         if self.ended {
             return Ok(Step::End);
         }
-        let step = self.advance();
+        let refused = self.live().and_then(|engine| engine.refuses(self.next));
+        let step = refused.map_or_else(|| self.advance(), Err);
         self.ended = step.is_err();
         step
     }
@@ -555,6 +556,9 @@ fn record_at(
     limit: u64,
 ) -> io::Result<Option<Record>> {
     let at = offset.get();
+    if at >= limit {
+        return Ok(None);
+    }
     let mut window = Window::default();
     let mut need = MAX_RECORD_HEAD;
     loop {

@@ -19,7 +19,8 @@ pub use error::{
     DecompressError, EncodeError, GroupError, HeaderError, InvalidAt, RecordError, SegmentError,
 };
 pub use group::{
-    GroupHeader, GroupKind, GroupWriter, RecordsCursor, decode_cut, decode_stamp, scan_headers,
+    GroupHeader, GroupKind, GroupWriter, RecordsCursor, begins_group, decode_cut, decode_stamp,
+    scan_headers,
 };
 pub use ids::{Epoch, LogId, Lsn, Offset, SegmentId};
 pub use limits::{

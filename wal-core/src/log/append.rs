@@ -345,6 +345,7 @@ impl Engine {
         let watermark = state.durable.lsn;
         state.filling.cut(state.log_first, watermark);
         state.filling_watermark = watermark;
+        state.cut_serial = state.filling_serial;
         let first = Position {
             lsn: state.next_lsn,
             segment_id: state.next_segment,

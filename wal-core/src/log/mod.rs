@@ -38,7 +38,7 @@ use wal_io::{Storage, StorageLock};
 use crate::clock::Clock;
 use crate::entropy::Entropy;
 use crate::stats::Counters;
-use crate::sync::{Arc, AtomicU64, Condvar, JoinHandle, Mutex, MutexGuard, Ordering};
+use crate::sync::{Arc, AtomicBool, AtomicU64, Condvar, JoinHandle, Mutex, MutexGuard, Ordering};
 use crate::{Position, WalConfig};
 use state::{State, Status};
 
@@ -79,6 +79,8 @@ pub(crate) struct Engine {
     state: Mutex<State>,
     /// A copy of the durable LSN that is read without the lock.
     durable: AtomicU64,
+    /// Set with the poison, and read without the lock.
+    poisoned: AtomicBool,
     writer: Condvar,
     syncer: Condvar,
     keeper: Condvar,
@@ -127,6 +129,16 @@ impl Engine {
             segment_id,
             offset,
         }
+    }
+
+    /// The error that stops a reader before `lsn`, once the log is poisoned and `lsn` is not durable.
+    #[inline]
+    pub(crate) fn refuses(&self, lsn: Lsn) -> Option<crate::Error> {
+        if !self.poisoned.load(Ordering::Acquire) {
+            return None;
+        }
+        let (mark, error) = self.readable();
+        error.filter(|_| lsn > mark.lsn)
     }
 
     /// The segments that hold records of the log, oldest first.

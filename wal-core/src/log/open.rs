@@ -1,6 +1,7 @@
 //! Opening for writing: lock, recovery, state, threads.
 
 use std::collections::VecDeque;
+use std::io;
 use std::time::Duration;
 
 use wal_format::{IndexEntry, LOCK_NAME, LOCK_PID_NAME, LogId, Lsn, SegmentHeader, SegmentId};
@@ -14,9 +15,10 @@ use super::waiters::Waiters;
 use super::{Engine, Settings};
 use crate::clock::Clock;
 use crate::entropy::Entropy;
+use crate::error::is_no_space;
 use crate::recovery::{self, Listing, Plan, Recovered, RecoveryReport, Scan};
 use crate::stats::Counters;
-use crate::sync::{self, Arc, AtomicU64, Condvar, Mutex};
+use crate::sync::{self, Arc, AtomicBool, AtomicU64, Condvar, Mutex};
 use crate::{Error, Result};
 
 /// How often a locked directory is tried again while waiting.
@@ -35,7 +37,7 @@ impl Engine {
     /// Opens or creates the log.
     pub(crate) fn open(ground: Ground, settings: Settings) -> Result<(Arc<Self>, RecoveryReport)> {
         let storage = &*ground.storage;
-        let io = |what: &str, error| Error::io(storage.location(), what, error);
+        let io = |what: &'static str, error| no_space_or_io(storage, what, error);
         // Before anything is written: is this a place for a log?
         let begun = Listing::read(storage)?.is_some_and(|listing| !listing.segments.is_empty());
         if !begun {
@@ -76,6 +78,7 @@ impl Engine {
             entropy: ground.entropy,
             state: Mutex::new(state),
             durable,
+            poisoned: AtomicBool::new(false),
             writer: Condvar::default(),
             syncer: Condvar::default(),
             keeper: Condvar::default(),
@@ -98,11 +101,8 @@ fn take_lock(ground: &Ground) -> Result<Box<dyn StorageLock>> {
     let begun = ground.clock.monotonic();
     loop {
         let lock = storage.try_lock(LOCK_NAME).map_err(|error| {
-            Error::io(
-                storage.location(),
-                "locking the directory (may this user write there?)",
-                error,
-            )
+            let what = "locking the directory (may this user write there?)";
+            no_space_or_io(storage, what, error)
         })?;
         if let Some(lock) = lock {
             return Ok(lock);
@@ -115,6 +115,16 @@ fn take_lock(ground: &Ground) -> Result<Box<dyn StorageLock>> {
         }
         sync::sleep(LOCK_RETRY);
     }
+}
+
+fn no_space_or_io(storage: &dyn Storage, what: &'static str, error: io::Error) -> Error {
+    if is_no_space(&error) {
+        return Error::NoSpace {
+            location: storage.location(),
+            what,
+        };
+    }
+    Error::io(storage.location(), what, error)
 }
 
 fn read_pid(storage: &dyn Storage) -> Option<u32> {
@@ -137,7 +147,7 @@ fn write_pid(storage: &dyn Storage) {
     }
 }
 
-fn draw_log_id(entropy: &dyn Entropy) -> std::io::Result<LogId> {
+fn draw_log_id(entropy: &dyn Entropy) -> io::Result<LogId> {
     let mut bytes = [0; 16];
     bytes[..8].copy_from_slice(&entropy.next()?.to_le_bytes());
     bytes[8..].copy_from_slice(&entropy.next()?.to_le_bytes());
@@ -244,6 +254,7 @@ fn initial_state(
         next_spare: Provision::default(),
         extension: Provision::default(),
         chain,
+        cut_serial: 0,
         retiring: VecDeque::new(),
         retiring_busy: false,
         last_append: now,

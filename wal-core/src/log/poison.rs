@@ -7,7 +7,7 @@ use std::io;
 
 use super::Engine;
 use super::state::{State, Status};
-use crate::sync::{Arc, MutexGuard};
+use crate::sync::{Arc, MutexGuard, Ordering};
 use crate::{Error, Poisoned, Result};
 
 impl Engine {
@@ -27,6 +27,7 @@ impl Engine {
                 cause: Arc::new(cause),
             });
         }
+        self.poisoned.store(true, Ordering::Release);
         let error = match &state.status {
             Status::Poisoned(poisoned) => Error::Poisoned(poisoned.clone()),
             Status::Open | Status::Closing | Status::Closed => Error::Closed,

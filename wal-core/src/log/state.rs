@@ -190,6 +190,8 @@ pub(crate) struct State {
     pub(crate) next_spare: Provision,
     pub(crate) extension: Provision,
     pub(crate) chain: Vec<ChainEntry>,
+    /// The buffer that holds the last cut.
+    pub(crate) cut_serial: u64,
     /// Files to unlink, oldest first.
     pub(crate) retiring: VecDeque<String>,
     pub(crate) retiring_busy: bool,

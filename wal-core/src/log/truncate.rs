@@ -13,32 +13,31 @@ use crate::{Error, Result};
 impl Engine {
     /// Removes all records below `lsn`; a segment is deleted when all of it is below.
     pub(crate) async fn truncate_before(&self, lsn: Lsn, shell: Shell) -> Result<()> {
-        {
-            let state = self.state();
-            Self::check_open(&state)?;
-            if lsn > state.next_lsn {
-                return Err(Error::NotAppended {
-                    lsn,
-                    next: state.next_lsn,
-                });
-            }
-            if lsn <= state.log_first {
-                return Ok(());
-            }
+        if self.cut_is_needed(lsn)? {
+            self.enter(Entrant::Cut(lsn), shell).await?;
         }
-        self.enter(Entrant::Cut(lsn), shell).await?;
-        let serial = self.state().entered_serial();
+        // Another truncation may have made the cut, and be waiting for its sync as well.
+        let serial = self.state().cut_serial;
         self.reach(Goal::Synced, serial, shell).await?;
         {
             let mut state = self.state();
             // The newest segment stays: it holds the cut.
             while state.chain.len() > 1 && state.chain[0].end.is_some_and(|(end, _)| end < lsn) {
                 let entry = state.chain.remove(0);
-                state
-                    .retiring
-                    .push_back(wal_format::segment_name(entry.header.segment_id));
+                let name = wal_format::segment_name(entry.header.segment_id);
+                state.retiring.push_back(name);
             }
         }
         self.reach(Goal::Retired, 0, shell).await
+    }
+
+    fn cut_is_needed(&self, lsn: Lsn) -> Result<bool> {
+        let state = self.state();
+        Self::check_open(&state)?;
+        if lsn > state.next_lsn {
+            let next = state.next_lsn;
+            return Err(Error::NotAppended { lsn, next });
+        }
+        Ok(lsn > state.log_first)
     }
 }

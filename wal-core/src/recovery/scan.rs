@@ -203,8 +203,11 @@ impl Scan {
             let link = first.link;
             let id = first.facts.id();
             let predecessor = link.body.predecessor;
-            if predecessor == SegmentId::NONE || link.body.end_lsn < self.log_first {
+            if link.body.end_lsn < self.log_first {
                 return Ok(Walk::Done);
+            }
+            if predecessor == SegmentId::NONE {
+                return Err(self.no_beginning(id, link.body.end_lsn));
             }
             let Some(facts) = segments.get(&predecessor) else {
                 self.missing = Some((
@@ -224,6 +227,18 @@ impl Scan {
             };
             self.push_predecessor(facts, predecessor_link, &link)?;
         }
+    }
+
+    fn no_beginning(&self, id: SegmentId, end_lsn: Lsn) -> Error {
+        Error::Corruption(Box::new(Corruption {
+            location: self.location.clone(),
+            segment_id: id,
+            offset: Offset::new(wal_format::HEADER_LEN),
+            first_lsn: self.log_first,
+            last_lsn: Some(end_lsn),
+            what: "it is the first segment, and does not hold the log's first record".into(),
+            witness: "its link".into(),
+        }))
     }
 
     fn not_the_file(&self, facts: &SegmentFacts, successor: SegmentId) -> Error {

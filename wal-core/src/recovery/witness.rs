@@ -2,7 +2,7 @@
 
 use std::io;
 
-use wal_format::{GROUP_HEADER_LEN, GroupHeader, Lsn, Offset, scan_headers};
+use wal_format::{GROUP_HEADER_LEN, GroupHeader, Lsn, Offset, begins_group, scan_headers};
 use wal_io::StorageFileExt;
 
 use crate::segment::SegmentFacts;
@@ -17,7 +17,8 @@ pub(crate) struct Beyond {
     pub(crate) witness: Option<(Lsn, Offset)>,
     /// The highest LSN that a valid group header there speaks of.
     pub(crate) last_lsn: Lsn,
-    /// Bytes from the invalid place to the last one that is not zero.
+    /// Bytes from the invalid place to the end of the last group of this segment that was begun there. Stale bytes, which no
+    /// header of this segment speaks for, do not count.
     pub(crate) left_behind: u64,
 }
 
@@ -25,7 +26,11 @@ pub(crate) struct Beyond {
 pub(crate) fn look_beyond(segment: &SegmentFacts, from: u64, limit: u64) -> io::Result<Beyond> {
     let mut beyond = Beyond::default();
     let file = segment.open()?;
-    let salt = segment.header.salt();
+    let (salt, epoch, alignment) = (
+        segment.header.salt(),
+        segment.header.epoch,
+        segment.header.alignment,
+    );
     let mut piece =
         vec![0; PIECE.min(usize::try_from(limit.saturating_sub(from)).unwrap_or(PIECE))];
     let mut start = from;
@@ -33,26 +38,18 @@ pub(crate) fn look_beyond(segment: &SegmentFacts, from: u64, limit: u64) -> io::
         let want = piece.len().min((limit - start) as usize);
         let filled = file.read_full_at(&mut piece[..want], start)?;
         let bytes = &piece[..filled];
-        if let Some(last) = bytes.iter().rposition(|byte| *byte != 0) {
-            beyond.left_behind = start + last as u64 + 1 - from;
-            let headers = scan_headers(
-                bytes,
-                Offset::new(start),
-                salt,
-                segment.header.epoch,
-                segment.header.alignment,
-            );
-            for (header, _) in headers {
-                beyond.note(&header, limit);
-            }
+        if start == from && begins_group(bytes, epoch) {
+            // A group of this segment, whatever has become of it.
+            beyond.left_behind = (bytes.len() as u64).min(GROUP_HEADER_LEN as u64);
+        }
+        for (header, _) in scan_headers(bytes, Offset::new(start), salt, epoch, alignment) {
+            beyond.note(&header, from, limit);
         }
         if filled < want || start + filled as u64 >= limit {
             break;
         }
         // The pieces overlap, so that a header across their border is seen whole.
-        start += segment
-            .header
-            .alignment
+        start += alignment
             .round_down((filled - GROUP_HEADER_LEN) as u64)
             .max(8);
     }
@@ -60,7 +57,9 @@ pub(crate) fn look_beyond(segment: &SegmentFacts, from: u64, limit: u64) -> io::
 }
 
 impl Beyond {
-    fn note(&mut self, header: &GroupHeader, limit: u64) {
+    fn note(&mut self, header: &GroupHeader, from: u64, limit: u64) {
+        let end = header.end_offset().min(limit);
+        self.left_behind = self.left_behind.max(end - from);
         if header.fits(limit).is_err() {
             return;
         }

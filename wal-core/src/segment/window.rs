@@ -24,7 +24,8 @@ impl Window {
     /// Whether `need` bytes from `offset` on are in memory.
     #[inline]
     pub(crate) fn holds(&self, offset: u64, need: usize) -> bool {
-        offset >= self.start && offset + need as u64 <= self.start + self.bytes.len() as u64
+        offset >= self.start
+            && offset.saturating_add(need as u64) <= self.start + self.bytes.len() as u64
     }
 
     /// What is in memory from `offset` on.

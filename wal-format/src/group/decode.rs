@@ -185,6 +185,13 @@ pub fn decode_cut(payload: &[u8], header: &GroupHeader) -> Result<Lsn, GroupErro
     Ok(Lsn::new(u64_at(payload, 0)))
 }
 
+/// Whether the bytes at a place begin as a group of the segment with this epoch does, valid or not:
+/// the remains of a write, as opposed to stale bytes.
+#[must_use]
+pub fn begins_group(bytes: &[u8], epoch: Epoch) -> bool {
+    bytes.starts_with(&super::header::MAGIC) && bytes.len() >= 16 && u64_at(bytes, 8) == epoch.get()
+}
+
 /// Searches a window of a file for group headers: every place where one may start is tried, by
 /// rules 1 to 4 and 6 of a valid group header. (Rules 5 and 7 are the caller's.) `start` is where
 /// the window starts in the file.

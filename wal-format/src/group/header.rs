@@ -7,7 +7,7 @@ use crate::limits::{GROUP_HEADER_LEN, HEADER_LEN};
 use crate::wire::{array_at, is_zero, put, u16_at, u32_at, u64_at};
 
 /// `WGRP`
-const MAGIC: [u8; 4] = *b"WGRP";
+pub(super) const MAGIC: [u8; 4] = *b"WGRP";
 /// The checksum covers all behind itself.
 const CHECKED: usize = 8;
 /// Where the fields end and the reserved bytes begin.

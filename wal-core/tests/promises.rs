@@ -1,0 +1,42 @@
+//! Every promise of the log, and a test named after it.
+//!
+//! ```text
+//! policies.rs     what an append has done when it returns, under each policy, and what a crash takes back
+//! calls.rs        sync, flush, LSNs, positions, waiting
+//! batches.rs      batches are atomic, whole in one segment, and where watermarks stand
+//! prefix.rs       after any crash the log is a prefix of what was appended
+//! damage.rs       torn is not corrupt; damage to durable data is never dropped in silence
+//! hostile.rs      no length read from disk is believed, no input makes it panic
+//! poison.rs       after a failed write or sync nothing goes on
+//! waiters.rs      and everyone who waits is told
+//! full_disk.rs    a full disk is met before a record is accepted
+//! truncation.rs   truncate_before is durable, and what it removed never comes back
+//! closing.rs      close, drop, open again
+//! lock.rs         one writer per directory
+//! order.rs        what is synced before what
+//! in_flight.rs    one sync at a time for each file
+//! recovery.rs     recovery modifies no old segment, a read-only open changes no byte
+//! ```
+//!
+//! Most run without threads on a simulated machine, so that they are the same each time. Deliberately absent: random programs
+//! (the crash suite), the async calls (`async_runtimes.rs`), and how much memory is used.
+
+mod common;
+
+mod promises {
+    mod batches;
+    mod calls;
+    mod closing;
+    mod damage;
+    mod full_disk;
+    mod hostile;
+    mod in_flight;
+    mod lock;
+    mod order;
+    mod poison;
+    mod policies;
+    mod prefix;
+    mod recovery;
+    mod truncation;
+    mod waiters;
+}

@@ -1,0 +1,472 @@
+//! No length read from disk is believed before it is bounded, and no input makes the log panic or hang: files that were made
+//! to hurt, with checksums that hold.
+
+use std::sync::{Arc, mpsc};
+use std::thread;
+use std::time::Duration;
+
+use wal_core::{Error, FsyncPolicy, Lsn, Record};
+use wal_format::{
+    Alignment, Epoch, FooterFacts, GroupHeader, GroupKind, GroupWriter, IndexEntry, LinkBody,
+    LinkCause, LogId, Offset, SegmentHeader, SegmentId, crc32,
+};
+use wal_io::fault::Chooser;
+use wal_io::fault::{Fill, Image, Seeded, Site};
+
+use crate::common::trace::segment;
+use crate::common::{Machine, SMALL, append, large};
+
+const DATA: u64 = 4096 + 128;
+
+fn header() -> SegmentHeader {
+    SegmentHeader {
+        log_id: LogId::from_bytes([3; 16]),
+        segment_id: SegmentId::FIRST,
+        epoch: Epoch::new(0x1234_5678_9abc),
+        capacity: 64 << 10,
+        record_limit: 16 << 10,
+        node_id: 1,
+        alignment: Alignment::Eight,
+        // So that no file is too short for it.
+        allocated: wal_format::HEADER_LEN,
+    }
+}
+
+fn first_link() -> LinkBody {
+    LinkBody {
+        predecessor: SegmentId::NONE,
+        predecessor_epoch: Epoch::new(0),
+        end_lsn: Lsn::ZERO,
+        end_offset: Offset::new(0),
+        log_first: Lsn::FIRST,
+        end_digest: 0,
+        cause: LinkCause::First,
+    }
+}
+
+/// Header and link of a first segment, and what chains a group to it.
+fn beginning(header: &SegmentHeader) -> (Vec<u8>, u32) {
+    let mut groups = GroupWriter::new(header.salt(), header.epoch, header.alignment, 0);
+    groups.link(&first_link(), Lsn::ZERO);
+    let mut bytes = header.encode();
+    bytes.extend_from_slice(groups.bytes());
+    (bytes, groups.previous())
+}
+
+/// Opens a directory with these segments in every way, and reads what it gives: no panic, no hang, and each error is one that
+/// a reader of files may give. The LSNs of the records that were shown, which follow each other.
+fn survive(segments: &[(u64, Vec<u8>)], case: &str) {
+    let mut image = Image::new();
+    image.insert("lock", b"".to_vec());
+    for (id, bytes) in segments {
+        image.insert(&segment(*id), bytes.clone());
+    }
+    survive_image(&image, case);
+}
+
+/// The same on a thread of its own, so that a hang is seen.
+#[track_caller]
+fn survive_or_hang(segments: Vec<(u64, Vec<u8>)>, case: String) {
+    let (tell, told) = mpsc::channel();
+    let name = case.clone();
+    thread::spawn(move || {
+        survive(&segments, &case);
+        let _ = tell.send(());
+    });
+    let outcome = told.recv_timeout(Duration::from_secs(30));
+    assert!(outcome.is_ok(), "{name}: {outcome:?}");
+}
+
+fn survive_image(image: &Image, case: &str) {
+    let machine = Machine::holding(image, FsyncPolicy::Os);
+    let storage = Arc::new(machine.storage.clone());
+    match wal_core::verify_storage(storage) {
+        Ok(report) => drop(report.damage().map(ToString::to_string).collect::<Vec<_>>()),
+        Err(error) => assert_expected(&error, case),
+    }
+    for opened in [machine.look(), machine.look_at_damage(), machine.try_open()] {
+        let wal = match opened {
+            Ok(wal) => wal,
+            Err(error) => {
+                assert_expected(&error, case);
+                continue;
+            }
+        };
+        let mut next = None;
+        let mut reader = match wal.read_from(Lsn::ZERO) {
+            Ok(reader) => reader,
+            Err(error) => {
+                assert_expected(&error, case);
+                continue;
+            }
+        };
+        loop {
+            match reader.next_record() {
+                Ok(Some((_, position))) => {
+                    assert!(next.is_none_or(|next| next == position.lsn), "{case}");
+                    next = Some(position.lsn.next());
+                }
+                Ok(None) => break,
+                Err(error) => {
+                    assert_expected(&error, case);
+                    break;
+                }
+            }
+        }
+        for id in wal.list_segments().unwrap_or_default() {
+            if let Ok(mut reader) = wal.read_segment(id) {
+                while let Ok(Some(_)) = reader.next_record() {}
+            }
+        }
+        assert!(wal.stats().segments <= 64, "{case}");
+    }
+}
+
+fn assert_expected(error: &Error, case: &str) {
+    let expected = matches!(
+        error,
+        Error::Corruption(_)
+            | Error::MissingSegment { .. }
+            | Error::UnknownVersion { .. }
+            | Error::NotALog { .. }
+            | Error::NoSpace { .. }
+            | Error::Truncated { .. }
+            | Error::Io { .. }
+    );
+    assert!(expected, "{case}: {error}");
+}
+
+fn random_bytes(seed: u64, len: usize) -> Vec<u8> {
+    let mut random = Seeded::new(seed);
+    (0..len).map(|_| random.choose(256) as u8).collect()
+}
+
+#[test]
+fn random_bytes_behind_a_valid_header() {
+    for seed in 0..300 {
+        let len = (seed as usize * 97) % 9000;
+        let mut bytes = header().encode();
+        bytes.extend(random_bytes(seed, len));
+        survive(&[(1, bytes)], &format!("seed {seed}"));
+    }
+}
+
+#[test]
+fn random_bytes_behind_a_valid_link() {
+    for seed in 0..300 {
+        let len = (seed as usize * 97) % 9000;
+        let (mut bytes, _) = beginning(&header());
+        bytes.extend(random_bytes(seed, len));
+        survive(&[(1, bytes)], &format!("seed {seed}"));
+    }
+}
+
+#[test]
+fn random_bytes_in_place_of_a_file() {
+    for seed in 0..100 {
+        let len = (seed as usize * 311) % 20_000;
+        survive(
+            &[
+                (1, random_bytes(seed, len)),
+                (2, random_bytes(seed + 1, len)),
+            ],
+            &format!("seed {seed}"),
+        );
+    }
+}
+
+#[test]
+fn group_headers_with_lengths_and_counts_that_lie() {
+    const LIES: [u32; 8] = [0, 1, 5, 63, 64, 4000, u32::MAX - 63, u32::MAX];
+    const KINDS: [GroupKind; 5] = [
+        GroupKind::Records,
+        GroupKind::Stamp,
+        GroupKind::Link,
+        GroupKind::Cut,
+        GroupKind::Footer,
+    ];
+    for kind in KINDS {
+        for payload_len in LIES {
+            for record_count in LIES {
+                for (first_lsn, watermark) in [(1, 0), (u64::MAX - 2, u64::MAX - 3), (0, 0)] {
+                    let header = header();
+                    let (mut bytes, previous) = beginning(&header);
+                    let group = GroupHeader {
+                        kind,
+                        epoch: header.epoch,
+                        first_lsn: Lsn::new(first_lsn),
+                        watermark: Lsn::new(watermark),
+                        offset: Offset::new(DATA),
+                        payload_len,
+                        record_count,
+                        previous,
+                        digest: crc32(&[0; 64]),
+                    };
+                    bytes.extend_from_slice(&group.encode(header.salt()).0);
+                    bytes.extend([0; 4096]);
+                    let case = format!("{group:?}");
+                    survive(&[(1, bytes)], &case);
+                }
+            }
+        }
+    }
+}
+
+/// A records group whose payload is this, with a digest and a checksum of the record that hold.
+fn group_of(header: &SegmentHeader, previous: u32, body: &[u8], count: u32) -> Vec<u8> {
+    let salt = header.salt();
+    let (lsn, offset) = (Lsn::FIRST, Offset::new(DATA + 64));
+    let checksum = crc32(body) ^ salt.record_mask(lsn, offset);
+    let mut digest = wal_format::Digest::new();
+    digest.push(checksum);
+    let group = GroupHeader {
+        kind: GroupKind::Records,
+        epoch: header.epoch,
+        first_lsn: lsn,
+        watermark: Lsn::ZERO,
+        offset: Offset::new(DATA),
+        payload_len: 4 + body.len() as u32,
+        record_count: count,
+        previous,
+        digest: digest.get(),
+    };
+    let mut bytes = group.encode(salt).0.to_vec();
+    bytes.extend(checksum.to_le_bytes());
+    bytes.extend_from_slice(body);
+    bytes
+}
+
+fn varint(mut value: u64, out: &mut Vec<u8>) {
+    while value >= 0x80 {
+        out.push(value as u8 | 0x80);
+        value >>= 7;
+    }
+    out.push(value as u8);
+}
+
+#[test]
+fn records_with_lengths_that_lie() {
+    const LENGTHS: [u64; 8] = [0, 1, 100, 200, 16 << 10, 1 << 30, u32::MAX as u64, 1 << 35];
+    for flags in 0..=255u8 {
+        for len in LENGTHS {
+            for raw in LENGTHS {
+                let header = header();
+                let (mut bytes, previous) = beginning(&header);
+                let mut body = vec![flags];
+                varint(len, &mut body);
+                varint(raw, &mut body);
+                varint(len, &mut body);
+                body.extend([0x28, 0xb5, 0x2f, 0xfd, 0x20]);
+                body.extend([7; 300]);
+                bytes.extend(group_of(&header, previous, &body, 1));
+                if len < 2 || raw < 2 || flags < 32 {
+                    survive(&[(1, bytes)], &format!("flags {flags}, {len}, {raw}"));
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn compressed_values_that_do_not_decompress() {
+    for flags in [0b0101, 0b1001, 0b0110, 0b1010] {
+        for raw in [101, 5000, 16_000] {
+            for seed in 0..40 {
+                let header = header();
+                let (mut bytes, previous) = beginning(&header);
+                let mut body = vec![flags];
+                if flags & 3 == 2 {
+                    varint(0, &mut body);
+                }
+                varint(100, &mut body);
+                varint(raw, &mut body);
+                body.extend(random_bytes(seed, 100));
+                bytes.extend(group_of(&header, previous, &body, 1));
+                bytes.resize(8192, 0);
+                survive(&[(1, bytes)], &format!("flags {flags}, {raw}, {seed}"));
+            }
+        }
+    }
+}
+
+#[test]
+fn footers_with_an_index_that_leads_nowhere() {
+    let header = header();
+    let offsets = [0, 8, 4096, DATA, DATA + 64, 1 << 40, u64::MAX];
+    for first in [0, 1, 2, u64::MAX] {
+        for offset in offsets {
+            for successor in [0, 1, 2, u64::MAX] {
+                for log_first in [0, 1, 5, u64::MAX] {
+                    let mut groups =
+                        GroupWriter::new(header.salt(), header.epoch, header.alignment, 0);
+                    groups.link(&first_link(), Lsn::ZERO);
+                    let entry = IndexEntry {
+                        first_lsn: Lsn::new(first),
+                        offset: Offset::new(offset),
+                    };
+                    let facts = FooterFacts {
+                        record_count: u64::MAX,
+                        successor: SegmentId::new(successor),
+                        log_first: Lsn::new(log_first),
+                    };
+                    groups.footer(&facts, &[entry]);
+                    let mut bytes = header.encode();
+                    bytes.extend_from_slice(groups.bytes());
+                    survive(&[(1, bytes)], &format!("{entry:?}, {facts:?}"));
+                }
+            }
+        }
+    }
+}
+
+/// A segment that has nothing but this link.
+fn only_a_link(id: u64, body: &LinkBody) -> (u64, Vec<u8>) {
+    let header = SegmentHeader {
+        segment_id: SegmentId::new(id),
+        ..header()
+    };
+    let (salt, epoch, alignment) = (header.salt(), header.epoch, header.alignment);
+    let mut groups = GroupWriter::new(salt, epoch, alignment, 0);
+    let start = Offset::new(wal_format::HEADER_LEN);
+    groups.reset(salt, epoch, alignment, start, 0, body.end_lsn.next());
+    groups.link(body, Lsn::ZERO);
+    let mut bytes = header.encode();
+    bytes.extend_from_slice(groups.bytes());
+    bytes.resize(8192, 0);
+    (id, bytes)
+}
+
+const LSNS: [u64; 4] = [0, 1, 2, u64::MAX - 2];
+
+fn link_to(predecessor: u64, end_lsn: u64, end_offset: u64, log_first: u64) -> LinkBody {
+    LinkBody {
+        predecessor: SegmentId::new(predecessor),
+        predecessor_epoch: header().epoch,
+        end_lsn: Lsn::new(end_lsn),
+        end_offset: Offset::new(end_offset),
+        log_first: Lsn::new(log_first),
+        end_digest: 0,
+        cause: LinkCause::Rotated,
+    }
+}
+
+#[test]
+fn links_that_lead_in_a_circle() {
+    for end_lsn in LSNS {
+        for end_offset in [4096, DATA] {
+            for (of_first, of_second) in [(1, 1), (2, 2), (2, 1), (1, 2)] {
+                let first = link_to(of_first, end_lsn, end_offset, 0);
+                let second = link_to(of_second, end_lsn, end_offset, 0);
+                let segments = vec![only_a_link(1, &first), only_a_link(2, &second)];
+                survive_or_hang(segments, format!("{first:?}, {second:?}"));
+            }
+        }
+    }
+}
+
+#[test]
+fn links_that_lead_nowhere() {
+    for predecessor in [1, 3, u64::MAX] {
+        for end_lsn in LSNS {
+            for end_offset in [0, 4096, DATA, u64::MAX - 7] {
+                for log_first in LSNS {
+                    let body = link_to(predecessor, end_lsn, end_offset, log_first);
+                    let below = only_a_link(1, &link_to(0, 0, 0, 1));
+                    let segments = vec![below, only_a_link(2, &body)];
+                    survive_or_hang(segments, format!("{body:?}"));
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_log_that_begins_behind_its_first_lsn() {
+    // A gap from the log's first LSN to the first one of its oldest segment.
+    for end_lsn in LSNS {
+        for log_first in LSNS {
+            let body = link_to(0, end_lsn, 0, log_first);
+            let segments = vec![only_a_link(1, &body)];
+            survive_or_hang(segments, format!("{body:?}"));
+        }
+    }
+}
+
+#[test]
+fn headers_with_lengths_that_lie() {
+    const LENGTHS: [u64; 6] = [0, 1, 4096, 1 << 40, u64::MAX - 7, u64::MAX];
+    for capacity in LENGTHS {
+        for allocated in LENGTHS {
+            for alignment in [Alignment::Eight, Alignment::Sector4096] {
+                for record_limit in LENGTHS {
+                    let header = SegmentHeader {
+                        capacity,
+                        allocated,
+                        alignment,
+                        record_limit,
+                        ..header()
+                    };
+                    let (mut bytes, previous) = beginning(&header);
+                    bytes.resize(alignment.round_up(bytes.len() as u64) as usize, 0);
+                    bytes.extend(group_of(&header, previous, &[1, 3, b'a', b'b', b'c'], 1));
+                    survive(&[(1, bytes)], &format!("{header:?}"));
+                }
+            }
+        }
+    }
+}
+
+/// Small damage of any kind, several at a time, to a log of several segments.
+#[test]
+fn any_damage_to_a_real_log() {
+    let machine = Machine::new(FsyncPolicy::Os).segments_of(SMALL);
+    let wal = machine.open();
+    append(&wal, 1..=100);
+    wal.append_batch(&[Record::data(large(1, 900)), Record::data(large(2, 900))])
+        .expect("appended");
+    wal.truncate_before(Lsn::new(20)).expect("truncated");
+    wal.close().expect("closed");
+    let wal = machine.open();
+    append(&wal, 103..=130);
+    wal.flush().expect("flushed");
+    let image = machine.storage.image();
+    let older = machine.storage.kill().image();
+    for seed in 0..1500 {
+        let machine = Machine::holding(&image, FsyncPolicy::Os);
+        let names: Vec<String> = machine
+            .segments()
+            .into_iter()
+            .map(|(name, _)| name)
+            .collect();
+        let mut random = Seeded::new(seed);
+        let mut below = |n: u64| u64::from(random.choose(n.max(2) as u32)) % n.max(1);
+        for _ in 0..=below(4) {
+            let name = &names[below(names.len() as u64) as usize];
+            let other = &names[below(names.len() as u64) as usize];
+            let len = machine.storage.image().get(name).map_or(0, <[u8]>::len) as u64;
+            let site = Site {
+                file: name,
+                sector: below(len.div_ceil(512)),
+            };
+            let to = Site {
+                file: other,
+                sector: below(16),
+            };
+            let storage = &machine.storage;
+            // What is not there any more cannot be damaged.
+            let _ = match below(10) {
+                0 => storage.flip_bits(name, below(len * 8), 1 + below(9) as u32),
+                1 => storage.fill_sector(site, Fill::Zeros),
+                2 => storage.fill_sector(site, Fill::Garbage(seed)),
+                3 => storage.copy_sector(site, to),
+                4 => storage.truncate_file(name, below(len)),
+                5 => storage.extend_file(name, &random_bytes(seed, 700)),
+                6 => storage.remove_file(name),
+                7 => storage.swap_files(name, other),
+                8 => storage.duplicate_file(name, &segment(1 + below(9))),
+                _ => storage.restore_file(name, &older),
+            };
+        }
+        survive_image(&machine.storage.image(), &format!("seed {seed}"));
+    }
+}
