@@ -21,6 +21,8 @@
 //! Most run without threads on a simulated machine, so that they are the same each time. Deliberately absent: random programs
 //! (the crash suite), the async calls (`async_runtimes.rs`), and how much memory is used.
 
+#![forbid(unsafe_code)]
+
 mod common;
 
 mod promises {

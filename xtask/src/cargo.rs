@@ -28,6 +28,12 @@ impl Cargo {
         self
     }
 
+    /// The same with further arguments, each taken as it is.
+    pub(crate) fn with_args(mut self, args: &[String]) -> Self {
+        self.args.extend_from_slice(args);
+        self
+    }
+
     /// Ready to start.
     pub(crate) fn command(&self) -> Command {
         let program = env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));

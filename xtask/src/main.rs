@@ -9,6 +9,7 @@
     reason = "a task reports to the person who started it"
 )]
 
+mod bench;
 mod cargo;
 mod ci;
 mod crash;
@@ -35,6 +36,8 @@ enum Task {
     Tidy(tidy::Args),
     /// Search for a crash that breaks a promise of the log.
     Crash(crash::Args),
+    /// Measure the log in turns with hand-written limits, in release mode.
+    Bench(bench::Args),
     /// Show, check or write the golden files of the format.
     Golden(golden::Args),
 }
@@ -44,6 +47,7 @@ fn main() -> anyhow::Result<ExitCode> {
         Task::Ci(args) => ci::run(&args),
         Task::Tidy(args) => tidy::run(&args),
         Task::Crash(args) => crash::run(&args),
+        Task::Bench(args) => bench::run(&args),
         Task::Golden(args) => golden::run(&args),
     }
 }

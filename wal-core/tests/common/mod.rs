@@ -15,6 +15,7 @@ use wal_core::entropy::SeededEntropy;
 use wal_core::{
     Builder, Error, FsyncPolicy, Lsn, Poisoned, Record, RecordRef, Result, VerifyReport, WalConfig,
 };
+use wal_format::FileName;
 use wal_io::FaultStorage;
 use wal_io::fault::{FaultConfig, Image, Script, Seeded};
 
@@ -159,7 +160,7 @@ impl Machine {
     /// The bytes of the log's segments, by name.
     pub(crate) fn segments(&self) -> Vec<(String, Vec<u8>)> {
         let image = self.storage.image();
-        let segments = image.files().filter(|(name, _)| name.ends_with(".wal"));
+        let segments = image.files().filter(|(name, _)| is_segment(name));
         segments
             .map(|(name, bytes)| (name.to_owned(), bytes.to_vec()))
             .collect()
@@ -169,6 +170,17 @@ impl Machine {
         let image = self.storage.image();
         image.files().map(|(name, _)| name.to_owned()).collect()
     }
+}
+
+/// Whether a file with this name is a segment.
+pub(crate) fn is_segment(name: &str) -> bool {
+    matches!(FileName::parse(name), FileName::Segment(_))
+}
+
+/// Whether it is one that is not part of the log yet: a spare, or what recovery writes.
+pub(crate) fn is_half_made(name: &str) -> bool {
+    let name = FileName::parse(name);
+    matches!(name, FileName::Spare(_) | FileName::Temporary(_))
 }
 
 /// The payload of record `n`: no two are alike.

@@ -99,10 +99,10 @@ impl Watched {
         {
             let mut seen = self.seen();
             seen.syncs += 1;
-            let in_flight = seen.in_flight.entry(file).or_default();
-            *in_flight += 1;
-            let in_flight = *in_flight;
-            seen.most = seen.most.max(in_flight);
+            let now = seen.in_flight.entry(file).or_default();
+            *now += 1;
+            let now = *now;
+            seen.most = seen.most.max(now);
             if seen.held.holds(file) {
                 seen.waiting += 1;
                 self.seen.1.notify_all();
@@ -137,8 +137,8 @@ impl Storage for Watched {
         let mut seen = self.seen();
         if mode == OpenMode::CreateNew || !seen.files.contains_key(name) {
             seen.made += 1;
-            let made = seen.made;
-            seen.files.insert(name.to_owned(), made);
+            let number = seen.made;
+            seen.files.insert(name.to_owned(), number);
         }
         Ok(Arc::new(WatchedFile {
             inner,

@@ -6,7 +6,7 @@ use wal_io::fault::{Chooser, FaultConfig, Image, Seeded, Unpersisted};
 
 use crate::common::trace::segment;
 use crate::common::{
-    Machine, SMALL, WINDOW, append, assert_holds, large, payload, policies, read_all,
+    Machine, SMALL, WINDOW, append, assert_holds, is_segment, large, payload, policies, read_all,
 };
 
 const GROUP_HEADER: u64 = wal_format::GROUP_HEADER_LEN as u64;
@@ -354,7 +354,7 @@ fn every_flipped_bit_of_a_closed_log_is_found_or_harmless() {
     let all: Vec<u64> = (1..=positions.len() as u64).collect();
     let mut found = 0;
     let mut harmless = 0;
-    for (name, bytes) in image.files().filter(|(name, _)| name.ends_with(".wal")) {
+    for (name, bytes) in image.files().filter(|(name, _)| is_segment(name)) {
         for at in (0..bytes.len() as u64).step_by(5) {
             let machine = Machine::holding(&image, FsyncPolicy::Os).segments_of(SMALL);
             machine
@@ -386,7 +386,7 @@ fn every_lost_sector_of_a_closed_log_is_found_or_harmless() {
     use wal_io::fault::{Fill, Site};
     let (image, positions) = closed();
     let all: Vec<u64> = (1..=positions.len() as u64).collect();
-    for (name, bytes) in image.files().filter(|(name, _)| name.ends_with(".wal")) {
+    for (name, bytes) in image.files().filter(|(name, _)| is_segment(name)) {
         let sectors = (bytes.len() as u64).div_ceil(512);
         // With the footer in it, and nothing else of the last group's proof, the end may be taken for torn.
         for sector in 0..sectors - 2 {
@@ -410,7 +410,7 @@ fn every_missing_segment_of_a_closed_log_is_found() {
     let names: Vec<_> = image
         .files()
         .map(|(name, _)| name)
-        .filter(|name| name.ends_with(".wal"))
+        .filter(|name| is_segment(name))
         .collect();
     for (at, name) in names.iter().enumerate() {
         let machine = Machine::holding(&image, FsyncPolicy::Os).segments_of(SMALL);
@@ -426,11 +426,13 @@ fn every_missing_segment_of_a_closed_log_is_found() {
     }
 }
 
+/// Puts one file in the place of another.
+type Exchange = fn(&Machine, &str, &str) -> std::io::Result<()>;
+
 #[test]
 fn exchanged_and_doubled_segments_are_found() {
     let (image, positions) = closed();
     let all: Vec<u64> = (1..=positions.len() as u64).collect();
-    type Exchange = fn(&Machine, &str, &str) -> std::io::Result<()>;
     let exchanges: [Exchange; 2] = [
         |machine, one, other| machine.storage.swap_files(one, other),
         |machine, one, other| machine.storage.duplicate_file(one, other),
@@ -455,7 +457,7 @@ fn an_unreadable_sector_is_an_error_and_no_end() {
     use wal_io::fault::{Damage, Site};
     let (image, positions) = closed();
     let all = positions.len();
-    for (name, bytes) in image.files().filter(|(name, _)| name.ends_with(".wal")) {
+    for (name, bytes) in image.files().filter(|(name, _)| is_segment(name)) {
         for sector in 0..(bytes.len() as u64).div_ceil(512) {
             let machine = Machine::holding(&image, FsyncPolicy::Os).segments_of(SMALL);
             let site = Site { file: name, sector };

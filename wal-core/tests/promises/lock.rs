@@ -1,6 +1,6 @@
 //! One writer per directory, by a lock that dies with its holder.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -144,7 +144,7 @@ fn the_process_that_is_killed() {
     let wal = Wal::open(Path::new(&dir), config).expect("a log");
     wal.append(RecordRef::data(b"from the killed one"))
         .expect("appended");
-    eprintln!("holding");
+    std::io::stderr().write_all(b"holding\n").expect("told");
     std::thread::sleep(LONG);
 }
 

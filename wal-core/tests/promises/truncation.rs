@@ -4,7 +4,7 @@ use wal_core::blocking::Wal;
 use wal_core::{Error, FsyncPolicy, Lsn, Result};
 use wal_io::fault::{OperationKind, Seeded};
 
-use crate::common::trace::{Trace, segment};
+use crate::common::trace::{Trace, segment, spare};
 use crate::common::watched::Watched;
 use crate::common::{Machine, SMALL, append, assert_holds, payload, policies, until};
 
@@ -357,4 +357,64 @@ fn a_second_truncation_to_the_same_lsn_waits_until_it_is_durable() {
         !returned || outcomes[1].is_err() || first == 3,
         "it returned Ok, and the log begins with LSN {first}"
     );
+}
+
+/// How many records fill the first segment, so that the next one rotates.
+fn fill_of_a_segment(policy: FsyncPolicy) -> u64 {
+    let machine = Machine::new(policy).segments_of(SMALL);
+    let wal = machine.open();
+    let mut n = 0;
+    while wal.list_segments().expect("segments").len() < 2 {
+        n += 1;
+        append(&wal, n..=n);
+    }
+    n - 1
+}
+
+/// After a crash the log goes on at this LSN at the earliest.
+fn assert_goes_on_at(machine: &mut Machine, lsn: u64) {
+    machine.lose_unsynced();
+    let wal = machine.open();
+    assert_eq!(wal.first_lsn().get(), lsn);
+    assert!(wal.current_position().lsn.get() >= lsn);
+}
+
+#[test]
+fn no_segment_is_retired_before_the_next_one_is_durable() {
+    let policy = FsyncPolicy::Batch(std::time::Duration::from_secs(60));
+    let full = fill_of_a_segment(policy);
+    let mut machine = Machine::new(policy).segments_of(SMALL);
+    let wal = machine.open();
+    append(&wal, 1..=full);
+    wal.truncate_before(Lsn::new(full + 1)).expect("truncated");
+    // The second segment is begun in memory; all that is on disk is the first one, which holds the cut.
+    append(&wal, full + 1..=full + 1);
+    assert_eq!(wal.list_segments().expect("segments").len(), 2);
+    wal.truncate_before(Lsn::new(full + 1)).expect("truncated");
+    assert_goes_on_at(&mut machine, full + 1);
+}
+
+#[test]
+fn a_segment_that_is_begun_during_a_truncation_is_not_taken_for_durable() {
+    let policy = FsyncPolicy::Batch(std::time::Duration::from_secs(60));
+    let full = fill_of_a_segment(policy);
+    let mut machine = Machine::new(policy).segments_of(SMALL);
+    let watched = Watched::new(&machine.storage);
+    let wal = machine.open_watched(&watched);
+    append(&wal, 1..=full);
+    until("the next segment is ready", || {
+        machine.file_names().contains(&spare(2))
+    });
+    wal.flush().expect("flushed");
+    watched.hold_syncs_of(&segment(1));
+    let truncation = {
+        let wal = wal.clone();
+        std::thread::spawn(move || wal.truncate_before(Lsn::new(full + 1)))
+    };
+    watched.wait_for_a_sync();
+    append(&wal, full + 1..=full + 1);
+    assert_eq!(wal.list_segments().expect("segments").len(), 2);
+    watched.let_syncs_go();
+    truncation.join().expect("no panic").expect("truncated");
+    assert_goes_on_at(&mut machine, full + 1);
 }

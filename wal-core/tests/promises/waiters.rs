@@ -61,19 +61,16 @@ fn poison_is_set_and_then_every_waiting_append_wakes_with_the_error() {
             .inject(Fault::error(SystemError::Io).on(kind));
         watched.let_syncs_go();
         let mut given = BTreeSet::new();
-        let durable = match kind {
+        let durable = if kind == OperationKind::SyncData {
             // The sync under way fails.
-            OperationKind::SyncData => {
-                given.insert(failed(&leader).lsn.expect("an LSN was given").get());
-                3
-            }
+            given.insert(failed(&leader).lsn.expect("an LSN was given").get());
+            3
+        } else {
             // It succeeds, and the write for the next fails.
-            _ => {
-                let (outcome, _) = leader.recv_timeout(LONG).expect("the leader returns");
-                outcome.expect("the first sync worked");
-                given.insert(4);
-                4
-            }
+            let (outcome, _) = leader.recv_timeout(LONG).expect("the leader returns");
+            outcome.expect("the first sync worked");
+            given.insert(4);
+            4
         };
         for waiter in &waiters {
             let error = failed(waiter);

@@ -1,0 +1,75 @@
+//! Medians with their spread, and latencies.
+
+use hdrhistogram::Histogram;
+use serde::Serialize;
+
+/// What several turns gave.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Summary {
+    /// The middle one.
+    pub median: f64,
+    /// The lowest.
+    pub low: f64,
+    /// The highest.
+    pub high: f64,
+}
+
+impl Summary {
+    /// Of these values; `None` if there are none.
+    #[must_use]
+    pub fn of(values: impl IntoIterator<Item = f64>) -> Option<Self> {
+        let mut sorted: Vec<f64> = values.into_iter().collect();
+        sorted.sort_by(f64::total_cmp);
+        let (low, high) = (*sorted.first()?, *sorted.last()?);
+        let middle = sorted.len() / 2;
+        let median = if sorted.len().is_multiple_of(2) {
+            f64::midpoint(sorted[middle - 1], sorted[middle])
+        } else {
+            sorted[middle]
+        };
+        Some(Self { median, low, high })
+    }
+}
+
+/// One figure of a contender divided by that of a limit, turn by turn.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Ratio {
+    /// The limit.
+    pub to: String,
+    /// Of the main figure (above 1 is faster than the limit).
+    pub main: Summary,
+    /// Of the median latency (below 1 is faster than the limit).
+    pub p50: Option<Summary>,
+}
+
+/// Microseconds within which so many calls returned.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Latency {
+    /// Half of them.
+    pub p50: f64,
+    /// 99 of 100.
+    pub p99: f64,
+    /// 999 of 1000.
+    pub p999: f64,
+    /// All.
+    pub max: f64,
+}
+
+impl From<&Histogram<u64>> for Latency {
+    /// Of a histogram in nanoseconds.
+    fn from(histogram: &Histogram<u64>) -> Self {
+        let at = |quantile| micros(histogram.value_at_quantile(quantile));
+        Self {
+            p50: at(0.5),
+            p99: at(0.99),
+            p999: at(0.999),
+            max: micros(histogram.max()),
+        }
+    }
+}
+
+/// Nanoseconds as microseconds.
+#[allow(clippy::cast_precision_loss)] // Nobody reads 16 digits of a latency.
+pub(crate) fn micros(nanos: u64) -> f64 {
+    nanos as f64 / 1e3
+}

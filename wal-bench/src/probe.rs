@@ -1,0 +1,74 @@
+//! The disk itself: what one sync costs, and how fast bytes go down. A figure above the disk's own rate explains itself by it.
+
+use std::fmt;
+use std::io;
+use std::path::Path;
+use std::time::Instant;
+
+use serde::Serialize;
+use wal_io::{DiskStorage, OpenMode, Storage as _, StorageFileExt as _};
+
+use crate::contest::Turn;
+use crate::figures::Latency;
+use crate::load::histogram;
+use crate::options::Scale;
+use crate::watch::Stopwatch;
+
+/// What the disk can do at the moment.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Probe {
+    /// Microseconds of a write of 1 KiB and its fdatasync, on blocks written before.
+    pub sync: Latency,
+    /// A file written from its start to its end, with one fdatasync; the best of two.
+    pub sequential_mib_per_second: f64,
+}
+
+impl Probe {
+    /// Asks the disk of `dir`.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn of(dir: &Path, scale: &Scale) -> io::Result<Self> {
+        let own = tempfile::Builder::new().prefix("probe-").tempdir_in(dir)?;
+        let storage = DiskStorage::new(own.path().to_owned());
+        let (syncs, bytes) = scale.probe;
+        let mebibyte = vec![0x5a; 1 << 20];
+        let mut best = 0.0_f64;
+        for name in ["first", "second"] {
+            let file = storage.open(name, OpenMode::CreateNew)?;
+            let watch = Stopwatch::start();
+            let mut at = 0;
+            while at < bytes {
+                let step = (bytes - at).min(mebibyte.len() as u64);
+                file.write_all_at(&mebibyte[..step as usize], at)?;
+                at += step;
+            }
+            file.sync_data()?;
+            best = best.max(Turn::new(1, bytes, watch.elapsed()).mib_per_second());
+        }
+        let file = storage.open("first", OpenMode::ReadWrite)?;
+        let mut latencies = histogram();
+        for n in 0..u64::from(syncs) {
+            let begun = Instant::now();
+            file.write_all_at(&mebibyte[..1024], n * 1024 % bytes)?;
+            file.sync_data()?;
+            let nanos = u64::try_from(begun.elapsed().as_nanos()).unwrap_or(u64::MAX);
+            latencies.saturating_record(nanos.max(1));
+        }
+        Ok(Self {
+            sync: Latency::from(&latencies),
+            sequential_mib_per_second: best,
+        })
+    }
+}
+
+impl fmt::Display for Probe {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Latency { p50, p99, max, .. } = self.sync;
+        write!(
+            f,
+            "1 KiB + fdatasync p50 {p50:.0} us, p99 {p99:.0} us, max {max:.0} us; sequential {:.0} MiB/s",
+            self.sequential_mib_per_second
+        )
+    }
+}

@@ -1,0 +1,112 @@
+//! Keys that expire: gone for every read, gone after reopening, and nothing older comes to light.
+
+#![forbid(unsafe_code)]
+
+mod common;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use wal_core::UnixMillis;
+use wal_core::blocking::Wal;
+use wal_core::clock::{Clock, ManualClock};
+use wal_io::MemoryStorage;
+use wal_kv::FsyncPolicy;
+use wal_kv::blocking::KvStore;
+
+const TTL: Duration = Duration::from_millis(10);
+
+fn open(storage: &MemoryStorage, clock: &ManualClock) -> KvStore {
+    common::open(storage, FsyncPolicy::Os, clock).expect("a store")
+}
+
+#[test]
+fn a_key_is_gone_when_its_time_is_over() {
+    let (storage, clock) = (MemoryStorage::new(), ManualClock::default());
+    let store = open(&storage, &clock);
+    store.put_with_ttl("session", "user", TTL).expect("put");
+    clock.advance(Duration::from_millis(9));
+    assert_eq!(store.get(b"session").as_deref(), Some(&b"user"[..]));
+    assert_eq!(store.len(), 1);
+    clock.advance(Duration::from_millis(1));
+    assert_eq!(store.get(b"session"), None);
+    assert!(!store.contains_key(b"session"));
+    assert!(store.is_empty());
+    // The next write reclaims it.
+    store.put("other", "value").expect("put");
+    assert_eq!(store.len(), 1);
+}
+
+#[test]
+fn an_expired_key_is_dropped_when_the_log_is_replayed() {
+    let (storage, clock) = (MemoryStorage::new(), ManualClock::default());
+    let store = open(&storage, &clock);
+    store.put("session", "for ever").expect("put");
+    store.put_with_ttl("session", "user", TTL).expect("put");
+    store.close().expect("closed");
+    clock.advance(TTL);
+    let store = open(&storage, &clock);
+    assert_eq!(
+        store.get(b"session"),
+        None,
+        "not the value before it either"
+    );
+    assert!(store.is_empty());
+}
+
+#[test]
+fn the_last_put_decides_how_long_a_key_lasts() {
+    let (storage, clock) = (MemoryStorage::new(), ManualClock::default());
+    let mut store = open(&storage, &clock);
+    store.put_with_ttl("a", "1", TTL).expect("put");
+    store.put("a", "2").expect("put");
+    store.put_with_ttl("b", "1", TTL).expect("put");
+    store.put_with_ttl("b", "2", TTL * 3).expect("put");
+    store.put_with_ttl("c", "1", TTL * 3).expect("put");
+    store.put_with_ttl("c", "2", TTL).expect("put");
+    store.put_with_ttl("d", "1", TTL).expect("put");
+    store.delete("d").expect("deleted");
+    store.put("d", "2").expect("put");
+    store.put_with_ttl("e", "1", Duration::ZERO).expect("put");
+    clock.advance(TTL * 2);
+    for _ in 0..2 {
+        let found: Vec<_> = ["a", "b", "c", "d", "e"]
+            .into_iter()
+            .filter(|key| store.contains_key(key.as_bytes()))
+            .collect();
+        assert_eq!(found, ["a", "b", "d"]);
+        assert_eq!(store.len(), 3);
+        drop(store);
+        store = open(&storage, &clock);
+    }
+}
+
+/// A clock that a test sets to any time.
+#[derive(Debug, Default)]
+struct SetClock(AtomicU64);
+
+impl Clock for SetClock {
+    fn monotonic(&self) -> Duration {
+        Duration::ZERO
+    }
+
+    fn unix(&self) -> UnixMillis {
+        UnixMillis::new(self.0.load(Ordering::Relaxed))
+    }
+}
+
+#[test]
+fn a_clock_that_is_set_back_revives_nothing_in_an_open_store() {
+    let clock = Arc::new(SetClock::default());
+    let builder = Wal::builder("store")
+        .storage(Arc::new(MemoryStorage::new()))
+        .driven_by_caller();
+    let store = KvStore::open_with(builder, clock.clone()).expect("a store");
+    store.put_with_ttl("session", "user", TTL).expect("put");
+    clock.0.store(10, Ordering::Relaxed);
+    assert_eq!(store.get(b"session"), None);
+    clock.0.store(1, Ordering::Relaxed);
+    assert_eq!(store.get(b"session"), None);
+    assert_eq!(store.len(), 0);
+}
