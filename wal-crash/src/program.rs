@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use wal_core::{FsyncPolicy, WalConfig};
 use wal_io::fault::{
-    DirectoryOrder, FaultConfig, Moment, NameSync, SectorSize, SyncFailure, SystemError,
+    DirectoryOrder, FaultConfig, Moment, NameSync, Overwrite, SectorSize, SyncFailure, SystemError,
     Unpersisted,
 };
 
@@ -113,9 +113,18 @@ impl Setup {
         } else {
             8 << 10
         };
+        let sector = rng.pick(&[SectorSize::B512, SectorSize::B512, SectorSize::B4096]);
+        // Padded to whole sectors, no sector that holds durable data is written again: it may tear.
+        let padded = padding.is_some_and(|bytes| u64::from(bytes) >= sector.bytes());
+        let overwrite = if padded && rng.one_in(2) {
+            Overwrite::Torn
+        } else {
+            Overwrite::Powersafe
+        };
         Self {
             machine: FaultConfig {
-                sector: rng.pick(&[SectorSize::B512, SectorSize::B512, SectorSize::B4096]),
+                sector,
+                overwrite,
                 directory: rng.pick(&[DirectoryOrder::Unordered, DirectoryOrder::Ordered]),
                 names: rng.pick(&[NameSync::Strict, NameSync::WithFile]),
                 unpersisted: rng.pick(&[Unpersisted::Zeros, Unpersisted::Stale]),

@@ -7,7 +7,7 @@
 use std::future::poll_fn;
 use std::task::{Context, Poll, Waker};
 
-use wal_format::{EncodedRecord, InBatch, IndexEntry, Lsn, RecordRef};
+use wal_format::{EncodedRecord, InBatch, IndexEntry, Lsn, RecordRef, SegmentId};
 
 use super::state::{LiveSegment, Park, Provision, State};
 use super::waiters::Ticket;
@@ -346,6 +346,10 @@ impl Engine {
         state.filling.cut(state.log_first, watermark);
         state.filling_watermark = watermark;
         state.cut_serial = state.filling_serial;
+        state.cut_segment = state
+            .active
+            .as_ref()
+            .map_or(SegmentId::NONE, |active| active.segment.id());
         let first = Position {
             lsn: state.next_lsn,
             segment_id: state.next_segment,

@@ -152,13 +152,21 @@ impl Engine {
 
     /// The last handle is gone without a close: hand over and sync, best effort, without a clean mark.
     pub(crate) fn abandon(self: &Arc<Self>) {
-        let open = matches!(self.state().status, Status::Open | Status::Closing);
-        if open {
-            // Nobody is left to tell; the next open finds what was durable.
-            let _ = crate::sync::block_on(self.sync(Shell::Blocking), || {
-                self.settings.driver == Driver::Caller && self.drive()
-            });
-        }
+        let drive = || self.settings.driver == Driver::Caller && self.drive();
+        let closing = match self.state().status {
+            Status::Open => Some(false),
+            Status::Closing => Some(true),
+            Status::Closed | Status::Poisoned(_) => None,
+        };
+        // Nobody is left to tell of an error; the next open finds what was durable.
+        let _ = match closing {
+            Some(false) => crate::sync::block_on(self.sync(Shell::Blocking), drive),
+            // A close whose future was dropped is carried through.
+            Some(true) => {
+                crate::sync::block_on(self.reach(Goal::Closed, 0, Shell::Blocking), drive)
+            }
+            None => Ok(()),
+        };
         {
             let mut state = self.state();
             if matches!(state.status, Status::Open | Status::Closing) {

@@ -255,6 +255,7 @@ fn initial_state(
         extension: Provision::default(),
         chain,
         cut_serial: 0,
+        cut_segment: SegmentId::NONE,
         retiring: VecDeque::new(),
         retiring_busy: false,
         last_append: now,

@@ -192,6 +192,8 @@ pub(crate) struct State {
     pub(crate) chain: Vec<ChainEntry>,
     /// The buffer that holds the last cut.
     pub(crate) cut_serial: u64,
+    /// And its segment, which stays: nothing else is sure to know the log's first LSN.
+    pub(crate) cut_segment: SegmentId,
     /// Files to unlink, oldest first.
     pub(crate) retiring: VecDeque<String>,
     pub(crate) retiring_busy: bool,

@@ -21,8 +21,11 @@ impl Engine {
         self.reach(Goal::Synced, serial, shell).await?;
         {
             let mut state = self.state();
-            // The newest segment stays: it holds the cut.
-            while state.chain.len() > 1 && state.chain[0].end.is_some_and(|(end, _)| end < lsn) {
+            // The segment with the cut stays, and all behind it: a later one may not be durable yet.
+            let kept = state.cut_segment;
+            while state.chain.first().is_some_and(|entry| {
+                entry.header.segment_id < kept && entry.end.is_some_and(|(end, _)| end < lsn)
+            }) {
                 let entry = state.chain.remove(0);
                 let name = wal_format::segment_name(entry.header.segment_id);
                 state.retiring.push_back(name);

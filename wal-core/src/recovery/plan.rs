@@ -138,8 +138,11 @@ fn check_proof(scan: &Scan) -> Result<()> {
     }
     let witness = witness(scan);
     let newest = scan.chain.last();
+    // A whole end before a segment whose link is damaged: the damage is there.
+    let links_damaged = scan.above.iter().any(|facts| facts.link.is_err());
     let invalid = newest
         .and_then(|link| link.tail.as_ref())
+        .filter(|tail| tail.beyond.left_behind > 0 || !links_damaged)
         .and_then(|tail| match &tail.stop {
             Stop::Invalid(error) => Some(error.to_string()),
             Stop::Footer(_) | Stop::Limit => None,

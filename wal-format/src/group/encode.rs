@@ -152,6 +152,7 @@ impl GroupWriter {
         let payload = encode_footer(
             facts,
             index,
+            self.align,
             self.end(),
             self.epoch,
             self.next_lsn.prev(),

@@ -7,7 +7,10 @@ use crate::checksum::crc32;
 use crate::error::GroupError;
 use crate::group::{GroupHeader, GroupKind, check_body};
 use crate::ids::{Epoch, Lsn, Offset, SegmentId};
-use crate::limits::{FOOTER_FIXED_LEN, FOOTER_TRAILER_LEN, INDEX_ENTRY_LEN, INDEX_INTERVAL};
+use crate::limits::{
+    Alignment, FOOTER_FIXED_LEN, FOOTER_TRAILER_LEN, GROUP_HEADER_LEN, INDEX_ENTRY_LEN,
+    INDEX_INTERVAL,
+};
 use crate::wire::{is_zero, put, u32_at, u64_at};
 
 /// `WEND`
@@ -65,16 +68,25 @@ pub struct Footer {
     pub index: Vec<IndexEntry>,
 }
 
-/// The payload of a footer whose group starts at `offset`.
+/// Zeros between index and trailer are fewer than the largest alignment.
+const MOST_FILLER: usize = Alignment::Sector4096.get() as usize;
+
+/// The payload of a footer whose group starts at `offset` and ends at a multiple of `align`.
+// Facts that only the one encoder has, each of its own type.
+#[allow(clippy::too_many_arguments)]
 pub(crate) fn encode_footer(
     facts: &FooterFacts,
     index: &[IndexEntry],
+    align: Alignment,
     offset: Offset,
     epoch: Epoch,
     last_lsn: Lsn,
     data_digest: u32,
 ) -> Vec<u8> {
-    let trailer_at = FOOTER_FIXED_LEN + index.len() * INDEX_ENTRY_LEN;
+    let index_end = FOOTER_FIXED_LEN + index.len() * INDEX_ENTRY_LEN;
+    // The file is cut behind the group: a cut inside a sector would write the sector again.
+    let group_len = align.round_up((GROUP_HEADER_LEN + index_end + FOOTER_TRAILER_LEN) as u64);
+    let trailer_at = group_len as usize - GROUP_HEADER_LEN - FOOTER_TRAILER_LEN;
     let mut bytes = vec![0; trailer_at + FOOTER_TRAILER_LEN];
     put(&mut bytes, 0, &facts.record_count.to_le_bytes());
     put(&mut bytes, 8, &last_lsn.get().to_le_bytes());
@@ -83,7 +95,7 @@ pub(crate) fn encode_footer(
     put(&mut bytes, 32, &facts.log_first.get().to_le_bytes());
     put(&mut bytes, 40, &(index.len() as u32).to_le_bytes());
     put(&mut bytes, 44, &data_digest.to_le_bytes());
-    let places = bytes[FOOTER_FIXED_LEN..trailer_at].chunks_exact_mut(INDEX_ENTRY_LEN);
+    let places = bytes[FOOTER_FIXED_LEN..index_end].chunks_exact_mut(INDEX_ENTRY_LEN);
     for (place, entry) in places.zip(index) {
         put(place, 0, &entry.first_lsn.get().to_le_bytes());
         put(place, 8, &entry.offset.get().to_le_bytes());
@@ -108,13 +120,20 @@ impl Footer {
         let Some((rest, trailer)) = payload.split_last_chunk::<FOOTER_TRAILER_LEN>() else {
             return Err(GroupError::Field("the payload is too short for a footer"));
         };
-        let Some((fixed, index)) = rest.split_at_checked(FOOTER_FIXED_LEN) else {
+        let Some((fixed, rest)) = rest.split_at_checked(FOOTER_FIXED_LEN) else {
             return Err(GroupError::Field("the payload is too short for a footer"));
         };
         let index_len = u64::from(u32_at(fixed, 40)) * INDEX_ENTRY_LEN as u64;
-        if index_len != index.len() as u64 {
+        let index_len = usize::try_from(index_len).unwrap_or(usize::MAX);
+        let split = rest.split_at_checked(index_len);
+        let Some((index, filler)) = split.filter(|(_, filler)| filler.len() < MOST_FILLER) else {
             return Err(GroupError::Field(
                 "the payload has not the length of its index",
+            ));
+        };
+        if !is_zero(filler) {
+            return Err(GroupError::Field(
+                "the bytes behind the footer's index are not zeros",
             ));
         }
         if !is_zero(&fixed[RESERVED..]) {
