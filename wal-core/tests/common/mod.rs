@@ -21,6 +21,8 @@ use wal_io::fault::{FaultConfig, Image, Script, Seeded};
 
 /// The window of the policy in these tests.
 pub(crate) const WINDOW: Duration = Duration::from_millis(5);
+/// How long a test waits for what must happen: more than a machine under load needs.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 /// The smallest segment that the builder allows in tests.
 pub(crate) const SMALL: u64 = 8 << 10;
 
@@ -241,7 +243,7 @@ pub(crate) fn poisoned<T: std::fmt::Debug>(outcome: Result<T>) -> Poisoned {
 pub(crate) fn until(what: &str, condition: impl Fn() -> bool) {
     let begun = Instant::now();
     while !condition() {
-        assert!(begun.elapsed() < Duration::from_secs(120), "never: {what}");
+        assert!(begun.elapsed() < PATIENCE, "never: {what}");
         std::thread::sleep(Duration::from_millis(1));
     }
 }

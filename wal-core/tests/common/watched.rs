@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use wal_io::{DirEntry, FaultStorage, OpenMode, Storage, StorageFile, StorageLock};
 
+use super::PATIENCE;
+
 /// Which syncs wait.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Held {
@@ -89,10 +91,15 @@ impl Watched {
     }
 
     /// Blocks until a sync waits.
+    #[track_caller]
     pub(crate) fn wait_for_a_sync(&self) {
         let nobody = |seen: &mut Seen| seen.waiting == 0;
-        let seen = self.seen.1.wait_while(self.seen(), nobody);
-        drop(seen.expect("no test panics in here"));
+        let waited = self
+            .seen
+            .1
+            .wait_timeout_while(self.seen(), PATIENCE, nobody);
+        let (_seen, waited) = waited.expect("no test panics in here");
+        assert!(!waited.timed_out(), "no sync comes");
     }
 
     fn sync(&self, file: usize, sync: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
@@ -106,10 +113,11 @@ impl Watched {
             if seen.held.holds(file) {
                 seen.waiting += 1;
                 self.seen.1.notify_all();
-                seen = self
+                // Not for ever, so that a test that has failed comes to its end.
+                (seen, _) = self
                     .seen
                     .1
-                    .wait_while(seen, |seen| seen.held.holds(file))
+                    .wait_timeout_while(seen, 2 * PATIENCE, |seen| seen.held.holds(file))
                     .expect("no test panics in here");
                 seen.waiting -= 1;
             }

@@ -1,7 +1,6 @@
 //! Batches: all or none, whole in one segment, nothing in between; and watermarks, which stand only at their ends.
 
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use wal_core::blocking::Wal;
@@ -174,18 +173,16 @@ fn the_durable_lsn_stands_only_at_batch_ends() {
         .segments_of(SMALL)
         .buffers_of(4 << 10);
     let wal = machine.open_with_threads();
-    let over = AtomicBool::new(false);
     thread::scope(|scope| {
-        for _ in 0..3 {
+        let threads = [(); 3].map(|()| {
             scope.spawn(|| {
                 for _ in 0..200 {
                     wal.append_batch(&batch(1..=EACH)).expect("appended");
                 }
-                over.store(true, Ordering::Release);
-            });
-        }
+            })
+        });
         let mut before = 0;
-        while !over.load(Ordering::Acquire) {
+        while threads.iter().any(|thread| !thread.is_finished()) {
             let durable = wal.durable_lsn().get();
             assert_eq!(durable % EACH, 0);
             assert!(durable >= before, "it went back");

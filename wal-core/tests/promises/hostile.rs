@@ -3,7 +3,6 @@
 
 use std::sync::{Arc, mpsc};
 use std::thread;
-use std::time::Duration;
 
 use wal_core::{Error, FsyncPolicy, Lsn, Record};
 use wal_format::{
@@ -14,7 +13,7 @@ use wal_io::fault::Chooser;
 use wal_io::fault::{Fill, Image, Seeded, Site};
 
 use crate::common::trace::segment;
-use crate::common::{Machine, SMALL, append, large};
+use crate::common::{Machine, PATIENCE, SMALL, append, large};
 
 const DATA: u64 = 4096 + 128;
 
@@ -73,7 +72,7 @@ fn survive_or_hang(segments: Vec<(u64, Vec<u8>)>, case: String) {
         survive(&segments, &case);
         let _ = tell.send(());
     });
-    let outcome = told.recv_timeout(Duration::from_secs(30));
+    let outcome = told.recv_timeout(PATIENCE);
     assert!(outcome.is_ok(), "{name}: {outcome:?}");
 }
 

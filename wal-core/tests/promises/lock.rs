@@ -8,10 +8,7 @@ use std::time::Duration;
 use wal_core::blocking::Wal;
 use wal_core::{Error, FsyncPolicy, RecordRef, WalConfig};
 
-use crate::common::{Machine, append, assert_holds};
-
-/// More than a machine under load needs.
-const LONG: Duration = Duration::from_secs(120);
+use crate::common::{Machine, PATIENCE, append, assert_holds};
 
 #[track_caller]
 fn locked_by(outcome: wal_core::Result<Wal>) -> Option<u32> {
@@ -106,7 +103,7 @@ fn who_waits_for_the_lock_gets_it() {
     std::thread::scope(|scope| {
         let waiter = scope.spawn(|| {
             let builder = Wal::builder(dir.path()).config(config());
-            builder.lock_wait(LONG).open()
+            builder.lock_wait(PATIENCE).open()
         });
         std::thread::sleep(Duration::from_millis(50));
         wal.close().expect("closed");
@@ -145,7 +142,7 @@ fn the_process_that_is_killed() {
     wal.append(RecordRef::data(b"from the killed one"))
         .expect("appended");
     std::io::stderr().write_all(b"holding\n").expect("told");
-    std::thread::sleep(LONG);
+    std::thread::sleep(PATIENCE);
 }
 
 #[test]
@@ -168,7 +165,9 @@ fn a_killed_writers_lock_does_not_block() {
     assert_eq!(locked_by(Wal::open(dir.path(), config())), Some(child.id()));
     child.kill().expect("killed");
     child.wait().expect("it is gone");
-    let wal = Wal::builder(dir.path()).config(config()).lock_wait(LONG);
+    let wal = Wal::builder(dir.path())
+        .config(config())
+        .lock_wait(PATIENCE);
     let wal = wal.open().expect("nobody holds the lock");
     assert!(!wal.recovery_report().clean);
     assert_eq!(wal.last_lsn().get(), 1);

@@ -34,6 +34,15 @@ fn always_append_returns_only_when_the_record_and_all_before_it_are_durable() {
     }
 }
 
+/// Cuts the power at the end of a block.
+struct CutPower<'a>(&'a Machine);
+
+impl Drop for CutPower<'_> {
+    fn drop(&mut self) {
+        self.0.storage.cut_power();
+    }
+}
+
 #[test]
 fn always_appends_of_many_threads_are_durable_when_they_return() {
     const ENOUGH: usize = 300;
@@ -55,8 +64,9 @@ fn always_appends_of_many_threads_are_durable_when_they_return() {
                 }
             });
         }
+        // Also if it is not: the threads go on until the power is off.
+        let _end = CutPower(&machine);
         until("enough is acknowledged", || acks().len() >= ENOUGH);
-        machine.storage.cut_power();
     });
     let acknowledged = acknowledged.into_inner().expect("no panic");
     for seed in 0..20 {

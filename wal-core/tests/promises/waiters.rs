@@ -11,10 +11,7 @@ use wal_io::fault::{Fault, OperationKind, SystemError};
 
 use crate::common::trace::segment;
 use crate::common::watched::Watched;
-use crate::common::{Machine, SMALL, append, large, payload, poisoned, until};
-
-/// What a caller is given who hangs.
-const LONG: Duration = Duration::from_secs(120);
+use crate::common::{Machine, PATIENCE, SMALL, append, large, payload, poisoned, until};
 
 /// A call on a thread of its own, and then at once an append: what both gave.
 type Woken = (Result<()>, Result<()>);
@@ -36,7 +33,7 @@ fn call(
 /// Both fail with the poison; the first one's error.
 #[track_caller]
 fn failed(told: &mpsc::Receiver<Woken>) -> Poisoned {
-    let (outcome, next) = told.recv_timeout(LONG).expect("the waiter wakes");
+    let (outcome, next) = told.recv_timeout(PATIENCE).expect("the waiter wakes");
     assert_eq!(poisoned(next).lsn, None, "it was refused");
     poisoned(outcome)
 }
@@ -67,7 +64,7 @@ fn poison_is_set_and_then_every_waiting_append_wakes_with_the_error() {
             3
         } else {
             // It succeeds, and the write for the next fails.
-            let (outcome, _) = leader.recv_timeout(LONG).expect("the leader returns");
+            let (outcome, _) = leader.recv_timeout(PATIENCE).expect("the leader returns");
             outcome.expect("the first sync worked");
             given.insert(4);
             4
@@ -85,7 +82,7 @@ fn poison_is_set_and_then_every_waiting_append_wakes_with_the_error() {
 fn every_kind_of_waiter_wakes_with_the_error() {
     for policy in [
         FsyncPolicy::Always,
-        FsyncPolicy::Batch(LONG / 2),
+        FsyncPolicy::Batch(PATIENCE),
         FsyncPolicy::Os,
     ] {
         let machine = Machine::new(policy);
@@ -174,7 +171,7 @@ fn appends_that_wait_for_room_wake_with_the_error() {
 
 #[test]
 fn a_reader_that_waits_for_a_hand_over_wakes_with_the_error() {
-    let machine = Machine::new(FsyncPolicy::Batch(LONG / 2));
+    let machine = Machine::new(FsyncPolicy::Batch(PATIENCE));
     let wal = machine.open_with_threads();
     append(&wal, 1..=3);
     wal.sync().expect("synced");
