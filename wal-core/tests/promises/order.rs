@@ -5,7 +5,7 @@ use std::sync::Arc;
 use wal_core::blocking::Wal;
 use wal_core::{FsyncPolicy, RecordRef, WalConfig};
 use wal_io::Storage;
-use wal_io::fault::{Operation, OperationKind};
+use wal_io::fault::{Operation, OperationKind, Seeded};
 
 use crate::common::trace::{Trace, segment, spare};
 use crate::common::{Machine, SMALL, WINDOW, append, assert_holds, large, policies};
@@ -84,6 +84,46 @@ fn a_segment_gets_its_name_only_when_the_one_before_has_a_durable_one() {
                 named.is_some_and(|named| named < rename),
                 "{policy:?}, {id}"
             );
+        }
+    }
+}
+
+/// Three segments of which two got their names one right after the other, at the end: the spare of the third was made, and its
+/// name synced, while all of the second was in memory.
+fn two_names_in_a_row(policy: FsyncPolicy) -> (Machine, Wal) {
+    let machine = Machine::new(policy).segments_of(SMALL);
+    machine.storage.record_operations();
+    let wal = machine.open();
+    for n in 1.. {
+        append(&wal, n..=n);
+        if wal.list_segments().expect("segments").len() == 3 {
+            break;
+        }
+        let _ = wal.drive();
+    }
+    wal.flush().expect("flushed");
+    (machine, wal)
+}
+
+#[test]
+fn a_spare_made_ahead_does_not_stand_for_the_name_before_it() {
+    for policy in [FsyncPolicy::Batch(WINDOW), FsyncPolicy::Os] {
+        let (machine, wal) = two_names_in_a_row(policy);
+        let trace = Trace::of(&machine.storage);
+        let before = trace.renamed_to(&segment(2)).expect("it got its name");
+        let rename = trace.renamed_to(&segment(3)).expect("it got its name");
+        let spare = trace.first(OperationKind::SyncData, &spare(3), 0);
+        assert!(spare.is_some_and(|spare| spare < before), "{policy:?}");
+        let named = trace.first(OperationKind::SyncDirectory, DIRECTORY, before);
+        assert!(named.is_some_and(|named| named < rename), "{policy:?}");
+        // Whichever names a crash keeps, there is no hole.
+        let last = wal.last_lsn().get();
+        for seed in 0..60 {
+            let mut after = Machine::new(policy).segments_of(SMALL);
+            after.storage = machine.storage.crash(&mut Seeded::streaky(seed));
+            let opened = after.try_open();
+            let opened = opened.unwrap_or_else(|error| panic!("seed {seed}: {error}"));
+            assert!(opened.last_lsn().get() <= last);
         }
     }
 }
