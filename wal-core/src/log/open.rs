@@ -4,7 +4,9 @@ use std::collections::VecDeque;
 use std::io;
 use std::time::Duration;
 
-use wal_format::{IndexEntry, LOCK_NAME, LOCK_PID_NAME, LogId, Lsn, SegmentHeader, SegmentId};
+use wal_format::{
+    IndexEntry, LOCK_NAME, LOCK_PID_NAME, LogId, Lsn, Origin, SegmentHeader, SegmentId,
+};
 use wal_io::{OpenMode, Storage, StorageFileExt, StorageLock};
 
 use super::rotate::new_header;
@@ -16,7 +18,7 @@ use super::{Engine, Settings};
 use crate::clock::Clock;
 use crate::entropy::Entropy;
 use crate::error::is_no_space;
-use crate::recovery::{self, Listing, Plan, Recovered, RecoveryReport, Scan};
+use crate::recovery::{self, Copied, Listing, Plan, RecoveryReport, Scan};
 use crate::stats::Counters;
 use crate::sync::{self, Arc, AtomicBool, AtomicU64, Condvar, Mutex};
 use crate::{Error, Result};
@@ -268,7 +270,7 @@ fn initial_state(
     }
 }
 
-fn active_of(segment: Arc<LiveSegment>, recovered: Recovered) -> Active {
+fn active_of(segment: Arc<LiveSegment>, recovered: Copied) -> Active {
     Active {
         segment,
         allocated: recovered.header.allocated,
@@ -289,6 +291,7 @@ fn idle_header(settings: &Settings, log_id: LogId) -> SegmentHeader {
         node_id: settings.config.node_id,
         alignment: settings.alignment,
         allocated: 0,
+        origin: Origin::Spare,
     }
 }
 

@@ -62,6 +62,8 @@ pub(crate) struct Predecessor {
     pub(crate) end_offset: Offset,
     pub(crate) end_digest: u32,
     pub(crate) cause: LinkCause,
+    /// With a truncation: the last LSN that stayed.
+    pub(crate) kept: Lsn,
 }
 
 /// Bytes on their way to the operating system.
@@ -328,6 +330,7 @@ impl State {
                 end_offset,
                 end_digest,
                 cause: LinkCause::Rotated,
+                kept: Lsn::ZERO,
             });
             if let Some(dirty) = self.dirty.back_mut() {
                 dirty.end = Some(end_offset.get());
@@ -455,6 +458,7 @@ pub(crate) fn link_body(
         end_offset: Offset::new(0),
         end_digest: 0,
         cause: LinkCause::First,
+        kept: Lsn::ZERO,
     };
     let before = predecessor.unwrap_or(none);
     LinkBody {
@@ -465,5 +469,6 @@ pub(crate) fn link_body(
         log_first,
         end_digest: before.end_digest,
         cause: before.cause,
+        kept: before.kept,
     }
 }
