@@ -219,6 +219,24 @@ impl Wal {
         wait(engine, engine.truncate_before(lsn.into(), Shell::Blocking))
     }
 
+    /// Removes the records after `lsn`, which stays; LSN 0 removes all. Their LSNs are given again: the next record gets the one
+    /// behind `lsn`. `lsn` may lie inside a batch, of which the rest goes. Appends wait meanwhile; it takes three syncs and a segment.
+    ///
+    /// Who waits for a removed record, and a reader that has read one, gets [`Truncated`](crate::Error::Truncated) with `kept`.
+    ///
+    /// # Durability
+    /// All or nothing. Durable when it returns, as is every record that stays: the removed ones do not come back after a crash.
+    ///
+    /// # Errors
+    /// [`NotAppended`](crate::Error::NotAppended) if `lsn` is above the last LSN, [`Truncated`](crate::Error::Truncated) if it is below
+    /// the log's first, [`Corruption`](crate::Error::Corruption) if the records there do not verify, [`NoSpace`](crate::Error::NoSpace):
+    /// in all of these the log is as it was. [`Poisoned`](crate::Error::Poisoned) (then the next open tells whether the records are
+    /// gone), [`Closed`](crate::Error::Closed).
+    pub fn truncate_after(&self, lsn: impl Into<Lsn>) -> Result<()> {
+        let engine = self.engine()?;
+        wait(engine, engine.truncate_after(lsn.into(), Shell::Blocking))
+    }
+
     /// What opening the log found and did.
     #[must_use]
     pub fn recovery_report(&self) -> &RecoveryReport {

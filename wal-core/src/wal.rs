@@ -250,6 +250,27 @@ impl Wal {
         self.engine()?.truncate_before(lsn, Shell::Async).await
     }
 
+    /// Removes the records after `lsn`, which stays; LSN 0 removes all. Their LSNs are given again: the next record gets the one
+    /// behind `lsn`. `lsn` may lie inside a batch, of which the rest goes. Appends wait meanwhile; it takes three syncs and a segment.
+    ///
+    /// Who waits for a removed record, and a reader that has read one, gets [`Truncated`](Error::Truncated) with `kept`.
+    ///
+    /// # Durability
+    /// All or nothing. Durable when it returns, as is every record that stays: the removed ones do not come back after a crash.
+    ///
+    /// # Errors
+    /// [`NotAppended`](Error::NotAppended) if `lsn` is above the last LSN, [`Truncated`](Error::Truncated) if it is below the log's
+    /// first, [`Corruption`](Error::Corruption) if the records there do not verify, [`NoSpace`](Error::NoSpace): in all of these the
+    /// log is as it was. [`Poisoned`](Error::Poisoned) (then the next open tells whether the records are gone),
+    /// [`Closed`](Error::Closed).
+    ///
+    /// # Cancel safety
+    /// Once polled, the truncation takes place all the same.
+    pub async fn truncate_after(&self, lsn: impl Into<Lsn>) -> Result<()> {
+        let lsn = lsn.into();
+        self.engine()?.truncate_after(lsn, Shell::Async).await
+    }
+
     /// What opening the log found and did.
     #[must_use]
     pub fn recovery_report(&self) -> &RecoveryReport {

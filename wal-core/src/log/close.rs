@@ -124,7 +124,7 @@ impl Engine {
     }
 
     /// Finishes what the keeper has begun or still has to do: footers of rotated segments, retired files.
-    fn settle_housekeeping(&self) -> Result<()> {
+    pub(super) fn settle_housekeeping(&self) -> Result<()> {
         loop {
             let mut state = self.state();
             Self::check_poison(&state)?;
