@@ -75,6 +75,7 @@ impl Wal {
     /// # Errors
     /// [`TooLarge`](crate::Error::TooLarge), [`NoSpace`](crate::Error::NoSpace) and [`Closed`](crate::Error::Closed): the record
     /// is not in the log. [`Poisoned`](crate::Error::Poisoned): it may be found after reopening if it was given an LSN.
+    /// [`Truncated`](crate::Error::Truncated): `truncate_after` removed it while the call waited for the sync.
     pub fn append<'a>(&self, record: impl Into<RecordRef<'a>>) -> Result<Position> {
         self.append_with(record.into(), Durability::Policy)
     }
@@ -141,7 +142,8 @@ impl Wal {
     /// Returns when the record `lsn` is on stable storage; starts a sync if nothing else does.
     ///
     /// # Errors
-    /// [`NotAppended`](crate::Error::NotAppended) for an LSN never given, else as [`sync`](Self::sync).
+    /// [`NotAppended`](crate::Error::NotAppended) for an LSN never given, [`Truncated`](crate::Error::Truncated) if `truncate_after` removes the
+    /// record meanwhile, else as [`sync`](Self::sync).
     pub fn wait_durable(&self, lsn: Lsn) -> Result<()> {
         let engine = self.engine()?;
         wait(engine, engine.wait_durable(lsn, Shell::Blocking))

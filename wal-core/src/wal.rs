@@ -82,6 +82,7 @@ impl Wal {
     /// # Errors
     /// [`TooLarge`](Error::TooLarge), [`NoSpace`](Error::NoSpace) and [`Closed`](Error::Closed): the record is not in the log.
     /// [`Poisoned`](Error::Poisoned): it may be found after reopening if it was given an LSN.
+    /// [`Truncated`](Error::Truncated): `truncate_after` removed it while the call waited for the sync.
     ///
     /// # Cancel safety
     /// The record enters the log in one poll. Dropped before, nothing was appended; dropped behind it (while waiting for the
@@ -164,7 +165,8 @@ impl Wal {
     /// Returns when the record `lsn` is on stable storage; starts a sync if nothing else does.
     ///
     /// # Errors
-    /// [`NotAppended`](Error::NotAppended) for an LSN never given, else as [`sync`](Self::sync).
+    /// [`NotAppended`](Error::NotAppended) for an LSN never given, [`Truncated`](Error::Truncated) if `truncate_after` removes the
+    /// record meanwhile, else as [`sync`](Self::sync).
     ///
     /// # Cancel safety
     /// Nothing is lost; the sync may go on.

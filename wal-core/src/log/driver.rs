@@ -154,7 +154,7 @@ impl Engine {
                 state.commit_requested = false;
                 let close = std::mem::take(&mut state.close_requested) && !state.closing;
                 state.closing |= close;
-                let rewind = !close && state.rewinds.are_asked();
+                let rewind = !close && state.rewinds.asked().is_some();
                 state.rewinding |= rewind;
                 drop(state);
                 if rewind {
@@ -259,7 +259,7 @@ impl Engine {
         }
         state.commit_requested
             || state.close_requested
-            || state.rewinds.are_asked()
+            || state.rewinds.asked().is_some()
             || self
                 .syncer_deadline(state)
                 .is_some_and(|at| at <= self.clock.monotonic())

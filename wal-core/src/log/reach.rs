@@ -55,13 +55,15 @@ impl Engine {
     /// All that was appended before the call is with the operating system when the future is ready.
     pub(crate) async fn flush(&self, shell: Shell) -> Result<()> {
         let (target, era) = self.target()?;
-        self.reach_in(era, Goal::Written, target, shell).await
+        let reached = self.reach_in(era, Goal::Written, target, shell).await;
+        or_removed(reached)
     }
 
     /// All that was appended before the call is durable when the future is ready.
     pub(crate) async fn sync(&self, shell: Shell) -> Result<()> {
         let (target, era) = self.target()?;
-        self.reach_in(era, Goal::Durable, target, shell).await
+        let reached = self.reach_in(era, Goal::Durable, target, shell).await;
+        or_removed(reached)
     }
 
     /// Waits until `lsn`, which must have been given to a record, is durable.
@@ -168,6 +170,14 @@ impl Engine {
                 state.rewinding = true;
             }
         }
+    }
+}
+
+/// Records that were removed on purpose meanwhile need not be anywhere; what stays was made durable first.
+fn or_removed(reached: Result<()>) -> Result<()> {
+    match reached {
+        Err(Error::Truncated { kept: Some(_), .. }) => Ok(()),
+        reached => reached,
     }
 }
 

@@ -13,7 +13,8 @@ use wal_io::OpenMode;
 use super::commit::Scope;
 use super::rotate::new_header;
 use super::state::{
-    Active, ChainEntry, Dirty, LiveSegment, Mark, Predecessor, Sealing, State, Status, link_body,
+    Active, ChainEntry, Dirty, LiveSegment, Mark, Predecessor, Sealing, Spare, State, Status,
+    link_body,
 };
 use super::{Engine, Goal};
 use crate::error::Corruption;
@@ -52,8 +53,9 @@ impl Rewinds {
         self.done >= number
     }
 
-    pub(super) fn are_asked(&self) -> bool {
-        !self.asked.is_empty()
+    /// The number of the last one that nobody has begun.
+    pub(super) fn asked(&self) -> Option<u64> {
+        self.asked.back().map(|(number, _)| *number)
     }
 }
 
@@ -167,7 +169,7 @@ impl Engine {
                 spare,
             )
         };
-        let spare = spare.map(|spare| spare.segment.id());
+        let spare_id = spare.as_ref().map(|spare| spare.segment.id());
         let outcome = self.place_of(&chain, kept, log_first).and_then(|place| {
             let predecessor = predecessor(&chain, place.at, kept);
             let end_lsn = place.at.map_or(log_first.prev(), |(_, end)| end.lsn);
@@ -180,7 +182,7 @@ impl Engine {
                 link: link_body(Some(predecessor), end_lsn, log_first),
                 sources: &sources,
                 last: kept,
-                spares: spare.as_slice(),
+                spares: spare_id.as_slice(),
             };
             let mut new = new_header(&self.settings, &*self.entropy, id, log_id)
                 .map_err(|error| Error::io(self.location(), "drawing an epoch", error))?;
@@ -198,13 +200,29 @@ impl Engine {
                 Err(error) => Err(error),
             }
         });
-        if let Some(spare) = spare {
-            // Best effort: what stays is a leftover that the next open removes.
-            let _ = self.storage.remove(&wal_format::spare_name(spare));
+        match outcome {
+            Ok((at, copied)) => {
+                self.begin_era(at, copied, kept);
+                if let Some(spare) = spare_id {
+                    // Best effort: what stays is a leftover that the next open removes.
+                    let _ = self.storage.remove(&wal_format::spare_name(spare));
+                }
+                Ok(())
+            }
+            Err(error) => {
+                self.keep_spare(spare);
+                Err(error)
+            }
         }
-        let (at, copied) = outcome?;
-        self.begin_era(at, copied, kept);
-        Ok(())
+    }
+
+    /// Nothing has come of it: the spare stays a spare, if its file was not used up.
+    fn keep_spare(&self, spare: Option<Spare>) {
+        let Some(spare) = spare else { return };
+        let name = wal_format::spare_name(spare.segment.id());
+        if self.storage.open(&name, OpenMode::Read).is_ok() {
+            self.state().spare = Some(spare);
+        }
     }
 
     /// Finds the group that holds `kept`.

@@ -250,6 +250,8 @@ fn who_waits_for_a_removed_record_is_told() {
     }
     let mut removed = pin!(wal.wait_durable(Lsn::new(15)));
     let mut stays = pin!(wal.wait_durable(Lsn::new(12)));
+    let mut synced = pin!(wal.sync());
+    assert!(synced.as_mut().poll(&mut context).is_pending());
     assert!(removed.as_mut().poll(&mut context).is_pending());
     assert!(stays.as_mut().poll(&mut context).is_pending());
     finish(wal.truncate_after(Lsn::new(14))).expect("truncated");
@@ -257,6 +259,24 @@ fn who_waits_for_a_removed_record_is_told() {
     finish(wal.append_durable(RecordRef::data(b"another"))).expect("appended");
     is_cut(finish(removed), 14);
     finish(stays).expect("durable");
+    finish(synced).expect("what is in the log is durable");
+}
+
+#[test]
+fn a_truncation_whose_future_is_dropped_is_carried_through() {
+    let machine = Machine::new(FsyncPolicy::Always).segments_of(SMALL);
+    append(&machine.open(), 1..=20);
+    let builder = wal_core::Wal::builder("log")
+        .storage(Arc::new(machine.storage.clone()))
+        .small_segments();
+    let wal = finish(builder.open()).expect("opened");
+    {
+        let mut dropped = pin!(wal.truncate_after(Lsn::new(10)));
+        let mut context = Context::from_waker(Waker::noop());
+        let _ = dropped.as_mut().poll(&mut context);
+    }
+    drop(wal);
+    assert_holds(&machine.open(), 1..=10);
 }
 
 /// Polls until it is ready.
