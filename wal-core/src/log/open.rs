@@ -101,7 +101,7 @@ impl Engine {
     }
 }
 
-fn take_lock(ground: &Ground) -> Result<Box<dyn StorageLock>> {
+pub(crate) fn take_lock(ground: &Ground) -> Result<Box<dyn StorageLock>> {
     let storage = &*ground.storage;
     let begun = ground.clock.monotonic();
     loop {
@@ -122,7 +122,7 @@ fn take_lock(ground: &Ground) -> Result<Box<dyn StorageLock>> {
     }
 }
 
-fn no_space_or_io(storage: &dyn Storage, what: &'static str, error: io::Error) -> Error {
+pub(crate) fn no_space_or_io(storage: &dyn Storage, what: &'static str, error: io::Error) -> Error {
     if is_no_space(&error) {
         return Error::NoSpace {
             location: storage.location(),
