@@ -262,6 +262,10 @@ impl Copying<'_> {
             records: 0,
         };
         for (at, link) in self.scan.chain.iter().enumerate().skip(copy.from) {
+            if link.end.lsn <= copy.after.lsn {
+                // At most a stamp or a cut is left of it. It was not looked at, and need not have survived.
+                continue;
+            }
             let mut cursor = SegmentCursor::new(
                 link.facts.open().map_err(self.io("opening"))?,
                 link.facts.header,
