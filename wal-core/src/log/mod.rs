@@ -92,8 +92,8 @@ pub(crate) struct Engine {
     keeper: Condvar,
     /// Leaders that wait for the right to write or to sync.
     leaders: Condvar,
-    /// One directory sync at a time.
-    dir_sync: Mutex<()>,
+    /// One directory sync at a time; how one has failed.
+    dir_sync: Mutex<Option<std::io::ErrorKind>>,
     pub(crate) counters: Counters,
     lock: Mutex<Option<Box<dyn StorageLock>>>,
     threads: Mutex<Vec<JoinHandle<()>>>,

@@ -88,7 +88,7 @@ impl Engine {
             syncer: Condvar::default(),
             keeper: Condvar::default(),
             leaders: Condvar::default(),
-            dir_sync: Mutex::new(()),
+            dir_sync: Mutex::new(None),
             counters: Counters::default(),
             lock: Mutex::new(Some(lock)),
             threads: Mutex::new(Vec::new()),
