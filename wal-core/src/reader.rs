@@ -326,8 +326,9 @@ impl RawReader {
             return Ok(true);
         };
         let id = place.id;
+        // Also where the end is known: behind a sealed or closed segment the log may go on.
         if let Source::View(view) = &self.source
-            && place.end.is_none()
+            && (place.end.is_none() || view.may_go_on_behind(id))
         {
             view.refresh()?;
             // Another reader of the handle may have found the next segment: its word is in the chain, not in this look.

@@ -100,6 +100,12 @@ impl View {
         (chain.eras.kept_since(since), chain.eras.now())
     }
 
+    /// Whether segments behind this one may be begun that are not known yet.
+    pub(crate) fn may_go_on_behind(&self, id: SegmentId) -> bool {
+        let newest = |chain: &Chain| chain.ids().last() == Some(id);
+        self.gaps.is_empty() && newest(&self.chain.lock())
+    }
+
     /// Looks at all of it anew: a file that was there is gone. True if the log is another than before.
     pub(crate) fn reload(&self) -> Result<bool> {
         if !self.gaps.is_empty() {

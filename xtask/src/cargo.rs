@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Cargo {
     args: Vec<String>,
-    variable: Option<(&'static str, &'static str)>,
+    variables: Vec<(&'static str, String)>,
 }
 
 impl Cargo {
@@ -18,13 +18,13 @@ impl Cargo {
     pub(crate) fn new(args: &str) -> Self {
         Self {
             args: args.split_whitespace().map(str::to_owned).collect(),
-            variable: None,
+            variables: Vec::new(),
         }
     }
 
     /// The same with an environment variable set.
-    pub(crate) fn with_variable(mut self, name: &'static str, value: &'static str) -> Self {
-        self.variable = Some((name, value));
+    pub(crate) fn with_variable(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.variables.push((name, value.into()));
         self
     }
 
@@ -39,7 +39,7 @@ impl Cargo {
         let program = env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
         let mut command = Command::new(program);
         command.args(&self.args).current_dir(root());
-        command.envs(self.variable);
+        command.envs(self.variables.iter().map(|(name, value)| (name, value)));
         command
     }
 
@@ -57,7 +57,7 @@ impl Cargo {
 
 impl fmt::Display for Cargo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some((name, value)) = self.variable {
+        for (name, value) in &self.variables {
             write!(f, "{name}='{value}' ")?;
         }
         write!(f, "cargo {}", self.args.join(" "))

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::task::Poll;
 use std::time::Duration;
 
-use wal_core::{Error, FsyncPolicy, Lsn, RecordRef, Result, SegmentId, Wal, blocking};
+use wal_core::{Error, FsyncPolicy, Lsn, Record, RecordRef, Result, SegmentId, Wal, blocking};
 
 use super::gate::{Gate, Gated};
 use super::runtimes::{
@@ -134,6 +134,65 @@ fn appends_dropped_at_any_await_point() {
         check_dropped(executor, policy, async |wal, payload, choice| {
             abandoned(wal.append(RecordRef::data(&payload)), choice % 5).await
         });
+    }
+}
+
+#[test]
+fn durable_appends_dropped_at_any_await_point() {
+    for (executor, policy) in everywhere() {
+        check_dropped(executor, policy, async |wal, payload, choice| {
+            abandoned(wal.append_durable(RecordRef::data(&payload)), choice % 5).await
+        });
+    }
+}
+
+/// Tries 20 batches of three records, named after their place; those that were acknowledged, by LSN.
+async fn try_batches(wal: Wal, task: usize) -> Vec<(u64, String)> {
+    let mut numbers = Numbers(task as u64);
+    let mut acknowledged = Vec::new();
+    for n in 0..20 {
+        let name = |place| format!("task {task}, batch {n}, {place}");
+        let batch = [0, 1, 2].map(|place| Record::put(name(place), vec![7; 700]));
+        let polls = numbers.below(5);
+        match abandoned(wal.append_batch(&batch), polls).await {
+            Some(appended) => {
+                let first = appended.expect("appended").first.lsn.get();
+                acknowledged.extend((0..3).map(|place| (first + place, name(place))));
+            }
+            None => yield_now().await,
+        }
+    }
+    acknowledged
+}
+
+#[test]
+fn batches_dropped_at_any_await_point() {
+    for (executor, policy) in everywhere() {
+        let dir = directory();
+        let wal = executor
+            .run(small(dir.path(), policy).open())
+            .expect("a log");
+        let tasks = (0..6).map(|task| Box::pin(try_batches(wal.clone(), task)) as Task<_>);
+        let acknowledged: Vec<_> = executor.run_all(tasks).into_iter().flatten().collect();
+        let names = executor.run(async move {
+            let mut reader = wal.read_from(Lsn::ZERO).await.expect("a reader");
+            let mut names = Vec::new();
+            while let Some((record, _)) = reader.next_record().await.expect("a record") {
+                names.push(String::from_utf8(record.key.to_vec()).expect("a name"));
+            }
+            wal.close().await.expect("closed");
+            names
+        });
+        for (lsn, name) in &acknowledged {
+            assert_eq!(names.get(*lsn as usize - 1), Some(name), "LSN {lsn}");
+        }
+        // Whole, nothing in between, none twice.
+        assert_eq!(names.len(), names.iter().collect::<BTreeSet<_>>().len());
+        for batch in names.chunks(3) {
+            let of = batch[0].trim_end_matches('0');
+            let whole = [0, 1, 2].map(|place| format!("{of}{place}"));
+            assert_eq!(batch, whole, "{executor:?}, {policy:?}");
+        }
     }
 }
 

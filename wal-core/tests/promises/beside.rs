@@ -180,3 +180,21 @@ fn a_read_only_open_beside_a_writer_that_goes_on_in_new_segments() {
         });
     }
 }
+
+#[test]
+fn a_reader_of_a_closed_log_follows_the_next_writer() {
+    for policy in crate::common::policies() {
+        let machine = Machine::new(policy).segments_of(SMALL);
+        let wal = machine.open();
+        append(&wal, 1..=5);
+        wal.close().expect("closed");
+        let look = machine.look().expect("it is looked at");
+        let mut reader = look.read_from(wal_core::Lsn::ZERO).expect("a reader");
+        assert_eq!(reader.by_ref().count(), 5);
+        let wal = machine.open();
+        append(&wal, 6..=200);
+        wal.flush().expect("flushed");
+        let rest = reader.map(|step| step.expect("read").1.lsn.get());
+        assert!(rest.eq(6..=200), "{policy:?}");
+    }
+}

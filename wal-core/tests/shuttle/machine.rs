@@ -10,6 +10,7 @@ use wal_core::entropy::SeededEntropy;
 use wal_core::{
     Builder, Error, FsyncPolicy, Lsn, Record, RecordRef, Result, UnixMillis, WalConfig,
 };
+use wal_format::FileName;
 use wal_io::FaultStorage;
 use wal_io::fault::{Script, Seeded};
 
@@ -231,6 +232,14 @@ impl Machine {
             End::RaggedPowerLoss => self.disk.crash(&mut Seeded::streaky(below(1 << 32))),
         };
         drop(wal);
+        if matches!(end, End::Close | End::Drop) {
+            let image = disk.image();
+            let spare = |name: &str| matches!(FileName::parse(name), FileName::Spare(_));
+            assert!(
+                !image.files().any(|(name, _)| spare(name)),
+                "a spare is left"
+            );
+        }
         let at_least = match end {
             End::Close | End::Drop => self.ledger.highest(),
             End::Kill => self.ledger.known_flushed().max(self.ledger.known_durable()),

@@ -7,6 +7,7 @@ use clap::ValueEnum;
 
 use crate::cargo::Cargo;
 use crate::golden;
+use crate::shuttle;
 
 /// The steps, in the order in which they run: cheap ones first, the tests last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -18,6 +19,7 @@ pub(super) enum Step {
     Golden,
     Deny,
     Doctests,
+    Shuttle,
     Tests,
 }
 
@@ -31,6 +33,7 @@ impl Step {
             Self::Golden => "golden",
             Self::Deny => "deny",
             Self::Doctests => "doctests",
+            Self::Shuttle => "shuttle",
             Self::Tests => "tests",
         }
     }
@@ -110,6 +113,7 @@ pub(super) fn action(step: Step, tools: Tools) -> Action {
         }
         Step::Deny => vec![Cargo::new("deny check bans licenses sources")],
         Step::Doctests => vec![Cargo::new("test --doc --workspace")],
+        Step::Shuttle => vec![shuttle::round()],
         Step::Tests if !tools.nextest => {
             // Named targets, because the doctests have a step of their own.
             let tests =
@@ -179,6 +183,13 @@ mod tests {
                 .to_string()
                 .starts_with("cargo test --workspace")
         );
+    }
+
+    #[test]
+    fn the_model_checker_has_a_build_of_its_own() {
+        let line = action(Step::Shuttle, ALL).to_string();
+        assert!(line.contains("--cfg wal_shuttle"), "{line}");
+        assert!(line.contains("--target-dir target/shuttle"), "{line}");
     }
 
     #[test]
