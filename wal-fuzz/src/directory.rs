@@ -41,6 +41,12 @@ fn files(u: &mut Unstructured<'_>, image: &mut Image) -> Result<()> {
     Ok(())
 }
 
+pub(crate) fn describe(data: &[u8]) -> String {
+    let mut image = Image::new();
+    let _ = files(&mut Unstructured::new(data), &mut image);
+    format!("{image:?}")
+}
+
 pub(crate) fn seeds() -> Vec<Vec<u8>> {
     let mut seeds = vec![Vec::new(), vec![0; 16]];
     for base in base::all() {

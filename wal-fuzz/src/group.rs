@@ -114,10 +114,13 @@ fn bodies(payload: &[u8], header: &GroupHeader, segment: &SegmentHeader) {
     );
 }
 
+/// A record: its LSN, its kind, key, value, and whether its batch goes on.
+type Kept = (Lsn, RecordKind, Vec<u8>, Vec<u8>, InBatch);
+
 /// What a run of the writer put into a segment.
 struct Written {
     file: Vec<u8>,
-    records: Vec<(Lsn, RecordKind, Vec<u8>, Vec<u8>, InBatch)>,
+    records: Vec<Kept>,
     sealed: bool,
 }
 
@@ -220,7 +223,7 @@ fn batch(
     u: &mut Unstructured<'_>,
     writer: &mut GroupWriter,
     limit: u64,
-    records: &mut Vec<(Lsn, RecordKind, Vec<u8>, Vec<u8>, InBatch)>,
+    records: &mut Vec<Kept>,
 ) -> Result<()> {
     let count = u.int_in_range(1..=3)?;
     for left in (0..count).rev() {
@@ -257,7 +260,7 @@ fn batch(
 }
 
 /// The records of a file, and whether it ends with a footer.
-fn read(file: &[u8]) -> (Vec<(Lsn, RecordKind, Vec<u8>, Vec<u8>, InBatch)>, bool) {
+fn read(file: &[u8]) -> (Vec<Kept>, bool) {
     let mut records = Vec::new();
     let Ok(view) = SegmentView::parse(file, SegmentId::FIRST) else {
         return (records, false);
@@ -291,14 +294,14 @@ pub(crate) fn seeds() -> Vec<Vec<u8>> {
             };
             for group in view.groups().map_while(std::result::Result::ok).take(12) {
                 let header = group.header;
-                let mut seed = vec![0];
-                seed.extend_from_slice(
+                let mut group = Vec::new();
+                group.extend_from_slice(
                     &file[header.offset.get() as usize..header.end_offset() as usize],
                 );
                 // The place, in units of 8 bytes behind the segment's header.
                 let place = ((header.offset.get() - HEADER_LEN) / 8) as u16;
-                seed[1 + 32..1 + 34].copy_from_slice(&place.to_le_bytes());
-                seeds.push(seed);
+                group[32..34].copy_from_slice(&place.to_le_bytes());
+                seeds.push([&[0], &group[..]].concat());
             }
         }
     }

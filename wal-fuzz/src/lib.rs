@@ -48,6 +48,16 @@ pub const TARGETS: &[Target] = &[
     ("command", command),
 ];
 
+/// What an input of the target means, for whoever looks into a find; its length, where it is plain bytes.
+#[must_use]
+pub fn describe(target: &str, data: &[u8]) -> String {
+    match target {
+        "directory" => directory::describe(data),
+        "directory_structured" => structured::describe(data),
+        _ => format!("{} bytes", data.len()),
+    }
+}
+
 /// A few inputs to start from, made by the code that they are for.
 #[must_use]
 pub fn seeds(target: &str) -> Vec<Vec<u8>> {

@@ -44,8 +44,10 @@ impl Damage {
 
 /// Applies a list of mutations.
 pub(crate) fn apply(u: &mut Unstructured<'_>, base: &Base, files: &mut Files) -> Result<Damage> {
-    let mut damage = Damage::default();
-    damage.forged = u.ratio(1, 2)?;
+    let mut damage = Damage {
+        forged: u.ratio(1, 2)?,
+        ..Damage::default()
+    };
     let most = if damage.forged { 6 } else { 4 };
     let count = u.int_in_range(1..=most)?;
     for _ in 0..count {

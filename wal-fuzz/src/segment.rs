@@ -52,7 +52,7 @@ pub(crate) fn walk(file: &[u8]) -> Option<InvalidAt> {
         let mut offset = group.header.payload_offset().get();
         for (at, place, record) in group.records() {
             assert_eq!((at, place.get()), (lsn, offset));
-            assert!(record.head().raw_len as u64 <= header.record_limit);
+            assert!(u64::from(record.head().raw_len) <= header.record_limit);
             match (record.value(), record.to_record()) {
                 (Ok(value), Ok(copy)) => {
                     assert_eq!(value.len(), record.head().raw_len as usize);

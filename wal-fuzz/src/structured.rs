@@ -7,7 +7,9 @@
 //!
 //! Deliberately absent: every single damage in turn. The sweep of the crash suite does that.
 
-use arbitrary::Unstructured;
+use std::fmt::Write as _;
+
+use arbitrary::{Result, Unstructured};
 use wal_io::fault::Image;
 
 use crate::base::{self, Base};
@@ -16,27 +18,53 @@ use crate::mutation::{self, Damage, Files};
 
 /// The bytes say which log, and what happens to it.
 pub fn directory_structured(data: &[u8]) {
-    let mut u = Unstructured::new(data);
-    let Ok(base) = u.choose(base::all()) else {
+    let Ok((base, damage, image)) = damaged(data) else {
         return;
     };
-    let files = base.image.files();
-    let mut files: Files = files
-        .map(|(name, bytes)| (name.to_owned(), bytes.to_vec()))
-        .collect();
-    let Ok(damage) = mutation::apply(&mut u, base, &mut files) else {
-        return;
-    };
-    let mut image = Image::new();
-    for (name, bytes) in files {
-        image.insert(&name, bytes);
-    }
     if damage.forged {
         judge::survive(&image, Bytes::Any);
     } else {
         let shown = judge::survive(&image, Bytes::NotForged);
         check(base, &damage, &shown);
     }
+}
+
+fn damaged(data: &[u8]) -> Result<(&'static Base, Damage, Image)> {
+    let mut u = Unstructured::new(data);
+    let base = u.choose(base::all())?;
+    let files = base.image.files();
+    let mut files: Files = files
+        .map(|(name, bytes)| (name.to_owned(), bytes.to_vec()))
+        .collect();
+    let damage = mutation::apply(&mut u, base, &mut files)?;
+    let mut image = Image::new();
+    for (name, bytes) in files {
+        image.insert(&name, bytes);
+    }
+    Ok((base, damage, image))
+}
+
+pub(crate) fn describe(data: &[u8]) -> String {
+    let Ok((base, damage, image)) = damaged(data) else {
+        return "too few bytes".to_owned();
+    };
+    let mut text = format!(
+        "LSN {} to {}, {} proven; {damage:?}\n",
+        base.first,
+        base.last(),
+        base.proven
+    );
+    for (name, bytes) in image.files() {
+        // A string takes whatever is written to it.
+        let _ = write!(text, "{name}: {} bytes", bytes.len());
+        let old = base.image.get(name).unwrap_or_default();
+        let changed = (0..bytes.len()).filter(|at| old.get(*at) != bytes.get(*at));
+        for at in changed.take(24) {
+            let _ = write!(text, ", {at}: {:02x?} -> {:02x}", old.get(at), bytes[at]);
+        }
+        text.push('\n');
+    }
+    text
 }
 
 fn check(base: &Base, damage: &Damage, shown: &Shown) {

@@ -13,7 +13,9 @@ mod bench;
 mod cargo;
 mod ci;
 mod crash;
+mod fuzz;
 mod golden;
+mod miri;
 mod tidy;
 
 use std::process::ExitCode;
@@ -36,6 +38,10 @@ enum Task {
     Tidy(tidy::Args),
     /// Search for a crash that breaks a promise of the log.
     Crash(crash::Args),
+    /// Search for bytes that break a decoder, the log or the command's parsers.
+    Fuzz(fuzz::Args),
+    /// Run the tests of the format, and of the log in memory, under Miri.
+    Miri(miri::Args),
     /// Measure the log in turns with hand-written limits, in release mode.
     Bench(bench::Args),
     /// Show, check or write the golden files of the format.
@@ -47,6 +53,8 @@ fn main() -> anyhow::Result<ExitCode> {
         Task::Ci(args) => ci::run(&args),
         Task::Tidy(args) => tidy::run(&args),
         Task::Crash(args) => crash::run(&args),
+        Task::Fuzz(args) => fuzz::run(&args),
+        Task::Miri(args) => miri::run(&args),
         Task::Bench(args) => bench::run(&args),
         Task::Golden(args) => golden::run(&args),
     }
