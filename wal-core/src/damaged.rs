@@ -34,6 +34,8 @@ pub(crate) struct Pieces {
     pub(crate) scans: Vec<Scan>,
     /// Oldest first.
     pub(crate) gaps: Vec<Gap>,
+    /// Damaged segments that no piece needs: nothing is missing from what is read, but a writer is refused.
+    pub(crate) stray: Vec<Error>,
 }
 
 /// A segment without which the log is read, and why.
@@ -85,12 +87,21 @@ pub(crate) fn scan_pieces(storage: &Arc<dyn Storage>) -> Result<Pieces> {
     }
     scans.reverse();
     gaps.reverse();
-    Ok(Pieces { scans, gaps })
+    let stray = unreadable
+        .into_iter()
+        .filter(|(id, _)| !is_told(&gaps, *id));
+    let stray = stray.map(|(_, error)| error).collect();
+    Ok(Pieces { scans, gaps, stray })
 }
 
 fn error_of(unreadable: &[Unreadable], id: SegmentId) -> Option<Error> {
     let found = unreadable.iter().find(|(segment, _)| *segment == id);
     found.map(|(_, error)| error.clone())
+}
+
+fn is_told(gaps: &[Gap], id: SegmentId) -> bool {
+    let of = |error: &Error| matches!(error, Error::Corruption(what) if what.segment_id == id);
+    gaps.iter().any(|gap| of(&gap.error))
 }
 
 /// What is wrong at the end of the log.

@@ -181,7 +181,7 @@ impl Verifier<'_> {
                 GroupStep::Invalid(error) => return Ok(Err(error.to_string())),
             };
             let verdict = match header.kind {
-                GroupKind::Records => Self::records(cursor)?,
+                GroupKind::Records => self.records(cursor)?,
                 GroupKind::Stamp => decode_stamp(&cursor.payload(&header)?, &header)
                     .map_err(|error| error.to_string()),
                 GroupKind::Cut => decode_cut(&cursor.payload(&header)?, &header)
@@ -211,13 +211,14 @@ impl Verifier<'_> {
         }
     }
 
-    fn records(cursor: &mut SegmentCursor) -> std::io::Result<Result<(), String>> {
+    fn records(&mut self, cursor: &mut SegmentCursor) -> std::io::Result<Result<(), String>> {
         loop {
             match cursor.next_record()? {
                 RecordStep::Record { lsn, offset, head } => {
                     let bytes = cursor.record_bytes(offset, &head);
                     if let Err(error) = wal_format::read_record(&bytes, &head) {
-                        return Ok(Err(format!("the value of LSN {lsn}: {error}")));
+                        // Whole, as its checksum says, and so never the log's end.
+                        self.damaged(format!("the value of LSN {lsn}: {error}"));
                     }
                 }
                 RecordStep::GroupEnd => return Ok(Ok(())),

@@ -25,6 +25,8 @@ pub(crate) struct View {
     report: RecoveryReport,
     /// Why the log could not be opened for writing: what readers get in the place of records. Oldest first.
     gaps: Vec<Gap>,
+    /// The same, for what no reader needs.
+    stray: Vec<Error>,
 }
 
 #[derive(Clone, Debug)]
@@ -47,14 +49,14 @@ pub(crate) enum OnDamage {
 
 impl View {
     pub(crate) fn open(storage: Arc<dyn Storage>, on_damage: OnDamage) -> Result<Self> {
-        let (scans, gaps, report) = match look(&storage) {
-            Ok((scan, report)) => (vec![scan], Vec::new(), report),
+        let (scans, gaps, stray, report) = match look(&storage) {
+            Ok((scan, report)) => (vec![scan], Vec::new(), Vec::new(), report),
             Err(Error::Corruption(_) | Error::MissingSegment { .. })
                 if on_damage == OnDamage::Defer =>
             {
                 let pieces = scan_pieces(&storage)?;
                 let report = pieces.report();
-                (pieces.scans, pieces.gaps, report)
+                (pieces.scans, pieces.gaps, pieces.stray, report)
             }
             Err(error) => return Err(error),
         };
@@ -64,6 +66,7 @@ impl View {
             era: AtomicU64::new(0),
             report,
             gaps,
+            stray,
         })
     }
 
@@ -73,7 +76,8 @@ impl View {
 
     /// All that keeps the log from being opened for writing, the first in the log first.
     pub(crate) fn damage(&self) -> Vec<Error> {
-        self.gaps.iter().map(|gap| gap.error.clone()).collect()
+        let gaps = self.gaps.iter().map(|gap| &gap.error);
+        gaps.chain(&self.stray).cloned().collect()
     }
 
     /// Why the record cannot be read.
@@ -108,7 +112,7 @@ impl View {
 
     /// Looks at all of it anew: a file that was there is gone. True if the log is another than before.
     pub(crate) fn reload(&self) -> Result<bool> {
-        if !self.gaps.is_empty() {
+        if !self.gaps.is_empty() || !self.stray.is_empty() {
             return Ok(false);
         }
         let (scan, _) = look(&self.storage)?;

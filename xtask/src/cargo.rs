@@ -9,16 +9,34 @@ use std::process::{Command, Stdio};
 /// A cargo command line, run from the root of the workspace.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Cargo {
+    toolchain: Toolchain,
     args: Vec<String>,
     variables: Vec<(&'static str, String)>,
+}
+
+/// Whose cargo it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Toolchain {
+    /// The one that runs this task.
+    Own,
+    Nightly,
 }
 
 impl Cargo {
     /// The command line `cargo ARGS`, where `args` is split at spaces.
     pub(crate) fn new(args: &str) -> Self {
         Self {
+            toolchain: Toolchain::Own,
             args: args.split_whitespace().map(str::to_owned).collect(),
             variables: Vec::new(),
+        }
+    }
+
+    /// The command line `cargo +nightly ARGS`.
+    pub(crate) fn nightly(args: &str) -> Self {
+        Self {
+            toolchain: Toolchain::Nightly,
+            ..Self::new(args)
         }
     }
 
@@ -36,8 +54,17 @@ impl Cargo {
 
     /// Ready to start.
     pub(crate) fn command(&self) -> Command {
-        let program = env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
-        let mut command = Command::new(program);
+        let mut command = match self.toolchain {
+            Toolchain::Own => {
+                Command::new(env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo")))
+            }
+            // A toolchain's own cargo, which runs this task, does not know of others.
+            Toolchain::Nightly => {
+                let mut rustup = Command::new("rustup");
+                rustup.args(["run", "nightly", "cargo"]).env_remove("CARGO");
+                rustup
+            }
+        };
         command.args(&self.args).current_dir(root());
         command.envs(self.variables.iter().map(|(name, value)| (name, value)));
         command
@@ -60,7 +87,11 @@ impl fmt::Display for Cargo {
         for (name, value) in &self.variables {
             write!(f, "{name}='{value}' ")?;
         }
-        write!(f, "cargo {}", self.args.join(" "))
+        let toolchain = match self.toolchain {
+            Toolchain::Own => "",
+            Toolchain::Nightly => "+nightly ",
+        };
+        write!(f, "cargo {toolchain}{}", self.args.join(" "))
     }
 }
 
@@ -82,6 +113,14 @@ mod tests {
         assert_eq!(
             cargo.to_string(),
             "RUSTDOCFLAGS='-D warnings' cargo doc --no-deps"
+        );
+    }
+
+    #[test]
+    fn another_toolchain_is_named_as_a_shell_does() {
+        assert_eq!(
+            Cargo::nightly("fuzz list").to_string(),
+            "cargo +nightly fuzz list"
         );
     }
 

@@ -13,8 +13,10 @@ mod bench;
 mod cargo;
 mod ci;
 mod crash;
+mod fuzz;
 mod golden;
 mod shuttle;
+mod miri;
 mod tidy;
 
 use std::process::ExitCode;
@@ -39,6 +41,10 @@ enum Task {
     Crash(crash::Args),
     /// Run the log's threads under a model checker.
     Shuttle(shuttle::Args),
+    /// Search for bytes that break a decoder, the log or the command's parsers.
+    Fuzz(fuzz::Args),
+    /// Run the tests of the format, and of the log in memory, under Miri.
+    Miri(miri::Args),
     /// Measure the log in turns with hand-written limits, in release mode.
     Bench(bench::Args),
     /// Show, check or write the golden files of the format.
@@ -51,6 +57,8 @@ fn main() -> anyhow::Result<ExitCode> {
         Task::Tidy(args) => tidy::run(&args),
         Task::Crash(args) => crash::run(&args),
         Task::Shuttle(args) => shuttle::run(&args),
+        Task::Fuzz(args) => fuzz::run(&args),
+        Task::Miri(args) => miri::run(&args),
         Task::Bench(args) => bench::run(&args),
         Task::Golden(args) => golden::run(&args),
     }

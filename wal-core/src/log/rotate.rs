@@ -264,7 +264,9 @@ impl Engine {
                 state.sealing_busy = false;
                 return Ok(());
             };
-            (sealing, state.log_first)
+            // A later cut may be in the successor, and lost with it: then the log ends here.
+            let log_first = state.log_first.min(sealing.end_lsn.next());
+            (sealing, log_first)
         };
         let outcome = write_footer(&sealing, log_first);
         let mut state = self.state();

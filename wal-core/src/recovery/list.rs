@@ -7,6 +7,9 @@ use wal_io::{EntryKind, Storage};
 
 use crate::{Error, Result};
 
+/// The highest number that a file may have. New files get higher ones, and these must not run out.
+const HIGHEST: SegmentId = SegmentId::new(u64::MAX / 2);
+
 /// What lies in the directory.
 #[derive(Debug, Default)]
 pub(crate) struct Listing {
@@ -54,6 +57,15 @@ impl Listing {
                 )));
             }
             match name {
+                // The next segment's id is above all of these.
+                FileName::Segment(id) | FileName::Spare(id) | FileName::Temporary(id)
+                    if id > HIGHEST =>
+                {
+                    return Err(not_a_log(format!(
+                        "{:?} in it has a number that no log comes to; move it elsewhere",
+                        entry.name
+                    )));
+                }
                 FileName::Segment(id) => listing.segments.push(id),
                 FileName::Spare(id) => listing.spares.push(id),
                 FileName::Temporary(id) => listing.temporaries.push(id),

@@ -45,6 +45,7 @@ pub(crate) fn plan(scan: &Scan) -> Result<Plan> {
     check_missing(scan)?;
     check_proof(scan)?;
     check_length(scan)?;
+    check_first(scan)?;
     let newest = scan.chain.last();
     let last = scan.end();
     let copy = (!scan.settled).then(|| CopyTail {
@@ -183,6 +184,27 @@ fn check_length(scan: &Scan) -> Result<()> {
         last_lsn: None,
         what: format!("the file was cut short to {len} bytes"),
         witness: "its header says how long it was when it got its name, and no footer says that it was cut".into(),
+    })))
+}
+
+/// A truncation keeps a record that was appended, or the next one.
+fn check_first(scan: &Scan) -> Result<()> {
+    let next = scan.end().next();
+    if scan.log_first <= next {
+        return Ok(());
+    }
+    let newest = scan.chain.last();
+    Err(Error::Corruption(Box::new(Corruption {
+        location: scan.location.clone(),
+        segment_id: newest.map_or(SegmentId::NONE, |link| link.facts.id()),
+        offset: Offset::new(newest.map_or(wal_format::HEADER_LEN, |link| link.end.offset)),
+        first_lsn: next,
+        last_lsn: None,
+        what: format!(
+            "the log's first LSN is {}, above the next one",
+            scan.log_first
+        ),
+        witness: "a truncation is written behind the records before it".into(),
     })))
 }
 

@@ -481,6 +481,8 @@ impl Scan {
             // The footer was written behind all of it.
             _ if closed => link.end,
             Some(end) => end,
+            // All of it is proven: where it ends, the next segment's link says. Damage before that is for whoever reads it.
+            None if proven >= link.end.lsn => link.end,
             None => {
                 find_end(&link.facts, proven, link.end.offset, &self.location)?.unwrap_or(link.end)
             }

@@ -20,6 +20,9 @@ fn a_directory_with_files_that_are_not_a_logs() {
         "00000000000000000005.log",
         "00000000000000000005.wal.bak",
         "LOCK",
+        // Above them there would be no number for the next segment.
+        "18446744073709551615.wal",
+        "18446744073709551614.tmp",
     ] {
         // In an empty directory, and among a log's files.
         for place in [Place::empty(), Place::with_a_log()] {

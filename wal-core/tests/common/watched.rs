@@ -79,10 +79,17 @@ impl Watched {
         self.seen().held = Held::All;
     }
 
-    /// The syncs of one file do, which was opened by this name or has it now.
+    /// The syncs of one file do, which was opened by this name or has it now; those of others go.
     pub(crate) fn hold_syncs_of(&self, name: &str) {
         let mut seen = self.seen();
         seen.held = Held::Of(seen.files[name]);
+        self.seen.1.notify_all();
+    }
+
+    /// Those of the directory do; those of files go.
+    pub(crate) fn hold_syncs_of_the_directory(&self) {
+        self.seen().held = Held::Of(DIRECTORY);
+        self.seen.1.notify_all();
     }
 
     pub(crate) fn let_syncs_go(&self) {

@@ -2,7 +2,7 @@
 
 use wal_core::blocking::Wal;
 use wal_core::{Error, FsyncPolicy, Lsn, Result};
-use wal_io::fault::{OperationKind, Seeded};
+use wal_io::fault::{OperationKind, Script, Seeded};
 
 use crate::common::trace::{Trace, segment, spare};
 use crate::common::watched::Watched;
@@ -74,6 +74,51 @@ fn truncate_before_makes_its_lsn_durable_first() {
     wal.truncate_before(Lsn::new(150)).expect("truncated");
     machine.lose_unsynced();
     assert_holds(&machine.open(), 150..=200);
+}
+
+#[test]
+fn a_cut_that_a_power_loss_takes_is_not_in_the_footer_before_it() {
+    let mut machine = Machine::new(FsyncPolicy::Os).segments_of(SMALL);
+    let watched = Watched::new(&machine.storage);
+    let wal = machine.open_watched(&watched);
+    append(&wal, 1..=1);
+    wal.flush().expect("flushed");
+    // A sync of segment 1 takes so long that segment 2 has its name before segment 1 is synced as a whole.
+    watched.hold_syncs_of(&segment(1));
+    let syncing = {
+        let wal = wal.clone();
+        std::thread::spawn(move || wal.sync())
+    };
+    watched.wait_for_a_sync();
+    let last = several_segments(&wal, 2);
+    wal.flush().expect("flushed");
+    watched.hold_syncs_of_the_directory();
+    syncing.join().expect("no panic").expect("synced");
+    // The keeper is about to sync the rest of segment 1, and then seals it.
+    watched.wait_for_a_sync();
+    let truncation = {
+        let wal = wal.clone();
+        std::thread::spawn(move || wal.truncate_before(Lsn::new(last)))
+    };
+    until("the cut is in", || wal.first_lsn().get() == last);
+    watched.hold_syncs_of(&segment(2));
+    let sealed = || {
+        let image = machine.storage.image();
+        image
+            .get(&segment(1))
+            .is_some_and(|file| file.len() < SMALL as usize)
+    };
+    until("segment 1 is sealed", sealed);
+    let crashed = machine.storage.crash(&mut Script::default());
+    watched.let_syncs_go();
+    assert!(truncation.join().expect("no panic").is_err());
+    machine.storage = crashed;
+
+    let wal = machine.open();
+    let (first, last) = (wal.first_lsn().get(), wal.last_lsn().get());
+    assert!(first <= last + 1, "LSN {first} to {last}");
+    append(&wal, last + 1..=last + 1);
+    assert_holds(&wal, first..=last + 1);
 }
 
 #[test]

@@ -186,3 +186,18 @@ fn a_segment_above_the_chain_that_proves_a_loss() {
     assert_eq!(third.first_lsn(), 6);
     assert!(damage.witness.contains("LSN 7"), "{}", damage.witness);
 }
+
+#[test]
+fn a_file_without_a_header_that_the_chain_does_not_need() {
+    let first = Segment::first().group(1..=3, 0);
+    let second = Segment::after(3, first.end(), LinkCause::Recovered, 3)
+        .group(4..=5, 3)
+        .stamp(5);
+    let mut image = directory(&[&first, &second]);
+    image.insert(&segment(2), Vec::new());
+    // No record is missing, but no log has such a file: it is refused, and verify says why.
+    check_corrupt(&image, 2, 0);
+    let machine = super::verdict::machine(&image);
+    let look = machine.look_at_damage().expect("it is looked at");
+    assert_eq!(crate::common::read_all(&look).expect("it is read").len(), 5);
+}

@@ -129,6 +129,36 @@ fn damage_that_a_link_behind_it_proves_durable() {
 }
 
 #[test]
+fn a_damaged_header_in_what_is_proven_before_an_unproven_tail() {
+    let first = Segment::first().group(1..=3, 0).group(4..=5, 0);
+    let end = first.end();
+    let second = Segment::after(2, end, LinkCause::Rotated, 5).group(6..=6, 5);
+    let mut image = directory(&[&first, &second]);
+    let mut bytes = first.bytes();
+    let at = Segment::first().group(1..=3, 0).len() as usize;
+    bytes[at + 16] ^= 1;
+    image.insert(&segment(1), bytes);
+    // The tail is copied from where the link says that the proven part ends; who reads that part finds the damage.
+    let machine = super::verdict::machine(&image);
+    assert_eq!(machine.verify().expect("verified").damage().count(), 1);
+    let wal = machine.open();
+    assert_eq!(wal.recovery_report().unproven, 1);
+    assert!(crate::common::read_all(&wal).is_err());
+    let tail: Vec<_> = wal
+        .read_from(wal_core::Lsn::new(6))
+        .expect("it is there")
+        .collect();
+    assert_eq!(tail.len(), 1);
+    assert!(tail[0].is_ok());
+}
+
+#[test]
+fn a_first_lsn_above_the_next_one() {
+    let image = directory(&[&Segment::first().group(1..=3, 0).cut(9, 3).stamp(3)]);
+    check_corrupt(&image, 1, 4);
+}
+
+#[test]
 fn a_hole_before_a_segment_that_proves_nothing() {
     // The link gives order and is no proof: the log ends in the first segment.
     let first = Segment::first().group(1..=3, 0).group(4..=5, 3);

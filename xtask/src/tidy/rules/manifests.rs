@@ -45,6 +45,12 @@ const LAYERS: &[Layer] = &[
         may: &["wal-core", "wal-io"],
         never: &["tokio"],
     },
+    // Fuzz targets reach every decoder; the command's they take by path.
+    Layer {
+        krate: "wal-fuzz",
+        may: &["wal-core", "wal-format", "wal-io"],
+        never: &["tokio"],
+    },
     Layer {
         krate: "wal-bench",
         may: &["wal-core", "wal-format", "wal-io", "wal-kv"],

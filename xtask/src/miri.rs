@@ -1,0 +1,72 @@
+//! `cargo xtask miri`: tests that need no files and no C code, interpreted, so that undefined behaviour in what the project
+//! stands on (it has no unsafe code of its own) or a data race ends them.
+//!
+//! Deliberately absent: Zstandard, which is C code, and tests whose thousands of cases an interpreter would take hours for.
+
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+
+use crate::cargo::Cargo;
+
+/// What of it to run.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Print the command lines; run nothing.
+    #[arg(long)]
+    list: bool,
+}
+
+/// Tests of wal-format that try every bit, every length or every header at a great many places.
+const TOO_MANY_CASES: &str = "--skip every_ --skip any_ --skip hostile";
+
+pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    let commands = commands();
+    if args.list {
+        for cargo in commands {
+            println!("{cargo}");
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
+    if !Cargo::nightly("miri --version").answers() {
+        let hint = "rustup toolchain install nightly --component miri,rust-src";
+        println!("skipped: miri: it is not installed ({hint})");
+        return Ok(ExitCode::SUCCESS);
+    }
+    for cargo in commands {
+        println!("   {cargo}");
+        let status = cargo.command().status();
+        let status = status.with_context(|| format!("could not start {cargo}"))?;
+        if !status.success() {
+            println!("miri: failed; to run it alone: {cargo}");
+            return Ok(ExitCode::FAILURE);
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn commands() -> [Cargo; 2] {
+    let tests = "miri test --no-default-features --features lz4";
+    [
+        format!("{tests} -p wal-format --lib --tests -- {TOO_MANY_CASES}"),
+        format!("{tests} -p wal-core --test memory"),
+    ]
+    // The property tests look for a file of earlier failures.
+    .map(|line| Cargo::nightly(&line).with_variable("MIRIFLAGS", "-Zmiri-disable-isolation"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_c_code_is_interpreted() {
+        for cargo in commands() {
+            let line = cargo.to_string();
+            assert!(
+                line.contains("--no-default-features --features lz4"),
+                "{line}"
+            );
+        }
+    }
+}
