@@ -16,6 +16,7 @@
 //! order.rs        what is synced before what
 //! in_flight.rs    one sync at a time for each file
 //! recovery.rs     recovery modifies no old segment, a read-only open changes no byte
+//! strangers.rs    files of another log, or of a copy of this one that went its own way
 //! ```
 //!
 //! Most run without threads on a simulated machine, so that they are the same each time. Deliberately absent: random programs
@@ -39,6 +40,7 @@ mod promises {
     mod policies;
     mod prefix;
     mod recovery;
+    mod strangers;
     mod truncation;
     mod waiters;
 }
