@@ -15,6 +15,7 @@ mod log;
 mod position;
 mod reader;
 mod recovery;
+mod sabotage;
 mod segment;
 mod shell;
 mod stats;

@@ -14,6 +14,7 @@ mod cargo;
 mod ci;
 mod crash;
 mod golden;
+mod sabotage;
 mod tidy;
 
 use std::process::ExitCode;
@@ -36,6 +37,8 @@ enum Task {
     Tidy(tidy::Args),
     /// Search for a crash that breaks a promise of the log.
     Crash(crash::Args),
+    /// Break the log on purpose, one way at a time, and see that a test notices.
+    Sabotage(sabotage::Args),
     /// Measure the log in turns with hand-written limits, in release mode.
     Bench(bench::Args),
     /// Show, check or write the golden files of the format.
@@ -47,6 +50,7 @@ fn main() -> anyhow::Result<ExitCode> {
         Task::Ci(args) => ci::run(&args),
         Task::Tidy(args) => tidy::run(&args),
         Task::Crash(args) => crash::run(&args),
+        Task::Sabotage(args) => sabotage::run(&args),
         Task::Bench(args) => bench::run(&args),
         Task::Golden(args) => golden::run(&args),
     }

@@ -15,7 +15,7 @@ use crate::error::is_no_space;
 use crate::log::{create_segment_file, link_body};
 use crate::segment::{GroupStep, RecordStep, SegmentCursor};
 use crate::sync::Arc;
-use crate::{Error, Result};
+use crate::{Error, Result, sabotage};
 
 /// Bytes collected before they are written.
 const PIECE: usize = 1 << 20;
@@ -47,8 +47,12 @@ pub(crate) fn apply(
     preallocate: bool,
     header: &dyn Fn(SegmentId) -> io::Result<SegmentHeader>,
 ) -> Result<Applied> {
+    // What the copy replaces goes when the copy is durable.
+    if sabotage::is("removed-before-the-copy") {
+        remove(storage, &plan.remove);
+    }
     let Some(copy) = plan.copy else {
-        if plan.remove_segments {
+        if plan.remove_segments && !sabotage::is("removed-before-the-names-are-durable") {
             // What takes their place may have been renamed by a process that died before it synced the directory.
             storage.sync_dir().map_err(|error| {
                 Error::io(scan.location.clone(), "syncing the directory", error)
@@ -110,7 +114,11 @@ impl Copying<'_> {
         preallocate: bool,
         header: &dyn Fn(SegmentId) -> io::Result<SegmentHeader>,
     ) -> Result<Recovered> {
-        let name = wal_format::temporary_name(self.id);
+        let mut name = wal_format::temporary_name(self.id);
+        // Invariant 6: under its final name the copy is complete.
+        if sabotage::is("copy-under-its-final-name") {
+            name = wal_format::segment_name(self.id);
+        }
         // A copy that a crash has cut short takes space that this one may need.
         for id in &self.scan.listing.temporaries {
             let _ = self.storage.remove(&wal_format::temporary_name(*id));
@@ -128,7 +136,8 @@ impl Copying<'_> {
         self.storage
             .rename(&name, &final_name)
             .map_err(self.io("renaming"))?;
-        if let Err(error) = self.storage.sync_dir() {
+        // What is shown must not lose its name in the next crash.
+        if let Err(error) = sabotage::unless("copy-name-sync-skipped", || self.storage.sync_dir()) {
             // A name that is visible and not durable must not be taken for the log by the next open.
             let _ = self.storage.remove(&final_name);
             return Err(self.io("syncing the directory")(error));
@@ -277,9 +286,13 @@ impl Copying<'_> {
                 &mut filling,
             )?;
         }
-        filling.groups.stamp(self.plan.last);
+        // The copy is proven from now on.
+        if !sabotage::is("copy-without-a-stamp") {
+            filling.groups.stamp(self.plan.last);
+        }
         filling.write().map_err(self.io("writing"))?;
-        file.sync_data().map_err(self.io("syncing"))?;
+        // Nothing is shown before it is durable.
+        sabotage::unless("copy-sync-skipped", || file.sync_data()).map_err(self.io("syncing"))?;
         Ok(Recovered {
             header,
             file: Arc::clone(file),

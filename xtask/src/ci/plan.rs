@@ -18,6 +18,7 @@ pub(super) enum Step {
     Golden,
     Deny,
     Doctests,
+    Sabotage,
     Tests,
 }
 
@@ -31,6 +32,7 @@ impl Step {
             Self::Golden => "golden",
             Self::Deny => "deny",
             Self::Doctests => "doctests",
+            Self::Sabotage => "sabotage",
             Self::Tests => "tests",
         }
     }
@@ -71,6 +73,8 @@ pub(super) enum Action {
     CountedTests(Cargo),
     /// Checks the tree in this process.
     Tidy,
+    /// Breaks the log on purpose, from this process.
+    Sabotage,
     /// Does nothing, for this reason.
     Skip(String),
 }
@@ -84,6 +88,7 @@ impl fmt::Display for Action {
             }
             Self::CountedTests(cargo) => cargo.fmt(f),
             Self::Tidy => f.write_str("cargo xtask tidy"),
+            Self::Sabotage => f.write_str("cargo xtask sabotage --quick"),
             Self::Skip(reason) => write!(f, "skipped: {reason}"),
         }
     }
@@ -110,6 +115,7 @@ pub(super) fn action(step: Step, tools: Tools) -> Action {
         }
         Step::Deny => vec![Cargo::new("deny check bans licenses sources")],
         Step::Doctests => vec![Cargo::new("test --doc --workspace")],
+        Step::Sabotage => return Action::Sabotage,
         Step::Tests if !tools.nextest => {
             // Named targets, because the doctests have a step of their own.
             let tests =
