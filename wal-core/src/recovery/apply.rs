@@ -47,6 +47,13 @@ pub(crate) fn apply(
     preallocate: bool,
     header: &dyn Fn(SegmentId) -> io::Result<SegmentHeader>,
 ) -> Result<Applied> {
+    // Invariant 7: an old segment is evidence.
+    let newest = scan.chain.last();
+    if let Some(link) = newest.filter(|_| sabotage::is("torn-tail-cut-in-place")) {
+        let name = wal_format::segment_name(link.facts.id());
+        let file = storage.open(&name, OpenMode::ReadWrite);
+        let _ = file.and_then(|file| file.set_len(link.end.offset));
+    }
     // What the copy replaces goes when the copy is durable.
     if sabotage::is("removed-before-the-copy") {
         remove(storage, &plan.remove);

@@ -14,7 +14,7 @@ mod trial;
 mod variants;
 
 use std::fmt;
-use std::process::ExitCode;
+use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
 use build::{Built, Programs};
@@ -115,7 +115,25 @@ fn choose(args: &Args) -> anyhow::Result<Vec<&'static Variant>> {
         (args.only.is_empty() || args.only.iter().any(|name| name == variant.name))
             && !(args.quick && variant.seen != Seen::ByPrograms)
     };
-    Ok(VARIANTS.iter().filter(wanted).collect())
+    let chosen = VARIANTS.iter().filter(wanted);
+    if args.list || has_strace() {
+        return Ok(chosen.collect());
+    }
+    let (seen, unseen): (Vec<_>, Vec<_>) = chosen.partition(|variant| !variant.needs_strace());
+    for variant in unseen {
+        println!("   skipped: {}: strace is not installed", variant.name);
+    }
+    Ok(seen)
+}
+
+/// The tests of system calls pass without it, and see nothing.
+fn has_strace() -> bool {
+    Command::new("strace")
+        .arg("-V")
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .is_ok_and(|status| status.success())
 }
 
 /// What has to be built: the random programs always, for the baseline.
@@ -149,8 +167,9 @@ fn baseline(args: &Args, built: &Built, chosen: &[&'static Variant]) -> anyhow::
         trials.push((test.to_string(), built.test(test)?));
     }
     for (name, trial) in trials {
-        if let Verdict::Failed(output) = trial.run(None)? {
-            println!("{name}:\n{output}");
+        let verdict = trial.run(None)?;
+        if verdict != Verdict::Passed {
+            println!("{name}: {verdict:?}");
             return Ok(false);
         }
     }
@@ -159,7 +178,8 @@ fn baseline(args: &Args, built: &Built, chosen: &[&'static Variant]) -> anyhow::
 
 /// Who has found the variant.
 enum Found {
-    Programs(u64, Duration),
+    /// How many, where the output says it.
+    Programs(Option<u64>, Duration),
     Test(&'static Test, Verdict, Duration),
     Nowhere(Duration),
 }
@@ -167,18 +187,14 @@ enum Found {
 impl fmt::Display for Found {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Programs(1, time) => {
-                write!(
-                    f,
-                    "random programs | 1 program, {:.1} s",
-                    time.as_secs_f64()
-                )
+            Self::Programs(count, time) => {
+                let count = match count {
+                    Some(1) => String::from("1 program, "),
+                    Some(count) => format!("{count} programs, "),
+                    None => String::new(),
+                };
+                write!(f, "random programs | {count}{:.1} s", time.as_secs_f64())
             }
-            Self::Programs(count, time) => write!(
-                f,
-                "random programs | {count} programs, {:.1} s",
-                time.as_secs_f64()
-            ),
             Self::Test(test, verdict, time) => {
                 let hung = if matches!(verdict, Verdict::Hung) {
                     ", where it hung"
@@ -208,10 +224,11 @@ fn find(args: &Args, built: &Built, variant: &'static Variant) -> anyhow::Result
         (Verdict::Passed, _) => Found::Nowhere(time),
         (_, Some(test)) => Found::Test(test, verdict, time),
         (Verdict::Failed(output), None) => {
-            let failing = trial::seed_in(output).unwrap_or(args.seed);
-            Found::Programs(failing.saturating_sub(args.seed) + 1, time)
+            let failing = trial::seed_in(output);
+            let count = failing.map(|seed| seed.saturating_sub(args.seed) + 1);
+            Found::Programs(count, time)
         }
-        (Verdict::Hung, None) => Found::Programs(args.programs, time),
+        (Verdict::Hung, None) => Found::Programs(None, time),
     })
 }
 

@@ -14,6 +14,16 @@ pub(super) struct Variant {
     pub(super) seen: Seen,
 }
 
+impl Variant {
+    /// Whether only a trace of the system calls shows it.
+    pub(super) fn needs_strace(&self) -> bool {
+        matches!(&self.seen, Seen::By(test) if test.target.name == SYSCALLS)
+    }
+}
+
+/// The test program that traces the command.
+const SYSCALLS: &str = "syscalls";
+
 /// Who notices.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Seen {
@@ -75,10 +85,10 @@ const fn row(name: &'static str, breaks: &'static str, by: &'static str) -> Vari
 
 /// By the system calls of the command.
 const fn calls(name: &'static str, breaks: &'static str, by: &'static str) -> Variant {
-    test(name, breaks, "wal-cli", "syscalls", by)
+    test(name, breaks, "wal-cli", SYSCALLS, by)
 }
 
-/// Which row of `docs/testing.md` stands for which mistake.
+/// All of them, by what they are about.
 pub(super) const VARIANTS: &[Variant] = &[
     // Data that no sync has covered.
     programs("commit-sync-skipped", "4: acknowledged by a sync"),
@@ -149,6 +159,10 @@ pub(super) const VARIANTS: &[Variant] = &[
     ),
     // Errors of the system.
     programs("failed-sync-retried", "5: a failed sync is final"),
+    programs(
+        "failed-name-sync-retried",
+        "5: a failed sync is final, the directory's too",
+    ),
     programs("sync-error-ignored", "5: a failed sync is final"),
     programs("write-error-ignored", "5: a failed write is final"),
     programs(
@@ -272,6 +286,11 @@ pub(super) const VARIANTS: &[Variant] = &[
         "a position is a hint, verified for its LSN",
         "promises::calls::a_position_whose_hint_is_wrong_is_resolved_by_lsn",
     ),
+    promise(
+        "length-believed",
+        "8: no length is believed before it is bounded",
+        "promises::hostile::no_read_asks_for_more_than_the_file_holds",
+    ),
     // Recovery.
     programs("tail-shown-without-a-copy", "what an open has shown stays"),
     programs(
@@ -290,6 +309,10 @@ pub(super) const VARIANTS: &[Variant] = &[
         "copy-without-a-stamp",
         "the copy is proven",
         "promises::recovery::what_recovery_has_copied_is_proven",
+    ),
+    programs(
+        "torn-tail-cut-in-place",
+        "7: no byte of an old segment is written",
     ),
     programs(
         "removed-before-the-copy",
