@@ -15,7 +15,7 @@ use crate::recovery::RecoveryReport;
 use crate::shell::Shell;
 use crate::stats::Stats;
 use crate::sync::{self, Arc};
-use crate::{Appended, Position, Result, WalConfig};
+use crate::{Appended, Position, Result, WalConfig, sabotage};
 
 /// A write-ahead log. Clones are handles to the same log.
 ///
@@ -124,7 +124,10 @@ impl Wal {
     /// [`Poisoned`](crate::Error::Poisoned) if the write failed, [`Closed`](crate::Error::Closed).
     pub fn flush(&self) -> Result<()> {
         let engine = self.engine()?;
-        wait(engine, engine.flush(Shell::Blocking))
+        // With the operating system when it returns.
+        sabotage::unless("flush-does-nothing", || {
+            wait(engine, engine.flush(Shell::Blocking))
+        })
     }
 
     /// Returns when all that was appended before the call is on stable storage.

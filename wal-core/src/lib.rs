@@ -16,6 +16,7 @@ pub mod offline;
 mod position;
 mod reader;
 mod recovery;
+mod sabotage;
 mod segment;
 mod shell;
 mod stats;

@@ -17,7 +17,7 @@ use crate::segment::{
 };
 use crate::sync::Arc;
 use crate::view::View;
-use crate::{Error, Position, Result};
+use crate::{Error, Position, Result, sabotage};
 
 /// Where the reader learns what the log holds.
 #[derive(Clone, Debug)]
@@ -242,6 +242,10 @@ impl RawReader {
                         };
                     }
                     RecordStep::GroupEnd => {}
+                    // Never fewer records without a word.
+                    RecordStep::Invalid(_) if sabotage::is("reader-skips-damage") => {
+                        place.cursor.skip_group();
+                    }
                     RecordStep::Invalid(error) => {
                         let offset = place.cursor.offset();
                         return Err(self.damage(offset, error.to_string()));
@@ -281,6 +285,11 @@ impl RawReader {
         let header = match step {
             GroupStep::Group(header) => header,
             GroupStep::End => return Ok(true),
+            // Damage is not the end.
+            GroupStep::Invalid(_) if sabotage::is("reader-ends-at-damage") => {
+                self.next = Lsn::MAX;
+                return Ok(false);
+            }
             GroupStep::Invalid(error) if fixed => {
                 return Err(self.damage(offset, error.to_string()));
             }

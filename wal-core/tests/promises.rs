@@ -18,6 +18,7 @@
 //! in_flight.rs    one sync at a time for each file
 //! beside.rs       a read-only open beside a writer
 //! recovery.rs     recovery modifies no old segment, a read-only open changes no byte
+//! strangers.rs    files of another log, or of a copy of this one that went its own way
 //! ```
 //!
 //! Most run without threads on a simulated machine, so that they are the same each time. Deliberately absent: random programs
@@ -43,6 +44,7 @@ mod promises {
     mod prefix;
     mod recovery;
     mod rewinding;
+    mod strangers;
     mod truncation;
     mod waiters;
 }

@@ -21,6 +21,7 @@ mod backend;
 pub mod conformance;
 mod file;
 mod name;
+mod sabotage;
 mod storage;
 
 pub use backend::disk::DiskStorage;

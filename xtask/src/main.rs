@@ -15,8 +15,9 @@ mod ci;
 mod crash;
 mod fuzz;
 mod golden;
-mod shuttle;
 mod miri;
+mod sabotage;
+mod shuttle;
 mod tidy;
 
 use std::process::ExitCode;
@@ -45,6 +46,8 @@ enum Task {
     Fuzz(fuzz::Args),
     /// Run the tests of the format, and of the log in memory, under Miri.
     Miri(miri::Args),
+    /// Break the log on purpose, one way at a time, and see that a test notices.
+    Sabotage(sabotage::Args),
     /// Measure the log in turns with hand-written limits, in release mode.
     Bench(bench::Args),
     /// Show, check or write the golden files of the format.
@@ -59,6 +62,7 @@ fn main() -> anyhow::Result<ExitCode> {
         Task::Shuttle(args) => shuttle::run(&args),
         Task::Fuzz(args) => fuzz::run(&args),
         Task::Miri(args) => miri::run(&args),
+        Task::Sabotage(args) => sabotage::run(&args),
         Task::Bench(args) => bench::run(&args),
         Task::Golden(args) => golden::run(&args),
     }

@@ -14,7 +14,7 @@ use super::state::{LiveSegment, Park, Provision, State};
 use super::waiters::Ticket;
 use super::{Driver, Engine, Goal};
 use crate::shell::Shell;
-use crate::{Error, FsyncPolicy, Position, Result};
+use crate::{Error, FsyncPolicy, Position, Result, sabotage};
 
 /// Whether the call waits for stable storage whatever the policy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -264,7 +264,7 @@ impl Engine {
             let (end, limit) = entrant.end_and_limit(state, &active.segment);
             if end > limit {
                 // At most two segments may be unproven: this one waits until its predecessor is synced.
-                if state.dirty.len() > 1 {
+                if state.dirty.len() > 1 && !sabotage::is("third-segment-begun-early") {
                     return Ok(Entry::NeedsSpace);
                 }
                 if state.spare.is_none() {
@@ -321,6 +321,10 @@ impl Engine {
             let (lsn, offset) = state.filling.push(record);
             if first.is_none() {
                 first = Some((lsn, offset));
+            }
+            // Invariant 2: a batch lies in one group.
+            if sabotage::is("batch-in-several-groups") {
+                state.filling.close_group(state.durable.lsn);
             }
         }
         state.next_lsn = state.filling.next_lsn();

@@ -11,8 +11,9 @@ use wal_io::StorageFileExt;
 
 use super::Engine;
 use super::state::{Handover, LiveSegment, Mark, Park, State};
-use crate::Result;
+use crate::error::is_no_space;
 use crate::sync::{Arc, IfPanicking, MutexGuard, Ordering};
+use crate::{Result, sabotage};
 
 /// What failed, and the system's error: the cause of a poison.
 pub(super) type Failure = (String, io::Error);
@@ -99,7 +100,11 @@ impl Engine {
         let outcome = self.write_out(&handover, naming);
         let mut state = self.state();
         state.writing = false;
-        if let Err((during, error)) = outcome {
+        // Invariant 5: a failed write is final, a full disk as well.
+        if let Err((during, error)) = outcome
+            && !sabotage::is("write-error-ignored")
+            && !(is_no_space(&error) && sabotage::is("full-disk-at-a-write-ignored"))
+        {
             return Err(self.poison(state, during, error));
         }
         self.note_written(&mut state, handover);
@@ -125,10 +130,11 @@ impl Engine {
         let _guard = IfPanicking(|| self.poison_panicked("a write"));
         let segment = &handover.segment;
         let id = segment.id();
-        if naming == Naming::SyncThenRename {
+        // Invariant 1: a durable name behind one that is not is a hole in the chain.
+        if naming == Naming::SyncThenRename && !sabotage::is("name-before-the-one-before-it") {
             self.sync_directory()?;
         }
-        if naming != Naming::Done {
+        if naming != Naming::Done && !sabotage::is("made-under-its-final-name") {
             self.storage
                 .rename(&wal_format::spare_name(id), &wal_format::segment_name(id))
                 .map_err(|error| (format!("giving segment {id} its name"), error))?;
@@ -204,7 +210,10 @@ impl Engine {
         let outcome = self.sync_out(&targets, directory);
         let mut state = self.state();
         state.syncing = false;
-        if let Err((during, error)) = outcome {
+        // Invariant 5: a failed sync is final.
+        if let Err((during, error)) = outcome
+            && !sabotage::is("sync-error-ignored")
+        {
             return Err(self.poison(state, during, error));
         }
         Self::check_poison(&state)?;
@@ -218,6 +227,10 @@ impl Engine {
             {
                 dirty.synced = target.written;
                 dirty.synced_lsn = target.written_lsn;
+                // Invariant 4: a sync covers only what was written before it began.
+                if sabotage::is("sync-covers-later-writes") {
+                    (dirty.synced, dirty.synced_lsn) = (dirty.written, dirty.written_lsn);
+                }
             }
         }
         if scope == Scope::All {
@@ -255,19 +268,40 @@ impl Engine {
 
     fn sync_out(&self, targets: &[Target], directory: bool) -> Result<(), Failure> {
         let _guard = IfPanicking(|| self.poison_panicked("a sync"));
-        if directory {
+        // Invariant 6: without it the file may have no name after a crash.
+        if directory && !sabotage::is("name-sync-skipped") {
             self.sync_directory()?;
         }
         for Target { segment, .. } in targets {
             let begun = self.clock.monotonic();
-            segment
-                .file
-                .sync_data()
+            self.sync_segment(segment)
                 .map_err(|error| (format!("a sync of segment {}", segment.id()), error))?;
             self.counters
                 .synced(self.clock.monotonic().saturating_sub(begun));
         }
         Ok(())
+    }
+
+    /// Through the handle that has written it, and once.
+    fn sync_segment(&self, segment: &LiveSegment) -> io::Result<()> {
+        // Invariant 1: a durable record implies all before it, in the segment before as well.
+        if sabotage::is("rotated-segment-not-synced") && segment.id() < self.state().renamed {
+            return Ok(());
+        }
+        // Invariant 4: a fresh handle may not be told of an earlier error.
+        if sabotage::is("sync-on-a-fresh-handle") {
+            let name = wal_format::segment_name(segment.id());
+            return self
+                .storage
+                .open(&name, wal_io::OpenMode::ReadWrite)?
+                .sync_data();
+        }
+        let synced = sabotage::unless("commit-sync-skipped", || segment.file.sync_data());
+        // Invariant 5: the second sync succeeds and proves nothing.
+        if sabotage::is("failed-sync-retried") && synced.is_err() {
+            return segment.file.sync_data();
+        }
+        synced
     }
 
     /// One at a time. After one that failed there is no other: it could succeed, and would prove nothing.
@@ -279,6 +313,10 @@ impl Engine {
             return Err((during(), kind.into()));
         }
         self.counters.directory_synced();
+        // Invariant 5: the second sync succeeds and proves nothing.
+        if sabotage::is("failed-name-sync-retried") && self.storage.sync_dir().is_ok() {
+            return Ok(());
+        }
         self.storage.sync_dir().map_err(|error| {
             *failed = Some(error.kind());
             (during(), error)

@@ -10,7 +10,7 @@ use super::commit::Scope;
 use super::state::{Park, State, Status};
 use super::{Driver, Engine};
 use crate::sync::{self, Arc, Condvar, IfPanicking, MutexGuard};
-use crate::{Error, FsyncPolicy, Result};
+use crate::{Error, FsyncPolicy, Result, sabotage};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Role {
@@ -267,6 +267,8 @@ impl Engine {
 
     pub(super) fn syncer_deadline(&self, state: &State) -> Option<Duration> {
         match self.settings.config.fsync_policy {
+            // The promise of `Batch`: a timer of its own.
+            FsyncPolicy::Batch(_) if sabotage::is("batch-without-a-timer") => None,
             FsyncPolicy::Batch(window) if !state.syncing => {
                 state.unsynced_since().map(|since| since + window)
             }

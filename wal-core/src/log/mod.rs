@@ -43,7 +43,7 @@ use crate::clock::Clock;
 use crate::entropy::Entropy;
 use crate::stats::Counters;
 use crate::sync::{Arc, AtomicBool, AtomicU64, Condvar, JoinHandle, Mutex, MutexGuard, Ordering};
-use crate::{Position, WalConfig};
+use crate::{Position, WalConfig, sabotage};
 use state::{State, Status};
 
 /// What the builder decided.
@@ -168,6 +168,8 @@ impl Engine {
     pub(crate) fn readable(&self) -> (Mark, Option<crate::Error>) {
         let state = self.state();
         match &state.status {
+            // After a failure only what is durable is shown.
+            Status::Poisoned(_) if sabotage::is("poisoned-log-read-on") => (state.written, None),
             Status::Poisoned(poisoned) => (
                 state.durable,
                 Some(crate::Error::Poisoned(poisoned.clone())),

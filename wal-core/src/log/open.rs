@@ -23,7 +23,7 @@ use crate::error::is_no_space;
 use crate::recovery::{self, Copied, Listing, Plan, RecoveryReport, Scan};
 use crate::stats::Counters;
 use crate::sync::{self, Arc, AtomicBool, AtomicU64, Condvar, Mutex};
-use crate::{Error, Result};
+use crate::{Error, Result, sabotage};
 
 /// How often a locked directory is tried again while waiting.
 const LOCK_RETRY: Duration = Duration::from_millis(5);
@@ -43,7 +43,9 @@ impl Engine {
         let storage = &*ground.storage;
         let io = |what: &'static str, error| no_space_or_io(storage, what, error);
         // Before anything is written: is this a place for a log?
-        let begun = Listing::read(storage)?.is_some_and(|listing| !listing.segments.is_empty());
+        let mut begun = Listing::read(storage)?.is_some_and(|listing| !listing.segments.is_empty());
+        // The parent is synced also where an earlier process has made the directory and died.
+        begun |= sabotage::is("parent-of-a-made-directory-not-synced") && storage.list().is_ok();
         if !begun {
             storage
                 .create()
@@ -90,7 +92,8 @@ impl Engine {
             leaders: Condvar::default(),
             dir_sync: Mutex::new(None),
             counters: Counters::default(),
-            lock: Mutex::new(Some(lock)),
+            // One writer, as long as it lives.
+            lock: Mutex::new(Some(lock).filter(|_| !sabotage::is("lock-let-go"))),
             threads: Mutex::new(Vec::new()),
         });
         if let Err(error) = engine.start_threads() {

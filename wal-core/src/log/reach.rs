@@ -13,7 +13,7 @@ use super::eras::Era;
 use super::state::{State, Status};
 use super::waiters::Ticket;
 use crate::shell::Shell;
-use crate::{Error, Result};
+use crate::{Error, Result, sabotage};
 
 /// What a caller waits for. The number that goes with it is an LSN for the first two, a buffer's serial for the third.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,6 +92,10 @@ impl Engine {
     fn is_reached(state: &State, goal: Goal, number: u64) -> bool {
         match goal {
             Goal::Written => state.written.lsn.get() >= number,
+            // Invariant 4: written is not durable.
+            Goal::Durable if sabotage::is("acknowledged-when-written") => {
+                state.written.lsn.get() >= number
+            }
             Goal::Durable => state.durable.lsn.get() >= number,
             Goal::Synced => state.synced_serial >= number,
             Goal::Closed => matches!(state.status, Status::Closed),
@@ -122,7 +126,9 @@ impl Engine {
         }
         match goal {
             Goal::Written => !state.writing,
-            Goal::Durable | Goal::Synced | Goal::Rewound => !state.syncing,
+            // Invariant 3: of two syncs of one file, one may get the error and the other Ok.
+            Goal::Durable | Goal::Synced => !state.syncing || sabotage::is("two-syncs-in-flight"),
+            Goal::Rewound => !state.syncing,
             Goal::Closed => !state.syncing && !state.closing,
             Goal::Retired => !state.retiring_busy,
         }

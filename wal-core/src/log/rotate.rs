@@ -14,7 +14,7 @@ use super::{Engine, Settings};
 use crate::entropy::Entropy;
 use crate::error::is_no_space;
 use crate::sync::Arc;
-use crate::{Error, Result};
+use crate::{Error, Result, sabotage};
 
 /// With `preallocate: false` a segment grows by this much.
 const ALLOCATION_STEP: u64 = 1 << 20;
@@ -29,9 +29,13 @@ pub(crate) fn create_segment_file(
     header: &SegmentHeader,
 ) -> io::Result<Arc<dyn StorageFile>> {
     let file = storage.open(name, OpenMode::CreateNew)?;
-    let made = allocate(&*file, 0, header.allocated)
-        .and_then(|()| file.write_all_at(&header.encode(), 0))
-        .and_then(|()| file.sync_data());
+    // A full disk is met before a record is accepted.
+    let made = sabotage::unless("space-not-allocated", || {
+        allocate(&*file, 0, header.allocated)
+    })
+    .and_then(|()| file.write_all_at(&header.encode(), 0))
+    // Invariant 6: the file is complete before it gets its name.
+    .and_then(|()| sabotage::unless("spare-sync-skipped", || file.sync_data()));
     if let Err(error) = made {
         drop(file);
         // Best effort: what stays is a leftover that the next open removes.
@@ -51,6 +55,10 @@ pub(super) fn new_header(
     let mut epoch = 0;
     while epoch == 0 {
         epoch = entropy.next()?;
+        // Each file has an epoch of its own: bytes of another do not verify in it.
+        if sabotage::is("epoch-not-new") {
+            epoch = 1;
+        }
     }
     Ok(SegmentHeader {
         log_id,
@@ -129,18 +137,26 @@ impl Engine {
         let header = new_header(&self.settings, &*self.entropy, id, log_id);
         let made = header.and_then(|mut header| {
             header.allocated = self.first_allocation(&header, open);
-            let file = create_segment_file(&*self.storage, &wal_format::spare_name(id), &header)?;
+            let mut name = wal_format::spare_name(id);
+            // Invariant 6: until it is complete and durable, a file has a name of its own.
+            if sabotage::is("made-under-its-final-name") {
+                name = wal_format::segment_name(id);
+            }
+            let file = create_segment_file(&*self.storage, &name, &header)?;
             Ok((header, file))
         });
         // A failed sync of the directory is final; a file that could not be made is not.
         let made = match made {
-            Ok((header, file)) => match self.sync_directory() {
-                Ok(()) => Ok(Spare {
-                    allocated: header.allocated,
-                    segment: Arc::new(LiveSegment::new(header, file)),
-                }),
-                Err((during, error)) => return Err(self.poison(self.state(), during, error)),
-            },
+            // Invariant 6: the spare's own name first.
+            Ok((header, file)) => {
+                match sabotage::unless("spare-name-sync-skipped", || self.sync_directory()) {
+                    Ok(()) => Ok(Spare {
+                        allocated: header.allocated,
+                        segment: Arc::new(LiveSegment::new(header, file)),
+                    }),
+                    Err((during, error)) => return Err(self.poison(self.state(), during, error)),
+                }
+            }
             Err(error) => Err(error),
         };
         self.counters
@@ -248,11 +264,14 @@ impl Engine {
         !state.sealing_busy
             && matches!(state.status, Status::Open | Status::Closing)
             && state.sealing.front().is_some_and(|sealing| {
-                state.dir_synced >= sealing.successor
-                    && state
-                        .dirty
-                        .front()
-                        .is_none_or(|dirty| dirty.segment.id() > sealing.segment.id())
+                // A footer says that all before it is durable, and names a successor that is.
+                let named = state.dir_synced >= sealing.successor
+                    || sabotage::is("sealed-before-the-successor-is-named");
+                let synced = state
+                    .dirty
+                    .front()
+                    .is_none_or(|dirty| dirty.segment.id() > sealing.segment.id());
+                (named && synced) || sabotage::is("sealed-before-it-is-synced")
             })
     }
 
@@ -329,7 +348,8 @@ pub(super) fn write_footer(sealing: &Sealing, log_first: Lsn) -> io::Result<()> 
     groups.footer(&facts, &sealing.index);
     let file = &sealing.segment.file;
     file.write_all_at(groups.bytes(), groups.start().get())?;
-    file.sync_data()?;
+    // The clean mark is durable before the file is cut behind it.
+    sabotage::unless("footer-sync-skipped", || file.sync_data())?;
     // Not synced: a file that is longer after a crash is read by its groups.
     file.set_len(groups.end().get())
 }

@@ -14,8 +14,8 @@ use super::eras::Eras;
 use super::reach::Goal;
 use super::rewind::Rewinds;
 use super::waiters::Waiters;
-use crate::Poisoned;
 use crate::sync::Arc;
+use crate::{Poisoned, sabotage};
 
 /// A segment that this process writes.
 #[derive(Debug)]
@@ -280,7 +280,16 @@ impl State {
         if self.filling.open_group_start().is_some() {
             self.filling_watermark = self.durable.lsn;
         }
-        self.filling.close_group(self.durable.lsn);
+        let mut watermark = self.durable.lsn;
+        // A watermark is proof: it must not be ahead of what a sync has covered.
+        if sabotage::is("watermark-ahead-of-the-sync") {
+            watermark = self.written.lsn;
+        }
+        // Invariant 2: a watermark stands at the end of a batch.
+        if sabotage::is("watermark-inside-a-batch") {
+            watermark = watermark.prev();
+        }
+        self.filling.close_group(watermark);
         let header = &active.segment.header;
         let mut next = self.free.pop().unwrap_or_else(|| empty_writer(*header));
         next.reset(
@@ -408,6 +417,10 @@ impl State {
             } else {
                 break;
             }
+        }
+        // Invariant 4: one more than the sync has covered.
+        if sabotage::is("durable-lsn-off-by-one") && self.durable != before {
+            self.durable.lsn = self.durable.lsn.next().min(self.last_lsn());
         }
         while self
             .unsynced

@@ -8,7 +8,7 @@ use wal_format::Lsn;
 use super::append::Entrant;
 use super::{Engine, Goal};
 use crate::shell::Shell;
-use crate::{Error, Result};
+use crate::{Error, Result, sabotage};
 
 impl Engine {
     /// Removes all records below `lsn`; a segment is deleted when all of it is below.
@@ -18,17 +18,25 @@ impl Engine {
         }
         // Another truncation may have made the cut, and be waiting for its sync as well.
         let serial = self.state().cut_serial;
-        self.reach(Goal::Synced, serial, shell).await?;
+        // The new first LSN is durable before a file goes.
+        if !sabotage::is("unlinked-before-the-cut-is-durable") {
+            self.reach(Goal::Synced, serial, shell).await?;
+        }
         {
             let mut state = self.state();
             // The segment with the cut stays, and all behind it: a later one may not be durable yet.
             let kept = state.cut_segment;
             while state.chain.first().is_some_and(|entry| {
-                entry.header.segment_id < kept && entry.end.is_some_and(|(end, _)| end < lsn)
+                (entry.header.segment_id < kept || sabotage::is("segment-of-the-cut-unlinked"))
+                    && entry.end.is_some_and(|(end, _)| end < lsn)
             }) {
                 let entry = state.chain.remove(0);
                 let name = wal_format::segment_name(entry.header.segment_id);
                 state.retiring.push_back(name);
+            }
+            // Oldest first: what is left after a crash is a chain without a hole.
+            if sabotage::is("unlinked-newest-first") {
+                state.retiring.make_contiguous().reverse();
             }
         }
         self.reach(Goal::Retired, 0, shell).await

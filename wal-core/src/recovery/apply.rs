@@ -6,13 +6,13 @@
 use std::io;
 
 use wal_format::{Origin, SegmentHeader, SegmentId};
-use wal_io::Storage;
+use wal_io::{OpenMode, Storage};
 
 use super::copy::{Copied, Copy, Source};
 use super::plan::{CopyTail, Plan};
 use super::scan::Scan;
 use crate::log::link_body;
-use crate::{Error, Result};
+use crate::{Error, Result, sabotage};
 
 /// What was done.
 #[derive(Debug)]
@@ -29,8 +29,19 @@ pub(crate) fn apply(
     preallocate: bool,
     header: &dyn Fn(SegmentId) -> io::Result<SegmentHeader>,
 ) -> Result<Applied> {
+    // Invariant 7: an old segment is evidence.
+    let newest = scan.chain.last();
+    if let Some(link) = newest.filter(|_| sabotage::is("torn-tail-cut-in-place")) {
+        let name = wal_format::segment_name(link.facts.id());
+        let file = storage.open(&name, OpenMode::ReadWrite);
+        let _ = file.and_then(|file| file.set_len(link.end.offset));
+    }
+    // What the copy replaces goes when the copy is durable.
+    if sabotage::is("removed-before-the-copy") {
+        remove(storage, &plan.remove);
+    }
     let Some(tail) = plan.copy else {
-        if plan.sync_names {
+        if plan.sync_names && !sabotage::is("removed-before-the-names-are-durable") {
             storage.sync_dir().map_err(|error| {
                 Error::io(scan.location.clone(), "syncing the directory", error)
             })?;

@@ -18,7 +18,7 @@ use crate::error::is_no_space;
 use crate::log::create_segment_file;
 use crate::segment::{GroupStep, RecordStep, SegmentCursor};
 use crate::sync::Arc;
-use crate::{Error, Result};
+use crate::{Error, Result, sabotage};
 
 /// Bytes collected before they are written.
 const PIECE: usize = 1 << 20;
@@ -92,7 +92,11 @@ impl Copy<'_> {
         preallocate: bool,
         committed: impl FnOnce(),
     ) -> Result<Copied> {
-        let name = wal_format::temporary_name(new.segment_id);
+        let mut name = wal_format::temporary_name(new.segment_id);
+        // Invariant 6: under its final name the copy is complete.
+        if sabotage::is("copy-under-its-final-name") {
+            name = wal_format::segment_name(new.segment_id);
+        }
         let (new, file) = self.make(new, preallocate, &name)?;
         let copied = match self.fill(new, &file) {
             Ok(copied) => copied,
@@ -106,7 +110,8 @@ impl Copy<'_> {
         self.storage
             .rename(&name, &final_name)
             .map_err(self.io("renaming"))?;
-        if let Err(error) = self.storage.sync_dir() {
+        // What is shown must not lose its name in the next crash.
+        if let Err(error) = sabotage::unless("copy-name-sync-skipped", || self.storage.sync_dir()) {
             // A name that is visible and not durable must not be taken for the log by the next open.
             let _ = self.storage.remove(&final_name);
             return Err(self.io("syncing the directory")(error));
@@ -221,9 +226,13 @@ impl Copy<'_> {
         for source in self.sources {
             self.copy_segment(source, &mut filling)?;
         }
-        filling.groups.stamp(self.last);
+        // What was copied is proven by the copy.
+        if !sabotage::is("copy-without-a-stamp") {
+            filling.groups.stamp(self.last);
+        }
         filling.write().map_err(self.io("writing"))?;
-        file.sync_data().map_err(self.io("syncing"))?;
+        // The copy is durable before it gets its name.
+        sabotage::unless("copy-sync-skipped", || file.sync_data()).map_err(self.io("syncing"))?;
         Ok(Copied {
             header,
             file: Arc::clone(file),

@@ -8,7 +8,7 @@ use super::tail::{GroupEnd, Stop};
 use crate::error::Corruption;
 use crate::log::Predecessor;
 use crate::segment::SegmentFacts;
-use crate::{Error, Result};
+use crate::{Error, Result, sabotage};
 
 /// The unproven tail: what is copied to a new segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,7 +44,8 @@ pub(crate) struct Plan {
 pub(crate) fn plan(scan: &Scan) -> Result<Plan> {
     check_missing(scan)?;
     check_proof(scan)?;
-    check_length(scan)?;
+    // A file has the length that it was made with.
+    sabotage::unless("short-file-accepted", || check_length(scan))?;
     check_first(scan)?;
     let newest = scan.chain.last();
     let last = scan.end();
@@ -116,14 +117,19 @@ fn check_missing(scan: &Scan) -> Result<()> {
             needed_by,
         })
     };
-    if let Some((id, needed_by)) = &scan.missing {
+    // A hole in the chain is no end.
+    if let Some((id, needed_by)) = &scan.missing
+        && !sabotage::is("missing-segment-accepted")
+    {
         return missing(*id, needed_by.clone());
     }
     let (Some(footer), Some(newest)) = (&scan.footer, scan.chain.last()) else {
         return Ok(());
     };
     let successor = footer.successor;
-    if successor != SegmentId::NONE && !scan.listing.segments.contains(&successor) {
+    // A footer names the one that followed it.
+    let named = successor != SegmentId::NONE && !sabotage::is("missing-successor-accepted");
+    if named && !scan.listing.segments.contains(&successor) {
         return missing(
             successor,
             format!(
@@ -138,7 +144,8 @@ fn check_missing(scan: &Scan) -> Result<()> {
 /// At the first place that is not valid, and at the end: was there more that is proven to have been durable?
 fn check_proof(scan: &Scan) -> Result<()> {
     let last = scan.end();
-    if scan.proven.watermark <= last {
+    // Damage to what was durable is no torn tail.
+    if scan.proven.watermark <= last || sabotage::is("damage-taken-for-a-torn-tail") {
         return Ok(());
     }
     let witness = witness(scan);
@@ -251,13 +258,11 @@ fn leftovers(scan: &Scan, copy: Option<CopyTail>) -> Vec<String> {
         .map_or(SegmentId::NONE, |link| link.facts.id());
     let segments: Vec<SegmentId> = if copy.is_some() {
         // Newest first: what is left after a crash is a chain without a hole.
-        listing
-            .segments
-            .iter()
-            .filter(gone)
-            .rev()
-            .copied()
-            .collect()
+        let mut gone: Vec<SegmentId> = listing.segments.iter().filter(gone).copied().collect();
+        if !sabotage::is("superseded-removed-oldest-first") {
+            gone.reverse();
+        }
+        gone
     } else {
         // Segments above the chain's end are superseded by the next one that is made; until then they stay.
         let off_chain = |id: &&SegmentId| !on_chain(**id) && **id < newest;

@@ -15,7 +15,7 @@ use super::witness::look_beyond;
 use crate::error::Corruption;
 use crate::segment::{LinkFacts, SegmentFacts};
 use crate::sync::Arc;
-use crate::{Error, Result};
+use crate::{Error, Result, sabotage};
 
 /// A segment of the chain.
 #[derive(Debug)]
@@ -73,7 +73,10 @@ pub(crate) fn scan(storage: &Arc<dyn Storage>, listing: Listing) -> Result<Scan>
         let facts = SegmentFacts::read(storage, *id)?;
         segments.insert(*id, facts);
     }
-    check_one_log(&location, &segments)?;
+    // Records of another log are not this one's.
+    sabotage::unless("another-log-accepted", || {
+        check_one_log(&location, &segments)
+    })?;
     let mut scan = Scan {
         location,
         log_first: listing.first(),
@@ -241,7 +244,9 @@ impl Scan {
                 ));
                 return Ok(Walk::Done);
             };
-            if facts.header.epoch != link.body.predecessor_epoch {
+            // A copy of another file under this name is not the file.
+            let epoch_counts = !sabotage::is("epoch-of-the-one-before-not-compared");
+            if facts.header.epoch != link.body.predecessor_epoch && epoch_counts {
                 return Err(self.not_the_file(facts, id));
             }
             let Ok(predecessor_link) = facts.link.clone() else {
@@ -330,6 +335,10 @@ impl Scan {
             offset: body.end_offset.get(),
             digest: body.end_digest,
         };
+        // A link gives order; it is no proof.
+        if sabotage::is("successor-counted-as-proof") {
+            self.testify(promised.lsn, id, body.end_offset);
+        }
         if self.proven.watermark < promised.lsn
             && let Some(footer) = facts.footer().map_err(|error| self.io(id, error))?
             && footer.last_lsn >= promised.lsn
@@ -437,8 +446,10 @@ impl Scan {
     /// Whether the log's first LSN survives the next crash as well.
     fn first_is_proven(&self) -> bool {
         let newest = self.chain.last().and_then(|link| link.tail.as_ref());
-        // Without a scan there is a footer, or this is not the newest segment's own word.
-        self.footer.is_some()
+        // What a truncation said may be lost again: it goes into the copy.
+        sabotage::is("first-lsn-taken-for-proven")
+            // Without a scan there is a footer, or this is not the newest segment's own word.
+            || self.footer.is_some()
             // A name is durable by now, or made so before anything rests on it.
             || self.log_first == self.listing.first()
             || newest.is_none_or(|tail| tail.log_first_before <= self.proven.watermark)
@@ -456,6 +467,10 @@ impl Scan {
 
     /// Finds the place behind which the next segment goes on, and whether the records behind it must be copied first.
     fn find_anchor(&mut self) -> Result<()> {
+        // What is shown after an open must survive the next crash: it is copied first.
+        if sabotage::is("tail-shown-without-a-copy") {
+            self.proven.watermark = self.end();
+        }
         self.kept = self.proven_segments();
         let Some(oldest) = self.chain.first() else {
             return Ok(());

@@ -8,7 +8,7 @@ use wal_format::{
 
 use super::witness::{Beyond, look_beyond};
 use crate::segment::{GroupStep, LinkFacts, SegmentCursor, SegmentFacts};
-use crate::{Error, Result};
+use crate::{Error, Result, sabotage};
 
 /// The end of a group: a place where the log may be continued.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,6 +99,11 @@ pub(crate) fn scan_tail(
         // The header verifies by itself, so its watermark counts whatever its payload is.
         facts.watermark = facts.watermark.max(header.watermark);
         let verdict = match header.kind {
+            // Invariant 2: a group is valid as a whole or not at all.
+            GroupKind::Records if sabotage::is("records-not-checked") => {
+                cursor.skip_group();
+                Ok(())
+            }
             GroupKind::Records => cursor
                 .check_group()
                 .map_err(io)?
@@ -144,7 +149,8 @@ pub(crate) fn scan_tail(
             digest: cursor.previous(),
         });
     }
-    if matches!(facts.stop, Stop::Invalid(_)) {
+    // A group behind the damage may prove that it was durable.
+    if matches!(facts.stop, Stop::Invalid(_)) && !sabotage::is("not-looked-behind-damage") {
         facts.beyond = look_beyond(segment, facts.end.offset, limit).map_err(io)?;
     }
     Ok(facts)
@@ -152,7 +158,8 @@ pub(crate) fn scan_tail(
 
 impl TailFacts {
     fn note_cut(&mut self, log_first: Lsn, before: Lsn) {
-        if log_first > self.log_first {
+        // What was truncated stays away.
+        if log_first > self.log_first && !sabotage::is("cut-ignored") {
             self.log_first = log_first;
             self.log_first_before = before;
         }

@@ -10,6 +10,7 @@ use wal_format::{
 use wal_io::StorageFile;
 
 use super::window::{WINDOW, Window};
+use crate::sabotage;
 use crate::sync::Arc;
 
 /// What stands where a group may start.
@@ -178,7 +179,8 @@ impl SegmentCursor {
             Offset::new(self.offset),
         )?;
         header.follows(self.lsn, self.previous.unwrap_or(header.previous))?;
-        header.fits(self.limit)?;
+        // Invariant 8: no length is believed before it is bounded.
+        sabotage::unless("length-believed", || header.fits(self.limit))?;
         Ok((header, checksum))
     }
 

@@ -5,6 +5,8 @@ use std::io;
 use bytes::{Bytes, BytesMut};
 use wal_io::{StorageFile, StorageFileExt};
 
+use crate::sabotage;
+
 /// Bytes read at a time.
 pub(crate) const WINDOW: usize = 1 << 20;
 
@@ -56,7 +58,11 @@ impl Window {
         if self.holds(offset, need) {
             return Ok(());
         }
-        let left = usize::try_from(limit.saturating_sub(offset)).unwrap_or(usize::MAX);
+        let mut left = usize::try_from(limit.saturating_sub(offset)).unwrap_or(usize::MAX);
+        // Invariant 8: what a header says is bounded by what the file has.
+        if sabotage::is("length-believed") {
+            left = usize::MAX;
+        }
         let want = need.max(window).min(left);
         // The buffer is used again unless someone still holds a record of it.
         let mut buffer = match std::mem::take(&mut self.bytes).try_into_mut() {

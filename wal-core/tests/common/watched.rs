@@ -38,6 +38,7 @@ struct Seen {
     in_flight: BTreeMap<usize, usize>,
     most: usize,
     syncs: usize,
+    largest_read: usize,
 }
 
 /// The directory's own place among the files.
@@ -72,6 +73,11 @@ impl Watched {
 
     pub(crate) fn syncs(&self) -> usize {
         self.seen().syncs
+    }
+
+    /// The most bytes that one read has asked for.
+    pub(crate) fn largest_read(&self) -> usize {
+        self.seen().largest_read
     }
 
     /// Syncs wait from now on.
@@ -205,6 +211,10 @@ impl StorageFile for WatchedFile {
     }
 
     fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
+        {
+            let mut seen = self.storage.seen();
+            seen.largest_read = seen.largest_read.max(buf.len());
+        }
         self.inner.read_at(buf, offset)
     }
 

@@ -13,6 +13,7 @@ use wal_io::fault::Chooser;
 use wal_io::fault::{Fill, Image, Seeded, Site};
 
 use crate::common::trace::segment;
+use crate::common::watched::Watched;
 use crate::common::{Machine, PATIENCE, SMALL, append, large};
 
 const DATA: u64 = 4096 + 128;
@@ -215,6 +216,36 @@ fn group_headers_with_lengths_and_counts_that_lie() {
                 }
             }
         }
+    }
+}
+
+#[test]
+fn no_read_asks_for_more_than_the_file_holds() {
+    for kind in [GroupKind::Records, GroupKind::Stamp, GroupKind::Cut] {
+        let header = header();
+        let (mut bytes, previous) = beginning(&header);
+        let group = GroupHeader {
+            kind,
+            epoch: header.epoch,
+            first_lsn: Lsn::FIRST,
+            watermark: Lsn::ZERO,
+            offset: Offset::new(DATA),
+            payload_len: u32::MAX,
+            record_count: u32::from(kind == GroupKind::Records),
+            previous,
+            digest: 0,
+        };
+        bytes.extend_from_slice(&group.encode(header.salt()).0);
+        bytes.extend([0; 4096]);
+        let len = bytes.len();
+        let mut image = Image::new();
+        image.insert(&segment(1), bytes);
+        let machine = Machine::holding(&image, FsyncPolicy::Os);
+        let watched = Watched::new(&machine.storage);
+        // What comes of it is for other tests. A buffer is as large as the read that it is for.
+        drop(wal_core::verify_storage(Arc::new(watched.clone())));
+        let largest = watched.largest_read();
+        assert!((1..=len).contains(&largest), "{kind:?}: {largest}, {len}");
     }
 }
 

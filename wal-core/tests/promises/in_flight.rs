@@ -3,6 +3,7 @@
 use std::thread;
 use std::time::Duration;
 
+use wal_core::blocking::Wal;
 use wal_core::{FsyncPolicy, Lsn, RecordRef};
 
 use crate::common::trace::segment;
@@ -122,4 +123,40 @@ fn appends_that_wait_at_the_same_time_share_a_sync() {
     // The one that was held, and one for all who came meanwhile.
     assert!(watched.syncs() <= before + 1);
     assert_eq!(wal.durable_lsn().get(), 9);
+}
+
+#[test]
+fn a_third_segment_waits_for_the_sync_of_the_first() {
+    let machine = Machine::new(FsyncPolicy::Os).segments_of(SMALL);
+    let watched = Watched::new(&machine.storage);
+    let wal = machine.open_watched(&watched);
+    append(&wal, 1..=1);
+    wal.flush().expect("flushed");
+    watched.hold_syncs_of(&segment(1));
+    let on_a_thread = |call: fn(&Wal)| {
+        let wal = wal.clone();
+        thread::spawn(move || call(&wal))
+    };
+    // The caller's sync is held up, so the background is free to make spares.
+    let sync = on_a_thread(|wal| wal.sync().expect("synced"));
+    watched.wait_for_a_sync();
+    let appends = on_a_thread(|wal| append(wal, 2..=1000));
+    until("the second segment is begun", || segments(&wal) >= 2);
+    until("the appends wait", || {
+        let last = wal.last_lsn();
+        thread::sleep(Duration::from_millis(50));
+        wal.last_lsn() == last
+    });
+    assert_eq!(segments(&wal), 2);
+    assert!(!appends.is_finished());
+    watched.let_syncs_go();
+    sync.join().expect("no panic");
+    appends.join().expect("no panic");
+    assert!(segments(&wal) > 3);
+    drop(wal);
+    assert_holds(&machine.open(), 1..=1000);
+}
+
+fn segments(wal: &Wal) -> usize {
+    wal.list_segments().expect("segments").len()
 }

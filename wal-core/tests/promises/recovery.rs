@@ -2,7 +2,7 @@
 
 use wal_core::blocking::Wal;
 use wal_core::{FsyncPolicy, Lsn, Record, RecordRef};
-use wal_io::fault::{OperationKind, Seeded};
+use wal_io::fault::{Fault, Moment, OperationKind, Seeded};
 
 use crate::common::trace::Trace;
 use crate::common::{Machine, SMALL, WINDOW, append, assert_holds, large, policies, read_all};
@@ -213,4 +213,67 @@ fn a_reader_beside_the_writer_reads_each_lsn_once_across_a_recovery() {
         next += 1;
     }
     assert_eq!(next, 46);
+}
+
+#[test]
+fn what_recovery_has_copied_is_proven() {
+    for policy in policies() {
+        let mut machine = Machine::new(policy);
+        let wal = machine.open();
+        append(&wal, 1..=5);
+        wal.flush().expect("flushed");
+        machine.kill();
+        drop(machine.open());
+        machine.lose_unsynced();
+        let report = machine.look().expect("opened").recovery_report().clone();
+        assert_eq!(report.proven_lsn, Lsn::new(5), "{policy:?}: {report:?}");
+        assert_eq!(report.unproven, 0, "{policy:?}: {report:?}");
+    }
+}
+
+#[test]
+fn nothing_is_removed_before_what_replaces_it_has_a_durable_name() {
+    // All of it is durable and none of it proven: recovery replaces the only segment.
+    let machine = Machine::new(FsyncPolicy::Os);
+    let wal = machine.open();
+    append(&wal, 1..=5);
+    wal.sync().expect("synced");
+    let mut kills = 0;
+    for at in 0.. {
+        let mut again = Machine::new(FsyncPolicy::Os);
+        again.storage = machine.storage.kill();
+        let kill = Fault::power_cut(Moment::After).on_changes().after(at);
+        again.storage.inject(kill);
+        if again.try_open().is_ok() {
+            break;
+        }
+        kills += 1;
+        // The process was killed there, and the next one finds all that it has done, durable or not.
+        again.kill();
+        drop(again.open());
+        for seed in 0..20 {
+            let mut after = Machine::new(FsyncPolicy::Os);
+            after.storage = again.storage.crash(&mut Seeded::streaky(seed));
+            let opened = after.try_open();
+            let opened = opened.unwrap_or_else(|error| panic!("kill {at}, seed {seed}: {error}"));
+            assert_holds(&opened, 1..=5);
+        }
+    }
+    assert!(kills > 4, "{kills}");
+}
+
+#[test]
+fn a_cut_that_no_sync_has_covered_is_copied_before_it_counts() {
+    let mut machine = Machine::new(FsyncPolicy::Always);
+    let wal = machine.open();
+    append(&wal, 1..=5);
+    let kill = Fault::power_cut(Moment::Before).on(OperationKind::SyncData);
+    machine.storage.inject(kill);
+    wal.truncate_before(Lsn::new(3)).expect_err("killed");
+    machine.kill();
+    // The cut was handed over. What this open shows is so from now on.
+    let shown = machine.open();
+    assert_eq!(shown.first_lsn(), Lsn::new(3));
+    machine.lose_unsynced();
+    assert_holds(&machine.open(), 3..=5);
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::disk_file::DiskFile;
 use crate::name::check_name;
-use crate::{DirEntry, EntryKind, OpenMode, Storage, StorageFile, StorageLock};
+use crate::{DirEntry, EntryKind, OpenMode, Storage, StorageFile, StorageLock, sabotage};
 
 /// A directory on disk.
 ///
@@ -82,7 +82,8 @@ impl Storage for DiskStorage {
                 result => result?,
             }
             if let Some(parent) = directory.parent() {
-                sync_directory(parent)?;
+                // A new directory is found after a crash only if its parent was synced.
+                sabotage::unless("disk-parent-not-synced", || sync_directory(parent))?;
             }
         }
         Ok(())
@@ -153,7 +154,10 @@ impl Storage for DiskStorage {
     }
 
     fn sync_dir(&self) -> io::Result<()> {
-        sync_directory(&self.path)
+        // A new name is found after a crash only if the directory was synced.
+        sabotage::unless("disk-directory-sync-does-nothing", || {
+            sync_directory(&self.path)
+        })
     }
 
     fn try_lock(&self, name: &str) -> io::Result<Option<Box<dyn StorageLock>>> {

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io;
 
-use crate::StorageFile;
+use crate::{StorageFile, sabotage};
 
 /// Zeros written at a time where space cannot be reserved otherwise.
 static ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
@@ -66,7 +66,8 @@ impl StorageFile for DiskFile {
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        self.file.sync_data()
+        // The disk is asked.
+        sabotage::unless("disk-sync-does-nothing", || self.file.sync_data())
     }
 
     fn allocate(&self, offset: u64, len: u64) -> io::Result<()> {

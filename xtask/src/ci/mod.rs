@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 
 use crate::cargo::Cargo;
-use crate::tidy;
+use crate::{sabotage, tidy};
 
 use plan::{Action, Step, Tools};
 use totals::Totals;
@@ -95,6 +95,14 @@ fn run_step(step: Step, action: &Action) -> anyhow::Result<Outcome> {
         Action::Tidy => {
             println!("   cargo xtask tidy");
             Ok(if tidy::check()? {
+                Outcome::Passed
+            } else {
+                Outcome::Failed
+            })
+        }
+        Action::Sabotage => {
+            println!("   cargo xtask sabotage --quick");
+            Ok(if sabotage::quick()? {
                 Outcome::Passed
             } else {
                 Outcome::Failed

@@ -20,6 +20,7 @@ pub(super) enum Step {
     Deny,
     Doctests,
     Shuttle,
+    Sabotage,
     Tests,
 }
 
@@ -34,6 +35,7 @@ impl Step {
             Self::Deny => "deny",
             Self::Doctests => "doctests",
             Self::Shuttle => "shuttle",
+            Self::Sabotage => "sabotage",
             Self::Tests => "tests",
         }
     }
@@ -74,6 +76,8 @@ pub(super) enum Action {
     CountedTests(Cargo),
     /// Checks the tree in this process.
     Tidy,
+    /// Breaks the log on purpose, from this process.
+    Sabotage,
     /// Does nothing, for this reason.
     Skip(String),
 }
@@ -87,6 +91,7 @@ impl fmt::Display for Action {
             }
             Self::CountedTests(cargo) => cargo.fmt(f),
             Self::Tidy => f.write_str("cargo xtask tidy"),
+            Self::Sabotage => f.write_str("cargo xtask sabotage --quick"),
             Self::Skip(reason) => write!(f, "skipped: {reason}"),
         }
     }
@@ -114,6 +119,7 @@ pub(super) fn action(step: Step, tools: Tools) -> Action {
         Step::Deny => vec![Cargo::new("deny check bans licenses sources")],
         Step::Doctests => vec![Cargo::new("test --doc --workspace")],
         Step::Shuttle => vec![shuttle::round()],
+        Step::Sabotage => return Action::Sabotage,
         Step::Tests if !tools.nextest => {
             // Named targets, because the doctests have a step of their own.
             let tests =

@@ -1,0 +1,102 @@
+//! One build with all variants, and the programs in it.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use anyhow::Context as _;
+
+use super::trial::Trial;
+use super::variants::Test;
+use crate::cargo::{Cargo, root};
+
+/// A test program.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Target {
+    pub(super) package: &'static str,
+    pub(super) name: &'static str,
+}
+
+/// Which random programs to run.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Programs {
+    pub(super) seed: u64,
+    pub(super) count: u64,
+}
+
+/// The programs of the build, by name.
+#[derive(Debug)]
+pub(super) struct Built(BTreeMap<String, PathBuf>);
+
+/// The package and the binary of the random crash programs.
+const CRASH: &str = "wal-crash";
+
+/// Builds the random crash programs and `targets`.
+pub(super) fn build(targets: &[Target]) -> anyhow::Result<Built> {
+    let mut built = BTreeMap::new();
+    collect(&cargo("build", CRASH, "--bins"), &mut built)?;
+    for target in targets {
+        let what = format!("--test {}", target.name);
+        collect(&cargo("test --no-run", target.package, &what), &mut built)?;
+    }
+    Ok(Built(built))
+}
+
+fn cargo(command: &str, package: &str, what: &str) -> Cargo {
+    Cargo::new(&format!(
+        "{command} --package {package} {what} --target-dir target/sabotage \
+         --message-format json-render-diagnostics"
+    ))
+    .with_variable("RUSTFLAGS", "--cfg wal_sabotage")
+}
+
+/// Runs cargo, and takes the programs that it has made from its messages.
+fn collect(cargo: &Cargo, built: &mut BTreeMap<String, PathBuf>) -> anyhow::Result<()> {
+    println!("   {cargo}");
+    let output = cargo
+        .command()
+        .stderr(Stdio::inherit())
+        .output()
+        .with_context(|| format!("could not start {cargo}"))?;
+    anyhow::ensure!(output.status.success(), "{cargo} has failed");
+    for line in output.stdout.split(|byte| *byte == b'\n') {
+        if line.is_empty() {
+            continue;
+        }
+        let message: serde_json::Value =
+            serde_json::from_slice(line).with_context(|| format!("the messages of {cargo}"))?;
+        if let (Some(path), Some(name)) = (
+            message["executable"].as_str(),
+            message["target"]["name"].as_str(),
+        ) {
+            built.insert(name.to_owned(), PathBuf::from(path));
+        }
+    }
+    Ok(())
+}
+
+impl Built {
+    fn command(&self, name: &str) -> anyhow::Result<Command> {
+        let path = self.0.get(name);
+        let path = path.with_context(|| format!("cargo has not said where {name} is"))?;
+        Ok(Command::new(path))
+    }
+
+    /// The random crash programs.
+    pub(super) fn programs(&self, programs: Programs) -> anyhow::Result<Trial> {
+        let mut command = self.command(CRASH)?;
+        command
+            .args(["--seed", &programs.seed.to_string()])
+            .args(["--programs", &programs.count.to_string()]);
+        Ok(Trial::new(command))
+    }
+
+    /// One test, run where cargo would run it.
+    pub(super) fn test(&self, test: &Test) -> anyhow::Result<Trial> {
+        let mut command = self.command(test.target.name)?;
+        command
+            .args(["--exact", test.name])
+            .current_dir(root().join(test.target.package));
+        Ok(Trial::new(command))
+    }
+}

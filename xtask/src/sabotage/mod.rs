@@ -1,0 +1,236 @@
+//! `cargo xtask sabotage`: breaks the log on purpose, one way at a time, and asks whether a test notices.
+//!
+//! ```text
+//! variants.rs  what can be broken, which rule that breaks, and who notices
+//! build.rs     one build with all variants, in a target directory of its own
+//! trial.rs     one run under one variant, within a limit of time
+//! ```
+//!
+//! A variant that survives is a hole in the suite. Deliberately absent: the variants' code, which is behind
+//! `--cfg wal_sabotage` in the crates themselves (`src/sabotage.rs` there).
+
+mod build;
+mod trial;
+mod variants;
+
+use std::fmt;
+use std::process::{Command, ExitCode, Stdio};
+use std::time::{Duration, Instant};
+
+use build::{Built, Programs};
+use trial::{Trial, Verdict};
+use variants::{Seen, Test, VARIANTS, Variant};
+
+/// Which variants, and how hard the suite tries.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub(crate) struct Args {
+    /// Only this variant; may be given several times.
+    #[arg(long, value_name = "NAME")]
+    only: Vec<String>,
+    /// Only the variants that the random crash programs find, which need the smallest build.
+    #[arg(long)]
+    quick: bool,
+    /// At most so many random crash programs for each variant.
+    #[arg(long, default_value_t = PROGRAMS)]
+    programs: u64,
+    /// The first program's seed.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Print the variants and what each breaks; run nothing.
+    #[arg(long)]
+    list: bool,
+}
+
+/// All that a variant gets before it counts as a survivor.
+const PROGRAMS: u64 = 20_000;
+/// How many programs have to pass in a quick run while nothing is broken.
+const QUICK_BASELINE: u64 = 4_000;
+
+/// What `cargo xtask ci` runs; true if all were found.
+pub(crate) fn quick() -> anyhow::Result<bool> {
+    try_all(&Args {
+        quick: true,
+        programs: PROGRAMS,
+        seed: 1,
+        ..Args::default()
+    })
+}
+
+pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    if args.list {
+        for variant in choose(args)? {
+            println!("{:<40} {}", variant.name, variant.breaks);
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
+    Ok(if try_all(args)? {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+fn try_all(args: &Args) -> anyhow::Result<bool> {
+    let chosen = choose(args)?;
+    let begun = Instant::now();
+    let built = build::build(&targets(&chosen))?;
+    let building = begun.elapsed();
+    let begun = Instant::now();
+    if !baseline(args, &built, &chosen)? {
+        println!("sabotage: a test fails although nothing is broken");
+        return Ok(false);
+    }
+    println!("| variant | breaks | found by | after |");
+    println!("|---|---|---|---|");
+    let mut survivors = Vec::new();
+    for variant in &chosen {
+        let found = find(args, &built, variant)?;
+        if matches!(found, Found::Nowhere(_)) {
+            survivors.push(variant.name);
+        }
+        println!("| `{}` | {} | {found} |", variant.name, variant.breaks);
+    }
+    println!(
+        "\n{} variants, {} found, {} not; {:.0} s after a build of {:.0} s",
+        chosen.len(),
+        chosen.len() - survivors.len(),
+        survivors.len(),
+        begun.elapsed().as_secs_f64(),
+        building.as_secs_f64()
+    );
+    for survivor in &survivors {
+        println!("survived: {survivor}; cargo xtask sabotage --only {survivor}");
+    }
+    Ok(survivors.is_empty())
+}
+
+fn choose(args: &Args) -> anyhow::Result<Vec<&'static Variant>> {
+    for name in &args.only {
+        anyhow::ensure!(
+            VARIANTS.iter().any(|variant| variant.name == name),
+            "there is no variant {name:?}; cargo xtask sabotage --list"
+        );
+    }
+    let wanted = |variant: &&Variant| {
+        (args.only.is_empty() || args.only.iter().any(|name| name == variant.name))
+            && !(args.quick && variant.seen != Seen::ByPrograms)
+    };
+    let chosen = VARIANTS.iter().filter(wanted);
+    if args.list || has_strace() {
+        return Ok(chosen.collect());
+    }
+    let (seen, unseen): (Vec<_>, Vec<_>) = chosen.partition(|variant| !variant.needs_strace());
+    for variant in unseen {
+        println!("   skipped: {}: strace is not installed", variant.name);
+    }
+    Ok(seen)
+}
+
+/// The tests of system calls pass without it, and see nothing.
+fn has_strace() -> bool {
+    Command::new("strace")
+        .arg("-V")
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .is_ok_and(|status| status.success())
+}
+
+/// What has to be built: the random programs always, for the baseline.
+fn targets(chosen: &[&'static Variant]) -> Vec<build::Target> {
+    let mut targets: Vec<_> = tests(chosen).map(|test| test.target).collect();
+    targets.sort_unstable();
+    targets.dedup();
+    targets
+}
+
+fn tests(chosen: &[&'static Variant]) -> impl Iterator<Item = &'static Test> {
+    chosen.iter().filter_map(|variant| match &variant.seen {
+        Seen::ByPrograms => None,
+        Seen::By(test) => Some(test),
+    })
+}
+
+/// Nothing is broken: everything passes.
+fn baseline(args: &Args, built: &Built, chosen: &[&'static Variant]) -> anyhow::Result<bool> {
+    // The tests of CI run many more of them.
+    let most = if args.quick { QUICK_BASELINE } else { u64::MAX };
+    let programs = Programs {
+        seed: args.seed,
+        count: args.programs.min(most),
+    };
+    let mut trials = vec![(
+        String::from("the random programs"),
+        built.programs(programs)?,
+    )];
+    for test in tests(chosen) {
+        trials.push((test.to_string(), built.test(test)?));
+    }
+    for (name, trial) in trials {
+        let verdict = trial.run(None)?;
+        if verdict != Verdict::Passed {
+            println!("{name}: {verdict:?}");
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// Who has found the variant.
+enum Found {
+    /// How many, where the output says it.
+    Programs(Option<u64>, Duration),
+    Test(&'static Test, Verdict, Duration),
+    Nowhere(Duration),
+}
+
+impl fmt::Display for Found {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Programs(count, time) => {
+                let count = match count {
+                    Some(1) => String::from("1 program, "),
+                    Some(count) => format!("{count} programs, "),
+                    None => String::new(),
+                };
+                write!(f, "random programs | {count}{:.1} s", time.as_secs_f64())
+            }
+            Self::Test(test, verdict, time) => {
+                let hung = if matches!(verdict, Verdict::Hung) {
+                    ", where it hung"
+                } else {
+                    ""
+                };
+                write!(f, "{test} | {:.1} s{hung}", time.as_secs_f64())
+            }
+            Self::Nowhere(time) => write!(f, "**nobody** | {:.1} s", time.as_secs_f64()),
+        }
+    }
+}
+
+fn find(args: &Args, built: &Built, variant: &'static Variant) -> anyhow::Result<Found> {
+    let begun = Instant::now();
+    let programs = Programs {
+        seed: args.seed,
+        count: args.programs,
+    };
+    let (trial, test): (Trial, _) = match &variant.seen {
+        Seen::ByPrograms => (built.programs(programs)?, None),
+        Seen::By(test) => (built.test(test)?, Some(test)),
+    };
+    let verdict = trial.run(Some(variant.name))?;
+    let time = begun.elapsed();
+    Ok(match (&verdict, test) {
+        (Verdict::Passed, _) => Found::Nowhere(time),
+        (_, Some(test)) => Found::Test(test, verdict, time),
+        (Verdict::Failed(output), None) => {
+            let failing = trial::seed_in(output);
+            let count = failing.map(|seed| seed.saturating_sub(args.seed) + 1);
+            Found::Programs(count, time)
+        }
+        (Verdict::Hung, None) => Found::Programs(None, time),
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,72 @@
+//! The table and the code name the same variants.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+use super::trial::{Trial, Verdict, seed_in};
+use super::variants::{Seen, VARIANTS};
+use crate::cargo::root;
+
+/// The names in `sabotage::is("NAME")` and `sabotage::unless("NAME", ..)` of all files below `folder`.
+fn names_below(folder: &Path, names: &mut BTreeSet<String>) {
+    for entry in fs::read_dir(folder).expect("a folder of the workspace") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            names_below(&path, names);
+        } else {
+            let text = fs::read_to_string(&path).expect("a source file");
+            for (_, rest) in ["sabotage::is(", "sabotage::unless("]
+                .iter()
+                .flat_map(|call| {
+                    text.match_indices(call)
+                        .map(|(at, call)| (at, &text[at + call.len()..]))
+                })
+            {
+                let name = rest.split('"').nth(1).expect("a name in quotes");
+                names.insert(name.to_owned());
+            }
+        }
+    }
+}
+
+#[test]
+fn every_variant_is_in_the_code_and_in_the_table() {
+    let mut in_code = BTreeSet::new();
+    for krate in ["wal-core", "wal-io"] {
+        names_below(&root().join(krate).join("src"), &mut in_code);
+    }
+    let in_table: BTreeSet<String> = VARIANTS.iter().map(|variant| variant.name.into()).collect();
+    assert_eq!(in_table.len(), VARIANTS.len(), "each name once");
+    assert_eq!(in_code, in_table);
+}
+
+#[test]
+fn enough_is_broken_and_the_programs_find_most_of_it() {
+    let by_programs = |variant: &&super::Variant| variant.seen == Seen::ByPrograms;
+    assert!(VARIANTS.len() >= 24);
+    assert!(VARIANTS.iter().filter(by_programs).count() >= 24);
+}
+
+#[test]
+fn the_failing_seed_is_read_from_the_output() {
+    assert_eq!(seed_in("seed 283: life 3: the log ends"), Some(283));
+    assert_eq!(seed_in("programs 5, from seed"), None);
+    assert_eq!(seed_in(""), None);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_variant_is_named_to_the_program_and_its_output_is_kept() {
+    let shell = |script: &str| {
+        let mut command = std::process::Command::new("sh");
+        command.args(["-c", script]);
+        Trial::new(command)
+    };
+    let script = "echo seed 7: $WAL_SABOTAGE; test -z \"$WAL_SABOTAGE\"";
+    assert_eq!(shell(script).run(None).expect("it runs"), Verdict::Passed);
+    assert_eq!(
+        shell(script).run(Some("a-variant")).expect("it runs"),
+        Verdict::Failed("seed 7: a-variant\n".into())
+    );
+}
