@@ -7,7 +7,7 @@ use std::sync::Arc;
 use libfuzzer_sys::fuzz_target;
 use wal_core::Lsn;
 use wal_core::blocking::Wal;
-use wal_format::{Alignment, Epoch, LogId, SegmentHeader, SegmentId};
+use wal_format::{Alignment, Epoch, LogId, Origin, SegmentHeader, SegmentId};
 use wal_io::FaultStorage;
 use wal_io::fault::{FaultConfig, Image};
 
@@ -21,6 +21,7 @@ fuzz_target!(|data: &[u8]| {
         node_id: 0,
         alignment: Alignment::Eight,
         allocated: 4096,
+        origin: Origin::Spare,
     };
     let mut file = header.encode();
     file.extend_from_slice(data);

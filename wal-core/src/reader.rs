@@ -6,21 +6,18 @@
 use std::cmp::Ordering;
 use std::io;
 
-use wal_format::{
-    GroupKind, Lsn, MAX_RECORD_HEAD, Offset, Record, RecordHead, SegmentHeader, SegmentId,
-};
+use wal_format::{GroupKind, Lsn, Offset, Record, SegmentId};
 use wal_io::{OpenMode, Storage, StorageFile};
 
 use crate::error::Corruption;
-use crate::log::{ChainEntry, Engine, Mark};
+use crate::log::{ChainEntry, Engine, Era, Mark};
 use crate::position::Start;
-use crate::segment::{GroupStep, RecordStep, SegmentCursor, SegmentFacts, WINDOW, Window};
+use crate::segment::{
+    GroupStep, RecordStep, SEEK_WINDOW, SegmentCursor, SegmentFacts, WINDOW, record_at,
+};
 use crate::sync::Arc;
 use crate::view::View;
 use crate::{Error, Position, Result};
-
-/// Read at a time while looking for a group.
-const SEEK_WINDOW: usize = 4096;
 
 /// Where the reader learns what the log holds.
 #[derive(Clone, Debug)]
@@ -65,6 +62,21 @@ impl Source {
             Self::View(view) => view.first_lsn(),
         }
     }
+
+    #[inline]
+    fn era(&self) -> Era {
+        match self {
+            Self::Live(engine) => engine.era(),
+            Self::View(view) => view.era(),
+        }
+    }
+
+    fn kept_since(&self, since: Era) -> (Option<Lsn>, Era) {
+        match self {
+            Self::Live(engine) => engine.kept_since(since),
+            Self::View(view) => view.kept_since(since),
+        }
+    }
 }
 
 /// What one step of the reader came to.
@@ -94,18 +106,22 @@ pub(crate) struct RawReader {
     next: Lsn,
     hint: Option<(SegmentId, Offset)>,
     place: Option<Place>,
+    /// What was read is of this era.
+    era: Era,
     /// An error was returned: the reader has ended.
     ended: bool,
 }
 
 impl RawReader {
     pub(crate) fn from(source: Source, start: Start) -> Result<Self> {
+        let era = source.era();
         let first = source.first_lsn();
         if start.lsn < first && start.lsn > Lsn::ZERO {
-            return Err(Error::Truncated { first });
+            return Err(Error::Truncated { first, kept: None });
         }
         let next = start.lsn.max(first);
         Ok(Self {
+            era,
             source,
             only: None,
             next,
@@ -116,6 +132,7 @@ impl RawReader {
     }
 
     pub(crate) fn segment(source: Source, id: SegmentId) -> Result<Self> {
+        let era = source.era();
         let Some(entry) = source.entry(id) else {
             let location = source.storage().location();
             return Err(Error::MissingSegment {
@@ -126,6 +143,7 @@ impl RawReader {
         };
         let next = entry.first_lsn.max(source.first_lsn());
         Ok(Self {
+            era,
             source,
             only: Some(id),
             next,
@@ -155,10 +173,37 @@ impl RawReader {
         if self.ended {
             return Ok(Step::End);
         }
-        let refused = self.live().and_then(|engine| engine.refuses(self.next));
-        let step = refused.map_or_else(|| self.advance(), Err);
+        let step = self.step_in_era();
         self.ended = step.is_err();
         step
+    }
+
+    fn step_in_era(&mut self) -> Result<Step> {
+        loop {
+            if self.source.era() != self.era {
+                self.follow_era()?;
+            }
+            let next = self.next;
+            let refused = self.live().and_then(|engine| engine.refuses(next));
+            let step = refused.map_or_else(|| self.advance(), Err);
+            if self.source.era() == self.era {
+                return step;
+            }
+            // The newest records were dropped meanwhile: nothing tells of which era this one is.
+            self.next = next;
+        }
+    }
+
+    /// The newest records were dropped, and LSNs are given again: goes on if what was read is still in the log.
+    fn follow_era(&mut self) -> Result<()> {
+        let (kept, now) = self.source.kept_since(self.era);
+        if kept.is_some_and(|kept| self.next > kept.next()) {
+            let first = self.source.first_lsn();
+            return Err(Error::Truncated { first, kept });
+        }
+        self.era = now;
+        self.place = None;
+        Ok(())
     }
 
     fn advance(&mut self) -> Result<Step> {
@@ -347,7 +392,7 @@ impl RawReader {
     fn enter(&mut self) -> Result<bool> {
         let first = self.source.first_lsn();
         if self.next < first {
-            return Err(Error::Truncated { first });
+            return Err(Error::Truncated { first, kept: None });
         }
         let handed_over = self.source.handed_over();
         let chain = self.source.chain();
@@ -413,7 +458,7 @@ impl RawReader {
         }
         let first = self.source.first_lsn();
         if self.next < first {
-            return Err(Error::Truncated { first });
+            return Err(Error::Truncated { first, kept: None });
         }
         Err(Error::MissingSegment {
             location: self.source.storage().location(),
@@ -437,16 +482,8 @@ impl RawReader {
         };
         let found = match found {
             Some(found) => Some(found),
-            None if entry.end.is_some() => {
-                let footer = SegmentFacts::footer_of(entry.header, file)
-                    .map_err(|error| read_error(&self.source, id, error))?;
-                footer.and_then(|footer| {
-                    let at = footer
-                        .index
-                        .partition_point(|index| index.first_lsn <= self.next);
-                    at.checked_sub(1).map(|at| footer.index[at])
-                })
-            }
+            None if entry.end.is_some() => SegmentFacts::indexed(entry.header, file, self.next)
+                .map_err(|error| read_error(&self.source, id, error))?,
             None => None,
         };
         if let Some(index) = found.filter(|index| index.offset.get() < cursor.limit()) {
@@ -545,40 +582,4 @@ fn read_error(source: &Source, id: SegmentId, error: io::Error) -> Error {
         format!("reading segment {id}"),
         error,
     )
-}
-
-/// The record at `offset`, if it is whole and has that LSN.
-fn record_at(
-    file: &dyn StorageFile,
-    header: &SegmentHeader,
-    lsn: Lsn,
-    offset: Offset,
-    limit: u64,
-) -> io::Result<Option<Record>> {
-    let at = offset.get();
-    if at >= limit {
-        return Ok(None);
-    }
-    let mut window = Window::default();
-    let mut need = MAX_RECORD_HEAD;
-    loop {
-        window.load(file, at, need, limit, SEEK_WINDOW)?;
-        let bytes = window.from(at);
-        let Ok(head) = RecordHead::parse(bytes, limit.saturating_sub(at), header.record_limit)
-        else {
-            return Ok(None);
-        };
-        let len = head.total_len() as usize;
-        let Some(record) = bytes.get(..len) else {
-            if need >= len {
-                return Ok(None);
-            }
-            need = len;
-            continue;
-        };
-        if wal_format::verify_record(record, header.salt().record_mask(lsn, offset)).is_err() {
-            return Ok(None);
-        }
-        return Ok(wal_format::read_record(&window.slice(at, len), &head).ok());
-    }
 }

@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use wal_format::{Footer, GroupKind, IndexEntry, Lsn, Offset, SegmentId, decode_cut, decode_stamp};
+use wal_format::{
+    Footer, GroupKind, IndexEntry, Lsn, Offset, SegmentId, decode_cut, decode_gap, decode_stamp,
+};
 use wal_io::{DiskStorage, OpenMode, Storage};
 
 use crate::error::Corruption;
@@ -185,6 +187,8 @@ impl Verifier<'_> {
                 GroupKind::Cut => decode_cut(&cursor.payload(&header)?, &header)
                     .map(drop)
                     .map_err(|error| error.to_string()),
+                GroupKind::Gap => decode_gap(&cursor.payload(&header)?, &header)
+                    .map_err(|error| error.to_string()),
                 GroupKind::Link => Ok(()),
                 GroupKind::Footer => return Ok(Ok(())),
             };
@@ -195,7 +199,6 @@ impl Verifier<'_> {
             }
             if header.kind == GroupKind::Records {
                 self.report.records += u64::from(header.record_count);
-                self.report.last_lsn = header.end_lsn();
                 if IndexEntry::is_due(self.index.last(), header.offset) {
                     self.index.push(IndexEntry {
                         first_lsn: header.first_lsn,
@@ -203,6 +206,7 @@ impl Verifier<'_> {
                     });
                 }
             }
+            self.report.last_lsn = header.end_lsn();
             self.end = self.entry.header.alignment.round_up(header.end_offset());
         }
     }

@@ -19,8 +19,8 @@ pub use error::{
     DecompressError, EncodeError, GroupError, HeaderError, InvalidAt, RecordError, SegmentError,
 };
 pub use group::{
-    GroupHeader, GroupKind, GroupWriter, RecordsCursor, begins_group, decode_cut, decode_stamp,
-    scan_headers,
+    GroupHeader, GroupKind, GroupWriter, RecordsCursor, begins_group, decode_cut, decode_gap,
+    decode_stamp, scan_headers,
 };
 pub use ids::{Epoch, LogId, Lsn, Offset, SegmentId};
 pub use limits::{
@@ -32,10 +32,10 @@ pub use limits::{
 };
 pub use record::{
     Compression, EncodedRecord, Expiry, InBatch, IntoBytes, Record, RecordHead, RecordKind,
-    RecordRef, UnixMillis, read_record, remask_record, verify_record,
+    RecordRef, UnixMillis, end_batch, read_record, remask_record, verify_record,
 };
 pub use segment::{
     BorrowedRecord, FileName, Footer, FooterFacts, FooterTrailer, GroupBody, GroupView, Groups,
-    IndexEntry, LOCK_NAME, LOCK_PID_NAME, LinkBody, LinkCause, QUARANTINE_NAME, Records,
+    IndexEntry, LOCK_NAME, LOCK_PID_NAME, LinkBody, LinkCause, Origin, QUARANTINE_NAME, Records,
     RecordsView, SegmentHeader, SegmentView, segment_name, spare_name, temporary_name,
 };

@@ -42,8 +42,10 @@ fn every_kept_file_is_known() {
         "cut",
         "lz4",
         "recovered",
+        "repaired",
         "sealed",
         "sector",
+        "truncated",
         "ttl",
         "unclean",
         "zstd",
@@ -89,6 +91,13 @@ fn padded_cut_and_recovered_segments_are_read() {
         read("recovered", 2),
         (numbered(3, recovered), "open".into())
     );
+}
+
+#[test]
+fn truncated_and_repaired_segments_are_read() {
+    let left = || vec![Record::put("tail", "unproven")];
+    assert_eq!(read("truncated", 2), (numbered(3, left()), "open".into()));
+    assert_eq!(read("repaired", 3), (numbered(5, left()), "open".into()));
 }
 
 #[test]

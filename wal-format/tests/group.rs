@@ -6,7 +6,7 @@ use support::{Builder, LOG, NOW};
 use wal_format::{
     Alignment, EncodedRecord, Epoch, FooterTrailer, GroupError, GroupHeader, GroupKind,
     GroupWriter, InBatch, LinkBody, LinkCause, Lsn, Offset, RecordError, RecordRef, RecordsCursor,
-    Salt, SegmentId, crc32, decode_cut, decode_stamp, scan_headers,
+    Salt, SegmentId, crc32, decode_cut, decode_gap, decode_stamp, scan_headers,
 };
 
 const EPOCH: Epoch = Epoch::new(77);
@@ -140,7 +140,7 @@ fn forged(at: usize, byte: u8) -> Result<(GroupHeader, u32), GroupError> {
 #[test]
 fn a_header_that_verifies_must_still_make_sense() {
     assert_eq!(forged(56, 0), Err(GroupError::Kind(0)));
-    assert_eq!(forged(56, 6), Err(GroupError::Kind(6)));
+    assert_eq!(forged(56, 7), Err(GroupError::Kind(7)));
     assert_eq!(forged(57, 1), Err(GroupError::Kind(0x102)));
     for reserved in 58..64 {
         assert!(matches!(forged(reserved, 1), Err(GroupError::Field(_))));
@@ -477,6 +477,44 @@ fn a_search_finds_each_header_and_only_headers() {
 }
 
 #[test]
+fn a_gap_takes_lsns_and_holds_nothing() {
+    let salt = Salt::new(LOG, Epoch::new(1));
+    let mut groups = GroupWriter::new(salt, Epoch::new(1), Alignment::Eight, 0);
+    groups.reset(
+        salt,
+        Epoch::new(1),
+        Alignment::Eight,
+        Offset::new(8192),
+        7,
+        Lsn::new(5),
+    );
+    groups.gap(Lsn::new(5 + u64::from(u32::MAX)), Lsn::new(4));
+    assert_eq!(groups.next_lsn().get(), 6 + u64::from(u32::MAX));
+    assert_eq!(groups.records(), 0);
+    let first = GroupHeader::decode(groups.bytes(), salt, Epoch::new(1), Offset::new(8192));
+    let (first, previous) = first.unwrap();
+    assert_eq!((first.kind, first.record_count), (GroupKind::Gap, u32::MAX));
+    assert_eq!(decode_gap(&[], &first), Ok(()));
+    let place = Offset::new(8192 + 64);
+    let second = GroupHeader::decode(&groups.bytes()[64..], salt, Epoch::new(1), place);
+    let (second, _) = second.unwrap();
+    assert_eq!(second.follows(first.next_lsn(), previous), Ok(()));
+    assert_eq!(second.end_lsn().get(), 5 + u64::from(u32::MAX));
+
+    let empty = GroupHeader {
+        record_count: 0,
+        ..first
+    };
+    assert!(decode_gap(&[], &empty).is_err(), "it takes no LSN");
+    let full = GroupHeader {
+        payload_len: 1,
+        digest: crc32(b"x"),
+        ..first
+    };
+    assert!(decode_gap(b"x", &full).is_err(), "it has a payload");
+}
+
+#[test]
 fn a_link_round_trips_and_agrees_with_its_header() {
     let body = LinkBody {
         predecessor: SegmentId::new(4),
@@ -486,6 +524,7 @@ fn a_link_round_trips_and_agrees_with_its_header() {
         log_first: Lsn::new(2),
         end_digest: 0x1234,
         cause: LinkCause::TruncatedAfter,
+        kept: Lsn::new(11),
     };
     let decode = |payload: &[u8], first_lsn| {
         let header = GroupHeader {
@@ -507,7 +546,17 @@ fn a_link_round_trips_and_agrees_with_its_header() {
         matches!(decode(&bytes[..63], 10), Err(GroupError::Field(_))),
         "too short"
     );
-    for (at, byte) in [(44, 0), (44, 6), (45, 1), (46, 1), (63, 1)] {
+    // Unknown causes, reserved bytes, a kept LSN that is below the link, and one without a truncation.
+    for (at, byte) in [
+        (44, 0),
+        (44, 7),
+        (45, 1),
+        (46, 1),
+        (48, 8),
+        (44, 4),
+        (56, 1),
+        (63, 1),
+    ] {
         let mut forged = bytes;
         forged[at] = byte;
         assert!(

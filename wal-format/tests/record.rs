@@ -9,7 +9,7 @@ use support::{NOW, noise};
 use wal_format::{
     Compression, DecompressError, EncodeError, EncodedRecord, Expiry, InBatch, IntoBytes, Record,
     RecordError, RecordHead, RecordKind, RecordRef, UnixMillis, compress, crc32, decompress,
-    read_record, remask_record, verify_record,
+    end_batch, read_record, remask_record, verify_record,
 };
 
 const LIMIT: u64 = 1 << 20;
@@ -376,4 +376,21 @@ fn debug_shortens_long_values() {
         "{shown}"
     );
     assert!(shown.len() < 300, "{shown}");
+}
+
+#[test]
+fn the_last_of_a_batch_that_is_cut_ends_it() {
+    let mask = 0x1234_5678;
+    let record = RecordRef::put(b"k", b"v");
+    let encoded = EncodedRecord::new(record, InBatch::More, UnixMillis::new(0), 100).unwrap();
+    let mut bytes = Vec::new();
+    encoded.write_to(&mut bytes, mask);
+    end_batch(&mut bytes, mask);
+    let head = RecordHead::parse(&bytes, bytes.len() as u64, 100).unwrap();
+    assert_eq!(head.in_batch, InBatch::Last);
+    assert!(verify_record(&bytes, mask).is_ok());
+    let alone = EncodedRecord::new(record, InBatch::Last, UnixMillis::new(0), 100).unwrap();
+    let mut expected = Vec::new();
+    alone.write_to(&mut expected, mask);
+    assert_eq!(bytes, expected);
 }

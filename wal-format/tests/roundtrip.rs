@@ -11,7 +11,8 @@ use wal_format::{
     Alignment, Compression, EncodedRecord, Epoch, Expiry, FileName, Footer, FooterTrailer,
     GroupError, GroupHeader, GroupKind, InBatch, LinkBody, Lsn, Offset, Record, RecordError,
     RecordHead, RecordKind, RecordsCursor, Salt, SegmentHeader, SegmentId, SegmentView, UnixMillis,
-    crc32, decode_cut, decode_stamp, decompress, read_record, scan_headers, verify_record,
+    crc32, decode_cut, decode_gap, decode_stamp, decompress, read_record, scan_headers,
+    verify_record,
 };
 
 fn alignment() -> impl Strategy<Value = Alignment> {
@@ -225,13 +226,13 @@ proptest! {
     #[test]
     fn arbitrary_payloads_panic_nothing(
         payload in vec(any::<u8>(), 0..200),
-        (kind, record_count) in (0_usize..5, 0..20_u32),
+        (kind, record_count) in (0_usize..6, 0..20_u32),
         seen in 0..300_usize,
         honest in any::<bool>(),
     ) {
-        use GroupKind::{Cut, Footer as FooterKind, Link, Records, Stamp};
+        use GroupKind::{Cut, Footer as FooterKind, Gap, Link, Records, Stamp};
         let header = GroupHeader {
-            kind: [Records, Stamp, Link, Cut, FooterKind][kind],
+            kind: [Records, Stamp, Link, Cut, FooterKind, Gap][kind],
             epoch: Epoch::new(1),
             first_lsn: Lsn::new(5),
             watermark: Lsn::new(4),
@@ -243,6 +244,7 @@ proptest! {
         };
         let _ = decode_stamp(&payload, &header);
         let _ = decode_cut(&payload, &header);
+        let _ = decode_gap(&payload, &header);
         let _ = LinkBody::decode(&payload, &header);
         let _ = Footer::decode(&payload, &header);
         let salt = Salt::new(LOG, header.epoch);

@@ -81,7 +81,16 @@ fn fields_that_verify_must_still_make_sense() {
         "alignment"
     );
     assert!(
-        matches!(forged(80, &[1]), Err(HeaderError::Field(_))),
+        matches!(forged(80, &[0]), Err(HeaderError::Field(_))),
+        "origin"
+    );
+    assert!(forged(80, &[2]).is_ok());
+    assert!(
+        matches!(forged(80, &[3]), Err(HeaderError::Field(_))),
+        "origin"
+    );
+    assert!(
+        matches!(forged(84, &[1]), Err(HeaderError::Field(_))),
         "reserved"
     );
     assert!(

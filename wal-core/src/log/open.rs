@@ -4,9 +4,13 @@ use std::collections::VecDeque;
 use std::io;
 use std::time::Duration;
 
-use wal_format::{IndexEntry, LOCK_NAME, LOCK_PID_NAME, LogId, Lsn, SegmentHeader, SegmentId};
+use wal_format::{
+    IndexEntry, LOCK_NAME, LOCK_PID_NAME, LogId, Lsn, Origin, SegmentHeader, SegmentId,
+};
 use wal_io::{OpenMode, Storage, StorageFileExt, StorageLock};
 
+use super::eras::Eras;
+use super::rewind::Rewinds;
 use super::rotate::new_header;
 use super::state::{
     Active, ChainEntry, Dirty, LiveSegment, Mark, Parked, Provision, State, Status, empty_writer,
@@ -16,7 +20,7 @@ use super::{Engine, Settings};
 use crate::clock::Clock;
 use crate::entropy::Entropy;
 use crate::error::is_no_space;
-use crate::recovery::{self, Listing, Plan, Recovered, RecoveryReport, Scan};
+use crate::recovery::{self, Copied, Listing, Plan, RecoveryReport, Scan};
 use crate::stats::Counters;
 use crate::sync::{self, Arc, AtomicBool, AtomicU64, Condvar, Mutex};
 use crate::{Error, Result};
@@ -79,6 +83,7 @@ impl Engine {
             state: Mutex::new(state),
             durable,
             poisoned: AtomicBool::new(false),
+            era: AtomicU64::new(0),
             writer: Condvar::default(),
             syncer: Condvar::default(),
             keeper: Condvar::default(),
@@ -240,6 +245,9 @@ fn initial_state(
         free: Vec::new(),
         writing: false,
         syncing: false,
+        rewinding: false,
+        rewinds: Rewinds::default(),
+        eras: Eras::default(),
         written: mark,
         durable: mark,
         written_serial: 0,
@@ -268,7 +276,7 @@ fn initial_state(
     }
 }
 
-fn active_of(segment: Arc<LiveSegment>, recovered: Recovered) -> Active {
+fn active_of(segment: Arc<LiveSegment>, recovered: Copied) -> Active {
     Active {
         segment,
         allocated: recovered.header.allocated,
@@ -289,6 +297,7 @@ fn idle_header(settings: &Settings, log_id: LogId) -> SegmentHeader {
         node_id: settings.config.node_id,
         alignment: settings.alignment,
         allocated: 0,
+        origin: Origin::Spare,
     }
 }
 

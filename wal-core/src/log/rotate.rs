@@ -6,7 +6,7 @@
 use std::io;
 use std::task::Waker;
 
-use wal_format::{Epoch, FooterFacts, GroupWriter, LogId, Lsn, SegmentHeader, SegmentId};
+use wal_format::{Epoch, FooterFacts, GroupWriter, LogId, Lsn, Origin, SegmentHeader, SegmentId};
 use wal_io::{OpenMode, Storage, StorageFile, StorageFileExt};
 
 use super::state::{LiveSegment, Provision, Sealing, Spare, State, Status};
@@ -61,6 +61,7 @@ pub(super) fn new_header(
         node_id: settings.config.node_id,
         alignment: settings.alignment,
         allocated: settings.config.max_segment_size,
+        origin: Origin::Spare,
     })
 }
 

@@ -10,7 +10,9 @@ use wal_format::{
 };
 use wal_io::StorageFile;
 
+use super::eras::Eras;
 use super::reach::Goal;
+use super::rewind::Rewinds;
 use super::waiters::Waiters;
 use crate::Poisoned;
 use crate::sync::Arc;
@@ -62,6 +64,8 @@ pub(crate) struct Predecessor {
     pub(crate) end_offset: Offset,
     pub(crate) end_digest: u32,
     pub(crate) cause: LinkCause,
+    /// With a truncation: the last LSN that stayed.
+    pub(crate) kept: Lsn,
 }
 
 /// Bytes on their way to the operating system.
@@ -172,6 +176,10 @@ pub(crate) struct State {
     pub(crate) free: Vec<GroupWriter>,
     pub(crate) writing: bool,
     pub(crate) syncing: bool,
+    /// The newest records are being dropped: nothing else goes on.
+    pub(crate) rewinding: bool,
+    pub(crate) rewinds: Rewinds,
+    pub(crate) eras: Eras,
     pub(crate) written: Mark,
     pub(crate) durable: Mark,
     pub(crate) written_serial: u64,
@@ -328,6 +336,7 @@ impl State {
                 end_offset,
                 end_digest,
                 cause: LinkCause::Rotated,
+                kept: Lsn::ZERO,
             });
             if let Some(dirty) = self.dirty.back_mut() {
                 dirty.end = Some(end_offset.get());
@@ -455,6 +464,7 @@ pub(crate) fn link_body(
         end_offset: Offset::new(0),
         end_digest: 0,
         cause: LinkCause::First,
+        kept: Lsn::ZERO,
     };
     let before = predecessor.unwrap_or(none);
     LinkBody {
@@ -465,5 +475,6 @@ pub(crate) fn link_body(
         log_first,
         end_digest: before.end_digest,
         cause: before.cause,
+        kept: before.kept,
     }
 }

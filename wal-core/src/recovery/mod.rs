@@ -3,12 +3,14 @@
 //! ```text
 //! scan.rs    reads only: the chain of segments, the places where data ends, what proves durability
 //! plan.rs    a pure function: facts in, decision out
-//! apply.rs   the only code that changes files: copies the unproven tail aside, removes leftovers
+//! apply.rs   the only code that changes files: has the unproven tail copied, removes leftovers
+//! copy.rs    copies records to a segment of its own; truncation and repair do it too
 //! ```
 //!
 //! No old segment is ever modified, so a crash inside recovery loses nothing and changes no verdict.
 
 mod apply;
+mod copy;
 mod list;
 mod plan;
 mod report;
@@ -16,8 +18,10 @@ mod scan;
 mod tail;
 mod witness;
 
-pub(crate) use apply::{Applied, Recovered, apply};
+pub(crate) use apply::{Applied, apply};
+pub(crate) use copy::{Copied, Copy, Source};
 pub(crate) use list::Listing;
 pub(crate) use plan::{Plan, plan};
 pub use report::{RecoveryReport, Tail};
 pub(crate) use scan::{Scan, scan};
+pub(crate) use tail::GroupEnd;

@@ -1,6 +1,6 @@
 //! Decides from the facts alone: no I/O here.
 
-use wal_format::{FileName, LinkCause, Lsn, Offset, SegmentId};
+use wal_format::{FileName, LinkCause, Lsn, Offset, Origin, SegmentId};
 
 use super::report::{RecoveryReport, Tail};
 use super::scan::Scan;
@@ -32,8 +32,8 @@ pub(crate) struct Plan {
     pub(crate) next_segment: SegmentId,
     /// Files that go, in this order, once the copy (if there is one) is durable.
     pub(crate) remove: Vec<String>,
-    /// Segments are among them.
-    pub(crate) remove_segments: bool,
+    /// Names that this rests on may not be durable yet: a process may have died before it synced the directory.
+    pub(crate) sync_names: bool,
     pub(crate) report: RecoveryReport,
 }
 
@@ -71,12 +71,15 @@ pub(crate) fn plan(scan: &Scan) -> Result<Plan> {
             end_offset: Offset::new(end.offset),
             end_digest: end.digest,
             cause,
+            kept: Lsn::ZERO,
         }
     });
     let remove = leftovers(scan, copy);
-    let remove_segments = remove
-        .iter()
-        .any(|name| matches!(FileName::parse(name), FileName::Segment(_)));
+    // A copy proves itself from its first moment, also when only the file's bytes are durable. Whoever shows its records must
+    // know that its name is.
+    let newest_is_copy = newest.is_some_and(|link| link.facts.header.origin == Origin::Copy);
+    let removes = |name: &String| matches!(FileName::parse(name), FileName::Segment(_));
+    let sync_names = remove.iter().any(removes) || (newest_is_copy && !clean);
     let proven = scan.proven.watermark.min(last);
     let report = RecoveryReport {
         clean,
@@ -98,7 +101,7 @@ pub(crate) fn plan(scan: &Scan) -> Result<Plan> {
         predecessor,
         next_segment: scan.listing.next_id(),
         remove,
-        remove_segments,
+        sync_names,
         report,
     })
 }

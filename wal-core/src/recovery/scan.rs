@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::io;
 
-use wal_format::{Footer, Lsn, Offset, SegmentId};
+use wal_format::{Footer, Lsn, Offset, Origin, SegmentId};
 use wal_io::Storage;
 
 use super::list::Listing;
@@ -122,10 +122,29 @@ pub(crate) fn scan(storage: &Arc<dyn Storage>, listing: Listing) -> Result<Scan>
         .range(newest.next()..)
         .map(|(_, facts)| facts.clone())
         .collect();
+    for facts in &scan.above {
+        check_copy(&scan.location, facts)?;
+    }
     scan.look_above()?;
     scan.check_length();
     scan.find_anchor()?;
     Ok(scan)
+}
+
+/// A copy had its link before it had its name: no crash takes it.
+fn check_copy(location: &str, facts: &SegmentFacts) -> Result<()> {
+    let (Err(what), Origin::Copy) = (&facts.link, facts.header.origin) else {
+        return Ok(());
+    };
+    Err(Error::Corruption(Box::new(Corruption {
+        location: location.to_owned(),
+        segment_id: facts.id(),
+        offset: Offset::new(wal_format::HEADER_LEN),
+        first_lsn: Lsn::ZERO,
+        last_lsn: None,
+        what: what.clone(),
+        witness: "the file was whole when it got its name".into(),
+    })))
 }
 
 enum Walk {
@@ -223,6 +242,7 @@ impl Scan {
                 return Err(self.not_the_file(facts, id));
             }
             let Ok(predecessor_link) = facts.link.clone() else {
+                check_copy(&self.location, facts)?;
                 return Ok(Walk::Below(predecessor));
             };
             self.push_predecessor(facts, predecessor_link, &link)?;
@@ -398,15 +418,16 @@ impl Scan {
     }
 
     /// How many segments of the chain hold anything proven: the last of them is what a new segment follows. A link by itself
-    /// proves nothing, also not its own segment.
+    /// proves nothing, also not its own segment, unless it was there before the name.
     fn proven_segments(&self) -> usize {
         let proven = self.proven.watermark;
         let closed = self.footer.is_some();
         let count = self.chain.len();
-        let last =
-            self.chain.iter().enumerate().rposition(|(at, link)| {
-                link.link.first_lsn <= proven || (closed && at + 1 == count)
-            });
+        let last = self.chain.iter().enumerate().rposition(|(at, link)| {
+            link.facts.header.origin == Origin::Copy
+                || link.link.first_lsn <= proven
+                || (closed && at + 1 == count)
+        });
         last.map_or(0, |at| at + 1)
     }
 

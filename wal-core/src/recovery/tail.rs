@@ -2,7 +2,9 @@
 
 use std::collections::VecDeque;
 
-use wal_format::{Footer, GroupError, GroupKind, Lsn, decode_cut, decode_stamp};
+use wal_format::{
+    Footer, GroupError, GroupKind, Lsn, Origin, decode_cut, decode_gap, decode_stamp,
+};
 
 use super::witness::{Beyond, look_beyond};
 use crate::segment::{GroupStep, LinkFacts, SegmentCursor, SegmentFacts};
@@ -77,7 +79,10 @@ pub(crate) fn scan_tail(
         stop: Stop::Limit,
         watermark: link.watermark,
         log_first: link.body.log_first,
-        log_first_before: link.first_lsn,
+        log_first_before: match segment.header.origin {
+            Origin::Spare => link.first_lsn,
+            Origin::Copy => Lsn::ZERO,
+        },
         ends_closing: false,
         beyond: Beyond::default(),
         ends: VecDeque::new(),
@@ -102,6 +107,10 @@ pub(crate) fn scan_tail(
                 .payload(&header)
                 .map_err(io)
                 .map(|payload| decode_stamp(&payload, &header))?,
+            GroupKind::Gap => cursor
+                .payload(&header)
+                .map_err(io)
+                .map(|payload| decode_gap(&payload, &header))?,
             GroupKind::Link => Ok(()),
             GroupKind::Cut => {
                 let payload = cursor.payload(&header).map_err(io)?;

@@ -5,8 +5,10 @@
 
 mod cursor;
 mod facts;
+mod point;
 mod window;
 
 pub(crate) use cursor::{GroupStep, RecordStep, SegmentCursor};
 pub(crate) use facts::{LinkFacts, SegmentFacts};
-pub(crate) use window::{WINDOW, Window};
+pub(crate) use point::{SEEK_WINDOW, record_at};
+pub(crate) use window::WINDOW;

@@ -7,7 +7,7 @@ use std::thread;
 use wal_core::{Error, FsyncPolicy, Lsn, Record};
 use wal_format::{
     Alignment, Epoch, FooterFacts, GroupHeader, GroupKind, GroupWriter, IndexEntry, LinkBody,
-    LinkCause, LogId, Offset, SegmentHeader, SegmentId, crc32,
+    LinkCause, LogId, Offset, Origin, SegmentHeader, SegmentId, crc32,
 };
 use wal_io::fault::Chooser;
 use wal_io::fault::{Fill, Image, Seeded, Site};
@@ -28,6 +28,7 @@ fn header() -> SegmentHeader {
         alignment: Alignment::Eight,
         // So that no file is too short for it.
         allocated: wal_format::HEADER_LEN,
+        origin: Origin::Spare,
     }
 }
 
@@ -40,6 +41,7 @@ fn first_link() -> LinkBody {
         log_first: Lsn::FIRST,
         end_digest: 0,
         cause: LinkCause::First,
+        kept: Lsn::ZERO,
     }
 }
 
@@ -177,12 +179,13 @@ fn random_bytes_in_place_of_a_file() {
 #[test]
 fn group_headers_with_lengths_and_counts_that_lie() {
     const LIES: [u32; 8] = [0, 1, 5, 63, 64, 4000, u32::MAX - 63, u32::MAX];
-    const KINDS: [GroupKind; 5] = [
+    const KINDS: [GroupKind; 6] = [
         GroupKind::Records,
         GroupKind::Stamp,
         GroupKind::Link,
         GroupKind::Cut,
         GroupKind::Footer,
+        GroupKind::Gap,
     ];
     for kind in KINDS {
         for payload_len in LIES {
@@ -346,6 +349,7 @@ fn link_to(predecessor: u64, end_lsn: u64, end_offset: u64, log_first: u64) -> L
         log_first: Lsn::new(log_first),
         end_digest: 0,
         cause: LinkCause::Rotated,
+        kept: Lsn::ZERO,
     }
 }
 

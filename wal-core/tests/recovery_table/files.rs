@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 use wal_core::{Lsn, RecordRef, SegmentId};
 use wal_format::{
     Alignment, EncodedRecord, Epoch, FooterFacts, GroupWriter, InBatch, IndexEntry, LinkBody,
-    LinkCause, LogId, Offset, SegmentHeader, UnixMillis,
+    LinkCause, LogId, Offset, Origin, SegmentHeader, UnixMillis,
 };
 use wal_io::fault::Image;
 
@@ -45,6 +45,7 @@ impl Segment {
             node_id: 7,
             alignment: Alignment::Eight,
             allocated: SMALL,
+            origin: Origin::Spare,
         };
         let (salt, epoch) = (header.salt(), header.epoch);
         let mut groups = GroupWriter::new(salt, epoch, header.alignment, 0);
@@ -73,6 +74,7 @@ impl Segment {
             log_first: Lsn::FIRST,
             end_digest: 0,
             cause: LinkCause::First,
+            kept: Lsn::ZERO,
         };
         Self::new(1, &body, 0)
     }
@@ -87,6 +89,11 @@ impl Segment {
             log_first: end.log_first,
             end_digest: end.digest,
             cause,
+            kept: if cause == LinkCause::TruncatedAfter {
+                end.lsn
+            } else {
+                Lsn::ZERO
+            },
         };
         Self::new(id, &body, watermark)
     }

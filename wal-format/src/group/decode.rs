@@ -140,8 +140,10 @@ pub(crate) fn check_body(
     if header.kind != kind {
         return Err(GroupError::Field("another kind of group"));
     }
-    if header.record_count != 0 {
-        return Err(GroupError::Field("records in a group without records"));
+    if (header.record_count != 0) != (kind == GroupKind::Gap) {
+        return Err(GroupError::Field(
+            "its count of records does not fit its kind",
+        ));
     }
     if payload.len() as u64 != u64::from(header.payload_len) {
         return Err(GroupError::Field(
@@ -169,6 +171,20 @@ pub fn decode_stamp(payload: &[u8], header: &GroupHeader) -> Result<(), GroupErr
         Ok(())
     } else {
         Err(GroupError::Field("a stamp with a payload"))
+    }
+}
+
+/// Checks that a gap has no payload, and takes at least one LSN. How many is in the header.
+///
+/// # Errors
+///
+/// A [`GroupError`] that says what is wrong.
+pub fn decode_gap(payload: &[u8], header: &GroupHeader) -> Result<(), GroupError> {
+    check_body(GroupKind::Gap, payload, header)?;
+    if payload.is_empty() {
+        Ok(())
+    } else {
+        Err(GroupError::Field("a gap with a payload"))
     }
 }
 

@@ -137,6 +137,24 @@ impl GroupWriter {
         self.pad();
     }
 
+    /// Writes a gap: the next LSNs, up to `to`, have no records any more. As many groups as it takes.
+    /// Closes the open group first, with the same watermark.
+    ///
+    /// # Panics
+    ///
+    /// As [`close_group`](Self::close_group); if `to` is below the next LSN.
+    pub fn gap(&mut self, to: Lsn, watermark: Lsn) {
+        assert!(to >= self.next_lsn, "a gap takes at least one LSN");
+        self.close_group(watermark);
+        while self.next_lsn <= to {
+            let left = to.get() - self.next_lsn.get() + 1;
+            let count = u32::try_from(left).unwrap_or(u32::MAX);
+            self.without_records(GroupKind::Gap, count, &[], watermark);
+            self.next_lsn = Lsn::new(self.next_lsn.get() + u64::from(count));
+            self.pad();
+        }
+    }
+
     /// Writes the footer: the last group of a segment, without padding. Its watermark says that
     /// all before it is durable, so nothing may be written with it that is not.
     ///
@@ -248,8 +266,13 @@ impl GroupWriter {
         self.previous
     }
 
-    /// Appends a group without records.
+    /// Appends a group that takes no LSN.
     fn whole(&mut self, kind: GroupKind, payload: &[u8], watermark: Lsn) {
+        self.without_records(kind, 0, payload, watermark);
+    }
+
+    /// Appends a group without records that takes `count` LSNs.
+    fn without_records(&mut self, kind: GroupKind, count: u32, payload: &[u8], watermark: Lsn) {
         assert!(!self.finished, "nothing follows a footer");
         let at = self.buffer.len();
         let header = GroupHeader {
@@ -259,7 +282,7 @@ impl GroupWriter {
             watermark,
             offset: self.position(),
             payload_len: u32::try_from(payload.len()).expect("a payload below 4 GiB"),
-            record_count: 0,
+            record_count: count,
             previous: self.previous,
             digest: crc32(payload),
         };

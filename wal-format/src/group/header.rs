@@ -26,6 +26,8 @@ pub enum GroupKind {
     Cut = 4,
     /// The last group of a sealed or cleanly closed segment.
     Footer = 5,
+    /// LSNs whose records are lost: a repair has put it in their place.
+    Gap = 6,
 }
 
 impl GroupKind {
@@ -36,6 +38,7 @@ impl GroupKind {
             3 => Some(Self::Link),
             4 => Some(Self::Cut),
             5 => Some(Self::Footer),
+            6 => Some(Self::Gap),
             _ => None,
         }
     }
@@ -56,7 +59,7 @@ pub struct GroupHeader {
     pub offset: Offset,
     /// Bytes of payload, without padding.
     pub payload_len: u32,
-    /// Records in the payload.
+    /// Records in the payload; in a gap, LSNs lost; 0 in every other group.
     pub record_count: u32,
     /// Checksum of the group before it in this segment; 0 in a link.
     pub previous: u32,
@@ -228,7 +231,7 @@ impl GroupHeader {
         })
     }
 
-    /// The last LSN in the group; for a group without records, the LSN before its first.
+    /// The last LSN in the group; for a group that takes none, the LSN before its first.
     #[inline]
     #[must_use]
     pub const fn end_lsn(&self) -> Lsn {

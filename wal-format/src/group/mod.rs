@@ -8,6 +8,6 @@ mod encode;
 mod header;
 
 pub(crate) use decode::check_body;
-pub use decode::{RecordsCursor, begins_group, decode_cut, decode_stamp, scan_headers};
+pub use decode::{RecordsCursor, begins_group, decode_cut, decode_gap, decode_stamp, scan_headers};
 pub use encode::GroupWriter;
 pub use header::{GroupHeader, GroupKind};

@@ -206,6 +206,18 @@ pub fn remask_record(record: &mut [u8], old: u32, new: u32) {
     put(record, 0, &checksum.to_le_bytes());
 }
 
+/// Makes the record that is exactly `bytes`, verified under `mask`, the last of its batch; its mask stays.
+/// For logs that are cut inside a batch.
+///
+/// # Panics
+///
+/// If `record` is shorter than a checksum and flags.
+pub fn end_batch(record: &mut [u8], mask: u32) {
+    record[CHECKSUM_LEN] &= !flags::MORE;
+    let checksum = crc32(&record[CHECKSUM_LEN..]) ^ mask;
+    put(record, 0, &checksum.to_le_bytes());
+}
+
 /// Makes the record that is exactly `bytes`, whose fixed part is `head` and whose checksum the
 /// caller has verified. Key and uncompressed value are slices of `bytes`; only a compressed
 /// value is allocated, `raw_len` bytes.

@@ -11,13 +11,13 @@ const MAGIC: [u8; 8] = *b"WALSEG\r\n";
 /// Where the checksum is, in every version.
 const CHECKSUM: usize = 8;
 /// Where the fields end and the reserved bytes begin.
-const RESERVED: usize = 80;
+const RESERVED: usize = 84;
 const LEN: usize = HEADER_LEN as usize;
 
 /// What a segment is, apart from its contents.
 ///
 /// ```
-/// use wal_format::{Alignment, Epoch, LogId, SegmentHeader, SegmentId};
+/// use wal_format::{Alignment, Epoch, LogId, Origin, SegmentHeader, SegmentId};
 ///
 /// let header = SegmentHeader {
 ///     log_id: LogId::from_bytes([7; 16]),
@@ -28,6 +28,7 @@ const LEN: usize = HEADER_LEN as usize;
 ///     node_id: 7,
 ///     alignment: Alignment::Eight,
 ///     allocated: 1 << 20,
+///     origin: Origin::Spare,
 /// };
 /// let bytes = header.encode();
 /// assert_eq!(SegmentHeader::decode(&bytes, SegmentId::FIRST)?, header);
@@ -52,6 +53,28 @@ pub struct SegmentHeader {
     /// Length of the file in bytes when it got its name. It is shorter only when it is cut behind its
     /// footer.
     pub allocated: u64,
+    /// How the file came to its name.
+    pub origin: Origin,
+}
+
+/// How a segment's file came to its name: what must be in it from then on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Origin {
+    /// As a spare, with its header alone. A crash may take the link, which comes with the first write.
+    Spare = 1,
+    /// As a copy that was whole: link and first groups were synced before the name was given. No crash
+    /// takes the link.
+    Copy = 2,
+}
+
+impl Origin {
+    const fn from_u32(origin: u32) -> Option<Self> {
+        match origin {
+            1 => Some(Self::Spare),
+            2 => Some(Self::Copy),
+            _ => None,
+        }
+    }
 }
 
 impl SegmentHeader {
@@ -69,6 +92,7 @@ impl SegmentHeader {
         put(&mut bytes, 64, &self.node_id.to_le_bytes());
         put(&mut bytes, 68, &(self.alignment.get() as u32).to_le_bytes());
         put(&mut bytes, 72, &self.allocated.to_le_bytes());
+        put(&mut bytes, 80, &(self.origin as u32).to_le_bytes());
         let checksum = crc32(&bytes);
         put(&mut bytes, CHECKSUM, &checksum.to_le_bytes());
         bytes
@@ -104,6 +128,8 @@ impl SegmentHeader {
             alignment: Alignment::from_u32(u32_at(bytes, 68))
                 .ok_or(HeaderError::Field("the alignment is not 8, 512 or 4096"))?,
             allocated: u64_at(bytes, 72),
+            origin: Origin::from_u32(u32_at(bytes, 80))
+                .ok_or(HeaderError::Field("its origin is unknown"))?,
         };
         header.check(expected)?;
         if !is_zero(&bytes[RESERVED..]) {

@@ -8,8 +8,8 @@ use crate::ids::{Epoch, Lsn, Offset, SegmentId};
 use crate::limits::LINK_BODY_LEN;
 use crate::wire::{is_zero, put, u16_at, u32_at, u64_at};
 
-/// Where the fields end and the reserved bytes begin.
-const RESERVED: usize = 46;
+/// Reserved bytes between the fields, and behind them.
+const RESERVED: [std::ops::Range<usize>; 2] = [46..48, 56..LINK_BODY_LEN];
 
 /// Why a segment was begun.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -24,6 +24,8 @@ pub enum LinkCause {
     Recovered = 4,
     /// The newest records were dropped.
     TruncatedAfter = 5,
+    /// The log was repaired: what could be read behind damage was copied.
+    Repaired = 6,
 }
 
 impl LinkCause {
@@ -34,6 +36,7 @@ impl LinkCause {
             3 => Some(Self::Reopened),
             4 => Some(Self::Recovered),
             5 => Some(Self::TruncatedAfter),
+            6 => Some(Self::Repaired),
             _ => None,
         }
     }
@@ -57,6 +60,8 @@ pub struct LinkBody {
     pub end_digest: u32,
     /// Why the segment was begun.
     pub cause: LinkCause,
+    /// With [`LinkCause::TruncatedAfter`]: the last LSN that stayed. [`Lsn::ZERO`] with every other cause.
+    pub kept: Lsn,
 }
 
 impl LinkBody {
@@ -71,6 +76,7 @@ impl LinkBody {
             log_first: first_lsn,
             end_digest: 0,
             cause: LinkCause::First,
+            kept: Lsn::ZERO,
         }
     }
 
@@ -85,6 +91,7 @@ impl LinkBody {
         put(&mut bytes, 32, &self.log_first.get().to_le_bytes());
         put(&mut bytes, 40, &self.end_digest.to_le_bytes());
         put(&mut bytes, 44, &(self.cause as u16).to_le_bytes());
+        put(&mut bytes, 48, &self.kept.get().to_le_bytes());
         bytes
     }
 
@@ -100,7 +107,7 @@ impl LinkBody {
                 "the payload has not the length of a link",
             ));
         }
-        if !is_zero(&payload[RESERVED..]) {
+        if !RESERVED.into_iter().all(|range| is_zero(&payload[range])) {
             return Err(GroupError::Field(
                 "the reserved bytes of the link are not zeros",
             ));
@@ -114,10 +121,20 @@ impl LinkBody {
             end_digest: u32_at(payload, 40),
             cause: LinkCause::from_u16(u16_at(payload, 44))
                 .ok_or(GroupError::Field("the link's cause is unknown"))?,
+            kept: Lsn::new(u64_at(payload, 48)),
         };
         if link.end_lsn != header.first_lsn.prev() {
             return Err(GroupError::Field(
                 "the link's last LSN is not the one before its first",
+            ));
+        }
+        let least = match link.cause {
+            LinkCause::TruncatedAfter => link.end_lsn..=Lsn::new(u64::MAX - 1),
+            _ => Lsn::ZERO..=Lsn::ZERO,
+        };
+        if !least.contains(&link.kept) {
+            return Err(GroupError::Field(
+                "the link keeps another LSN than its cause allows",
             ));
         }
         Ok(link)

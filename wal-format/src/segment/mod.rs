@@ -12,7 +12,7 @@ mod view;
 
 pub(crate) use footer::encode_footer;
 pub use footer::{Footer, FooterFacts, FooterTrailer, IndexEntry};
-pub use header::SegmentHeader;
+pub use header::{Origin, SegmentHeader};
 pub use link::{LinkBody, LinkCause};
 pub use name::{
     FileName, LOCK_NAME, LOCK_PID_NAME, QUARANTINE_NAME, segment_name, spare_name, temporary_name,

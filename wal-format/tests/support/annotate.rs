@@ -17,7 +17,8 @@ const SEGMENT: &[(&str, usize)] = &[
     ("node_id", 4),
     ("alignment", 4),
     ("allocated", 8),
-    ("reserved", 4016),
+    ("origin", 4),
+    ("reserved", 4012),
 ];
 const GROUP: &[(&str, usize)] = &[
     ("magic", 4),
@@ -41,7 +42,9 @@ const LINK: &[(&str, usize)] = &[
     ("log_first", 8),
     ("end_digest", 4),
     ("cause", 2),
-    ("reserved", 18),
+    ("reserved", 2),
+    ("kept", 8),
+    ("reserved", 8),
 ];
 const CUT: &[(&str, usize)] = &[("log_first", 8)];
 const FOOTER: &[(&str, usize)] = &[
@@ -87,7 +90,7 @@ pub fn annotate(bytes: &[u8], id: SegmentId) -> String {
                     out.record(record.head(), record.stored());
                 }
             }
-            GroupBody::Stamp => {}
+            GroupBody::Stamp | GroupBody::Gap => {}
             GroupBody::Link(_) => out.fields(LINK),
             GroupBody::Cut(_) => out.fields(CUT),
             GroupBody::Footer(footer) => {

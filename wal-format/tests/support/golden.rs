@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use wal_format::{
     Alignment, Compression, EncodedRecord, Epoch, InBatch, LinkBody, LinkCause, LogId, Lsn, Offset,
-    Record, RecordRef, SegmentHeader, SegmentId, SegmentView, UnixMillis,
+    Origin, Record, RecordRef, SegmentHeader, SegmentId, SegmentView, UnixMillis, end_batch,
 };
 
 use super::{Builder, NOW, header, noise};
@@ -76,6 +76,8 @@ pub fn all() -> Vec<Golden> {
         golden("cut", 4, cut()),
         golden("ttl", 1, ttl()),
         golden("recovered", 2, recovered()),
+        golden("truncated", 2, truncated()),
+        golden("repaired", 3, repaired()),
     ];
     for (name, compression) in [("lz4", Compression::Lz4), ("zstd", Compression::Zstd)] {
         if compression.is_available() {
@@ -109,6 +111,7 @@ pub fn worked_example() -> Vec<u8> {
         node_id: 7,
         alignment: Alignment::Eight,
         allocated: 1 << 20,
+        origin: Origin::Spare,
     };
     Builder::new(header, &LinkBody::first(Lsn::FIRST), Lsn::ZERO)
         .records(
@@ -170,6 +173,7 @@ fn cut() -> Vec<u8> {
         log_first: Lsn::FIRST,
         end_digest: 0xDEAD_BEEF,
         cause: LinkCause::Reopened,
+        kept: Lsn::ZERO,
     };
     Builder::new(header(4, 8 << 10, Alignment::Eight), &link, Lsn::new(41))
         .records(&[RecordRef::data(b"42"), RecordRef::data(b"43")], 41)
@@ -195,29 +199,71 @@ fn ttl() -> Vec<u8> {
         .bytes()
 }
 
-/// What recovery makes of a predecessor's unproven tail: the record 3, copied and masked anew,
-/// and a stamp.
-fn recovered() -> Vec<u8> {
-    let old = header(1, 8 << 10, Alignment::Eight);
-    let old_mask = old.salt().record_mask(Lsn::new(3), Offset::new(5000));
-    let record = RecordRef::put(b"tail", b"unproven");
-    let record = EncodedRecord::new(record, InBatch::Last, NOW, old.record_limit).unwrap();
-    let mut stored = Vec::new();
-    record.write_to(&mut stored, old_mask);
+/// A segment that was whole before it got its name.
+fn copy(id: u64) -> SegmentHeader {
+    SegmentHeader {
+        origin: Origin::Copy,
+        ..header(id, 8 << 10, Alignment::Eight)
+    }
+}
 
-    let link = LinkBody {
+/// A record of segment 1 as it is stored there, and its mask.
+fn stored(lsn: u64, in_batch: InBatch) -> (Vec<u8>, u32) {
+    let old = header(1, 8 << 10, Alignment::Eight);
+    let mask = old.salt().record_mask(Lsn::new(lsn), Offset::new(5000));
+    let record = RecordRef::put(b"tail", b"unproven");
+    let record = EncodedRecord::new(record, in_batch, NOW, old.record_limit).unwrap();
+    let mut stored = Vec::new();
+    record.write_to(&mut stored, mask);
+    (stored, mask)
+}
+
+/// The link of a copy that goes on behind LSN 2 of segment 1.
+fn copy_link(cause: LinkCause, kept: Lsn) -> LinkBody {
+    let old = header(1, 8 << 10, Alignment::Eight);
+    LinkBody {
         predecessor: old.segment_id,
         predecessor_epoch: old.epoch,
         end_lsn: Lsn::new(2),
         end_offset: Offset::new(4936),
         log_first: Lsn::FIRST,
         end_digest: 0x0BAD_CAFE,
-        cause: LinkCause::Recovered,
-    };
-    let mut segment = Builder::new(header(2, 8 << 10, Alignment::Eight), &link, Lsn::new(2));
-    segment.groups.push_stored(&stored, old_mask);
+        cause,
+        kept,
+    }
+}
+
+/// What recovery makes of a predecessor's unproven tail: the record 3, copied and masked anew,
+/// and a stamp.
+fn recovered() -> Vec<u8> {
+    let (record, mask) = stored(3, InBatch::Last);
+    let link = copy_link(LinkCause::Recovered, Lsn::ZERO);
+    let mut segment = Builder::new(copy(2), &link, Lsn::new(2));
+    segment.groups.push_stored(&record, mask);
     segment.groups.close_group(Lsn::new(2));
     segment.stamp(3).bytes_in(8 << 10)
+}
+
+/// What is left when the log is truncated after LSN 3, in the middle of a batch.
+fn truncated() -> Vec<u8> {
+    let (mut record, mask) = stored(3, InBatch::More);
+    end_batch(&mut record, mask);
+    let link = copy_link(LinkCause::TruncatedAfter, Lsn::new(3));
+    let mut segment = Builder::new(copy(2), &link, Lsn::new(2));
+    segment.groups.push_stored(&record, mask);
+    segment.groups.close_group(Lsn::new(2));
+    segment.stamp(3).bytes_in(8 << 10)
+}
+
+/// What a repair makes of LSN 3 to 6 when only 5 could be read.
+fn repaired() -> Vec<u8> {
+    let (record, mask) = stored(5, InBatch::Last);
+    let link = copy_link(LinkCause::Repaired, Lsn::ZERO);
+    let mut segment = Builder::new(copy(3), &link, Lsn::new(2));
+    segment.groups.gap(Lsn::new(4), Lsn::new(2));
+    segment.groups.push_stored(&record, mask);
+    segment.groups.gap(Lsn::new(6), Lsn::new(2));
+    segment.stamp(6).bytes_in(8 << 10)
 }
 
 /// Values that shrink, one that does not.

@@ -8,7 +8,7 @@ pub mod golden;
 
 use wal_format::{
     Alignment, EncodedRecord, Epoch, FooterFacts, GroupWriter, InBatch, IndexEntry, LinkBody,
-    LogId, Lsn, Offset, RecordRef, SegmentHeader, SegmentId, UnixMillis, max_record_limit,
+    LogId, Lsn, Offset, Origin, RecordRef, SegmentHeader, SegmentId, UnixMillis, max_record_limit,
 };
 
 /// The log of all built segments.
@@ -27,6 +27,7 @@ pub fn header(id: u64, capacity: u64, alignment: Alignment) -> SegmentHeader {
         node_id: 7,
         alignment,
         allocated: capacity,
+        origin: Origin::Spare,
     }
 }
 

@@ -50,6 +50,8 @@ pub enum GroupBody<'a> {
     Cut(Lsn),
     /// Facts about the whole segment.
     Footer(Footer),
+    /// Lost LSNs: the header's first, and as many as it counts.
+    Gap,
 }
 
 /// The verified records of a group.

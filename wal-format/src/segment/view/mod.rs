@@ -10,7 +10,9 @@ pub use content::{BorrowedRecord, GroupBody, GroupView, Records, RecordsView};
 
 use crate::checksum::Salt;
 use crate::error::{GroupError, InvalidAt, SegmentError};
-use crate::group::{GroupHeader, GroupKind, RecordsCursor, decode_cut, decode_stamp, scan_headers};
+use crate::group::{
+    GroupHeader, GroupKind, RecordsCursor, decode_cut, decode_gap, decode_stamp, scan_headers,
+};
 use crate::ids::{Lsn, Offset, SegmentId};
 use crate::limits::{GROUP_HEADER_LEN, HEADER_LEN};
 use crate::segment::{Footer, LinkBody, SegmentHeader};
@@ -113,6 +115,7 @@ impl<'a> Groups<'a> {
             GroupKind::Link => GroupBody::Link(LinkBody::decode(payload, &header)?),
             GroupKind::Cut => GroupBody::Cut(decode_cut(payload, &header)?),
             GroupKind::Footer => GroupBody::Footer(Footer::decode(payload, &header)?),
+            GroupKind::Gap => decode_gap(payload, &header).map(|()| GroupBody::Gap)?,
         };
         Ok(GroupView {
             header,

@@ -1,0 +1,340 @@
+//! Copies records into a segment of its own: for recovery, truncation and repair.
+//!
+//! The new file is written under a temporary name: header, link, the records masked for their new place, a stamp that proves
+//! them. It is synced, gets its final name, the directory is synced, and only then may anything of it be shown. The segments that the
+//! records come from stay as they are.
+//!
+//! Deliberately absent: what to copy, and what becomes of the old segments.
+
+use std::io;
+
+use wal_format::{
+    GroupKind, GroupWriter, IndexEntry, LinkBody, Lsn, Offset, RecordHead, SegmentHeader, SegmentId,
+};
+use wal_io::{OpenMode, Storage, StorageFile, StorageFileExt};
+
+use super::tail::GroupEnd;
+use crate::error::is_no_space;
+use crate::log::create_segment_file;
+use crate::segment::{GroupStep, RecordStep, SegmentCursor};
+use crate::sync::Arc;
+use crate::{Error, Result};
+
+/// Bytes collected before they are written.
+const PIECE: usize = 1 << 20;
+
+/// A new segment with its copied records, synced and under its final name.
+#[derive(Debug)]
+pub(crate) struct Copied {
+    pub(crate) header: SegmentHeader,
+    pub(crate) file: Arc<dyn StorageFile>,
+    pub(crate) first_lsn: Lsn,
+    pub(crate) end_offset: Offset,
+    pub(crate) end_digest: u32,
+    pub(crate) records: u64,
+    pub(crate) index: Vec<IndexEntry>,
+}
+
+/// Where records are copied from: a part of a segment.
+#[derive(Debug)]
+pub(crate) struct Source {
+    pub(crate) header: SegmentHeader,
+    /// The end of the last group that stays where it is; `None`: from the segment's first group on.
+    pub(crate) after: Option<GroupEnd>,
+    /// Where the segment's data ends.
+    pub(crate) end: u64,
+}
+
+impl Source {
+    fn start(&self) -> u64 {
+        self.after
+            .map_or(wal_format::HEADER_LEN, |after| after.offset)
+    }
+}
+
+/// What is copied.
+#[derive(Debug)]
+pub(crate) struct Copy<'a> {
+    pub(crate) storage: &'a dyn Storage,
+    /// For messages: the log's directory, and what the copy is of.
+    pub(crate) location: &'a str,
+    pub(crate) what: &'static str,
+    /// The new segment's link. What it says of the predecessor is what stays.
+    pub(crate) link: LinkBody,
+    /// Oldest first, each going on where the one before it ends.
+    pub(crate) sources: &'a [Source],
+    /// The last LSN that is copied, wherever it lies in its group or batch.
+    pub(crate) last: Lsn,
+    /// Spares of an earlier life that may be used where the disk is full.
+    pub(crate) spares: &'a [SegmentId],
+}
+
+impl Copy<'_> {
+    fn io(&self, doing: &str) -> impl Fn(io::Error) -> Error + use<'_> {
+        let doing = format!("{doing} while copying {}", self.what);
+        move |error| {
+            let location = self.location.to_owned();
+            if is_no_space(&error) {
+                let what = self.what;
+                return Error::NoSpace { location, what };
+            }
+            Error::io(location, doing.clone(), error)
+        }
+    }
+
+    /// Copies to a new segment with the id of `new`, whose lengths are made to fit. `preallocate`: whether all of its capacity is
+    /// allocated at once.
+    ///
+    /// Nothing has changed if it fails before the rename; `committed` is called right before that.
+    pub(crate) fn run(
+        &self,
+        new: SegmentHeader,
+        preallocate: bool,
+        committed: impl FnOnce(),
+    ) -> Result<Copied> {
+        let name = wal_format::temporary_name(new.segment_id);
+        let (new, file) = self.make(new, preallocate, &name)?;
+        let copied = match self.fill(new, &file) {
+            Ok(copied) => copied,
+            Err(error) => {
+                let _ = self.storage.remove(&name);
+                return Err(error);
+            }
+        };
+        committed();
+        let final_name = wal_format::segment_name(new.segment_id);
+        self.storage
+            .rename(&name, &final_name)
+            .map_err(self.io("renaming"))?;
+        if let Err(error) = self.storage.sync_dir() {
+            // A name that is visible and not durable must not be taken for the log by the next open.
+            let _ = self.storage.remove(&final_name);
+            return Err(self.io("syncing the directory")(error));
+        }
+        Ok(copied)
+    }
+
+    /// The file: new, or an old spare where the disk is full.
+    fn make(
+        &self,
+        new: SegmentHeader,
+        preallocate: bool,
+        name: &str,
+    ) -> Result<(SegmentHeader, Arc<dyn StorageFile>)> {
+        let new = self.size(preallocate, new);
+        let error = match create_segment_file(self.storage, name, &new) {
+            Ok(file) => return Ok((new, file)),
+            Err(error) => error,
+        };
+        if !is_no_space(&error) {
+            return Err(self.io("making a segment")(error));
+        }
+        // Less will do.
+        let mut least = new;
+        least.allocated = self.least(&new);
+        for spare in self.spares {
+            if let Ok(file) = self.reuse(&wal_format::spare_name(*spare), name, &least) {
+                return Ok((least, file));
+            }
+        }
+        let file =
+            create_segment_file(self.storage, name, &least).map_err(self.io("making a segment"))?;
+        Ok((least, file))
+    }
+
+    fn reuse(
+        &self,
+        spare: &str,
+        name: &str,
+        header: &SegmentHeader,
+    ) -> io::Result<Arc<dyn StorageFile>> {
+        let file = self.storage.open(spare, OpenMode::ReadWrite)?;
+        if file.len()? < header.allocated {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        self.storage.rename(spare, name)?;
+        file.write_all_at(&header.encode(), 0)?;
+        file.sync_data()?;
+        Ok(file)
+    }
+
+    /// Large enough for what is copied, and for its records' limit.
+    fn size(&self, preallocate: bool, mut header: SegmentHeader) -> SegmentHeader {
+        let limits = self.sources.iter().map(|source| source.header.record_limit);
+        header.record_limit = limits.fold(header.record_limit, u64::max);
+        header.capacity = header.capacity.max(self.least(&header));
+        while wal_format::max_record_limit(header.capacity, header.alignment) < header.record_limit
+        {
+            header.capacity = header.capacity.saturating_mul(2);
+        }
+        header.allocated = self.least(&header);
+        header.capacity = header.capacity.max(header.allocated);
+        if preallocate {
+            header.allocated = header.capacity;
+        }
+        header
+    }
+
+    /// Bytes that the copy, the link, a stamp and the footer need, wherever the groups start.
+    fn least(&self, header: &SegmentHeader) -> u64 {
+        let alignment = header.alignment;
+        let mut data = 0;
+        for source in self.sources {
+            let len = source.end.saturating_sub(source.start());
+            // A group may grow by its padding, and has at least a header and a record.
+            let groups =
+                len / (wal_format::GROUP_HEADER_LEN + wal_format::MIN_RECORD_LEN) as u64 + 1;
+            let padding = if alignment.get() > source.header.alignment.get() {
+                groups * alignment.get()
+            } else {
+                0
+            };
+            data += alignment.round_up(len) + padding;
+        }
+        let most = header.capacity.max(data * 2);
+        wal_format::data_start(alignment)
+            + data
+            + alignment.get()
+            + wal_format::footer_reserve(most, alignment)
+    }
+
+    fn fill(&self, header: SegmentHeader, file: &Arc<dyn StorageFile>) -> Result<Copied> {
+        let before = self.link.end_lsn;
+        let mut groups = GroupWriter::new(header.salt(), header.epoch, header.alignment, PIECE);
+        let start = Offset::new(wal_format::HEADER_LEN);
+        groups.reset(
+            header.salt(),
+            header.epoch,
+            header.alignment,
+            start,
+            0,
+            before.next(),
+        );
+        groups.link(&self.link, before);
+        let mut filling = Filling {
+            header,
+            groups,
+            file,
+            index: Vec::new(),
+            records: 0,
+        };
+        for source in self.sources {
+            self.copy_segment(source, &mut filling)?;
+        }
+        filling.groups.stamp(self.last);
+        filling.write().map_err(self.io("writing"))?;
+        file.sync_data().map_err(self.io("syncing"))?;
+        Ok(Copied {
+            header,
+            file: Arc::clone(file),
+            first_lsn: before.next(),
+            end_offset: filling.groups.end(),
+            end_digest: filling.groups.previous(),
+            records: filling.records,
+            index: filling.index,
+        })
+    }
+
+    fn copy_segment(&self, source: &Source, filling: &mut Filling<'_>) -> Result<()> {
+        let watermark = self.link.end_lsn;
+        let salt = source.header.salt();
+        let name = wal_format::segment_name(source.header.segment_id);
+        let file = self
+            .storage
+            .open(&name, OpenMode::Read)
+            .map_err(self.io("opening"))?;
+        let mut cursor = SegmentCursor::new(file, source.header, source.end);
+        if let Some(after) = source.after {
+            cursor.jump(after.lsn.next(), Offset::new(after.offset));
+        }
+        let changed =
+            || self.io("reading")(io::Error::other("a segment changed after it was verified"));
+        loop {
+            let group = match cursor.next_group().map_err(self.io("reading"))? {
+                GroupStep::Group(group) => group,
+                GroupStep::End => return Ok(()),
+                GroupStep::Invalid(_) => return Err(changed()),
+            };
+            if group.first_lsn > self.last {
+                return Ok(());
+            }
+            if group.kind == GroupKind::Gap {
+                filling
+                    .groups
+                    .gap(group.end_lsn().min(self.last), watermark);
+            }
+            if group.kind != GroupKind::Records {
+                continue;
+            }
+            loop {
+                match cursor.next_record().map_err(self.io("reading"))? {
+                    RecordStep::Record { lsn, .. } if lsn > self.last => {
+                        cursor.skip_group();
+                        break;
+                    }
+                    RecordStep::Record { lsn, offset, head } => {
+                        let bytes = cursor.record_bytes(offset, &head);
+                        let mask = salt.record_mask(lsn, Offset::new(offset));
+                        filling.push(&bytes, &head, mask, lsn == self.last);
+                    }
+                    RecordStep::GroupEnd => break,
+                    RecordStep::Invalid(_) => return Err(changed()),
+                }
+            }
+            filling.groups.close_group(watermark);
+            if filling.groups.len() >= PIECE {
+                filling.write().map_err(self.io("writing"))?;
+            }
+        }
+    }
+}
+
+/// The new file while it is being filled.
+struct Filling<'a> {
+    header: SegmentHeader,
+    groups: GroupWriter,
+    file: &'a Arc<dyn StorageFile>,
+    index: Vec<IndexEntry>,
+    records: u64,
+}
+
+impl Filling<'_> {
+    /// Takes a record over; the last one of all ends its batch, whatever it was a part of.
+    fn push(&mut self, record: &[u8], head: &RecordHead, mask: u32, last: bool) {
+        let opens = self.groups.open_group_start().is_none();
+        if last && head.in_batch == wal_format::InBatch::More {
+            let mut record = record.to_vec();
+            wal_format::end_batch(&mut record, mask);
+            self.groups.push_stored(&record, mask);
+        } else {
+            self.groups.push_stored(record, mask);
+        }
+        self.records += 1;
+        if let Some((first_lsn, offset)) = self.groups.open_group_start().filter(|_| opens)
+            && IndexEntry::is_due(self.index.last(), offset)
+        {
+            self.index.push(IndexEntry { first_lsn, offset });
+        }
+    }
+
+    /// Writes what is collected, and goes on behind it.
+    fn write(&mut self) -> io::Result<()> {
+        self.file
+            .write_all_at(self.groups.bytes(), self.groups.start().get())?;
+        let (end, previous, next) = (
+            self.groups.end(),
+            self.groups.previous(),
+            self.groups.next_lsn(),
+        );
+        let header = self.header;
+        self.groups.reset(
+            header.salt(),
+            header.epoch,
+            header.alignment,
+            end,
+            previous,
+            next,
+        );
+        Ok(())
+    }
+}
