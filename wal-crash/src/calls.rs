@@ -20,6 +20,8 @@ pub(crate) enum Next {
 struct Follower {
     reader: Reader,
     next: u64,
+    /// It has read what was removed since: it must be told, and give nothing more.
+    outrun: bool,
 }
 
 /// The readers of a life.
@@ -111,6 +113,8 @@ impl Runner {
                     .saturating_sub(u64::from(keep))
                     .max(self.oracle.first());
                 self.oracle.ask_truncate(first);
+                // The files that would tell it are removed.
+                followers.other = followers.other.take().filter(|other| !other.outrun);
                 wal.truncate_before(Lsn::new(first)).map(|()| {
                     self.oracle.ack_truncate(first);
                     None
@@ -126,6 +130,7 @@ impl Runner {
                     Err(error) => Err(error),
                 }
             }
+            Call::TruncateAfter(back) => return self.truncate_after(wal, back, followers),
             Call::FillDisk(room) => {
                 let used = self.storage.used_space();
                 self.storage.set_capacity(Some(used + u64::from(room)));
@@ -231,7 +236,11 @@ impl Runner {
             Err(error) if self.excused(&error) => return self.failed(wal, &error),
             Err(error) => return broken(format!("read_from {from}: {error}")),
         };
-        let mut follower = Follower { reader, next: from };
+        let mut follower = Follower {
+            reader,
+            next: from,
+            outrun: false,
+        };
         if let Err(error) = self.read_on(&mut follower)? {
             return self.failed(wal, &error);
         }
@@ -284,6 +293,7 @@ impl Runner {
                 Ok(reader) => Follower {
                     reader,
                     next: first,
+                    outrun: false,
                 },
                 // Nothing was handed over yet; or the cut was not.
                 Err(Error::NotALog { .. } | Error::NotAppended { .. }) if eye == Eye::Other => {
@@ -294,6 +304,23 @@ impl Runner {
                 Err(error) => return broken(format!("a reader of {eye:?}: {error}")),
             }
         };
+        if follower.outrun {
+            // In another process it may read more of what was removed before it comes to where that is told.
+            let told = loop {
+                match follower.reader.next_record() {
+                    Ok(Some(_)) if eye == Eye::Other => {}
+                    told => break told,
+                }
+            };
+            return match told {
+                Err(Error::Truncated { kept: Some(_), .. }) => Ok(Next::Go),
+                Err(error) if self.excused(&error) => self.failed(wal, &error),
+                other => broken(format!(
+                    "{eye:?} has read LSN {}, which was removed, and is given {other:?}",
+                    follower.next - 1
+                )),
+            };
+        }
         match self.read_on(&mut follower)? {
             Ok(()) => {}
             // The next one starts at the first record.
@@ -321,6 +348,52 @@ impl Runner {
             followers.other = Some(follower);
         }
         Ok(Next::Go)
+    }
+
+    fn truncate_after(
+        &mut self,
+        wal: &Wal,
+        back: u32,
+        followers: &mut Followers,
+    ) -> Result<Next, Stop> {
+        if self.oracle.is_distrusted() {
+            return Ok(Next::Go);
+        }
+        let last = self.oracle.last();
+        let kept = last
+            .saturating_sub(u64::from(back))
+            .max(self.oracle.first() - 1);
+        self.oracle.ask_cut(kept);
+        match wal.truncate_after(Lsn::new(kept)) {
+            Ok(()) => {
+                self.notice_lies();
+                if self.oracle.is_distrusted() {
+                    // What was removed may come back, beside what takes its LSNs.
+                    return Err(Stop::Loud);
+                }
+                self.oracle.ack_cut(kept);
+                let both = [&mut followers.writer, &mut followers.other];
+                for follower in both.into_iter().flatten() {
+                    follower.outrun |= follower.next > kept + 1;
+                }
+                // One in another process that has not come so far may still read a removed record; then it is told.
+                followers.other = followers.other.take().filter(|other| other.outrun);
+                if wal.last_lsn().get() != kept || wal.durable_lsn().get() > kept {
+                    return broken(format!(
+                        "truncated after LSN {kept}, and the last is {}, {} are durable",
+                        wal.last_lsn(),
+                        wal.durable_lsn()
+                    ));
+                }
+                Ok(Next::Go)
+            }
+            Err(error) => {
+                if matches!(error, Error::NoSpace { .. }) {
+                    self.oracle.refuse_cut();
+                }
+                self.failed(wal, &error)
+            }
+        }
     }
 
     /// A read-only open beside the writer shows at least what was handed over, and no byte changes.
@@ -362,7 +435,7 @@ impl Runner {
             return Ok(Next::Go);
         };
         let durable = poisoned.durable_lsn.get();
-        if durable < self.oracle.acked() {
+        if durable < self.oracle.acked() && self.oracle.cut_asked().is_none() {
             return broken(format!(
                 "poisoned with durable LSN {durable}, {} were acknowledged",
                 self.oracle.acked()

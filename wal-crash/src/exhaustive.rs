@@ -217,6 +217,16 @@ pub fn family() -> Vec<Program> {
             ],
             ends,
         )],
+        // The cut is inside a batch.
+        vec![quiet(
+            &[
+                Call::Append(10),
+                Call::Batch(3, 30),
+                Call::TruncateAfter(1),
+                Call::Append(40),
+            ],
+            ends,
+        )],
         vec![quiet(&[Call::Append(20), Call::Closing], ends)],
     ];
     // The same calls behind a kill that left an unproven tail, and behind a close.

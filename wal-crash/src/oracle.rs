@@ -36,6 +36,8 @@ pub struct Oracle {
     first_acked: u64,
     /// First LSN by the last truncation that was begun.
     first_asked: u64,
+    /// What a `truncate_after` that was begun and has not returned keeps: it may have happened.
+    cut_asked: Option<u64>,
     /// Where a close was begun: only there may a log be found cleanly closed.
     closes: BTreeSet<u64>,
     /// The highest LSN that the log has ever called durable.
@@ -141,6 +143,41 @@ impl Oracle {
         self.first_acked = self.first_acked.max(first);
     }
 
+    /// A truncation of all behind `kept` was begun. Everything is made durable before.
+    pub fn ask_cut(&mut self, kept: u64) {
+        self.cut_asked = Some(kept);
+        self.called_durable = self.last();
+    }
+
+    /// It was refused: the log is as it was.
+    pub fn refuse_cut(&mut self) {
+        self.cut_asked = None;
+    }
+
+    /// It returned Ok: what stays is durable, and what was removed never comes back; its LSNs are given again. A batch ends
+    /// where it was cut.
+    pub fn ack_cut(&mut self, kept: u64) {
+        self.cut(kept);
+        self.acked = kept;
+        self.flushed = kept;
+    }
+
+    fn cut(&mut self, kept: u64) {
+        self.records.truncate(kept as usize);
+        if let Some(last) = self.records.last_mut() {
+            last.ends_batch = true;
+        }
+        self.closes.retain(|at| *at <= kept);
+        self.called_durable = self.called_durable.min(kept);
+        self.cut_asked = None;
+    }
+
+    /// What the truncation that is under way keeps.
+    #[must_use]
+    pub fn cut_asked(&self) -> Option<u64> {
+        self.cut_asked
+    }
+
     /// A close was begun.
     pub fn ask_close(&mut self) {
         self.closes.insert(self.last());
@@ -192,6 +229,9 @@ impl Oracle {
     /// # Errors
     /// A broken promise: something acknowledged is missing, a batch is torn, something truncated is back.
     pub fn check_extent(&self, first: u64, last: u64, after: After) -> Result<(), Violation> {
+        if self.cut_asked == Some(last) {
+            return self.check_first(first, last);
+        }
         let must = self.must(after);
         if last < must && !self.untrue {
             return Err(Violation(format!(
@@ -209,6 +249,10 @@ impl Oracle {
                 "the log ends at LSN {last}, inside a batch"
             )));
         }
+        self.check_first(first, last)
+    }
+
+    fn check_first(&self, first: u64, last: u64) -> Result<(), Violation> {
         if first < self.first_acked && !self.untrue {
             return Err(Violation(format!(
                 "the log starts at LSN {first}, it was truncated to {}",
@@ -258,6 +302,10 @@ impl Oracle {
 
     /// What an open has shown stays: the next records follow it.
     pub fn settle(&mut self, first: u64, last: u64) {
+        if self.cut_asked == Some(last) {
+            self.cut(last);
+        }
+        self.cut_asked = None;
         self.records.truncate(last as usize);
         self.acked = last;
         self.flushed = last;

@@ -59,6 +59,8 @@ pub enum Call {
     SecondWriter,
     /// Removes all records but so many.
     TruncateBefore(u32),
+    /// Removes so many of the newest records.
+    TruncateAfter(u32),
     /// `close`, with the handle still there; the life has no further calls.
     Closing,
     /// Leaves so many bytes free on the disk.

@@ -121,6 +121,7 @@ impl Life {
             0 => End::Kill,
             1 => End::Drop,
             2 => End::Close,
+            3 | 4 => End::KillAt(rng.below(most), moment(rng)),
             _ => End::Crash(rng.below(most), moment(rng)),
         };
         let troubles = if rng.one_in(5) {
@@ -143,7 +144,11 @@ impl Life {
     /// A life that ends before it has well begun.
     fn cut_short(rng: &mut Rng) -> Self {
         let at = rng.below(14);
-        let end = End::Crash(at, moment(rng));
+        let end = if rng.one_in(3) {
+            End::KillAt(at, moment(rng))
+        } else {
+            End::Crash(at, moment(rng))
+        };
         Self {
             look_first: rng.one_in(2),
             background: background(rng),
@@ -212,7 +217,7 @@ impl Trouble {
 impl Call {
     fn random(rng: &mut Rng, setup: &Setup) -> Self {
         let small = |rng: &mut Rng| rng.below(120) as u32;
-        match rng.below(80) {
+        match rng.below(83) {
             0..=25 => Self::Append(small(rng)),
             26..=29 => Self::Append(rng.below(setup.large()) as u32),
             30..=33 => Self::AppendDurable(small(rng)),
@@ -229,6 +234,7 @@ impl Call {
             71..=74 => Self::Follow(Eye::Writer),
             75 => Self::Look,
             76 => Self::SecondWriter,
+            77..=79 => Self::TruncateAfter(rng.below(12) as u32),
             _ => Self::TruncateBefore(rng.below(30) as u32),
         }
     }

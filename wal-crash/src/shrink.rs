@@ -195,6 +195,7 @@ impl Search<'_> {
             | Call::WaitDurable(count)
             | Call::ReadFrom(count)
             | Call::TruncateBefore(count)
+            | Call::TruncateAfter(count)
             | Call::FillDisk(count)
             | Call::FewFiles(count) => vec![count],
             Call::Pass(time) => vec![u32::try_from(time.as_micros()).unwrap_or(u32::MAX)],
@@ -274,6 +275,7 @@ fn set_number(call: &mut Call, which: usize, to: u32) {
         | Call::WaitDurable(count)
         | Call::ReadFrom(count)
         | Call::TruncateBefore(count)
+        | Call::TruncateAfter(count)
         | Call::FillDisk(count)
         | Call::FewFiles(count) => *count = to,
         Call::Pass(time) => *time = Duration::from_micros(u64::from(to)),

@@ -115,6 +115,7 @@ const COUNTED: &Words<fn(u32) -> Call> = &[
     ("wait-durable", Call::WaitDurable),
     ("read-from", Call::ReadFrom),
     ("truncate-before", Call::TruncateBefore),
+    ("truncate-after", Call::TruncateAfter),
     ("fill-disk", Call::FillDisk),
     ("few-files", Call::FewFiles),
 ];
@@ -215,6 +216,7 @@ impl fmt::Display for Call {
             Self::WaitDurable(count) => ("wait-durable", count),
             Self::ReadFrom(count) => ("read-from", count),
             Self::TruncateBefore(count) => ("truncate-before", count),
+            Self::TruncateAfter(count) => ("truncate-after", count),
             Self::FillDisk(count) => ("fill-disk", count),
             Self::FewFiles(count) => ("few-files", count),
             plain => return f.write_str(word(PLAIN, &plain)),
