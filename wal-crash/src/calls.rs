@@ -42,6 +42,9 @@ impl Runner {
         followers: &mut Followers,
     ) -> Result<(), Stop> {
         for call in &life.calls {
+            if self.storage.has_lost_power() {
+                break;
+            }
             let next = self
                 .call(wal, *call, followers)
                 .map_err(|stop| match stop {
