@@ -2,24 +2,47 @@
 //! there afterwards.
 //!
 //! ```text
-//! program.rs  what to do: lives of a log, each a list of calls and an end (crash, kill, drop, close)
-//! oracle.rs   what must be there: the records in order, how far they were acknowledged, where batches end
-//! run.rs      runs a program on wal-io's `FaultStorage` and asks the oracle after every open
+//! program.rs     what to do: lives of a log, each a list of calls, what troubles it, and its end
+//! random.rs      programs from a seed
+//! text.rs        a program as one line, and back
+//! oracle.rs      what must be there: the records in order, how far they were acknowledged, where batches end
+//! run.rs         runs a program on wal-io's `FaultStorage`; calls.rs its calls, check.rs what every open is held against,
+//!                finish.rs the open after the last life, source.rs its choices
+//! outcome.rs     what runs came to, counted
+//! exhaustive.rs  every state that every crash of a small program can leave
+//! shrink.rs      a failing program made smaller
+//! campaign.rs    programs from a seed on, on all cores
 //! ```
 //!
-//! Everything follows from one seed: the calls, the moment of each crash, and what the crash leaves of the bytes that were
-//! not synced. The log runs without threads and on a clock that stands still, so the same seed gives the same run.
+//! Everything follows from the program: the calls, the moment of each crash, and, by a seed or a list of choices, what the
+//! crash leaves of the bytes that were not synced. The log runs without threads and on a clock that stands still, so the
+//! same program gives the same run.
 //!
 //! Deliberately absent: knowledge of the format. The suite sees the log only through its public calls.
 
 #![forbid(unsafe_code)]
 
+mod calls;
+mod campaign;
+mod check;
+mod exhaustive;
+mod finish;
 mod oracle;
+mod outcome;
 mod program;
+mod random;
 mod rng;
 mod run;
+mod shrink;
+mod source;
+mod text;
 
-pub use oracle::{Oracle, Violation};
-pub use program::{Call, End, Life, Program, Setup};
+pub use campaign::{Report, Until, campaign};
+pub use exhaustive::{Budget, Coverage, exhaust, family};
+pub use oracle::{After, Oracle, Violation};
+pub use outcome::{Outcome, Untrue};
+pub use program::{Call, Choices, End, Eye, Ill, Life, Program, Setup, Trouble, Where};
 pub use rng::Rng;
-pub use run::{Outcome, run};
+pub use run::{run, trace};
+pub use shrink::{Shrunk, shrink};
+pub use text::NotAProgram;

@@ -1,9 +1,10 @@
 //! What must be in the log: a plain vector of records, and how far they were acknowledged.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 /// A broken promise.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Violation(pub String);
 
 impl fmt::Display for Violation {
@@ -35,6 +36,14 @@ pub struct Oracle {
     first_acked: u64,
     /// First LSN by the last truncation that was begun.
     first_asked: u64,
+    /// What a `truncate_after` that was begun and has not returned keeps: it may have happened.
+    cut_asked: Option<u64>,
+    /// Where a close was begun: only there may a log be found cleanly closed.
+    closes: BTreeSet<u64>,
+    /// The highest LSN that the log has ever called durable.
+    called_durable: u64,
+    /// A sync has claimed what is not true: acknowledgements mean nothing from now on.
+    untrue: bool,
 }
 
 impl Oracle {
@@ -75,6 +84,12 @@ impl Oracle {
         self.acked
     }
 
+    /// The highest LSN acknowledged as handed over.
+    #[must_use]
+    pub fn flushed(&self) -> u64 {
+        self.flushed
+    }
+
     /// The lowest LSN that may be asked for.
     #[must_use]
     pub fn first(&self) -> u64 {
@@ -104,12 +119,18 @@ impl Oracle {
         }
         self.acked = self.acked.max(lsn);
         self.flushed = self.flushed.max(lsn);
+        self.called_durable = self.called_durable.max(lsn);
         Ok(())
     }
 
     /// Everything up to `lsn` was handed over.
     pub fn flush(&mut self, lsn: u64) {
         self.flushed = self.flushed.max(lsn);
+    }
+
+    /// The log calls everything up to `lsn` durable, although nobody was told.
+    pub fn durable(&mut self, lsn: u64) {
+        self.called_durable = self.called_durable.max(lsn);
     }
 
     /// A truncation to `first` was begun.
@@ -120,6 +141,57 @@ impl Oracle {
     /// It returned Ok.
     pub fn ack_truncate(&mut self, first: u64) {
         self.first_acked = self.first_acked.max(first);
+    }
+
+    /// A truncation of all behind `kept` was begun. Everything is made durable before.
+    pub fn ask_cut(&mut self, kept: u64) {
+        self.cut_asked = Some(kept);
+        self.called_durable = self.last();
+    }
+
+    /// It was refused: the log is as it was.
+    pub fn refuse_cut(&mut self) {
+        self.cut_asked = None;
+    }
+
+    /// It returned Ok: what stays is durable, and what was removed never comes back; its LSNs are given again. A batch ends
+    /// where it was cut.
+    pub fn ack_cut(&mut self, kept: u64) {
+        self.cut(kept);
+        self.acked = kept;
+        self.flushed = kept;
+    }
+
+    fn cut(&mut self, kept: u64) {
+        self.records.truncate(kept as usize);
+        if let Some(last) = self.records.last_mut() {
+            last.ends_batch = true;
+        }
+        self.closes.retain(|at| *at <= kept);
+        self.called_durable = self.called_durable.min(kept);
+        self.cut_asked = None;
+    }
+
+    /// What the truncation that is under way keeps.
+    #[must_use]
+    pub fn cut_asked(&self) -> Option<u64> {
+        self.cut_asked
+    }
+
+    /// A close was begun.
+    pub fn ask_close(&mut self) {
+        self.closes.insert(self.last());
+    }
+
+    /// A sync has claimed what is not true.
+    pub fn distrust(&mut self) {
+        self.untrue = true;
+    }
+
+    /// Whether a sync has claimed what is not true.
+    #[must_use]
+    pub fn is_distrusted(&self) -> bool {
+        self.untrue
     }
 
     /// Compares a record that was read.
@@ -142,17 +214,26 @@ impl Oracle {
         }
     }
 
+    /// The LSN up to which the log must reach.
+    #[must_use]
+    pub fn must(&self, after: After) -> u64 {
+        match after {
+            After::PowerLoss => self.acked,
+            After::Kill => self.flushed,
+            After::Drop => self.last(),
+        }
+    }
+
     /// Checks the extent of the log after an open.
     ///
     /// # Errors
     /// A broken promise: something acknowledged is missing, a batch is torn, something truncated is back.
     pub fn check_extent(&self, first: u64, last: u64, after: After) -> Result<(), Violation> {
-        let must = match after {
-            After::PowerLoss => self.acked,
-            After::Kill => self.flushed,
-            After::Drop => self.last(),
-        };
-        if last < must {
+        if self.cut_asked == Some(last) {
+            return self.check_first(first, last);
+        }
+        let must = self.must(after);
+        if last < must && !self.untrue {
             return Err(Violation(format!(
                 "the log ends at LSN {last}, but {must} were acknowledged ({after:?})"
             )));
@@ -168,7 +249,11 @@ impl Oracle {
                 "the log ends at LSN {last}, inside a batch"
             )));
         }
-        if first < self.first_acked {
+        self.check_first(first, last)
+    }
+
+    fn check_first(&self, first: u64, last: u64) -> Result<(), Violation> {
+        if first < self.first_acked && !self.untrue {
             return Err(Violation(format!(
                 "the log starts at LSN {first}, it was truncated to {}",
                 self.first_acked
@@ -183,23 +268,66 @@ impl Oracle {
         Ok(())
     }
 
+    /// Checks what an open says of the stop before it.
+    ///
+    /// # Errors
+    /// It calls a log closed that never was, or durable what no sync has covered.
+    pub fn check_report(&self, report: &wal_core::RecoveryReport) -> Result<(), Violation> {
+        let (last, proven) = (report.last_lsn.get(), report.proven_lsn.get());
+        let told = |what: &str| Err(Violation(format!("{what}: {report:?}")));
+        if report.clean && last > 0 && !self.closes.contains(&last) {
+            return told("called clean, and never closed there");
+        }
+        if proven > self.called_durable && !self.untrue {
+            return told(&format!(
+                "called proven, the log knew {} to be durable",
+                self.called_durable
+            ));
+        }
+        if !self.untrue
+            && report.unproven > 0
+            && proven + report.unproven != last
+            && proven >= report.first_lsn.get()
+        {
+            return told("proven and unproven records do not add up");
+        }
+        if report.clean && (report.unproven > 0 || report.left_behind_bytes() > 0) {
+            return told("clean, with a tail");
+        }
+        if report.records() != (last + 1).saturating_sub(report.first_lsn.get()) {
+            return told("the count of records is another");
+        }
+        Ok(())
+    }
+
     /// What an open has shown stays: the next records follow it.
     pub fn settle(&mut self, first: u64, last: u64) {
+        if self.cut_asked == Some(last) {
+            self.cut(last);
+        }
+        self.cut_asked = None;
         self.records.truncate(last as usize);
         self.acked = last;
         self.flushed = last;
+        self.called_durable = last;
         self.first_acked = first;
         self.first_asked = first;
+        self.closes.retain(|at| *at <= last);
+    }
+
+    /// An open was cut short: it may have proven all that it found.
+    pub fn recovery_was_cut(&mut self) {
+        self.called_durable = self.last();
     }
 }
 
-/// What the log lived through since it was last open.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What the log lived through since it was last open; the later ones take more away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum After {
-    /// The machine lost power.
-    PowerLoss,
-    /// The process was killed, or gave up after an error.
-    Kill,
     /// The handle was dropped or closed.
     Drop,
+    /// The process was killed, or gave up after an error.
+    Kill,
+    /// The machine lost power.
+    PowerLoss,
 }

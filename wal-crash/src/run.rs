@@ -1,47 +1,43 @@
-//! Runs a program, and asks the oracle after every open.
+//! Runs a program: lives one after the other, each ended as it says. Absent: single calls (see `calls`) and what an open is
+//! held against (see `check`).
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
+use wal_core::Error;
 use wal_core::blocking::Wal;
 use wal_core::clock::ManualClock;
 use wal_core::entropy::SeededEntropy;
-use wal_core::{Error, FsyncPolicy, Lsn, Record, RecordRef};
 use wal_io::FaultStorage;
-use wal_io::fault::{Fault, Seeded, SyncFailure};
+use wal_io::fault::{
+    Access, Background, Chooser, Fault, Image, OperationKind, Script, SyncFailure,
+};
 
+use crate::calls::Followers;
 use crate::oracle::{After, Oracle, Violation};
-use crate::program::{Call, End, Life, Program, Setup};
-
-/// What a run came to.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Outcome {
-    /// States that an open had to make sense of.
-    pub states: u64,
-    /// Of these, after a power loss.
-    pub crashes: u64,
-    /// Of these, where recovery itself was cut short.
-    pub nested: u64,
-    /// Records that a crash had left unproven and recovery kept.
-    pub unproven: u64,
-}
-
-impl Outcome {
-    /// Adds the counts of another run.
-    pub fn add(&mut self, other: &Self) {
-        self.states += other.states;
-        self.crashes += other.crashes;
-        self.nested += other.nested;
-        self.unproven += other.unproven;
-    }
-}
+use crate::outcome::Outcome;
+use crate::program::{End, Ill, Life, Program, Setup, Where};
+use crate::rng::Rng;
+use crate::source::Source;
 
 /// Runs `program`.
 ///
 /// # Errors
 /// The first broken promise.
 pub fn run(program: &Program) -> Result<Outcome, Violation> {
-    match catch_unwind(AssertUnwindSafe(|| run_unguarded(program))) {
+    trace(program).0
+}
+
+/// Runs `program`, and tells for each life that it came to which choices were made, as a [`Choices::Script`] takes them.
+pub fn trace(program: &Program) -> (Result<Outcome, Violation>, Vec<Vec<u32>>) {
+    let mut runner = Runner::new(program);
+    let result = guarded(|| runner.run(program).map(|()| runner.outcome));
+    (result, runner.choices())
+}
+
+/// Runs `action`; a panic is a violation like any other.
+pub(crate) fn guarded<T>(action: impl FnOnce() -> Result<T, Violation>) -> Result<T, Violation> {
+    match catch_unwind(AssertUnwindSafe(action)) {
         Ok(outcome) => outcome,
         Err(panic) => {
             let text = panic.downcast_ref::<String>().map(String::as_str);
@@ -53,58 +49,142 @@ pub fn run(program: &Program) -> Result<Outcome, Violation> {
     }
 }
 
-fn run_unguarded(program: &Program) -> Result<Outcome, Violation> {
-    let mut runner = Runner {
-        setup: &program.setup,
-        storage: FaultStorage::with_config(program.setup.machine),
-        clock: ManualClock::default(),
-        entropy: Arc::new(SeededEntropy::new(program.seed)),
-        oracle: Oracle::new(),
-        after: After::Drop,
-        clean: true,
-        failed: false,
-        outcome: Outcome::default(),
-    };
-    for (at, life) in program.lives.iter().enumerate() {
-        runner
-            .live(life)
-            .map_err(|violation| Violation(format!("life {at}: {violation}")))?;
+/// Why a run goes no further.
+#[derive(Debug)]
+pub(crate) enum Stop {
+    Broken(Violation),
+    /// The log says that it is damaged, and the disk has lied.
+    Loud,
+}
+
+impl From<Violation> for Stop {
+    fn from(violation: Violation) -> Self {
+        Self::Broken(violation)
     }
-    runner
-        .last_look()
-        .map_err(|violation| Violation(format!("at the end: {violation}")))?;
-    Ok(runner.outcome)
 }
 
-struct Runner<'a> {
-    setup: &'a Setup,
-    storage: FaultStorage,
-    clock: ManualClock,
-    entropy: Arc<SeededEntropy>,
-    oracle: Oracle,
-    after: After,
+pub(crate) fn broken<T>(text: impl Into<String>) -> Result<T, Stop> {
+    Err(Stop::Broken(Violation(text.into())))
+}
+
+/// What keeps calls from working until it is lifted.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Limits {
+    pub(crate) disk: bool,
+    pub(crate) files: bool,
+    pub(crate) read_only: bool,
+}
+
+impl Limits {
+    fn any(self) -> bool {
+        self.disk || self.files || self.read_only
+    }
+}
+
+/// A run under way.
+#[derive(Clone)]
+#[allow(
+    clippy::struct_excessive_bools,
+    reason = "each is a fact of the run by itself"
+)]
+pub(crate) struct Runner {
+    pub(crate) setup: Setup,
+    pub(crate) storage: FaultStorage,
+    pub(crate) clock: ManualClock,
+    pub(crate) oracle: Oracle,
+    pub(crate) outcome: Outcome,
+    pub(crate) after: After,
     /// The log was closed and not opened since.
-    clean: bool,
-    /// A call of this life has failed.
-    failed: bool,
-    outcome: Outcome,
+    pub(crate) clean: bool,
+    /// A call of this life has failed, or something in its background.
+    pub(crate) failed: bool,
+    pub(crate) limits: Limits,
+    /// Whether something but the space was limited in this life.
+    pub(crate) was_limited: bool,
+    /// What a read-only open has shown, and every open must show until one has succeeded.
+    pub(crate) expected: Option<(u64, u64)>,
+    /// Whether all that the life found is on disk: then a crash cannot take it away.
+    at_rest: bool,
+    /// A sync has failed since the last reboot: the cache may show what the disk does not have, until it is evicted.
+    pub(crate) haunted: bool,
+    /// How many times in a row recovery was cut short.
+    depth: usize,
+    opening: bool,
+    /// Whether errors are planned for this life, and how many faults had struck before it.
+    pub(crate) errors_planned: bool,
+    /// Whether syncs are among the operations that they may strike, and claim what is not true.
+    lies_planned: bool,
+    struck_before: u64,
+    seed: u64,
+    pub(crate) sources: Vec<Arc<Mutex<Source>>>,
 }
 
-/// Whether the life goes on after a call.
-enum Next {
-    Go,
-    /// The handle is of no use any more.
-    Over,
-}
+impl Runner {
+    pub(crate) fn new(program: &Program) -> Self {
+        Self {
+            setup: program.setup.clone(),
+            storage: FaultStorage::with_config(program.setup.machine),
+            clock: ManualClock::default(),
+            oracle: Oracle::new(),
+            outcome: Outcome::default(),
+            after: After::Drop,
+            clean: true,
+            failed: false,
+            limits: Limits::default(),
+            was_limited: false,
+            expected: None,
+            at_rest: true,
+            haunted: false,
+            depth: 0,
+            opening: false,
+            errors_planned: false,
+            lies_planned: false,
+            struck_before: 0,
+            seed: program.seed,
+            sources: Vec::new(),
+        }
+    }
 
-impl Runner<'_> {
-    fn open(&self) -> Result<Wal, Error> {
+    fn choices(&self) -> Vec<Vec<u32>> {
+        let lock = |source: &Arc<Mutex<Source>>| {
+            source
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .trace()
+        };
+        self.sources.iter().map(lock).collect()
+    }
+
+    fn run(&mut self, program: &Program) -> Result<(), Violation> {
+        for (at, life) in program.lives.iter().enumerate() {
+            match self.live(life) {
+                Ok(()) => {}
+                Err(Stop::Loud) => return Ok(()),
+                Err(Stop::Broken(Violation(text))) => {
+                    return Err(Violation(format!("life {at}: {text}")));
+                }
+            }
+        }
+        self.finish()
+    }
+
+    /// The last open, which must find everything.
+    pub(crate) fn finish(&mut self) -> Result<(), Violation> {
+        match self.last_look() {
+            Ok(()) | Err(Stop::Loud) => Ok(()),
+            Err(Stop::Broken(Violation(text))) => Err(Violation(format!("at the end: {text}"))),
+        }
+    }
+
+    pub(crate) fn open(&self) -> Result<Wal, Error> {
+        // Each life draws identities of its own, whatever the ones before it came to.
+        let seed = Rng::new(self.seed ^ ((self.sources.len() as u64) << 40)).bits();
         let mut builder = Wal::builder("log")
             .storage(Arc::new(self.storage.clone()))
             .config(self.setup.config.clone())
             .buffer_size(self.setup.buffer)
             .clock(Arc::new(self.clock.clone()))
-            .entropy(Arc::clone(&self.entropy) as _)
+            .entropy(Arc::new(SeededEntropy::new(seed)))
             .small_segments()
             .driven_by_caller();
         if let Some(bytes) = self.setup.padding {
@@ -113,384 +193,303 @@ impl Runner<'_> {
         builder.open()
     }
 
-    fn live(&mut self, life: &Life) -> Result<(), Violation> {
-        if life.look_first {
-            self.look()?;
-        }
-        if let End::Crash(at, moment) = life.end {
-            self.storage.inject(Fault::power_cut(moment).after(at));
-        }
-        if let Some((at, error)) = life.error {
-            self.storage.inject(Fault::error(error).after(at));
-        }
-        let begun = self.storage.faults_struck();
-        self.outcome.states += 1;
-        self.failed = false;
-        let opened = self.open();
-        match opened {
-            Ok(wal) => {
-                self.check_open(&wal)?;
-                self.go(&wal, life)?;
-                // A sync that failed in the background may have taken back what was handed over.
-                self.failed |= self.storage.faults_struck() > begun;
-                self.end(wal, life);
-            }
-            Err(error) => {
-                if !self.excused(&error, begun) {
-                    return Err(Violation(format!(
-                        "open refuses what a crash has left: {error}"
-                    )));
-                }
-                self.outcome.nested += u64::from(self.storage.has_lost_power());
-                if let End::Crash(..) = life.end {
-                    self.crash(life.crash_seed);
-                } else {
-                    self.restart(life);
-                }
-            }
-        }
+    pub(crate) fn live(&mut self, life: &Life) -> Result<(), Stop> {
+        self.prepare(life)?;
+        let end = self.until_the_end(life)?;
+        self.end(end, life)?;
+        self.notice_lies();
+        self.haunted |= self.error_struck();
         self.storage.clear_faults();
         Ok(())
     }
 
-    /// Whether an error is one that was injected.
-    fn excused(&self, error: &Error, begun: u64) -> bool {
-        let struck = self.storage.faults_struck() > begun || self.storage.has_lost_power();
-        struck
-            && matches!(
-                error,
-                Error::Io { .. } | Error::NoSpace { .. } | Error::Poisoned(_)
-            )
+    /// Everything before the open.
+    pub(crate) fn prepare(&mut self, life: &Life) -> Result<(), Stop> {
+        let source = Arc::new(Mutex::new(Source::new(&life.choices)));
+        self.sources.push(Arc::clone(&source));
+        self.storage.set_chooser(source);
+        if life.look_first && !self.limits.any() {
+            let seen = self.look(self.after)?;
+            self.expected = seen.filter(|_| !self.haunted);
+        }
+        self.storage.set_background(life.background);
+        match life.end {
+            End::Crash(at, moment) | End::KillAt(at, moment) => {
+                self.storage.inject(Fault::power_cut(moment).after(at));
+            }
+            End::Kill | End::Drop | End::Close => {}
+        }
+        let untrue = [SyncFailure::Lying, SyncFailure::Ext4Journal];
+        let lies = untrue.contains(&self.setup.machine.sync_failure);
+        self.errors_planned = false;
+        self.lies_planned = false;
+        for trouble in &life.troubles {
+            let fault = match trouble.ill {
+                Ill::Error(error) => Fault::error(error),
+                Ill::Short(bytes) => Fault::short(u64::from(bytes)),
+            };
+            self.errors_planned |= matches!(trouble.ill, Ill::Error(_));
+            let syncs = [
+                Where::Anywhere,
+                Where::Kind(OperationKind::SyncData),
+                Where::Kind(OperationKind::SyncDirectory),
+            ];
+            self.lies_planned |= lies && syncs.contains(&trouble.on);
+            let fault = match trouble.on {
+                Where::Anywhere => fault,
+                Where::Kind(kind) => fault.on(kind),
+            };
+            let fault = fault.after(trouble.after);
+            self.storage.inject(match trouble.times {
+                0 => fault.persistent(),
+                times => fault.times(times),
+            });
+        }
+        self.struck_before = self.storage.faults_struck();
+        self.failed = false;
+        self.was_limited = self.limits.files || self.limits.read_only;
+        Ok(())
     }
 
-    fn crash(&mut self, seed: u64) {
-        self.storage = self.storage.crash(&mut Seeded::streaky(seed));
+    /// Opens and makes the calls. Gives the handle, if the open succeeded.
+    pub(crate) fn until_the_end(&mut self, life: &Life) -> Result<Option<Wal>, Stop> {
+        self.opening = true;
+        let before = self.segments();
+        match self.open() {
+            Ok(wal) => {
+                self.opening = false;
+                self.check_open(&wal)?;
+                self.depth = 0;
+                self.go(&wal, life, &mut Followers::default())?;
+                // A sync that failed in the background may have taken back what was handed over.
+                self.failed |= self.error_struck();
+                Ok(Some(wal))
+            }
+            Err(error) => {
+                if self.is_loud(&error) {
+                    return self.loud(&before);
+                }
+                if !self.excused(&error) {
+                    return broken(format!("open refuses what a crash has left: {error}"));
+                }
+                self.failed = true;
+                self.oracle.recovery_was_cut();
+                Ok(None)
+            }
+        }
+    }
+
+    /// Whether an error of the system has struck in this life.
+    pub(crate) fn error_struck(&self) -> bool {
+        self.errors_planned && self.storage.faults_struck() > self.struck_before
+    }
+
+    /// Whether a sync has claimed what is not true.
+    pub(crate) fn notice_lies(&mut self) {
+        if self.lies_planned && self.error_struck() {
+            self.oracle.distrust();
+            self.expected = None;
+        }
+    }
+
+    /// Whether the error names damage, and the disk has lied.
+    pub(crate) fn is_loud(&mut self, error: &Error) -> bool {
+        self.notice_lies();
+        let names_damage = matches!(
+            error,
+            Error::Corruption(_) | Error::MissingSegment { .. } | Error::NotALog { .. }
+        );
+        // Pages that hold other bytes than the disk may go between two reads of one open.
+        let changed = matches!(error, Error::Io { .. }) && !self.excused(error);
+        self.oracle.is_distrusted() && (names_damage || changed)
+    }
+
+    /// The end of a run on a disk that has lied. Nothing was changed by the refusal.
+    pub(crate) fn loud<T>(&mut self, before: &Image) -> Result<T, Stop> {
+        self.outcome.untrue.loud += 1;
+        if self.segments() != *before {
+            return broken("an open that refuses the log has changed a segment");
+        }
+        Err(Stop::Loud)
+    }
+
+    /// The files of the log proper, on a disk that lies.
+    pub(crate) fn segments(&self) -> Image {
+        let mut image = Image::new();
+        if self.setup.machine.sync_failure == SyncFailure::Lying {
+            let all = self.storage.image();
+            for (name, bytes) in all
+                .files()
+                .filter(|(name, _)| name.strip_suffix(".wal").is_some())
+            {
+                image.insert(name, bytes);
+            }
+        }
+        image
+    }
+
+    /// Whether an error is one that was injected, or comes of a limit.
+    pub(crate) fn excused(&self, error: &Error) -> bool {
+        let struck = self.error_struck() || self.storage.has_lost_power();
+        match error {
+            Error::NoSpace { .. } => struck || self.limits.disk,
+            Error::Io { .. } | Error::Poisoned(_) => struck || self.was_limited,
+            _ => false,
+        }
+    }
+
+    fn end(&mut self, wal: Option<Wal>, life: &Life) -> Result<(), Stop> {
+        self.count_life(life);
+        if let Some(wal) = &wal {
+            self.oracle.durable(wal.durable_lsn().get());
+        }
+        match (life.end, wal) {
+            (End::Crash(..), wal) => {
+                self.storage.cut_power();
+                drop(wal);
+                self.crash();
+            }
+            (End::KillAt(..), wal) if !self.error_struck() => {
+                self.storage.cut_power();
+                drop(wal);
+                self.kill();
+            }
+            (End::Kill, Some(wal)) if !self.failed => {
+                self.storage.cut_power();
+                drop(wal);
+                self.kill();
+            }
+            (End::Drop, Some(wal)) if wal.sync().is_ok() => {
+                self.after = After::Drop;
+                self.stopped(wal)?;
+            }
+            (End::Close, Some(wal)) => {
+                self.oracle.ask_close();
+                if wal.close().is_err() {
+                    drop(wal);
+                    self.oracle.durable(self.oracle.last());
+                    self.restart(life);
+                    return Ok(());
+                }
+                self.after = After::Drop;
+                // An error may have kept the mark from being made; nothing else.
+                self.clean = !self.failed && !self.error_struck() && !self.limits.any();
+                self.stopped(wal)?;
+            }
+            (End::KillAt(..) | End::Kill | End::Drop | End::Close, wal) => {
+                // A handle syncs as it goes.
+                drop(wal);
+                self.oracle.durable(self.oracle.last());
+                self.restart(life);
+            }
+        }
+        Ok(())
+    }
+
+    /// The handle has made all durable and goes.
+    fn stopped(&mut self, wal: Wal) -> Result<(), Stop> {
+        self.notice_lies();
+        self.oracle.ack(self.oracle.last())?;
+        drop(wal);
+        if self.error_struck() && self.shuts_down() {
+            self.crash();
+        }
+        Ok(())
+    }
+
+    fn count_life(&mut self, life: &Life) {
+        if self.error_struck() {
+            self.outcome.after_errors[self.setup.machine.sync_failure as usize] += 1;
+        }
+        let busy = life.background == Background::Busy;
+        self.outcome.background += u64::from(busy);
+    }
+
+    /// A recovery that did not come to its end.
+    fn count_depth(&mut self) {
+        if self.opening && self.after != After::Drop {
+            self.outcome.nested[self.depth.min(2)] += 1;
+            self.depth += 1;
+        }
+        self.opening = false;
+    }
+
+    pub(crate) fn count_power_loss(&mut self) {
+        self.count_depth();
+        if !self.at_rest {
+            self.expected = None;
+        }
+        self.at_rest = true;
+        self.haunted = false;
         self.after = After::PowerLoss;
         self.clean = false;
-        self.outcome.crashes += 1;
+        self.limits.read_only = false;
+        self.outcome.states += 1;
+        self.outcome.power_losses += 1;
+    }
+
+    fn crash(&mut self) {
+        self.notice_lies();
+        let source = self.sources.last().map(Arc::clone);
+        let next = match source {
+            Some(mut source) => self.storage.crash(&mut source),
+            None => self.storage.crash(&mut Script::default()),
+        };
+        self.storage = next;
+        self.count_power_loss();
+    }
+
+    fn kill(&mut self) {
+        self.notice_lies();
+        self.count_depth();
+        self.haunted |= self.error_struck();
+        self.storage = self.storage.kill();
+        self.after = self.after.max(After::Kill);
+        self.clean = false;
+        self.outcome.states += 1;
+        self.outcome.kills += 1;
+    }
+
+    /// Whether the file system is of no use after an error.
+    fn shuts_down(&self) -> bool {
+        let stays_up = [
+            SyncFailure::Ext4,
+            SyncFailure::Ext4Journal,
+            SyncFailure::Lying,
+        ];
+        !stays_up.contains(&self.setup.machine.sync_failure)
     }
 
     /// After an error, the process starts anew. A file system that shuts itself down needs a reboot.
     fn restart(&mut self, life: &Life) {
-        let shuts_down = self.setup.machine.sync_failure != SyncFailure::Ext4;
-        // Where the sync of the parent failed, the log's own directory may be a ghost: a name that is never written. Only a
-        // reboot shows that.
-        let ghost = self.oracle.last() == 0;
-        if life.error.is_some() && (shuts_down || ghost) {
-            return self.crash(life.crash_seed);
+        // Where the sync of a directory has failed, a name may be a ghost: visible, and never written. The log takes back the
+        // names that it has made; it cannot where that fails too, or where it is killed before. Only a reboot shows what is.
+        let lasting = life.troubles.iter().any(|trouble| trouble.times != 1);
+        let ghost = self.oracle.last() == 0 || lasting || self.storage.has_lost_power();
+        if self.error_struck() && (self.shuts_down() || ghost) {
+            return self.crash();
         }
-        self.storage = self.storage.kill();
-        // What failed may not have been handed over; and a crash that no open has survived is not undone by a kill.
+        self.kill();
+        // What failed may not have been handed over.
         self.after = After::PowerLoss;
-        self.clean = false;
+        self.relieve();
     }
 
-    fn check_open(&mut self, wal: &Wal) -> Result<(), Violation> {
-        let (first, last) = (wal.first_lsn().get(), wal.last_lsn().get());
-        let report = wal.recovery_report();
-        self.oracle.check_extent(first, last, self.after)?;
-        // The power may fail between the last step that matters and the open's return: its word still counts.
-        if !self.storage.has_lost_power() {
-            self.check_records(wal, first, last)?;
+    /// All limits end.
+    pub(crate) fn relieve(&mut self) {
+        self.storage.set_capacity(None);
+        self.storage.set_open_file_limit(None);
+        if self.limits.read_only {
+            self.storage.set_access(Access::ReadWrite);
         }
-        if report.last_lsn.get() != last || report.first_lsn.get() != first {
-            return Err(Violation(format!(
-                "the report says {report:?}, the log {first} to {last}"
-            )));
-        }
-        if self.clean && (report.unproven > 0 || !report.clean || report.left_behind_bytes() > 0) {
-            return Err(Violation(format!("a closed log is reported as {report:?}")));
-        }
-        if wal.durable_lsn().get() != last {
-            return Err(Violation(format!(
-                "opened with {last} records, durable up to {}",
-                wal.durable_lsn()
-            )));
-        }
-        self.outcome.unproven += report.unproven;
-        self.oracle.settle(first, last);
+        self.limits = Limits::default();
+    }
+
+    /// After a successful open.
+    pub(crate) fn settled(&mut self) {
         self.after = After::Drop;
         self.clean = false;
-        Ok(())
-    }
-
-    /// All records from `first` to `last` are there. An error that was injected into the reading is read over.
-    fn check_records(&self, wal: &Wal, first: u64, last: u64) -> Result<(), Violation> {
-        let begun = self.storage.faults_struck();
-        match self.check_records_once(wal, first, last) {
-            Err(_) if self.storage.faults_struck() > begun => {
-                self.check_records_once(wal, first, last)
-            }
-            checked => checked,
-        }
-    }
-
-    fn check_records_once(&self, wal: &Wal, first: u64, last: u64) -> Result<(), Violation> {
-        let mut reader = wal
-            .read_from(Lsn::new(first))
-            .map_err(|error| Violation(format!("read_from: {error}")))?;
-        let mut next = first;
-        loop {
-            let step = reader
-                .next_record()
-                .map_err(|error| Violation(format!("reading LSN {next}: {error}")))?;
-            let Some((record, position)) = step else {
-                break;
-            };
-            if position.lsn.get() != next {
-                return Err(Violation(format!(
-                    "read LSN {} where {next} is next",
-                    position.lsn
-                )));
-            }
-            self.oracle.check_record(next, &record.value)?;
-            next += 1;
-        }
-        if next != last + 1 {
-            return Err(Violation(format!(
-                "the reader ends before LSN {next}, the log after {last}"
-            )));
-        }
-        Ok(())
-    }
-
-    /// A read-only open shows what a writer would recover, and changes nothing.
-    fn look(&mut self) -> Result<(), Violation> {
-        let before = self.storage.image();
-        let wal = match Wal::builder("log")
-            .storage(Arc::new(self.storage.clone()))
-            .read_only()
-            .open()
-        {
-            Ok(wal) => wal,
-            Err(Error::NotALog { .. }) if self.oracle.acked() == 0 => return Ok(()),
-            Err(error) => {
-                return Err(Violation(format!(
-                    "a read-only open refuses what a crash has left: {error}"
-                )));
-            }
-        };
-        let (first, last) = (wal.first_lsn().get(), wal.last_lsn().get());
-        self.oracle.check_extent(first, last, self.after)?;
-        self.check_records(&wal, first, last)?;
-        drop(wal);
-        if self.storage.image() != before {
-            return Err(Violation("a read-only open changed a file".into()));
-        }
-        Ok(())
-    }
-
-    fn go(&mut self, wal: &Wal, life: &Life) -> Result<(), Violation> {
-        for call in &life.calls {
-            match self
-                .call(wal, *call)
-                .map_err(|violation| Violation(format!("{call:?}: {violation}")))?
-            {
-                Next::Go => self.oracle.ack(wal.durable_lsn().get())?,
-                Next::Over => break,
-            }
-        }
-        Ok(())
-    }
-
-    fn call(&mut self, wal: &Wal, call: Call) -> Result<Next, Violation> {
-        let begun = 0;
-        let outcome = match call {
-            Call::Append(len) => return self.append(wal, vec![len], false),
-            Call::AppendDurable(len) => return self.append(wal, vec![len], true),
-            Call::Batch(count, len) => return self.append(wal, vec![len; count as usize], false),
-            Call::Sync => wal.sync().map(|()| Some(self.oracle.last())),
-            Call::Flush => wal.flush().map(|()| {
-                self.oracle.flush(self.oracle.last());
-                None
-            }),
-            Call::WaitDurable(back) => {
-                let lsn = self.oracle.last().saturating_sub(u64::from(back));
-                wal.wait_durable(Lsn::new(lsn)).map(|()| Some(lsn))
-            }
-            Call::Pass(time) => {
-                self.clock.advance(time);
-                let _ = wal.drive();
-                Ok(None)
-            }
-            Call::ReadAll => return self.read(wal, self.oracle.first()),
-            Call::ReadFrom(back) => {
-                let from = self
-                    .oracle
-                    .last()
-                    .saturating_sub(u64::from(back))
-                    .max(self.oracle.first());
-                return self.read(wal, from);
-            }
-            Call::TruncateBefore(keep) => {
-                let first = (self.oracle.last() + 1)
-                    .saturating_sub(u64::from(keep))
-                    .max(self.oracle.first());
-                self.oracle.ask_truncate(first);
-                wal.truncate_before(Lsn::new(first)).map(|()| {
-                    self.oracle.ack_truncate(first);
-                    None
-                })
-            }
-        };
-        match outcome {
-            Ok(Some(acked)) => self.oracle.ack(acked).map(|()| Next::Go),
-            Ok(None) => Ok(Next::Go),
-            Err(error) => self.failed(wal, &error, begun),
-        }
-    }
-
-    fn append(&mut self, wal: &Wal, lens: Vec<u32>, durable: bool) -> Result<Next, Violation> {
-        let values: Vec<Vec<u8>> = lens.into_iter().map(|len| self.oracle.make(len)).collect();
-        let expected = self.oracle.last() + 1;
-        let count = values.len() as u64;
-        let appended = match (&values[..], durable) {
-            ([value], true) => wal.append_durable(RecordRef::data(value)),
-            ([value], false) => wal.append(RecordRef::data(value)),
-            _ => {
-                let records: Vec<Record> = values.iter().map(Record::data).collect();
-                wal.append_batch(&records).map(|appended| appended.first)
-            }
-        };
-        match appended {
-            Ok(position) => {
-                self.oracle.submit(values);
-                if position.lsn.get() != expected {
-                    return Err(Violation(format!(
-                        "LSN {} was given, {expected} is next",
-                        position.lsn
-                    )));
-                }
-                if durable || self.setup.config.fsync_policy == FsyncPolicy::Always {
-                    self.oracle.ack(expected + count - 1)?;
-                }
-                Ok(Next::Go)
-            }
-            Err(Error::TooLarge { .. }) => Ok(Next::Go),
-            Err(error) => {
-                if let Error::Poisoned(poisoned) = &error
-                    && poisoned.lsn.is_some()
-                {
-                    self.oracle.submit(values);
-                }
-                self.failed(wal, &error, 0)
-            }
-        }
-    }
-
-    fn read(&mut self, wal: &Wal, from: u64) -> Result<Next, Violation> {
-        let mut reader = match wal.read_from(Lsn::new(from)) {
-            Ok(reader) => reader,
-            Err(error) => return Err(Violation(format!("read_from {from}: {error}"))),
-        };
-        let mut next = from;
-        loop {
-            match reader.next_record() {
-                Ok(Some((record, position))) => {
-                    if position.lsn.get() != next {
-                        return Err(Violation(format!(
-                            "read LSN {} where {next} is next",
-                            position.lsn
-                        )));
-                    }
-                    self.oracle.check_record(next, &record.value)?;
-                    next += 1;
-                }
-                Ok(None) => break,
-                Err(error) => return self.failed(wal, &error, 0),
-            }
-        }
-        if next <= self.oracle.last() {
-            return Err(Violation(format!(
-                "the reader ends before LSN {next} of {}",
-                self.oracle.last()
-            )));
-        }
-        // Reading hands over what was appended before.
-        self.oracle.flush(self.oracle.last());
-        Ok(Next::Go)
-    }
-
-    /// A call failed: it must be for a reason, and a poisoned log must say the truth and stay poisoned.
-    fn failed(&mut self, wal: &Wal, error: &Error, begun: u64) -> Result<Next, Violation> {
-        self.failed = true;
-        if !self.excused(error, begun) {
-            return Err(Violation(format!("failed without a reason: {error}")));
-        }
-        let Error::Poisoned(poisoned) = error else {
-            return Ok(if self.storage.has_lost_power() {
-                Next::Over
-            } else {
-                Next::Go
-            });
-        };
-        let durable = poisoned.durable_lsn.get();
-        if durable < self.oracle.acked() {
-            return Err(Violation(format!(
-                "poisoned with durable LSN {durable}, {} were acknowledged",
-                self.oracle.acked()
-            )));
-        }
-        self.oracle.ack(durable)?;
-        for refused in [
-            wal.append(RecordRef::data(b"late")).map(drop),
-            wal.sync(),
-            wal.truncate_before(Lsn::new(1)),
-        ] {
-            if !matches!(refused, Err(Error::Poisoned(_))) {
-                return Err(Violation(format!("a poisoned log answers {refused:?}")));
-            }
-        }
-        Ok(Next::Over)
-    }
-
-    fn end(&mut self, wal: Wal, life: &Life) {
-        let begun = self.storage.faults_struck();
-        match life.end {
-            End::Crash(..) => {
-                self.storage.cut_power();
-                drop(wal);
-                self.crash(life.crash_seed);
-            }
-            End::Kill if !self.failed => {
-                let next = self.storage.kill();
-                drop(wal);
-                self.storage = next;
-                self.after = After::Kill;
-            }
-            End::Drop if wal.sync().is_ok() => drop(wal),
-            End::Close if wal.close().is_ok() => {
-                drop(wal);
-                // An error may have kept the mark from being made; nothing else.
-                self.clean = !self.failed && self.storage.faults_struck() == begun;
-            }
-            End::Kill | End::Drop | End::Close => {
-                drop(wal);
-                self.restart(life);
-            }
-        }
-    }
-
-    fn last_look(&mut self) -> Result<(), Violation> {
-        self.look()?;
-        self.outcome.states += 1;
-        let wal = self
-            .open()
-            .map_err(|error| Violation(format!("open refuses what is left: {error}")))?;
-        self.check_open(&wal)?;
-        // What was recovered can be followed by more.
-        let value = self.oracle.make(40);
-        wal.append_durable(RecordRef::data(&value))
-            .map_err(|error| Violation(format!("append: {error}")))?;
-        self.oracle.submit(vec![value]);
-        self.oracle.ack(self.oracle.last())?;
-        wal.close()
-            .map_err(|error| Violation(format!("close: {error}")))?;
-        drop(wal);
-        self.clean = true;
-        let wal = self
-            .open()
-            .map_err(|error| Violation(format!("open refuses a closed log: {error}")))?;
-        self.check_open(&wal)
+        self.at_rest = false;
+        self.expected = None;
     }
 }

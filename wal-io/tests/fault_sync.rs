@@ -432,3 +432,27 @@ fn background_work_can_reveal_ghosts() {
     let reads: std::collections::BTreeSet<_> = reads.collect();
     assert_eq!(reads, [new_data(), lost_data()].into());
 }
+
+#[test]
+fn the_disk_can_be_looked_at_behind_the_cache() {
+    for failure in [SyncFailure::Ext4, SyncFailure::Lying] {
+        let dir = machine(failure);
+        let file = new_file(&dir, "a", &bytes(1, S));
+        file.write_all_at(&bytes(2, S), 0).unwrap();
+        dir.inject(Fault::error(SystemError::Io).on(OperationKind::SyncData));
+        let told = file.sync_data().is_err();
+        assert_eq!(told, failure == SyncFailure::Ext4);
+        let before = dir.operation_count();
+        assert_eq!(dir.image().get("a"), Some(&bytes(2, S)[..]));
+        assert_eq!(dir.on_disk().get("a"), Some(&bytes(1, S)[..]));
+        assert_eq!(dir.operation_count(), before);
+        // The machine goes on.
+        assert!(!dir.has_lost_power());
+        let other = dir.open("other", OpenMode::CreateNew).unwrap();
+        other.write_all_at(b"written", 0).unwrap();
+        other.sync_data().unwrap();
+        assert_eq!(dir.on_disk().get("other"), None, "its name is not durable");
+        dir.sync_dir().unwrap();
+        assert_eq!(dir.on_disk().get("other"), Some(&b"written"[..]));
+    }
+}

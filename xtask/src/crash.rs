@@ -6,18 +6,33 @@ use anyhow::Context as _;
 
 use crate::cargo::Cargo;
 
-/// How long to search, and from where.
-#[derive(Debug, clap::Args)]
+/// What to search, and how far.
+#[derive(Debug, Default, clap::Args)]
 pub(crate) struct Args {
     /// The first seed; program n has the seed S + n.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// How many programs to run; each is about 3.5 states.
-    #[arg(long, default_value_t = 100_000)]
-    programs: u64,
-    /// Print each program before it is run: with `--programs 1`, what a failing seed does.
+    /// Run random programs until so many crash states were seen (a million by default).
+    #[arg(long)]
+    states: Option<u64>,
+    /// Run so many programs instead.
+    #[arg(long, conflicts_with = "states")]
+    programs: Option<u64>,
+    /// Threads; by default one a core. The counts do not depend on it.
+    #[arg(long)]
+    threads: Option<u64>,
+    /// Print the program of the seed and run only that; if it fails, make it smaller.
     #[arg(long)]
     show: bool,
+    /// Look at every state that every crash of a family of small programs can leave.
+    #[arg(long)]
+    exhaustive: bool,
+    /// With --exhaustive: a crash point that can leave more states is sampled (65536 by default).
+    #[arg(long)]
+    budget: Option<u64>,
+    /// Run one program, given as the text that a failure prints, or as a file that holds it.
+    #[arg(long, value_name = "TEXT_OR_FILE")]
+    replay: Option<String>,
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
@@ -34,11 +49,32 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
 }
 
 fn suite(args: &Args) -> Cargo {
-    let show = if args.show { " --show" } else { "" };
-    Cargo::new(&format!(
-        "run --quiet --release --package wal-crash -- --seed {} --programs {}{show}",
-        args.seed, args.programs
-    ))
+    let mut passed_on = vec!["--seed".to_owned(), args.seed.to_string()];
+    let numbers = [
+        ("--states", args.states),
+        ("--programs", args.programs),
+        ("--threads", args.threads),
+        ("--budget", args.budget),
+    ];
+    for (name, number) in numbers {
+        if let Some(number) = number {
+            passed_on.extend([name.to_owned(), number.to_string()]);
+        }
+    }
+    for (name, given) in [("--show", args.show), ("--exhaustive", args.exhaustive)] {
+        if given {
+            passed_on.push(name.to_owned());
+        }
+    }
+    if let Some(program) = &args.replay {
+        // The suite runs from the root of the workspace.
+        let file = std::path::absolute(program)
+            .ok()
+            .filter(|path| path.is_file());
+        let program = file.map_or_else(|| program.clone(), |path| path.display().to_string());
+        passed_on.extend(["--replay".to_owned(), program]);
+    }
+    Cargo::new("run --quiet --release --package wal-crash --").with_args(&passed_on)
 }
 
 #[cfg(test)]
@@ -49,10 +85,24 @@ mod tests {
     fn seed_and_count_are_passed_on() {
         let args = Args {
             seed: 7,
-            programs: 3,
+            states: Some(3),
             show: true,
+            ..Args::default()
         };
         let line = suite(&args).to_string();
-        assert!(line.ends_with("-- --seed 7 --programs 3 --show"), "{line}");
+        assert!(line.ends_with("-- --seed 7 --states 3 --show"), "{line}");
+    }
+
+    #[test]
+    fn a_program_is_passed_on_as_one_argument() {
+        let args = Args {
+            replay: Some("seed=1 / append:3 kill ~4".into()),
+            ..Args::default()
+        };
+        assert!(
+            suite(&args)
+                .to_string()
+                .ends_with("--replay seed=1 / append:3 kill ~4")
+        );
     }
 }

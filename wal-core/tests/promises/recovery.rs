@@ -277,3 +277,29 @@ fn a_cut_that_no_sync_has_covered_is_copied_before_it_counts() {
     machine.lose_unsynced();
     assert_holds(&machine.open(), 3..=5);
 }
+
+/// The process dies between the rename of the recovered segment and the directory's sync. To the next open the log looks
+/// settled; what it shows must be durable all the same.
+#[test]
+fn a_kill_between_the_rename_and_the_directory_sync_loses_nothing_that_a_later_open_has_shown() {
+    for policy in policies() {
+        let mut machine = Machine::new(policy);
+        let wal = machine.open();
+        append(&wal, 1..=2);
+        wal.sync().expect("synced");
+        append(&wal, 3..=4);
+        wal.flush().expect("flushed");
+        machine.kill();
+        let rename = Fault::power_cut(Moment::After).on(OperationKind::Rename);
+        machine.storage.inject(rename);
+        assert!(machine.try_open().is_err(), "killed behind the rename");
+        machine.kill();
+        let wal = machine.open();
+        assert_holds(&wal, 1..=4);
+        assert_eq!(wal.durable_lsn().get(), 4);
+        wal.sync().expect("nothing is left to sync");
+        machine.lose_unsynced();
+        let wal = machine.open();
+        assert_holds(&wal, 1..=4);
+    }
+}

@@ -32,9 +32,10 @@
 //!
 //! # What is deliberately absent
 //!
-//! Time (operations take none; a clock is the program's business), threads of its own, hard links, memory
-//! maps, `O_DIRECT` (evict and read instead), renames between directories, pages larger than a sector,
-//! and metadata other than names, lengths and space.
+//! Time (operations take none and none is slow; a clock, also one that goes back, is the program's business),
+//! threads of its own, hard links, memory maps, `O_DIRECT` (evict and read instead; a test asks
+//! [`FaultStorage::on_disk`]), `O_DSYNC`, renames between directories, pages larger than a sector, and
+//! metadata other than names, lengths and space.
 
 mod at_rest;
 mod chooser;
@@ -128,6 +129,17 @@ impl FaultStorage {
         let mut state = self.world.lock();
         state.cut_power();
         Self::boot(state.after_crash(chooser), Arc::clone(&self.path))
+    }
+
+    /// What the disk really holds now, behind the cache: what would be left if the power failed and nothing that was not synced
+    /// had been written back. Where a sync has failed or lied, this and [`image`](Self::image) differ for good. Not an
+    /// operation: it is not counted, and the machine goes on.
+    #[must_use]
+    pub fn on_disk(&self) -> Image {
+        let state = self.world.lock();
+        let left = state.after_crash(&mut Script::default());
+        drop(state);
+        Self::boot(left, Arc::clone(&self.path)).image()
     }
 
     /// The process is killed; gives what the next one finds: all that was written, whether synced or

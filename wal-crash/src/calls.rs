@@ -1,0 +1,482 @@
+//! Makes the calls of a life and holds each answer against the model. Absent: opening, and how lives end (see `run`).
+
+use wal_core::blocking::{Reader, Wal};
+use wal_core::{Error, FsyncPolicy, Lsn, Record, RecordRef};
+use wal_io::fault::Access;
+
+use crate::oracle::After;
+use crate::program::{Call, Eye, Life};
+use crate::run::{Runner, Stop, broken};
+
+/// Whether the life goes on after a call.
+pub(crate) enum Next {
+    Go,
+    /// The handle is of no use any more.
+    Over,
+}
+
+/// A reader that stays open, and the LSN that it must give next.
+#[derive(Debug)]
+struct Follower {
+    reader: Reader,
+    next: u64,
+    /// It has read what was removed since: it must be told, and give nothing more.
+    outrun: bool,
+}
+
+/// The readers of a life.
+#[derive(Debug, Default)]
+pub(crate) struct Followers {
+    writer: Option<Follower>,
+    other: Option<Follower>,
+}
+
+/// Most records that [`Call::Fill`] appends.
+const MOST_TO_FILL: usize = 16;
+
+impl Runner {
+    pub(crate) fn go(
+        &mut self,
+        wal: &Wal,
+        life: &Life,
+        followers: &mut Followers,
+    ) -> Result<(), Stop> {
+        for call in &life.calls {
+            if self.storage.has_lost_power() {
+                break;
+            }
+            let next = self
+                .call(wal, *call, followers)
+                .map_err(|stop| match stop {
+                    Stop::Broken(violation) => {
+                        Stop::Broken(crate::Violation(format!("{call:?}: {violation}")))
+                    }
+                    Stop::Loud => Stop::Loud,
+                })?;
+            match next {
+                Next::Go => self.ack(wal.durable_lsn().get())?,
+                Next::Over => break,
+            }
+        }
+        Ok(())
+    }
+
+    /// Durable, unless a sync has lied.
+    fn ack(&mut self, lsn: u64) -> Result<(), Stop> {
+        self.notice_lies();
+        Ok(self.oracle.ack(lsn)?)
+    }
+
+    fn call(&mut self, wal: &Wal, call: Call, followers: &mut Followers) -> Result<Next, Stop> {
+        let outcome = match call {
+            Call::Append(len) => {
+                return self
+                    .append(wal, &[len], Durable::ByPolicy)
+                    .map(|(next, _)| next);
+            }
+            Call::AppendDurable(len) => {
+                return self.append(wal, &[len], Durable::Now).map(|(next, _)| next);
+            }
+            Call::Batch(count, len) => {
+                let lens = vec![len; count as usize];
+                return self.append_batch(wal, &lens);
+            }
+            Call::Fill(len) => return self.fill(wal, len),
+            Call::Sync => wal.sync().map(|()| Some(self.oracle.last())),
+            Call::Flush => wal.flush().map(|()| {
+                self.oracle.flush(self.oracle.last());
+                None
+            }),
+            Call::WaitDurable(back) => {
+                let lsn = self.oracle.last().saturating_sub(u64::from(back));
+                wal.wait_durable(Lsn::new(lsn)).map(|()| Some(lsn))
+            }
+            Call::Pass(time) => {
+                self.clock.advance(time);
+                let _ = wal.drive();
+                Ok(None)
+            }
+            Call::ReadAll => return self.read(wal, self.oracle.first()),
+            Call::ReadFrom(back) => {
+                let last = self.oracle.last();
+                let from = last.saturating_sub(u64::from(back));
+                return self.read(wal, from.max(self.oracle.first()));
+            }
+            Call::Follow(eye) => return self.follow(wal, eye, followers),
+            Call::Look => {
+                // What an error has done to the files is seen by the next open.
+                if !self.limits.files && !self.error_struck() && !self.storage.has_lost_power() {
+                    self.look_beside(wal)?;
+                }
+                Ok(None)
+            }
+            Call::SecondWriter => return self.second_writer(),
+            Call::TruncateBefore(keep) => {
+                let first = (self.oracle.last() + 1)
+                    .saturating_sub(u64::from(keep))
+                    .max(self.oracle.first());
+                self.oracle.ask_truncate(first);
+                // The files that would tell it are removed.
+                followers.other = followers.other.take().filter(|other| !other.outrun);
+                wal.truncate_before(Lsn::new(first)).map(|()| {
+                    self.oracle.ack_truncate(first);
+                    None
+                })
+            }
+            Call::Closing => {
+                self.oracle.ask_close();
+                match wal.close() {
+                    Ok(()) => {
+                        self.ack(self.oracle.last())?;
+                        return Ok(Next::Over);
+                    }
+                    Err(error) => Err(error),
+                }
+            }
+            Call::TruncateAfter(back) => return self.truncate_after(wal, back, followers),
+            Call::FillDisk(room) => {
+                let used = self.storage.used_space();
+                self.storage.set_capacity(Some(used + u64::from(room)));
+                self.limits.disk = true;
+                Ok(None)
+            }
+            Call::FewFiles(more) => {
+                let open = self.storage.open_files();
+                self.storage.set_open_file_limit(Some(open + more as usize));
+                self.limits.files = true;
+                self.was_limited = true;
+                Ok(None)
+            }
+            Call::ReadOnly => {
+                self.storage.set_access(Access::ReadOnly);
+                self.limits.read_only = true;
+                self.was_limited = true;
+                Ok(None)
+            }
+            Call::Relief => {
+                self.relieve();
+                Ok(None)
+            }
+        };
+        match outcome {
+            Ok(Some(acked)) => self.ack(acked).map(|()| Next::Go),
+            Ok(None) => Ok(Next::Go),
+            Err(error) => self.failed(wal, &error),
+        }
+    }
+
+    fn append(
+        &mut self,
+        wal: &Wal,
+        lens: &[u32],
+        durable: Durable,
+    ) -> Result<(Next, Option<u64>), Stop> {
+        let values: Vec<Vec<u8>> = lens.iter().map(|len| self.oracle.make(*len)).collect();
+        let appended = match (&values[..], durable) {
+            ([value], Durable::Now) => wal.append_durable(RecordRef::data(value)),
+            ([value], Durable::ByPolicy) => wal.append(RecordRef::data(value)),
+            _ => {
+                let records: Vec<Record> = values.iter().map(Record::data).collect();
+                wal.append_batch(&records).map(|appended| appended.first)
+            }
+        };
+        let expected = self.oracle.last() + 1;
+        match appended {
+            Ok(position) => {
+                let count = values.len() as u64;
+                self.oracle.submit(values);
+                if position.lsn.get() != expected {
+                    return broken(format!(
+                        "LSN {} was given, {expected} is next",
+                        position.lsn
+                    ));
+                }
+                let always = self.setup.config.fsync_policy == FsyncPolicy::Always;
+                if durable == Durable::Now || always {
+                    self.ack(expected + count - 1)?;
+                }
+                Ok((Next::Go, Some(position.segment_id.get())))
+            }
+            Err(Error::TooLarge { .. }) => Ok((Next::Go, None)),
+            Err(error) => {
+                if let Error::Poisoned(poisoned) = &error
+                    && poisoned.lsn.is_some()
+                {
+                    self.oracle.submit(values);
+                }
+                let next = self.failed(wal, &error)?;
+                // Nothing has entered: the next record has the LSN that this one would have had.
+                if matches!(error, Error::NoSpace { .. }) && wal.last_lsn().get() != expected - 1 {
+                    return broken(format!("refused, and LSN {} was given", wal.last_lsn()));
+                }
+                Ok((next, None))
+            }
+        }
+    }
+
+    fn append_batch(&mut self, wal: &Wal, lens: &[u32]) -> Result<Next, Stop> {
+        self.append(wal, lens, Durable::ByPolicy)
+            .map(|(next, _)| next)
+    }
+
+    fn fill(&mut self, wal: &Wal, len: u32) -> Result<Next, Stop> {
+        let mut begun_in = None;
+        for _ in 0..MOST_TO_FILL {
+            let (next, segment) = self.append(wal, &[len], Durable::ByPolicy)?;
+            if matches!(next, Next::Over) || segment.is_none() {
+                return Ok(next);
+            }
+            if segment != *begun_in.get_or_insert(segment) {
+                break;
+            }
+        }
+        Ok(Next::Go)
+    }
+
+    fn read(&mut self, wal: &Wal, from: u64) -> Result<Next, Stop> {
+        let reader = match wal.read_from(Lsn::new(from)) {
+            Ok(reader) => reader,
+            Err(error) if self.excused(&error) => return self.failed(wal, &error),
+            Err(error) => return broken(format!("read_from {from}: {error}")),
+        };
+        let mut follower = Follower {
+            reader,
+            next: from,
+            outrun: false,
+        };
+        if let Err(error) = self.read_on(&mut follower)? {
+            return self.failed(wal, &error);
+        }
+        if follower.next <= self.oracle.last() {
+            return broken(format!(
+                "the reader ends before LSN {} of {}",
+                follower.next,
+                self.oracle.last()
+            ));
+        }
+        // Reading hands over what was appended before.
+        self.oracle.flush(self.oracle.last());
+        Ok(Next::Go)
+    }
+
+    /// Each LSN once, in order, with the bytes that were appended. Gives the reader's error.
+    fn read_on(&self, follower: &mut Follower) -> Result<Result<(), Error>, Stop> {
+        loop {
+            match follower.reader.next_record() {
+                Ok(Some((record, position))) => {
+                    if position.lsn.get() != follower.next {
+                        return broken(format!(
+                            "read LSN {} where {} is next",
+                            position.lsn, follower.next
+                        ));
+                    }
+                    self.oracle.check_record(follower.next, &record.value)?;
+                    follower.next += 1;
+                }
+                Ok(None) => return Ok(Ok(())),
+                Err(error) => return Ok(Err(error)),
+            }
+        }
+    }
+
+    fn follow(&mut self, wal: &Wal, eye: Eye, followers: &mut Followers) -> Result<Next, Stop> {
+        let kept = match eye {
+            Eye::Writer => &mut followers.writer,
+            Eye::Other => &mut followers.other,
+        };
+        let mut follower = if let Some(follower) = kept.take() {
+            follower
+        } else {
+            let opened = match eye {
+                Eye::Writer => Ok(wal.clone()),
+                Eye::Other => self.read_only(),
+            };
+            let first = self.oracle.first();
+            match opened.and_then(|wal| wal.read_from(Lsn::new(first))) {
+                Ok(reader) => Follower {
+                    reader,
+                    next: first,
+                    outrun: false,
+                },
+                // Nothing was handed over yet; or the cut was not.
+                Err(Error::NotALog { .. } | Error::NotAppended { .. }) if eye == Eye::Other => {
+                    return Ok(Next::Go);
+                }
+                Err(error) if self.excused(&error) => return self.failed(wal, &error),
+                Err(error) if self.is_loud(&error) => return Err(Stop::Loud),
+                Err(error) => return broken(format!("a reader of {eye:?}: {error}")),
+            }
+        };
+        if follower.outrun {
+            // In another process it may read more of what was removed before it comes to where that is told.
+            let told = loop {
+                match follower.reader.next_record() {
+                    Ok(Some(_)) if eye == Eye::Other => {}
+                    told => break told,
+                }
+            };
+            return match told {
+                Err(Error::Truncated { kept: Some(_), .. }) => Ok(Next::Go),
+                Err(error) if self.excused(&error) => self.failed(wal, &error),
+                other => broken(format!(
+                    "{eye:?} has read LSN {}, which was removed, and is given {other:?}",
+                    follower.next - 1
+                )),
+            };
+        }
+        match self.read_on(&mut follower)? {
+            Ok(()) => {}
+            // The next one starts at the first record.
+            Err(Error::Truncated { .. }) if follower.next < self.oracle.first() => {
+                return Ok(Next::Go);
+            }
+            Err(error) if self.excused(&error) => return self.failed(wal, &error),
+            Err(error) if self.is_loud(&error) => return Err(Stop::Loud),
+            Err(error) => {
+                return broken(format!("reading LSN {} as {eye:?}: {error}", follower.next));
+            }
+        }
+        let shown = follower.next - 1;
+        let must = match eye {
+            Eye::Writer => self.oracle.last(),
+            Eye::Other => self.oracle.flushed(),
+        };
+        if shown < must && !self.storage.has_lost_power() && !self.error_struck() {
+            return broken(format!("{eye:?} is shown {shown} of {must}"));
+        }
+        if eye == Eye::Writer {
+            self.oracle.flush(self.oracle.last());
+            followers.writer = Some(follower);
+        } else {
+            followers.other = Some(follower);
+        }
+        Ok(Next::Go)
+    }
+
+    fn truncate_after(
+        &mut self,
+        wal: &Wal,
+        back: u32,
+        followers: &mut Followers,
+    ) -> Result<Next, Stop> {
+        if self.oracle.is_distrusted() {
+            return Ok(Next::Go);
+        }
+        let last = self.oracle.last();
+        let kept = last
+            .saturating_sub(u64::from(back))
+            .max(self.oracle.first() - 1);
+        self.oracle.ask_cut(kept);
+        match wal.truncate_after(Lsn::new(kept)) {
+            Ok(()) => {
+                self.notice_lies();
+                if self.oracle.is_distrusted() {
+                    // What was removed may come back, beside what takes its LSNs.
+                    return Err(Stop::Loud);
+                }
+                self.oracle.ack_cut(kept);
+                let both = [&mut followers.writer, &mut followers.other];
+                for follower in both.into_iter().flatten() {
+                    follower.outrun |= follower.next > kept + 1;
+                }
+                // One in another process that has not come so far may still read a removed record; then it is told.
+                followers.other = followers.other.take().filter(|other| other.outrun);
+                if wal.last_lsn().get() != kept || wal.durable_lsn().get() > kept {
+                    return broken(format!(
+                        "truncated after LSN {kept}, and the last is {}, {} are durable",
+                        wal.last_lsn(),
+                        wal.durable_lsn()
+                    ));
+                }
+                Ok(Next::Go)
+            }
+            Err(error) => {
+                if matches!(error, Error::NoSpace { .. }) {
+                    self.oracle.refuse_cut();
+                }
+                self.failed(wal, &error)
+            }
+        }
+    }
+
+    /// A read-only open beside the writer shows at least what was handed over, and no byte changes.
+    fn look_beside(&mut self, wal: &Wal) -> Result<(), Stop> {
+        let expected = self.expected.take();
+        self.oracle.durable(wal.durable_lsn().get());
+        self.storage.set_background(wal_io::fault::Background::Idle);
+        let seen = self.look(After::Kill);
+        self.expected = expected;
+        seen.map(drop)
+    }
+
+    fn second_writer(&mut self) -> Result<Next, Stop> {
+        match self.open() {
+            Err(Error::Locked { .. }) => Ok(Next::Go),
+            Err(_) if self.storage.has_lost_power() => Ok(Next::Over),
+            Err(error) if self.excused(&error) => Ok(Next::Go),
+            other => broken(format!("a second writer gets {other:?}")),
+        }
+    }
+
+    /// A call failed: it must be for a reason, and a poisoned log must say the truth and stay poisoned.
+    fn failed(&mut self, wal: &Wal, error: &Error) -> Result<Next, Stop> {
+        self.failed |= !matches!(error, Error::NoSpace { .. }) || self.error_struck();
+        if self.is_loud(error) {
+            self.outcome.untrue.loud += 1;
+            return Err(Stop::Loud);
+        }
+        if !self.excused(error) {
+            return broken(format!("failed without a reason: {error}"));
+        }
+        let Error::Poisoned(poisoned) = error else {
+            if self.storage.has_lost_power() {
+                return Ok(Next::Over);
+            }
+            if matches!(error, Error::NoSpace { .. }) && !self.error_struck() {
+                return self.full(wal);
+            }
+            return Ok(Next::Go);
+        };
+        let durable = poisoned.durable_lsn.get();
+        if durable < self.oracle.acked() && self.oracle.cut_asked().is_none() {
+            return broken(format!(
+                "poisoned with durable LSN {durable}, {} were acknowledged",
+                self.oracle.acked()
+            ));
+        }
+        self.ack(durable)?;
+        for refused in [
+            wal.append(RecordRef::data(b"late")).map(drop),
+            wal.sync(),
+            wal.truncate_before(Lsn::new(1)),
+        ] {
+            if !matches!(refused, Err(Error::Poisoned(_))) {
+                return broken(format!("a poisoned log answers {refused:?}"));
+            }
+        }
+        Ok(Next::Over)
+    }
+
+    /// The disk is full: what is in the log can be read and made durable.
+    fn full(&mut self, wal: &Wal) -> Result<Next, Stop> {
+        self.outcome.full += 1;
+        if self.limits.files || self.limits.read_only {
+            return Ok(Next::Go);
+        }
+        if let Err(error) = wal.sync() {
+            if self.storage.has_lost_power() || self.error_struck() {
+                return self.failed(wal, &error);
+            }
+            return broken(format!("a sync on a full disk: {error}"));
+        }
+        self.ack(self.oracle.last())?;
+        self.read(wal, self.oracle.first())
+    }
+}
+
+/// Whether an append waits for the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Durable {
+    ByPolicy,
+    Now,
+}

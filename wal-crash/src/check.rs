@@ -1,0 +1,154 @@
+//! What every open is held against: the invariants of a log that was opened again. Absent: how it came to be opened.
+
+use std::sync::Arc;
+
+use wal_core::blocking::Wal;
+use wal_core::{Error, Lsn};
+
+use crate::oracle::{After, Violation};
+use crate::run::{Runner, Stop, broken};
+
+impl Runner {
+    /// A read-only open shows what a writer would recover, and changes nothing. Gives the first LSN and the last.
+    pub(crate) fn look(&mut self, after: After) -> Result<Option<(u64, u64)>, Stop> {
+        let before = self.storage.image();
+        self.outcome.looks += 1;
+        let wal = match self.read_only() {
+            Ok(wal) => wal,
+            Err(Error::NotALog { .. }) if self.oracle.must(after) == 0 => return Ok(None),
+            Err(error) if self.is_loud(&error) => {
+                self.outcome.untrue.loud += 1;
+                return Err(Stop::Loud);
+            }
+            Err(error) if self.excused(&error) => return Ok(None),
+            Err(error) => {
+                return broken(format!(
+                    "a read-only open refuses what a crash has left: {error}"
+                ));
+            }
+        };
+        let (first, last) = (wal.first_lsn().get(), wal.last_lsn().get());
+        self.oracle.check_extent(first, last, after)?;
+        self.oracle.check_report(wal.recovery_report())?;
+        self.check_expected(first, last)?;
+        self.check_records(&wal, first, last)?;
+        if wal.durable_lsn().get() > last {
+            return broken(format!(
+                "durable up to {}, {last} records",
+                wal.durable_lsn()
+            ));
+        }
+        drop(wal);
+        if self.storage.image() != before {
+            return broken("a read-only open changed a file");
+        }
+        Ok((!self.oracle.is_distrusted()).then_some((first, last)))
+    }
+
+    pub(crate) fn read_only(&self) -> Result<Wal, Error> {
+        Wal::builder("log")
+            .storage(Arc::new(self.storage.clone()))
+            .read_only()
+            .open()
+    }
+
+    pub(crate) fn check_open(&mut self, wal: &Wal) -> Result<(), Stop> {
+        self.notice_lies();
+        let (first, last) = (wal.first_lsn().get(), wal.last_lsn().get());
+        let report = wal.recovery_report();
+        self.oracle.check_extent(first, last, self.after)?;
+        self.oracle.check_report(report)?;
+        self.check_expected(first, last)?;
+        // The power may fail between the last step that matters and the open's return: its word still counts.
+        if !self.storage.has_lost_power() && !self.error_struck() {
+            self.check_records(wal, first, last)?;
+            self.check_removed(wal, first)?;
+        }
+        if report.last_lsn.get() != last || report.first_lsn.get() != first {
+            return broken(format!(
+                "the report says {report:?}, the log {first} to {last}"
+            ));
+        }
+        if self.clean && !report.clean {
+            return broken(format!("a closed log is reported as {report:?}"));
+        }
+        if wal.durable_lsn().get() != last {
+            return broken(format!(
+                "opened with {last} records, durable up to {}",
+                wal.durable_lsn()
+            ));
+        }
+        self.outcome.opens += 1;
+        self.outcome.unproven += report.unproven;
+        if self.oracle.is_distrusted() {
+            let missing = last < self.oracle.must(self.after);
+            self.outcome.untrue.quiet += u64::from(missing);
+            self.outcome.untrue.lossless += u64::from(!missing);
+        }
+        self.oracle.settle(first, last);
+        self.settled();
+        Ok(())
+    }
+
+    /// Recovery comes to the same, however often it was cut short.
+    fn check_expected(&self, first: u64, last: u64) -> Result<(), Violation> {
+        match self.expected {
+            Some(expected) if expected != (first, last) => Err(Violation(format!(
+                "LSNs {first} to {last} are shown, a look had shown {expected:?}"
+            ))),
+            _ => Ok(()),
+        }
+    }
+
+    /// What lies below the first record is told to be gone, not shown.
+    fn check_removed(&self, wal: &Wal, first: u64) -> Result<(), Violation> {
+        if first < 2 {
+            return Ok(());
+        }
+        let gone = wal
+            .read_from(Lsn::new(first - 1))
+            .and_then(|mut reader| reader.next_record());
+        match gone {
+            Err(Error::Truncated { .. }) => Ok(()),
+            Err(error) if self.excused(&error) => Ok(()),
+            other => Err(Violation(format!(
+                "LSN {} was removed, and a reader from it gives {other:?}",
+                first - 1
+            ))),
+        }
+    }
+
+    fn check_records(&mut self, wal: &Wal, first: u64, last: u64) -> Result<(), Stop> {
+        let mut reader = match wal.read_from(Lsn::ZERO) {
+            Ok(reader) => reader,
+            Err(error) if self.excused(&error) => return Ok(()),
+            Err(error) => return broken(format!("read_from: {error}")),
+        };
+        let mut next = first;
+        loop {
+            match reader.next_record() {
+                Ok(Some((record, position))) => {
+                    let lsn = position.lsn.get();
+                    if lsn != next {
+                        return broken(format!("read LSN {lsn} where {next} is next"));
+                    }
+                    self.oracle.check_record(lsn, &record.value)?;
+                    next += 1;
+                }
+                Ok(None) => break,
+                Err(error) if self.is_loud(&error) => {
+                    self.outcome.untrue.loud += 1;
+                    return Err(Stop::Loud);
+                }
+                Err(error) if self.excused(&error) => return Ok(()),
+                Err(error) => return broken(format!("reading LSN {next}: {error}")),
+            }
+        }
+        if next != last + 1 {
+            return broken(format!(
+                "the reader ends before LSN {next}, the log after {last}"
+            ));
+        }
+        Ok(())
+    }
+}

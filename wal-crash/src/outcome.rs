@@ -1,0 +1,101 @@
+//! What runs came to, counted.
+
+use std::fmt;
+
+/// What a run came to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Outcome {
+    /// States that a crash left: `power_losses` and `kills`.
+    pub states: u64,
+    /// States after a power loss.
+    pub power_losses: u64,
+    /// States after the death of the process.
+    pub kills: u64,
+    /// States left by a recovery that was itself cut short: of a state that was not, of one that was, and deeper.
+    pub nested: [u64; 3],
+    /// States left by a life in which an error of the system struck, by what a failing sync does there: in the order of
+    /// `SyncFailure`.
+    pub after_errors: [u64; 6],
+    /// States left by a life with background write-back and eviction.
+    pub background: u64,
+    /// Opens for writing that succeeded, each compared with the model.
+    pub opens: u64,
+    /// Read-only opens, each compared with the model.
+    pub looks: u64,
+    /// Records that a crash had left unproven and recovery kept.
+    pub unproven: u64,
+    /// Calls that met a full disk and left the log as it was.
+    pub full: u64,
+    /// After syncs that claimed what is not true.
+    pub untrue: Untrue,
+}
+
+/// What an open said of a log whose disk had lied.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Untrue {
+    /// It refused, naming the damage.
+    pub loud: u64,
+    /// Nothing was missing, by luck.
+    pub lossless: u64,
+    /// Records were missing and nothing on the disk testifies to them.
+    pub quiet: u64,
+}
+
+impl Outcome {
+    /// Adds the counts of another run.
+    pub fn add(&mut self, other: &Self) {
+        self.states += other.states;
+        self.power_losses += other.power_losses;
+        self.kills += other.kills;
+        self.background += other.background;
+        self.opens += other.opens;
+        self.looks += other.looks;
+        self.unproven += other.unproven;
+        self.full += other.full;
+        self.untrue.loud += other.untrue.loud;
+        self.untrue.lossless += other.untrue.lossless;
+        self.untrue.quiet += other.untrue.quiet;
+        for (mine, others) in self.nested.iter_mut().zip(other.nested) {
+            *mine += others;
+        }
+        for (mine, others) in self.after_errors.iter_mut().zip(other.after_errors) {
+            *mine += others;
+        }
+    }
+}
+
+/// A line for each kind.
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { nested, untrue, .. } = self;
+        writeln!(f, "crash states                {}", self.states)?;
+        writeln!(f, "  after a power loss        {}", self.power_losses)?;
+        writeln!(f, "  after a kill              {}", self.kills)?;
+        writeln!(
+            f,
+            "  of a recovery, depth 1    {}\n  depth 2                   {}\n  depth 3 and more          {}",
+            nested[0], nested[1], nested[2]
+        )?;
+        writeln!(f, "  with background work      {}", self.background)?;
+        let profiles = [
+            "ext4",
+            "xfs",
+            "btrfs",
+            "btrfs-revert",
+            "ext4-journal",
+            "lying",
+        ];
+        for (name, count) in profiles.iter().zip(self.after_errors) {
+            writeln!(f, "  after an error, {name:<12}{count}")?;
+        }
+        writeln!(f, "opens for writing           {}", self.opens)?;
+        writeln!(f, "read-only opens             {}", self.looks)?;
+        writeln!(f, "unproven records kept       {}", self.unproven)?;
+        writeln!(f, "calls on a full disk        {}", self.full)?;
+        write!(
+            f,
+            "after untrue syncs          {} loud, {} lossless, {} with records missing that nothing testifies to",
+            untrue.loud, untrue.lossless, untrue.quiet
+        )
+    }
+}

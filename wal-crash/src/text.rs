@@ -1,0 +1,350 @@
+//! A program as one line of text, and back: what a failure prints and `--replay` takes.
+//!
+//! Words are separated by spaces, lives by `/`. The first part is the setup (`key=value`); a life is what it begins with, its
+//! troubles, its calls, its end, and its choices: `~seed`, or `=` and the choices themselves.
+//!
+//! ```text
+//! seed=7 policy=batch:5000 segment=8192 ... / look append:20 sync eio:sync-data:3:1 crash:12:during =0.1.0.2 / close ~5
+//! ```
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use wal_core::{FsyncPolicy, WalConfig};
+use wal_io::fault::{
+    Background, CrashMode, DirectoryOrder, FaultConfig, Moment, NameSync, OperationKind, Overwrite,
+    SectorSize, SyncFailure, SystemError, Unpersisted,
+};
+
+use crate::program::{Call, Choices, End, Eye, Ill, Life, Program, Setup, Trouble, Where};
+
+/// A text that is no program.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NotAProgram(String);
+
+impl fmt::Display for NotAProgram {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "not a program: {}", self.0)
+    }
+}
+
+impl std::error::Error for NotAProgram {}
+
+fn wrong<T>(text: impl Into<String>) -> Result<T, NotAProgram> {
+    Err(NotAProgram(text.into()))
+}
+
+/// The words of an enumeration.
+type Words<T> = [(&'static str, T)];
+
+const SECTORS: &Words<SectorSize> = &[("512", SectorSize::B512), ("4096", SectorSize::B4096)];
+const CRASHES: &Words<CrashMode> = &[("subset", CrashMode::Subset), ("prefix", CrashMode::Prefix)];
+const ORDERS: &Words<DirectoryOrder> = &[
+    ("unordered", DirectoryOrder::Unordered),
+    ("ordered", DirectoryOrder::Ordered),
+];
+const NAMES: &Words<NameSync> = &[
+    ("strict", NameSync::Strict),
+    ("with-file", NameSync::WithFile),
+];
+const OVERWRITES: &Words<Overwrite> = &[
+    ("powersafe", Overwrite::Powersafe),
+    ("torn", Overwrite::Torn),
+];
+const RESTS: &Words<Unpersisted> = &[("zeros", Unpersisted::Zeros), ("stale", Unpersisted::Stale)];
+const FAILURES: &Words<SyncFailure> = &[
+    ("ext4", SyncFailure::Ext4),
+    ("xfs", SyncFailure::Xfs),
+    ("btrfs", SyncFailure::Btrfs),
+    ("btrfs-revert", SyncFailure::BtrfsRevert),
+    ("ext4-journal", SyncFailure::Ext4Journal),
+    ("lying", SyncFailure::Lying),
+];
+const MOMENTS: &Words<Moment> = &[
+    ("before", Moment::Before),
+    ("during", Moment::During),
+    ("after", Moment::After),
+];
+const ERRORS: &Words<SystemError> = &[
+    ("eio", SystemError::Io),
+    ("enospc", SystemError::NoSpace),
+    ("edquot", SystemError::QuotaExceeded),
+    ("eintr", SystemError::Interrupted),
+    ("emfile", SystemError::TooManyOpenFiles),
+    ("erofs", SystemError::ReadOnly),
+    ("efbig", SystemError::FileTooLarge),
+    ("eacces", SystemError::PermissionDenied),
+];
+const PLACES: &Words<Where> = &[
+    ("anywhere", Where::Anywhere),
+    ("make-directory", Where::Kind(OperationKind::MakeDirectory)),
+    ("list", Where::Kind(OperationKind::List)),
+    ("open", Where::Kind(OperationKind::Open)),
+    ("create-file", Where::Kind(OperationKind::CreateFile)),
+    ("rename", Where::Kind(OperationKind::Rename)),
+    ("remove", Where::Kind(OperationKind::Remove)),
+    ("sync-directory", Where::Kind(OperationKind::SyncDirectory)),
+    ("lock", Where::Kind(OperationKind::Lock)),
+    ("length", Where::Kind(OperationKind::Length)),
+    ("read", Where::Kind(OperationKind::Read)),
+    ("write", Where::Kind(OperationKind::Write)),
+    ("sync-data", Where::Kind(OperationKind::SyncData)),
+    ("allocate", Where::Kind(OperationKind::Allocate)),
+    ("set-length", Where::Kind(OperationKind::SetLength)),
+    ("evict", Where::Kind(OperationKind::Evict)),
+];
+/// Calls without a number.
+const PLAIN: &Words<Call> = &[
+    ("sync", Call::Sync),
+    ("flush", Call::Flush),
+    ("read-all", Call::ReadAll),
+    ("follow", Call::Follow(Eye::Writer)),
+    ("follow-other", Call::Follow(Eye::Other)),
+    ("look-beside", Call::Look),
+    ("second-writer", Call::SecondWriter),
+    ("closing", Call::Closing),
+    ("read-only", Call::ReadOnly),
+    ("relief", Call::Relief),
+];
+/// Calls with one.
+const COUNTED: &Words<fn(u32) -> Call> = &[
+    ("append", Call::Append),
+    ("append-durable", Call::AppendDurable),
+    ("fill", Call::Fill),
+    ("wait-durable", Call::WaitDurable),
+    ("read-from", Call::ReadFrom),
+    ("truncate-before", Call::TruncateBefore),
+    ("truncate-after", Call::TruncateAfter),
+    ("fill-disk", Call::FillDisk),
+    ("few-files", Call::FewFiles),
+];
+
+fn word<T: PartialEq>(words: &Words<T>, value: &T) -> &'static str {
+    let known = words.iter().find(|(_, known)| known == value);
+    known.map_or("unknown", |(word, _)| word)
+}
+
+fn value<T: Copy>(words: &Words<T>, word: &str) -> Result<T, NotAProgram> {
+    match words.iter().find(|(known, _)| *known == word) {
+        Some((_, value)) => Ok(*value),
+        None => wrong(format!("{word:?} is unknown here")),
+    }
+}
+
+fn number<T: FromStr>(text: &str) -> Result<T, NotAProgram> {
+    match text.parse() {
+        Ok(number) => Ok(number),
+        Err(_) => wrong(format!("{text:?} is no number that fits")),
+    }
+}
+
+impl fmt::Display for Program {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "seed={} {}", self.seed, self.setup)?;
+        for life in &self.lives {
+            write!(f, " / {life}")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Setup {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.config.fsync_policy {
+            FsyncPolicy::Always => f.write_str("policy=always")?,
+            FsyncPolicy::Batch(window) => write!(f, "policy=batch:{}", window.as_micros())?,
+            FsyncPolicy::Os => f.write_str("policy=os")?,
+        }
+        let machine = &self.machine;
+        write!(
+            f,
+            " segment={} preallocate={} buffer={} padding={} sector={} crash={} directory={} names={} overwrite={} rest={} sync={}",
+            self.config.max_segment_size,
+            u8::from(self.config.preallocate),
+            self.buffer,
+            self.padding.unwrap_or(0),
+            word(SECTORS, &machine.sector),
+            word(CRASHES, &machine.crash),
+            word(ORDERS, &machine.directory),
+            word(NAMES, &machine.names),
+            word(OVERWRITES, &machine.overwrite),
+            word(RESTS, &machine.unpersisted),
+            word(FAILURES, &machine.sync_failure),
+        )
+    }
+}
+
+impl fmt::Display for Life {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.look_first {
+            f.write_str("look ")?;
+        }
+        if self.background == Background::Busy {
+            f.write_str("busy ")?;
+        }
+        for trouble in &self.troubles {
+            match trouble.ill {
+                Ill::Error(error) => f.write_str(word(ERRORS, &error))?,
+                Ill::Short(bytes) => write!(f, "short-{bytes}")?,
+            }
+            let place = word(PLACES, &trouble.on);
+            write!(f, ":{place}:{}:{} ", trouble.after, trouble.times)?;
+        }
+        for call in &self.calls {
+            write!(f, "{call} ")?;
+        }
+        write!(f, "{} ", self.end)?;
+        match &self.choices {
+            Choices::Seed(seed) => write!(f, "~{seed}"),
+            Choices::Script(script) => {
+                let choices: Vec<String> = script.iter().map(ToString::to_string).collect();
+                write!(f, "={}", choices.join("."))
+            }
+        }
+    }
+}
+
+impl fmt::Display for Call {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (name, count) = match *self {
+            Self::Batch(count, len) => return write!(f, "batch:{count}:{len}"),
+            Self::Pass(time) => return write!(f, "pass:{}", time.as_micros()),
+            Self::Append(count) => ("append", count),
+            Self::AppendDurable(count) => ("append-durable", count),
+            Self::Fill(count) => ("fill", count),
+            Self::WaitDurable(count) => ("wait-durable", count),
+            Self::ReadFrom(count) => ("read-from", count),
+            Self::TruncateBefore(count) => ("truncate-before", count),
+            Self::TruncateAfter(count) => ("truncate-after", count),
+            Self::FillDisk(count) => ("fill-disk", count),
+            Self::FewFiles(count) => ("few-files", count),
+            plain => return f.write_str(word(PLAIN, &plain)),
+        };
+        write!(f, "{name}:{count}")
+    }
+}
+
+impl fmt::Display for End {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Crash(at, moment) => write!(f, "crash:{at}:{}", word(MOMENTS, moment)),
+            Self::KillAt(at, moment) => write!(f, "kill:{at}:{}", word(MOMENTS, moment)),
+            Self::Kill => f.write_str("kill"),
+            Self::Drop => f.write_str("drop"),
+            Self::Close => f.write_str("close"),
+        }
+    }
+}
+
+impl FromStr for Program {
+    type Err = NotAProgram;
+
+    fn from_str(text: &str) -> Result<Self, NotAProgram> {
+        let mut parts = text.trim().split('/');
+        let (seed, setup) = setup(parts.next().unwrap_or(""))?;
+        let lives = parts.map(life).collect::<Result<_, _>>()?;
+        Ok(Self { seed, setup, lives })
+    }
+}
+
+fn setup(text: &str) -> Result<(u64, Setup), NotAProgram> {
+    let mut seed = 0;
+    let mut machine = FaultConfig::default();
+    let mut setup = Setup {
+        machine,
+        config: WalConfig {
+            max_segment_size: 8 << 10,
+            fsync_policy: FsyncPolicy::Always,
+            preallocate: true,
+            node_id: 7,
+        },
+        buffer: 4 << 10,
+        padding: None,
+    };
+    for pair in text.split_whitespace() {
+        let Some((key, given)) = pair.split_once('=') else {
+            return wrong(format!("{pair:?} is no setting"));
+        };
+        match key {
+            "seed" => seed = number(given)?,
+            "policy" => {
+                setup.config.fsync_policy = match given.split_once(':') {
+                    Some(("batch", window)) => {
+                        FsyncPolicy::Batch(Duration::from_micros(number(window)?))
+                    }
+                    None if given == "always" => FsyncPolicy::Always,
+                    None if given == "os" => FsyncPolicy::Os,
+                    _ => return wrong(format!("{given:?} is no policy")),
+                }
+            }
+            "segment" => setup.config.max_segment_size = number(given)?,
+            "preallocate" => setup.config.preallocate = number::<u8>(given)? != 0,
+            "buffer" => setup.buffer = number(given)?,
+            "padding" => setup.padding = Some(number(given)?).filter(|bytes| *bytes != 0),
+            "sector" => machine.sector = value(SECTORS, given)?,
+            "crash" => machine.crash = value(CRASHES, given)?,
+            "directory" => machine.directory = value(ORDERS, given)?,
+            "names" => machine.names = value(NAMES, given)?,
+            "overwrite" => machine.overwrite = value(OVERWRITES, given)?,
+            "rest" => machine.unpersisted = value(RESTS, given)?,
+            "sync" => machine.sync_failure = value(FAILURES, given)?,
+            _ => return wrong(format!("{key:?} is no setting")),
+        }
+    }
+    setup.machine = machine;
+    Ok((seed, setup))
+}
+
+fn life(text: &str) -> Result<Life, NotAProgram> {
+    let mut life = Life::new(Vec::new(), End::Drop, Choices::Script(Vec::new()));
+    for word in text.split_whitespace() {
+        if let Some(seed) = word.strip_prefix('~') {
+            life.choices = Choices::Seed(number(seed)?);
+        } else if let Some(script) = word.strip_prefix('=') {
+            let numbers = script.split('.').filter(|choice| !choice.is_empty());
+            life.choices = Choices::Script(numbers.map(number).collect::<Result<_, _>>()?);
+        } else {
+            read_word(word, &mut life)?;
+        }
+    }
+    Ok(life)
+}
+
+fn read_word(word: &str, life: &mut Life) -> Result<(), NotAProgram> {
+    let parts: Vec<&str> = word.split(':').collect();
+    match parts[..] {
+        ["look"] => life.look_first = true,
+        ["busy"] => life.background = Background::Busy,
+        ["kill"] => life.end = End::Kill,
+        ["drop"] => life.end = End::Drop,
+        ["close"] => life.end = End::Close,
+        ["crash", at, moment] => {
+            life.end = End::Crash(number(at)?, value(MOMENTS, moment)?);
+        }
+        ["kill", at, moment] => {
+            life.end = End::KillAt(number(at)?, value(MOMENTS, moment)?);
+        }
+        [ill, place, after, times] => {
+            let ill = match ill.strip_prefix("short-") {
+                Some(bytes) => Ill::Short(number(bytes)?),
+                None => Ill::Error(value(ERRORS, ill)?),
+            };
+            life.troubles.push(Trouble {
+                ill,
+                on: value(PLACES, place)?,
+                after: number(after)?,
+                times: number(times)?,
+            });
+        }
+        ["batch", count, len] => life.calls.push(Call::Batch(number(count)?, number(len)?)),
+        ["pass", time] => {
+            let time = Duration::from_micros(number(time)?);
+            life.calls.push(Call::Pass(time));
+        }
+        [call, count] => life.calls.push(value(COUNTED, call)?(number(count)?)),
+        [call] => life.calls.push(value(PLAIN, call)?),
+        _ => return wrong(format!("{word:?} is no call")),
+    }
+    Ok(())
+}
