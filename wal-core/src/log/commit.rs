@@ -117,6 +117,11 @@ impl Engine {
         if self.writer_due(&state) || (idle && self.writer_deadline(&state).is_some()) {
             self.signal_writer(&state);
         }
+        // So does a syncer: what is on its way is neither waiting to be written nor to be synced.
+        let idle = state.parked.syncer == Park::Idle;
+        if idle && self.syncer_deadline(&state).is_some() {
+            self.signal_syncer(&state);
+        }
         if Self::rotated_sync_due(&state) {
             // The last bytes of a rotated segment: under `Os` nobody else would sync it.
             self.signal_keeper(&state);

@@ -330,6 +330,28 @@ fn an_append_beside_a_sync_is_synced_in_its_window() {
 }
 
 #[test]
+fn what_was_on_its_way_when_the_timer_looked_is_synced_in_its_window() {
+    within("batch", || {
+        let gate = Gate::default();
+        let builder = Wal::builder("log")
+            .storage(Arc::new(Gated::new(&gate)))
+            .config(config(FsyncPolicy::Batch(Duration::from_millis(50))));
+        let wal = block_on(builder.open()).expect("a log");
+        block_on(wal.append_durable(RecordRef::data(b"x"))).expect("appended");
+        gate.close_writes();
+        block_on(wal.append(RecordRef::data(b"x"))).expect("appended");
+        let other = wal.clone();
+        let leader = std::thread::spawn(move || block_on(other.flush()).expect("flushed"));
+        gate.wait_for_a_call();
+        // The timer looks, and finds nothing that waits: the record is between the buffer and the file.
+        std::thread::sleep(Duration::from_millis(150));
+        gate.open();
+        leader.join().expect("no panic");
+        becomes_durable(&wal, 2);
+    });
+}
+
+#[test]
 fn an_append_beside_a_write_is_handed_over_soon() {
     within("os", || {
         for _ in 0..50 {
