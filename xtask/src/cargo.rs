@@ -11,7 +11,7 @@ use std::process::{Command, Stdio};
 pub(crate) struct Cargo {
     toolchain: Toolchain,
     args: Vec<String>,
-    variable: Option<(&'static str, &'static str)>,
+    variables: Vec<(&'static str, &'static str)>,
 }
 
 /// Whose cargo it is.
@@ -28,7 +28,7 @@ impl Cargo {
         Self {
             toolchain: Toolchain::Own,
             args: args.split_whitespace().map(str::to_owned).collect(),
-            variable: None,
+            variables: Vec::new(),
         }
     }
 
@@ -42,7 +42,7 @@ impl Cargo {
 
     /// The same with an environment variable set.
     pub(crate) fn with_variable(mut self, name: &'static str, value: &'static str) -> Self {
-        self.variable = Some((name, value));
+        self.variables.push((name, value));
         self
     }
 
@@ -66,7 +66,7 @@ impl Cargo {
             }
         };
         command.args(&self.args).current_dir(root());
-        command.envs(self.variable);
+        command.envs(self.variables.iter().copied());
         command
     }
 
@@ -84,7 +84,7 @@ impl Cargo {
 
 impl fmt::Display for Cargo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some((name, value)) = self.variable {
+        for (name, value) in &self.variables {
             write!(f, "{name}='{value}' ")?;
         }
         let toolchain = match self.toolchain {
