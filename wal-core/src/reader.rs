@@ -370,6 +370,14 @@ impl RawReader {
                 return Ok(true);
             }
         }
+        let (offset, next) = (place.cursor.offset(), self.next);
+        if let Some((last, end)) = place.end
+            && next <= last
+            && offset >= end
+        {
+            let what = format!("its groups end at LSN {}, and not at {last}", next.prev());
+            return Err(self.damage(offset, what));
+        }
         if at + 1 < chain.len() && self.only.is_none() {
             // Only forward: what recovery copied to the next segment may have been read here already.
             self.place = None;
