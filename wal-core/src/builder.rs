@@ -13,7 +13,7 @@ use crate::entropy::{Entropy, SystemEntropy};
 use crate::handle::Handle;
 use crate::log::{Driver, Engine, Ground, Settings};
 use crate::sync::Arc;
-use crate::view::{OnDamage, View};
+use crate::view::{Damaged, View};
 use crate::{Error, Result, WalConfig};
 
 /// Opens a log; `W` is the handle that it gives, [`Wal`](crate::Wal) or [`blocking::Wal`](crate::blocking::Wal).
@@ -239,7 +239,7 @@ impl<W> Builder<W> {
 
     pub(crate) fn build(self) -> Result<Handle> {
         let settings = self.settings()?;
-        let on_damage = match self.mode {
+        let damaged = match self.mode {
             Mode::Write => {
                 let ground = Ground {
                     storage: self.storage,
@@ -250,9 +250,9 @@ impl<W> Builder<W> {
                 let (engine, report) = Engine::open(ground, settings)?;
                 return Ok(Handle::writer(engine, report));
             }
-            Mode::ReadOnly => OnDamage::Refuse,
-            Mode::ReadDamaged => OnDamage::Defer,
+            Mode::ReadOnly => Damaged::Refuse,
+            Mode::ReadDamaged => Damaged::Defer,
         };
-        Ok(Handle::reader(View::open(self.storage, on_damage)?))
+        Ok(Handle::reader(View::open(self.storage, damaged)?))
     }
 }

@@ -34,6 +34,17 @@ impl Default for FsyncPolicy {
     }
 }
 
+/// What a reader does where records cannot be read: damage, or a loss that a repair has recorded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum OnDamage {
+    /// It returns the error once and ends.
+    #[default]
+    Stop,
+    /// It returns [`Error::Gap`] with the LSNs that cannot be read, and the next call goes on behind them. LSNs stay as they
+    /// are: each is returned with its record or lies in exactly one gap. Of a batch that lost a record the others are returned.
+    Skip,
+}
+
 /// The settings of a log. All other settings are on the [builder](crate::Builder).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WalConfig {

@@ -76,6 +76,17 @@ pub enum Error {
         /// The first LSN of the log.
         first: Lsn,
     },
+    /// Records that cannot be read. A reader that [skips damage](crate::OnDamage::Skip) says so in their place and goes on behind
+    /// them; any other ends.
+    #[error("LSNs {from} to {to} cannot be read: {}", reason(cause.as_deref()))]
+    Gap {
+        /// The first LSN that cannot be read.
+        from: Lsn,
+        /// The last one.
+        to: Lsn,
+        /// The damage; `None` where a repair has recorded the loss in the log.
+        cause: Option<Box<Error>>,
+    },
     /// The LSN was never given to a record.
     #[error("LSN {lsn} has not been given to a record yet; the next one will be LSN {next}")]
     NotAppended {
@@ -145,6 +156,13 @@ pub enum Error {
 
 fn holder(pid: Option<u32>) -> String {
     pid.map_or_else(|| "another process".into(), |pid| format!("process {pid}"))
+}
+
+fn reason(cause: Option<&Error>) -> String {
+    cause.map_or_else(
+        || "they were lost, and a repair has recorded that".into(),
+        ToString::to_string,
+    )
 }
 
 /// Whether the system says that the disk, or the user's share of it, is full.

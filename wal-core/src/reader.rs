@@ -3,21 +3,25 @@
 //! One reader serves the blocking and the async calls. It asks its source how far it may read: the writing handle knows
 //! exactly; without it, the first group that does not verify is the end for now.
 
+mod point;
+mod skip;
+
 use std::cmp::Ordering;
 use std::io;
 
-use wal_format::{
-    GroupKind, Lsn, MAX_RECORD_HEAD, Offset, Record, RecordHead, SegmentHeader, SegmentId,
-};
+use wal_format::{GroupKind, Lsn, Offset, Record, SegmentId};
 use wal_io::{OpenMode, Storage, StorageFile};
 
 use crate::error::Corruption;
 use crate::log::{ChainEntry, Engine, Mark};
 use crate::position::Start;
-use crate::segment::{GroupStep, RecordStep, SegmentCursor, SegmentFacts, WINDOW, Window};
+use crate::segment::{GroupStep, RecordStep, SegmentCursor, SegmentFacts, WINDOW};
 use crate::sync::Arc;
 use crate::view::View;
-use crate::{Error, Position, Result};
+use crate::{Error, OnDamage, Position, Result};
+
+use point::record_at;
+use skip::Skip;
 
 /// Read at a time while looking for a group.
 const SEEK_WINDOW: usize = 4096;
@@ -83,6 +87,8 @@ struct Place {
     cursor: SegmentCursor,
     /// Where the segment's data ends, once that is fixed.
     end: Option<(Lsn, u64)>,
+    /// The group that was tried last, and the LSN expected there.
+    group: (u64, Lsn),
 }
 
 /// A place in the log.
@@ -96,6 +102,8 @@ pub(crate) struct RawReader {
     place: Option<Place>,
     /// An error was returned: the reader has ended.
     ended: bool,
+    pub(crate) on_damage: OnDamage,
+    skip: Skip,
 }
 
 impl RawReader {
@@ -112,6 +120,8 @@ impl RawReader {
             hint: start.hint,
             place: None,
             ended: false,
+            on_damage: OnDamage::Stop,
+            skip: Skip::default(),
         })
     }
 
@@ -132,6 +142,8 @@ impl RawReader {
             hint: None,
             place: None,
             ended: false,
+            on_damage: OnDamage::Stop,
+            skip: Skip::default(),
         })
     }
 
@@ -156,8 +168,8 @@ impl RawReader {
             return Ok(Step::End);
         }
         let refused = self.live().and_then(|engine| engine.refuses(self.next));
-        let step = refused.map_or_else(|| self.advance(), Err);
-        self.ended = step.is_err();
+        let step = refused.map_or_else(|| self.go_on(), Err);
+        self.ended = step.as_ref().is_err_and(|error| !self.skips(error));
         step
     }
 
@@ -184,7 +196,6 @@ impl RawReader {
                 {
                     RecordStep::Record { lsn, .. } if lsn < self.next => {}
                     RecordStep::Record { lsn, offset, head } => {
-                        self.next = lsn.next();
                         let bytes = place.cursor.record_bytes(offset, &head);
                         let position = Position {
                             lsn,
@@ -192,8 +203,13 @@ impl RawReader {
                             offset: Offset::new(offset),
                         };
                         return match wal_format::read_record(&bytes, &head) {
-                            Ok(record) => Ok(Step::Record(record, position)),
-                            Err(error) => Err(self.damage(offset, error.to_string())),
+                            Ok(record) => {
+                                self.next = lsn.next();
+                                Ok(Step::Record(record, position))
+                            }
+                            Err(error) => {
+                                Err(self.of_record(lsn, self.damage(offset, error.to_string())))
+                            }
                         };
                     }
                     RecordStep::GroupEnd => {}
@@ -228,6 +244,7 @@ impl RawReader {
             return Ok(false);
         };
         let (offset, previous) = (place.cursor.offset(), place.cursor.previous_known());
+        place.group = (offset, place.cursor.expected());
         let step = place
             .cursor
             .next_group()
@@ -245,6 +262,13 @@ impl RawReader {
             // Closed, or sealed: what follows is in another segment, if anywhere.
             place.cursor.rewind(&header, previous);
             return self.wait_for_more();
+        }
+        if header.kind == GroupKind::Gap && header.end_lsn() >= self.next {
+            return Err(Error::Gap {
+                from: self.next,
+                to: header.end_lsn(),
+                cause: None,
+            });
         }
         if header.kind == GroupKind::Records {
             if header.end_lsn() < self.next {
@@ -389,6 +413,7 @@ impl RawReader {
             id,
             cursor,
             end: entry.end,
+            group: (0, Lsn::ZERO),
         });
         Ok(true)
     }
@@ -545,40 +570,4 @@ fn read_error(source: &Source, id: SegmentId, error: io::Error) -> Error {
         format!("reading segment {id}"),
         error,
     )
-}
-
-/// The record at `offset`, if it is whole and has that LSN.
-fn record_at(
-    file: &dyn StorageFile,
-    header: &SegmentHeader,
-    lsn: Lsn,
-    offset: Offset,
-    limit: u64,
-) -> io::Result<Option<Record>> {
-    let at = offset.get();
-    if at >= limit {
-        return Ok(None);
-    }
-    let mut window = Window::default();
-    let mut need = MAX_RECORD_HEAD;
-    loop {
-        window.load(file, at, need, limit, SEEK_WINDOW)?;
-        let bytes = window.from(at);
-        let Ok(head) = RecordHead::parse(bytes, limit.saturating_sub(at), header.record_limit)
-        else {
-            return Ok(None);
-        };
-        let len = head.total_len() as usize;
-        let Some(record) = bytes.get(..len) else {
-            if need >= len {
-                return Ok(None);
-            }
-            need = len;
-            continue;
-        };
-        if wal_format::verify_record(record, header.salt().record_mask(lsn, offset)).is_err() {
-            return Ok(None);
-        }
-        return Ok(wal_format::read_record(&window.slice(at, len), &head).ok());
-    }
 }

@@ -12,7 +12,7 @@ use crate::log::ChainEntry;
 use crate::recovery::RecoveryReport;
 use crate::segment::{GroupStep, RecordStep, SegmentCursor, SegmentFacts};
 use crate::sync::{self, Arc};
-use crate::view::{OnDamage, View};
+use crate::view::{Damaged, View};
 use crate::{Error, Result};
 
 /// What verification found in one segment.
@@ -86,7 +86,7 @@ pub fn verify(dir: impl AsRef<Path>) -> Result<VerifyReport> {
 /// # Errors
 /// As [`verify`].
 pub fn verify_storage(storage: Arc<dyn Storage>) -> Result<VerifyReport> {
-    let view = View::open(storage, OnDamage::Defer)?;
+    let view = View::open(storage, Damaged::Defer)?;
     let chain = view.chain();
     let segments = sync::in_parallel(chain.len(), |at| verify_segment(&view, &chain[at]));
     let segments = segments.into_iter().collect::<Result<Vec<_>>>()?;

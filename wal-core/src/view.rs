@@ -10,7 +10,7 @@ use wal_io::Storage;
 
 use crate::damaged::{Gap, scan_pieces};
 use crate::log::ChainEntry;
-use crate::recovery::{self, Listing, RecoveryReport, Scan};
+use crate::recovery::{self, Listing, RecoveryReport, Scan, Wreck};
 use crate::segment::SegmentFacts;
 use crate::sync::{Arc, Mutex};
 use crate::{Error, Result};
@@ -23,6 +23,8 @@ pub(crate) struct View {
     report: RecoveryReport,
     /// Why the log could not be opened for writing: what readers get in the place of records. Oldest first.
     gaps: Vec<Gap>,
+    /// What can be read all the same, once a reader has asked for it.
+    wreck: Mutex<Option<Arc<Wreck>>>,
 }
 
 #[derive(Clone, Debug)]
@@ -35,7 +37,7 @@ struct Chain {
 
 /// What to do about damage found while opening.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum OnDamage {
+pub(crate) enum Damaged {
     /// Refuse to open.
     Refuse,
     /// Open, and let readers meet it in its place.
@@ -43,11 +45,11 @@ pub(crate) enum OnDamage {
 }
 
 impl View {
-    pub(crate) fn open(storage: Arc<dyn Storage>, on_damage: OnDamage) -> Result<Self> {
+    pub(crate) fn open(storage: Arc<dyn Storage>, damaged: Damaged) -> Result<Self> {
         let (scans, gaps, report) = match look(&storage) {
             Ok((scan, report)) => (vec![scan], Vec::new(), report),
             Err(Error::Corruption(_) | Error::MissingSegment { .. })
-                if on_damage == OnDamage::Defer =>
+                if damaged == Damaged::Defer =>
             {
                 let pieces = scan_pieces(&storage)?;
                 let report = pieces.report();
@@ -60,7 +62,21 @@ impl View {
             chain: Mutex::new(Chain::of(&scans, &gaps)),
             report,
             gaps,
+            wreck: Mutex::default(),
         })
+    }
+
+    /// What is left of a log that cannot be opened for writing; `None` if it can.
+    pub(crate) fn wreck(&self) -> Result<Option<Arc<Wreck>>> {
+        if self.gaps.is_empty() {
+            return Ok(None);
+        }
+        let mut wreck = self.wreck.lock();
+        if wreck.is_none() {
+            let listing = Listing::read(&*self.storage)?.unwrap_or_default();
+            *wreck = Some(Arc::new(recovery::assemble(&self.storage, listing)?));
+        }
+        Ok(wreck.clone())
     }
 
     pub(crate) fn report(&self) -> &RecoveryReport {

@@ -16,6 +16,7 @@
 //! order.rs        what is synced before what
 //! in_flight.rs    one sync at a time for each file
 //! recovery.rs     recovery modifies no old segment, a read-only open changes no byte
+//! salvage.rs      damage costs what it hits: reading past it, and the gaps it leaves
 //! ```
 //!
 //! Most run without threads on a simulated machine, so that they are the same each time. Deliberately absent: random programs
@@ -39,6 +40,7 @@ mod promises {
     mod policies;
     mod prefix;
     mod recovery;
+    mod salvage;
     mod truncation;
     mod waiters;
 }

@@ -5,6 +5,8 @@
 //! plan.rs    a pure function: facts in, decision out
 //! apply.rs   the only code that changes files: has the unproven tail copied, removes leftovers
 //! copy.rs    copies records to a segment of its own; truncation and repair do it too
+//! salvage    what is left of a damaged log
+//! repair     makes a damaged log one that opens
 //! ```
 //!
 //! No old segment is ever modified, so a crash inside recovery loses nothing and changes no verdict.
@@ -14,6 +16,7 @@ mod copy;
 mod list;
 mod plan;
 mod report;
+mod salvage;
 mod scan;
 mod tail;
 mod witness;
@@ -23,4 +26,5 @@ pub(crate) use copy::Copied;
 pub(crate) use list::Listing;
 pub(crate) use plan::{Plan, plan};
 pub use report::{RecoveryReport, Tail};
+pub(crate) use salvage::{Part, Step, Walk, Wreck, assemble};
 pub(crate) use scan::{Scan, scan};

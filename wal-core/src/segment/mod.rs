@@ -5,8 +5,11 @@
 
 mod cursor;
 mod facts;
+mod salvage;
+mod search;
 mod window;
 
 pub(crate) use cursor::{GroupStep, RecordStep, SegmentCursor};
-pub(crate) use facts::{LinkFacts, SegmentFacts};
+pub(crate) use facts::{LinkFacts, SegmentFacts, read_link};
+pub(crate) use salvage::{Found, Salvage};
 pub(crate) use window::{WINDOW, Window};
