@@ -162,6 +162,7 @@ impl RawReader {
             last: Some(last),
             highest: last,
             limit,
+            exact: true,
         };
         let storage = match &self.source {
             Source::Live(engine) => Arc::clone(&engine.storage),

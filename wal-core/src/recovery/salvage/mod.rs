@@ -45,6 +45,8 @@ pub(crate) struct Part {
     pub(crate) highest: Lsn,
     /// Nothing at or behind this offset.
     pub(crate) limit: u64,
+    /// The part above says so: its data reaches up to there.
+    pub(crate) exact: bool,
 }
 
 impl Part {
@@ -124,10 +126,11 @@ impl Wreck {
             self.note(link.body.end_lsn, link.watermark, link.body.log_first);
         }
         if bound.limit.is_none() || first.is_none() {
-            let found = survey(&**storage, candidate, limit, bound.last).map_err(|error| {
-                let what = format!("reading segment {}", candidate.file);
-                Error::io(self.location.clone(), what, error)
-            })?;
+            let found = survey(&**storage, candidate, limit.min(candidate.len), bound.last)
+                .map_err(|error| {
+                    let what = format!("reading segment {}", candidate.file);
+                    Error::io(self.location.clone(), what, error)
+                })?;
             self.note(
                 found.highest.max(found.proven),
                 found.proven,
@@ -147,6 +150,7 @@ impl Wreck {
             last: bound.last,
             highest,
             limit,
+            exact: bound.limit.is_some(),
         });
         Ok(part.filter(|part| part.last.is_none_or(|last| part.first <= last.next())))
     }

@@ -136,7 +136,7 @@ impl Walk {
     fn open(storage: &dyn Storage, part: &Part) -> io::Result<Salvage> {
         let file = storage.open(&part.name(), OpenMode::Read)?;
         let from = (part.start, part.first);
-        let to = (part.limit, part.last);
+        let to = (part.limit.min(file.len()?), part.last);
         Ok(Salvage::new(file, part.header, from, to))
     }
 }
