@@ -75,6 +75,7 @@ impl Wal {
     /// # Errors
     /// [`TooLarge`](crate::Error::TooLarge), [`NoSpace`](crate::Error::NoSpace) and [`Closed`](crate::Error::Closed): the record
     /// is not in the log. [`Poisoned`](crate::Error::Poisoned): it may be found after reopening if it was given an LSN.
+    /// [`Truncated`](crate::Error::Truncated): `truncate_after` removed it while the call waited for the sync.
     pub fn append<'a>(&self, record: impl Into<RecordRef<'a>>) -> Result<Position> {
         self.append_with(record.into(), Durability::Policy)
     }
@@ -141,7 +142,8 @@ impl Wal {
     /// Returns when the record `lsn` is on stable storage; starts a sync if nothing else does.
     ///
     /// # Errors
-    /// [`NotAppended`](crate::Error::NotAppended) for an LSN never given, else as [`sync`](Self::sync).
+    /// [`NotAppended`](crate::Error::NotAppended) for an LSN never given, [`Truncated`](crate::Error::Truncated) if `truncate_after` removes the
+    /// record meanwhile, else as [`sync`](Self::sync).
     pub fn wait_durable(&self, lsn: Lsn) -> Result<()> {
         let engine = self.engine()?;
         wait(engine, engine.wait_durable(lsn, Shell::Blocking))
@@ -217,6 +219,24 @@ impl Wal {
     pub fn truncate_before(&self, lsn: impl Into<Lsn>) -> Result<()> {
         let engine = self.engine()?;
         wait(engine, engine.truncate_before(lsn.into(), Shell::Blocking))
+    }
+
+    /// Removes the records after `lsn`, which stays; LSN 0 removes all. Their LSNs are given again: the next record gets the one
+    /// behind `lsn`. `lsn` may lie inside a batch, of which the rest goes. Appends wait meanwhile; it takes three syncs and a segment.
+    ///
+    /// Who waits for a removed record, and a reader that has read one, gets [`Truncated`](crate::Error::Truncated) with `kept`.
+    ///
+    /// # Durability
+    /// All or nothing. Durable when it returns, as is every record that stays: the removed ones do not come back after a crash.
+    ///
+    /// # Errors
+    /// [`NotAppended`](crate::Error::NotAppended) if `lsn` is above the last LSN, [`Truncated`](crate::Error::Truncated) if it is below
+    /// the log's first, [`Corruption`](crate::Error::Corruption) if the records there do not verify, [`NoSpace`](crate::Error::NoSpace):
+    /// in all of these the log is as it was. [`Poisoned`](crate::Error::Poisoned) (then the next open tells whether the records are
+    /// gone), [`Closed`](crate::Error::Closed).
+    pub fn truncate_after(&self, lsn: impl Into<Lsn>) -> Result<()> {
+        let engine = self.engine()?;
+        wait(engine, engine.truncate_after(lsn.into(), Shell::Blocking))
     }
 
     /// What opening the log found and did.

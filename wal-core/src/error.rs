@@ -70,11 +70,14 @@ pub enum Error {
         /// What says that it must be there.
         needed_by: String,
     },
-    /// The record was removed by a truncation. Read from `first`.
-    #[error("the record is no longer in the log; the first record is LSN {first}")]
+    /// The record was removed by a truncation. If `kept` is given, it was one of the newest, and its LSN is given again: what was
+    /// read above `kept` is to be undone, go on behind it. Otherwise read from `first`.
+    #[error("the record is no longer in the log{}; the first record is LSN {first}", truncated_after(*.kept))]
     Truncated {
         /// The first LSN of the log.
         first: Lsn,
+        /// The last LSN that a truncation of the newest records has left.
+        kept: Option<Lsn>,
     },
     /// Records that cannot be read. A reader that [skips damage](crate::OnDamage::Skip) says so in their place and goes on behind
     /// them; any other ends.
@@ -163,6 +166,12 @@ fn reason(cause: Option<&Error>) -> String {
         || "they were lost, and a repair has recorded that".into(),
         ToString::to_string,
     )
+}
+
+fn truncated_after(kept: Option<Lsn>) -> String {
+    kept.map_or_else(String::new, |kept| {
+        format!(", which was truncated after LSN {kept}")
+    })
 }
 
 /// Whether the system says that the disk, or the user's share of it, is full.

@@ -3,7 +3,6 @@
 //! One reader serves the blocking and the async calls. It asks its source how far it may read: the writing handle knows
 //! exactly; without it, the first group that does not verify is the end for now.
 
-mod point;
 mod skip;
 
 use std::cmp::Ordering;
@@ -13,18 +12,16 @@ use wal_format::{GroupKind, Lsn, Offset, Record, SegmentId};
 use wal_io::{OpenMode, Storage, StorageFile};
 
 use crate::error::Corruption;
-use crate::log::{ChainEntry, Engine, Mark};
+use crate::log::{ChainEntry, Engine, Era, Mark};
 use crate::position::Start;
-use crate::segment::{GroupStep, RecordStep, SegmentCursor, SegmentFacts, WINDOW};
+use crate::segment::{
+    GroupStep, RecordStep, SEEK_WINDOW, SegmentCursor, SegmentFacts, WINDOW, record_at,
+};
 use crate::sync::Arc;
 use crate::view::View;
 use crate::{Error, OnDamage, Position, Result};
 
-use point::record_at;
 use skip::Skip;
-
-/// Read at a time while looking for a group.
-const SEEK_WINDOW: usize = 4096;
 
 /// Where the reader learns what the log holds.
 #[derive(Clone, Debug)]
@@ -69,6 +66,21 @@ impl Source {
             Self::View(view) => view.first_lsn(),
         }
     }
+
+    #[inline]
+    fn era(&self) -> Era {
+        match self {
+            Self::Live(engine) => engine.era(),
+            Self::View(view) => view.era(),
+        }
+    }
+
+    fn kept_since(&self, since: Era) -> (Option<Lsn>, Era) {
+        match self {
+            Self::Live(engine) => engine.kept_since(since),
+            Self::View(view) => view.kept_since(since),
+        }
+    }
 }
 
 /// What one step of the reader came to.
@@ -100,6 +112,8 @@ pub(crate) struct RawReader {
     next: Lsn,
     hint: Option<(SegmentId, Offset)>,
     place: Option<Place>,
+    /// What was read is of this era.
+    era: Era,
     /// An error was returned: the reader has ended.
     ended: bool,
     pub(crate) on_damage: OnDamage,
@@ -108,12 +122,14 @@ pub(crate) struct RawReader {
 
 impl RawReader {
     pub(crate) fn from(source: Source, start: Start) -> Result<Self> {
+        let era = source.era();
         let first = source.first_lsn();
         if start.lsn < first && start.lsn > Lsn::ZERO {
-            return Err(Error::Truncated { first });
+            return Err(Error::Truncated { first, kept: None });
         }
         let next = start.lsn.max(first);
         Ok(Self {
+            era,
             source,
             only: None,
             next,
@@ -126,6 +142,7 @@ impl RawReader {
     }
 
     pub(crate) fn segment(source: Source, id: SegmentId) -> Result<Self> {
+        let era = source.era();
         let Some(entry) = source.entry(id) else {
             let location = source.storage().location();
             return Err(Error::MissingSegment {
@@ -136,6 +153,7 @@ impl RawReader {
         };
         let next = entry.first_lsn.max(source.first_lsn());
         Ok(Self {
+            era,
             source,
             only: Some(id),
             next,
@@ -167,10 +185,39 @@ impl RawReader {
         if self.ended {
             return Ok(Step::End);
         }
-        let refused = self.live().and_then(|engine| engine.refuses(self.next));
-        let step = refused.map_or_else(|| self.go_on(), Err);
+        let step = self.step_in_era();
         self.ended = step.as_ref().is_err_and(|error| !self.skips(error));
         step
+    }
+
+    fn step_in_era(&mut self) -> Result<Step> {
+        loop {
+            if self.source.era() != self.era {
+                self.next = self.forget_skipped();
+                self.follow_era()?;
+            }
+            let next = self.undelivered();
+            let refused = self.live().and_then(|engine| engine.refuses(next));
+            let step = refused.map_or_else(|| self.go_on(), Err);
+            if self.source.era() == self.era {
+                return step;
+            }
+            self.forget_skipped();
+            // The newest records were dropped meanwhile: nothing tells of which era this one is.
+            self.next = next;
+        }
+    }
+
+    /// The newest records were dropped, and LSNs are given again: goes on if what was read is still in the log.
+    fn follow_era(&mut self) -> Result<()> {
+        let (kept, now) = self.source.kept_since(self.era);
+        if kept.is_some_and(|kept| self.next > kept.next()) {
+            let first = self.source.first_lsn();
+            return Err(Error::Truncated { first, kept });
+        }
+        self.era = now;
+        self.place = None;
+        Ok(())
     }
 
     fn advance(&mut self) -> Result<Step> {
@@ -371,7 +418,7 @@ impl RawReader {
     fn enter(&mut self) -> Result<bool> {
         let first = self.source.first_lsn();
         if self.next < first {
-            return Err(Error::Truncated { first });
+            return Err(Error::Truncated { first, kept: None });
         }
         let handed_over = self.source.handed_over();
         let chain = self.source.chain();
@@ -438,7 +485,7 @@ impl RawReader {
         }
         let first = self.source.first_lsn();
         if self.next < first {
-            return Err(Error::Truncated { first });
+            return Err(Error::Truncated { first, kept: None });
         }
         Err(Error::MissingSegment {
             location: self.source.storage().location(),
@@ -462,16 +509,8 @@ impl RawReader {
         };
         let found = match found {
             Some(found) => Some(found),
-            None if entry.end.is_some() => {
-                let footer = SegmentFacts::footer_of(entry.header, file)
-                    .map_err(|error| read_error(&self.source, id, error))?;
-                footer.and_then(|footer| {
-                    let at = footer
-                        .index
-                        .partition_point(|index| index.first_lsn <= self.next);
-                    at.checked_sub(1).map(|at| footer.index[at])
-                })
-            }
+            None if entry.end.is_some() => SegmentFacts::indexed(entry.header, file, self.next)
+                .map_err(|error| read_error(&self.source, id, error))?,
             None => None,
         };
         if let Some(index) = found.filter(|index| index.offset.get() < cursor.limit()) {

@@ -5,14 +5,14 @@
 
 use std::io;
 
-use wal_format::{Lsn, SegmentId};
+use wal_format::{LinkBody, LinkCause, Lsn, SegmentId};
 use wal_io::Storage;
 
 use crate::damaged::{Gap, scan_pieces};
-use crate::log::ChainEntry;
+use crate::log::{ChainEntry, Era, Eras};
 use crate::recovery::{self, Listing, RecoveryReport, Scan, Wreck};
 use crate::segment::SegmentFacts;
-use crate::sync::{Arc, Mutex};
+use crate::sync::{Arc, AtomicU64, Mutex, Ordering};
 use crate::{Error, Result};
 
 /// The segments of a log that someone else may be writing.
@@ -20,6 +20,8 @@ use crate::{Error, Result};
 pub(crate) struct View {
     pub(crate) storage: Arc<dyn Storage>,
     chain: Mutex<Chain>,
+    /// A copy of the chain's era that is read without the lock.
+    era: AtomicU64,
     report: RecoveryReport,
     /// Why the log could not be opened for writing: what readers get in the place of records. Oldest first.
     gaps: Vec<Gap>,
@@ -31,6 +33,7 @@ pub(crate) struct View {
 struct Chain {
     entries: Vec<ChainEntry>,
     log_first: Lsn,
+    eras: Eras,
     /// The newest file's id, on the chain or not.
     seen: SegmentId,
 }
@@ -60,6 +63,7 @@ impl View {
         Ok(Self {
             storage,
             chain: Mutex::new(Chain::of(&scans, &gaps)),
+            era: AtomicU64::new(0),
             report,
             gaps,
             wreck: Mutex::default(),
@@ -102,16 +106,33 @@ impl View {
         self.chain.lock().log_first
     }
 
+    pub(crate) fn era(&self) -> Era {
+        Era(self.era.load(Ordering::Acquire))
+    }
+
+    /// The highest LSN of era `since` that is still in the log, if a truncation was seen; and the era now.
+    pub(crate) fn kept_since(&self, since: Era) -> (Option<Lsn>, Era) {
+        let chain = self.chain.lock();
+        (chain.eras.kept_since(since), chain.eras.now())
+    }
+
     /// Looks at all of it anew: a file that was there is gone. True if the log is another than before.
     pub(crate) fn reload(&self) -> Result<bool> {
         if !self.gaps.is_empty() {
             return Ok(false);
         }
         let (scan, _) = look(&self.storage)?;
-        let new = Chain::of(std::slice::from_ref(&scan), &[]);
+        let mut new = Chain::of(std::slice::from_ref(&scan), &[]);
         let mut chain = self.chain.lock();
+        new.eras = std::mem::take(&mut chain.eras);
+        for link in &scan.chain {
+            if link.facts.id() > chain.seen {
+                new.follow(&link.link.body);
+            }
+        }
         let changed = new.log_first != chain.log_first || new.ids().ne(chain.ids());
         *chain = new;
+        self.era.store(chain.eras.now().0, Ordering::Release);
         Ok(changed)
     }
 
@@ -146,6 +167,7 @@ impl View {
                 chain.entries.truncate(at + 1);
                 chain.entries[at].end = Some((body.end_lsn, body.end_offset.get()));
             }
+            chain.follow(&body);
             chain.entries.push(ChainEntry {
                 header: facts.header,
                 first_lsn: link.first_lsn,
@@ -155,6 +177,7 @@ impl View {
             chain.seen = id;
             changed = true;
         }
+        self.era.store(chain.eras.now().0, Ordering::Release);
         Ok(changed)
     }
 }
@@ -204,6 +227,13 @@ impl Chain {
         self.entries.iter().map(|entry| entry.header.segment_id)
     }
 
+    /// A new segment's link may say that the newest records were dropped.
+    fn follow(&mut self, link: &LinkBody) {
+        if link.cause == LinkCause::TruncatedAfter {
+            self.eras.begin(link.kept);
+        }
+    }
+
     fn of(scans: &[Scan], gaps: &[Gap]) -> Self {
         let newest = scans.last();
         let footer = newest.is_some_and(|scan| scan.footer.is_some());
@@ -224,6 +254,7 @@ impl Chain {
         });
         Self {
             entries: entries.collect(),
+            eras: Eras::default(),
             log_first: newest.map_or(Lsn::FIRST, |scan| scan.log_first),
             seen: above
                 .or(links().last().map(|link| &link.facts))

@@ -82,6 +82,7 @@ impl Wal {
     /// # Errors
     /// [`TooLarge`](Error::TooLarge), [`NoSpace`](Error::NoSpace) and [`Closed`](Error::Closed): the record is not in the log.
     /// [`Poisoned`](Error::Poisoned): it may be found after reopening if it was given an LSN.
+    /// [`Truncated`](Error::Truncated): `truncate_after` removed it while the call waited for the sync.
     ///
     /// # Cancel safety
     /// The record enters the log in one poll. Dropped before, nothing was appended; dropped behind it (while waiting for the
@@ -164,7 +165,8 @@ impl Wal {
     /// Returns when the record `lsn` is on stable storage; starts a sync if nothing else does.
     ///
     /// # Errors
-    /// [`NotAppended`](Error::NotAppended) for an LSN never given, else as [`sync`](Self::sync).
+    /// [`NotAppended`](Error::NotAppended) for an LSN never given, [`Truncated`](Error::Truncated) if `truncate_after` removes the
+    /// record meanwhile, else as [`sync`](Self::sync).
     ///
     /// # Cancel safety
     /// Nothing is lost; the sync may go on.
@@ -248,6 +250,27 @@ impl Wal {
     pub async fn truncate_before(&self, lsn: impl Into<Lsn>) -> Result<()> {
         let lsn = lsn.into();
         self.engine()?.truncate_before(lsn, Shell::Async).await
+    }
+
+    /// Removes the records after `lsn`, which stays; LSN 0 removes all. Their LSNs are given again: the next record gets the one
+    /// behind `lsn`. `lsn` may lie inside a batch, of which the rest goes. Appends wait meanwhile; it takes three syncs and a segment.
+    ///
+    /// Who waits for a removed record, and a reader that has read one, gets [`Truncated`](Error::Truncated) with `kept`.
+    ///
+    /// # Durability
+    /// All or nothing. Durable when it returns, as is every record that stays: the removed ones do not come back after a crash.
+    ///
+    /// # Errors
+    /// [`NotAppended`](Error::NotAppended) if `lsn` is above the last LSN, [`Truncated`](Error::Truncated) if it is below the log's
+    /// first, [`Corruption`](Error::Corruption) if the records there do not verify, [`NoSpace`](Error::NoSpace): in all of these the
+    /// log is as it was. [`Poisoned`](Error::Poisoned) (then the next open tells whether the records are gone),
+    /// [`Closed`](Error::Closed).
+    ///
+    /// # Cancel safety
+    /// Once polled, the truncation takes place all the same.
+    pub async fn truncate_after(&self, lsn: impl Into<Lsn>) -> Result<()> {
+        let lsn = lsn.into();
+        self.engine()?.truncate_after(lsn, Shell::Async).await
     }
 
     /// What opening the log found and did.

@@ -123,7 +123,7 @@ fn a_reader_without_the_lock_learns_of_a_truncation() {
         match early.next_record() {
             Ok(Some(_)) => {}
             Ok(None) => panic!("the end of a log that goes on"),
-            Err(Error::Truncated { first }) => break first,
+            Err(Error::Truncated { first, .. }) => break first,
             Err(other) => panic!("{other}"),
         }
     };

@@ -11,6 +11,7 @@
 //! waiters.rs      and everyone who waits is told
 //! full_disk.rs    a full disk is met before a record is accepted
 //! truncation.rs   truncate_before is durable, and what it removed never comes back
+//! rewinding.rs    truncate_after is all or nothing, and what it removed never comes back
 //! closing.rs      close, drop, open again
 //! lock.rs         one writer per directory
 //! order.rs        what is synced before what
@@ -40,6 +41,7 @@ mod promises {
     mod policies;
     mod prefix;
     mod recovery;
+    mod rewinding;
     mod salvage;
     mod truncation;
     mod waiters;

@@ -9,6 +9,7 @@ use std::task::{Context, Poll, Waker};
 
 use wal_format::{EncodedRecord, InBatch, IndexEntry, Lsn, RecordRef, SegmentId};
 
+use super::eras::Era;
 use super::state::{LiveSegment, Park, Provision, State};
 use super::waiters::Ticket;
 use super::{Driver, Engine, Goal};
@@ -70,11 +71,17 @@ impl<'a, 'r> Entrant<'a, 'r> {
     }
 }
 
+/// What an append was given.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Entered {
+    pub(super) first: Position,
+    pub(super) last: Lsn,
+    /// The LSNs are of this era.
+    era: Era,
+}
+
 enum Entry {
-    Entered {
-        first: Position,
-        last: Lsn,
-    },
+    Entered(Entered),
     /// The buffers are full: a writer must make progress.
     BuffersFull,
     /// A segment, a step of allocation or a sync of the last segment is needed: the keeper is asked.
@@ -150,36 +157,32 @@ impl Engine {
             return Ok((self.next_position(), last));
         }
         let entrant = Entrant::records(records);
-        let (first, last) = match self.try_enter(entrant)? {
+        let Entered { first, last, era } = match self.try_enter(entrant)? {
             Some(entered) => entered,
             None => self.enter(entrant, shell).await?,
         };
         if durability == Durability::Durable
             || self.settings.config.fsync_policy == FsyncPolicy::Always
         {
-            self.reach(Goal::Durable, last.get(), shell).await?;
+            self.reach_in(era, Goal::Durable, last.get(), shell).await?;
         }
         Ok((first, last))
     }
 
     /// The fast path: enters if there is room, without a waker.
-    fn try_enter(&self, entrant: Entrant<'_, '_>) -> Result<Option<(Position, Lsn)>> {
+    fn try_enter(&self, entrant: Entrant<'_, '_>) -> Result<Option<Entered>> {
         let mut state = self.state();
         Self::check_open(&state)?;
         match self.enter_locked(&mut state, entrant, &mut Waiting::default())? {
-            Entry::Entered { first, last } => {
+            Entry::Entered(entered) => {
                 self.after_enter(&state, entrant);
-                Ok(Some((first, last)))
+                Ok(Some(entered))
             }
             Entry::BuffersFull | Entry::NeedsSpace => Ok(None),
         }
     }
 
-    pub(super) async fn enter(
-        &self,
-        entrant: Entrant<'_, '_>,
-        shell: Shell,
-    ) -> Result<(Position, Lsn)> {
+    pub(super) async fn enter(&self, entrant: Entrant<'_, '_>, shell: Shell) -> Result<Entered> {
         let mut place = RoomTicket {
             engine: self,
             waiting: Waiting::default(),
@@ -193,14 +196,14 @@ impl Engine {
         waiting: &mut Waiting,
         shell: Shell,
         context: &Context<'_>,
-    ) -> Poll<Result<(Position, Lsn)>> {
+    ) -> Poll<Result<Entered>> {
         loop {
             let mut state = self.state();
             Self::check_open(&state)?;
             match self.enter_locked(&mut state, entrant, waiting)? {
-                Entry::Entered { first, last } => {
+                Entry::Entered(entered) => {
                     self.after_enter(&state, entrant);
-                    return Poll::Ready(Ok((first, last)));
+                    return Poll::Ready(Ok(entered));
                 }
                 Entry::BuffersFull => {
                     let free = !state.writing;
@@ -239,6 +242,17 @@ impl Engine {
         entrant: Entrant<'_, '_>,
         waiting: &mut Waiting,
     ) -> Result<Entry> {
+        if state.rewinding {
+            // Everyone is woken when the LSNs are known again.
+            return Ok(Entry::NeedsSpace);
+        }
+        if let Entrant::Cut(lsn) = entrant
+            && lsn > state.next_lsn
+        {
+            // They were, when the truncation was asked for.
+            let next = state.next_lsn;
+            return Err(Error::NotAppended { lsn, next });
+        }
         loop {
             let Some(active) = &state.active else {
                 if state.spare.is_none() {
@@ -330,14 +344,15 @@ impl Engine {
             }
         }
         let (lsn, offset) = first.unwrap_or((state.next_lsn, state.filling.end()));
-        Entry::Entered {
+        Entry::Entered(Entered {
             first: Position {
                 lsn,
                 segment_id,
                 offset,
             },
             last,
-        }
+            era: state.eras.now(),
+        })
     }
 
     fn push_cut(state: &mut State, log_first: Lsn) -> Entry {
@@ -355,10 +370,11 @@ impl Engine {
             segment_id: state.next_segment,
             offset: state.filling.end(),
         };
-        Entry::Entered {
+        Entry::Entered(Entered {
             first,
             last: state.last_lsn(),
-        }
+            era: state.eras.now(),
+        })
     }
 
     /// Tells the threads what the append has made due.

@@ -124,7 +124,7 @@ impl Engine {
     }
 
     /// Finishes what the keeper has begun or still has to do: footers of rotated segments, retired files.
-    fn settle_housekeeping(&self) -> Result<()> {
+    pub(super) fn settle_housekeeping(&self) -> Result<()> {
         loop {
             let mut state = self.state();
             Self::check_poison(&state)?;
@@ -160,7 +160,14 @@ impl Engine {
         };
         // Nobody is left to tell of an error; the next open finds what was durable.
         let _ = match closing {
-            Some(false) => crate::sync::block_on(self.sync(Shell::Blocking), drive),
+            Some(false) => {
+                // So is a truncation.
+                let asked = self.state().rewinds.asked();
+                let rewound = asked.map_or(Ok(()), |number| {
+                    crate::sync::block_on(self.reach(Goal::Rewound, number, Shell::Blocking), drive)
+                });
+                rewound.and_then(|()| crate::sync::block_on(self.sync(Shell::Blocking), drive))
+            }
             // A close whose future was dropped is carried through.
             Some(true) => {
                 crate::sync::block_on(self.reach(Goal::Closed, 0, Shell::Blocking), drive)

@@ -119,6 +119,9 @@ impl Engine {
     }
 
     fn is_due(&self, state: &State, role: Role) -> bool {
+        if state.rewinding {
+            return false;
+        }
         match role {
             Role::Writer => self.writer_due(state),
             Role::Syncer => self.syncer_due(state),
@@ -127,6 +130,10 @@ impl Engine {
     }
 
     fn deadline(&self, state: &State, role: Role) -> Option<Duration> {
+        if state.rewinding {
+            // Everyone is told when it is over.
+            return None;
+        }
         match role {
             Role::Writer => self.writer_deadline(state),
             Role::Syncer => self.syncer_deadline(state),
@@ -147,8 +154,12 @@ impl Engine {
                 state.commit_requested = false;
                 let close = std::mem::take(&mut state.close_requested) && !state.closing;
                 state.closing |= close;
+                let rewind = !close && state.rewinds.asked().is_some();
+                state.rewinding |= rewind;
                 drop(state);
-                if close {
+                if rewind {
+                    self.rewind()
+                } else if close {
                     self.finish_close()
                 } else {
                     self.commit()
@@ -248,6 +259,7 @@ impl Engine {
         }
         state.commit_requested
             || state.close_requested
+            || state.rewinds.asked().is_some()
             || self
                 .syncer_deadline(state)
                 .is_some_and(|at| at <= self.clock.monotonic())

@@ -4,6 +4,7 @@
 //! append.rs   a record gets its LSN and its place, and is copied into the buffer being filled
 //! commit.rs   a leader hands the buffer to the file, syncs, and wakes all who waited for it
 //! rotate.rs   the next segment takes over; spares, steps of allocation, footers, retired files
+//! rewind.rs   the newest records are dropped; their LSNs are given again in a new era (eras.rs)
 //! driver.rs   the same steps run by threads in production, by the caller in a deterministic test
 //! poison.rs   after a failed write or sync, nothing goes on
 //! ```
@@ -16,15 +17,18 @@ mod append;
 mod close;
 mod commit;
 mod driver;
+mod eras;
 mod open;
 mod poison;
 mod reach;
+mod rewind;
 mod rotate;
 mod state;
 mod truncate;
 mod waiters;
 
 pub(crate) use append::Durability;
+pub(crate) use eras::{Era, Eras};
 pub(crate) use open::Ground;
 pub(crate) use reach::Goal;
 pub(crate) use rotate::create_segment_file;
@@ -81,6 +85,8 @@ pub(crate) struct Engine {
     durable: AtomicU64,
     /// Set with the poison, and read without the lock.
     poisoned: AtomicBool,
+    /// A copy of the era that is read without the lock.
+    era: AtomicU64,
     writer: Condvar,
     syncer: Condvar,
     keeper: Condvar,
@@ -139,6 +145,18 @@ impl Engine {
         }
         let (mark, error) = self.readable();
         error.filter(|_| lsn > mark.lsn)
+    }
+
+    /// The era of the LSNs that are given now.
+    #[inline]
+    pub(crate) fn era(&self) -> Era {
+        Era(self.era.load(Ordering::Acquire))
+    }
+
+    /// The highest LSN of era `since` that is still in the log, if there was a truncation; and the era now.
+    pub(crate) fn kept_since(&self, since: Era) -> (Option<Lsn>, Era) {
+        let state = self.state();
+        (state.eras.kept_since(since), state.eras.now())
     }
 
     /// The segments that hold records of the log, oldest first.

@@ -9,6 +9,8 @@ use wal_format::{
 };
 use wal_io::{OpenMode, Storage, StorageFileExt, StorageLock};
 
+use super::eras::Eras;
+use super::rewind::Rewinds;
 use super::rotate::new_header;
 use super::state::{
     Active, ChainEntry, Dirty, LiveSegment, Mark, Parked, Provision, State, Status, empty_writer,
@@ -81,6 +83,7 @@ impl Engine {
             state: Mutex::new(state),
             durable,
             poisoned: AtomicBool::new(false),
+            era: AtomicU64::new(0),
             writer: Condvar::default(),
             syncer: Condvar::default(),
             keeper: Condvar::default(),
@@ -242,6 +245,9 @@ fn initial_state(
         free: Vec::new(),
         writing: false,
         syncing: false,
+        rewinding: false,
+        rewinds: Rewinds::default(),
+        eras: Eras::default(),
         written: mark,
         durable: mark,
         written_serial: 0,

@@ -9,6 +9,7 @@ use std::task::{Context, Poll};
 use wal_format::Lsn;
 
 use super::Engine;
+use super::eras::Era;
 use super::state::{State, Status};
 use super::waiters::Ticket;
 use crate::shell::Shell;
@@ -27,16 +28,24 @@ pub(crate) enum Goal {
     Closed,
     /// The files of truncated records are gone.
     Retired,
+    /// The newest records are dropped, or the attempt has failed.
+    Rewound,
 }
 
 impl Engine {
     /// Waits until the goal is reached for `number`; leads where nobody else does.
     pub(crate) fn reach(&self, goal: Goal, number: u64, shell: Shell) -> Reach<'_> {
+        self.reach_in(self.era(), goal, number, shell)
+    }
+
+    /// The same for an LSN that was given in `era`.
+    pub(crate) fn reach_in(&self, era: Era, goal: Goal, number: u64, shell: Shell) -> Reach<'_> {
         Reach {
             engine: self,
             goal,
             number,
             shell,
+            era,
             ticket: None,
             yielded: false,
             done: false,
@@ -45,31 +54,38 @@ impl Engine {
 
     /// All that was appended before the call is with the operating system when the future is ready.
     pub(crate) async fn flush(&self, shell: Shell) -> Result<()> {
-        let target = self.target()?;
-        self.reach(Goal::Written, target, shell).await
+        let (target, era) = self.target()?;
+        let reached = self.reach_in(era, Goal::Written, target, shell).await;
+        or_removed(reached)
     }
 
     /// All that was appended before the call is durable when the future is ready.
     pub(crate) async fn sync(&self, shell: Shell) -> Result<()> {
-        let target = self.target()?;
-        self.reach(Goal::Durable, target, shell).await
+        let (target, era) = self.target()?;
+        let reached = self.reach_in(era, Goal::Durable, target, shell).await;
+        or_removed(reached)
     }
 
     /// Waits until `lsn`, which must have been given to a record, is durable.
     pub(crate) async fn wait_durable(&self, lsn: Lsn, shell: Shell) -> Result<()> {
-        let next = self.last_lsn().next();
+        let (next, era) = {
+            let state = self.state();
+            (state.next_lsn, state.eras.now())
+        };
         if lsn >= next {
             return Err(Error::NotAppended { lsn, next });
         }
-        self.reach(Goal::Durable, lsn.get(), shell).await
+        self.reach_in(era, Goal::Durable, lsn.get(), shell).await
     }
 
-    fn target(&self) -> Result<u64> {
+    fn target(&self) -> Result<(u64, Era)> {
         let state = self.state();
         Self::check_poison(&state)?;
         match state.status {
             Status::Closed => Err(Error::Closed),
-            Status::Open | Status::Closing | Status::Poisoned(_) => Ok(state.last_lsn().get()),
+            Status::Open | Status::Closing | Status::Poisoned(_) => {
+                Ok((state.last_lsn().get(), state.eras.now()))
+            }
         }
     }
 
@@ -80,6 +96,7 @@ impl Engine {
             Goal::Synced => state.synced_serial >= number,
             Goal::Closed => matches!(state.status, Status::Closed),
             Goal::Retired => state.retiring.is_empty() && !state.retiring_busy,
+            Goal::Rewound => state.rewinds.is_done(number),
         }
     }
 
@@ -100,9 +117,12 @@ impl Engine {
     }
 
     fn may_lead(state: &State, goal: Goal) -> bool {
+        if state.rewinding {
+            return false;
+        }
         match goal {
             Goal::Written => !state.writing,
-            Goal::Durable | Goal::Synced => !state.syncing,
+            Goal::Durable | Goal::Synced | Goal::Rewound => !state.syncing,
             Goal::Closed => !state.syncing && !state.closing,
             Goal::Retired => !state.retiring_busy,
         }
@@ -120,6 +140,8 @@ impl Engine {
                 self.signal_syncer(state);
             }
             Goal::Retired => self.signal_keeper(state),
+            // The queue says what is to do.
+            Goal::Rewound => self.signal_syncer(state),
         }
     }
 
@@ -130,6 +152,7 @@ impl Engine {
             Goal::Durable | Goal::Synced => self.commit(),
             Goal::Closed => self.finish_close(),
             Goal::Retired => self.retire(),
+            Goal::Rewound => self.rewind(),
         }
     }
 
@@ -142,7 +165,19 @@ impl Engine {
                 state.closing = true;
             }
             Goal::Retired => state.retiring_busy = true,
+            Goal::Rewound => {
+                state.syncing = true;
+                state.rewinding = true;
+            }
         }
+    }
+}
+
+/// Records that were removed on purpose meanwhile need not be anywhere; what stays was made durable first.
+fn or_removed(reached: Result<()>) -> Result<()> {
+    match reached {
+        Err(Error::Truncated { kept: Some(_), .. }) => Ok(()),
+        reached => reached,
     }
 }
 
@@ -155,9 +190,29 @@ pub(crate) struct Reach<'a> {
     goal: Goal,
     number: u64,
     shell: Shell,
+    era: Era,
     ticket: Option<Ticket>,
     yielded: bool,
     done: bool,
+}
+
+impl Reach<'_> {
+    /// What came of it, once that is known.
+    fn outcome(&self, state: &State) -> Option<Result<()>> {
+        if matches!(self.goal, Goal::Written | Goal::Durable)
+            && let Some(kept) = state.eras.kept_since(self.era)
+            && self.number > kept.get()
+        {
+            // The number may be another record's by now.
+            let first = state.log_first;
+            let kept = Some(kept);
+            return Some(Err(Error::Truncated { first, kept }));
+        }
+        if Engine::is_reached(state, self.goal, self.number) {
+            return Some(Ok(()));
+        }
+        Engine::unreachable(state, self.goal, self.number).map(Err)
+    }
 }
 
 impl Future for Reach<'_> {
@@ -168,11 +223,7 @@ impl Future for Reach<'_> {
         let (engine, goal) = (this.engine, this.goal);
         loop {
             let mut state = engine.state();
-            let outcome = if Engine::is_reached(&state, goal, this.number) {
-                Some(Ok(()))
-            } else {
-                Engine::unreachable(&state, goal, this.number).map(Err)
-            };
+            let outcome = this.outcome(&state);
             if let Some(outcome) = outcome {
                 this.done = true;
                 if let Some(ticket) = this.ticket.take() {
@@ -216,8 +267,7 @@ impl Drop for Reach<'_> {
         if let Some(ticket) = self.ticket.take() {
             state.waiters.leave(self.goal, ticket);
         }
-        let over = Engine::is_reached(&state, self.goal, self.number)
-            || Engine::unreachable(&state, self.goal, self.number).is_some();
+        let over = self.outcome(&state).is_some();
         // It may have been this future's turn to lead, and the records are in the log: the engine's thread goes on.
         if !over {
             self.engine.delegate(&mut state, self.goal);

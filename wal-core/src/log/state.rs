@@ -10,7 +10,9 @@ use wal_format::{
 };
 use wal_io::StorageFile;
 
+use super::eras::Eras;
 use super::reach::Goal;
+use super::rewind::Rewinds;
 use super::waiters::Waiters;
 use crate::Poisoned;
 use crate::sync::Arc;
@@ -174,6 +176,10 @@ pub(crate) struct State {
     pub(crate) free: Vec<GroupWriter>,
     pub(crate) writing: bool,
     pub(crate) syncing: bool,
+    /// The newest records are being dropped: nothing else goes on.
+    pub(crate) rewinding: bool,
+    pub(crate) rewinds: Rewinds,
+    pub(crate) eras: Eras,
     pub(crate) written: Mark,
     pub(crate) durable: Mark,
     pub(crate) written_serial: u64,

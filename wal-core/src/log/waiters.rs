@@ -40,7 +40,7 @@ impl Waiters {
             Goal::Written => &mut self.written,
             Goal::Durable => &mut self.durable,
             Goal::Synced => &mut self.synced,
-            Goal::Closed | Goal::Retired => &mut self.finished,
+            Goal::Closed | Goal::Retired | Goal::Rewound => &mut self.finished,
         }
     }
 

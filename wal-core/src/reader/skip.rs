@@ -49,6 +49,19 @@ impl RawReader {
         self.on_damage == OnDamage::Skip && matches!(error, Error::Gap { .. })
     }
 
+    /// The first LSN that was not returned yet.
+    pub(super) fn undelivered(&self) -> Lsn {
+        let held = self.skip.held.as_ref();
+        held.map_or(self.next, |(_, position)| position.lsn)
+    }
+
+    /// The same; what is in hand may not be in the log any more.
+    pub(super) fn forget_skipped(&mut self) -> Lsn {
+        let next = self.undelivered();
+        self.skip = Skip::default();
+        next
+    }
+
     pub(super) fn go_on(&mut self) -> Result<Step> {
         match self.on_damage {
             OnDamage::Stop => self.advance(),

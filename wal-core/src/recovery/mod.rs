@@ -22,9 +22,10 @@ mod tail;
 mod witness;
 
 pub(crate) use apply::{Applied, apply};
-pub(crate) use copy::Copied;
+pub(crate) use copy::{Copied, Copy, Source};
 pub(crate) use list::Listing;
 pub(crate) use plan::{Plan, plan};
 pub use report::{RecoveryReport, Tail};
 pub(crate) use salvage::{Part, Step, Walk, Wreck, assemble};
 pub(crate) use scan::{Scan, scan};
+pub(crate) use tail::GroupEnd;

@@ -4,7 +4,8 @@ use std::io;
 
 use wal_format::{
     FOOTER_TRAILER_LEN, Footer, FooterTrailer, GROUP_HEADER_LEN, GroupHeader, GroupKind,
-    HEADER_LEN, HeaderError, LINK_LEN, LinkBody, Lsn, Offset, SegmentHeader, SegmentId, VERSION,
+    HEADER_LEN, HeaderError, IndexEntry, LINK_LEN, LinkBody, Lsn, Offset, SegmentHeader, SegmentId,
+    VERSION,
 };
 use wal_io::{OpenMode, Storage, StorageFile, StorageFileExt};
 
@@ -100,6 +101,18 @@ impl SegmentFacts {
         let mut bytes = vec![0; footer_len as usize];
         file.read_exact_at(&mut bytes, offset.get())?;
         Ok(decode_footer(&bytes, &header, offset, len))
+    }
+
+    /// The footer's index: a place at or before `lsn` in the segment in `file`, if there is a valid footer.
+    pub(crate) fn indexed(
+        header: SegmentHeader,
+        file: &Arc<dyn StorageFile>,
+        lsn: Lsn,
+    ) -> io::Result<Option<IndexEntry>> {
+        Ok(Self::footer_of(header, file)?.and_then(|footer| {
+            let at = footer.index.partition_point(|entry| entry.first_lsn <= lsn);
+            at.checked_sub(1).map(|at| footer.index[at])
+        }))
     }
 }
 

@@ -11,7 +11,10 @@ use crate::common::{Machine, SMALL, append, assert_holds, payload, policies, unt
 #[track_caller]
 fn is_truncated<T: std::fmt::Debug>(outcome: Result<T>, first: u64) {
     match outcome {
-        Err(Error::Truncated { first: told }) => assert_eq!(told.get(), first),
+        Err(Error::Truncated {
+            first: told,
+            kept: None,
+        }) => assert_eq!(told.get(), first),
         other => panic!("expected Truncated, got {other:?}"),
     }
 }

@@ -1,17 +1,19 @@
-//! One record at a place that is known, without its group.
+//! A single record at a known place, read without its group.
 //!
-//! Deliberately absent: whether the place is right. A record that does not verify there is not that record.
+//! Deliberately absent: finding the place.
 
 use std::io;
 
 use wal_format::{Lsn, MAX_RECORD_HEAD, Offset, Record, RecordHead, SegmentHeader};
 use wal_io::StorageFile;
 
-use super::SEEK_WINDOW;
-use crate::segment::Window;
+use super::window::Window;
+
+/// Read at a time while looking for a group or a single record.
+pub(crate) const SEEK_WINDOW: usize = 4096;
 
 /// The record at `offset`, if it is whole and has that LSN.
-pub(super) fn record_at(
+pub(crate) fn record_at(
     file: &dyn StorageFile,
     header: &SegmentHeader,
     lsn: Lsn,

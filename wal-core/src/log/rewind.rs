@@ -1,0 +1,439 @@
+//! Dropping the newest records.
+//!
+//! All that was appended is made durable first, and nothing else goes on meanwhile: appends wait. Then a new segment says where the
+//! log ends in an older one. It holds a copy of what stays of the last group, and is whole when it gets its name: its rename is the
+//! truncation. Only then are superseded files unlinked, newest first. LSNs above are given again, in a new [era](super::eras).
+
+use std::collections::{BTreeMap, VecDeque};
+use std::io;
+
+use wal_format::{Epoch, GroupKind, LinkCause, Lsn, Offset, Origin, SegmentId};
+use wal_io::OpenMode;
+
+use super::commit::Scope;
+use super::rotate::new_header;
+use super::state::{
+    Active, ChainEntry, Dirty, LiveSegment, Mark, Predecessor, Sealing, Spare, State, Status,
+    link_body,
+};
+use super::{Engine, Goal};
+use crate::error::Corruption;
+use crate::recovery::{Copied, Copy, GroupEnd, Source};
+use crate::segment::{GroupStep, SegmentCursor, SegmentFacts};
+use crate::shell::Shell;
+use crate::sync::{Arc, Ordering};
+use crate::{Error, Result};
+
+/// Truncations that were asked for, and what came of them.
+#[derive(Debug, Default)]
+pub(crate) struct Rewinds {
+    issued: u64,
+    asked: VecDeque<(u64, Lsn)>,
+    /// The number of the last one done.
+    done: u64,
+    /// For those who still wait.
+    failed: BTreeMap<u64, Error>,
+}
+
+impl Rewinds {
+    fn ask(&mut self, kept: Lsn) -> u64 {
+        self.issued += 1;
+        self.asked.push_back((self.issued, kept));
+        self.issued
+    }
+
+    fn finish(&mut self, number: u64, outcome: Result<()>) {
+        self.done = number;
+        if let Err(error) = outcome {
+            self.failed.insert(number, error);
+        }
+    }
+
+    pub(super) fn is_done(&self, number: u64) -> bool {
+        self.done >= number
+    }
+
+    /// The number of the last one that nobody has begun.
+    pub(super) fn asked(&self) -> Option<u64> {
+        self.asked.back().map(|(number, _)| *number)
+    }
+}
+
+/// Where the log is cut.
+#[derive(Debug)]
+struct Place {
+    /// The segment of the chain that stays, and where its data ends; `None`: nothing stays.
+    at: Option<(usize, GroupEnd)>,
+    /// The part of a group that has to be copied.
+    rest: Option<Source>,
+}
+
+impl Engine {
+    /// Removes all records above `lsn`; 0 stands for all records.
+    pub(crate) async fn truncate_after(&self, lsn: Lsn, shell: Shell) -> Result<()> {
+        let number = {
+            let mut state = self.state();
+            Self::check_rewind(&state, lsn)?;
+            state.rewinds.ask(lsn)
+        };
+        let asked = Asked {
+            engine: self,
+            number,
+        };
+        self.reach(Goal::Rewound, number, shell).await?;
+        if let Some(error) = asked.take_error() {
+            return Err(error);
+        }
+        self.reach(Goal::Retired, 0, shell).await
+    }
+
+    /// The last LSN that stays, if there is any to drop.
+    fn check_rewind(state: &State, lsn: Lsn) -> Result<Option<Lsn>> {
+        Self::check_open(state)?;
+        let last = state.last_lsn();
+        if lsn > last {
+            let next = state.next_lsn;
+            return Err(Error::NotAppended { lsn, next });
+        }
+        let before = state.log_first.prev();
+        if lsn < before && lsn != Lsn::ZERO {
+            return Err(Error::Truncated {
+                first: state.log_first,
+                kept: None,
+            });
+        }
+        let kept = lsn.max(before);
+        Ok((kept < last).then_some(kept))
+    }
+
+    /// Carries out what was asked for: the caller has taken `syncing` and `rewinding`.
+    pub(super) fn rewind(&self) -> Result<()> {
+        let outcome = self.quiesce().map(|()| self.rewind_all());
+        let mut state = self.state();
+        state.rewinding = false;
+        state.syncing = false;
+        let mut wakers = Vec::new();
+        state.waiters.take_all(&mut wakers);
+        drop(state);
+        for condvar in [&self.writer, &self.syncer, &self.keeper, &self.leaders] {
+            condvar.notify_all();
+        }
+        wakers.into_iter().for_each(std::task::Waker::wake);
+        outcome
+    }
+
+    /// Makes all durable and finishes what is under way. Nothing new begins while `rewinding` is taken.
+    fn quiesce(&self) -> Result<()> {
+        let serial = self.state().entered_serial();
+        self.write_up_to(serial)?;
+        self.sync_files(Scope::All)?;
+        self.settle_housekeeping()?;
+        let mut state = self.state();
+        while state.writing {
+            state.parked.leaders += 1;
+            state = self.leaders.wait(state);
+            state.parked.leaders -= 1;
+        }
+        Self::check_poison(&state)
+    }
+
+    fn rewind_all(&self) {
+        loop {
+            let Some((number, lsn)) = self.state().rewinds.asked.pop_front() else {
+                return;
+            };
+            let outcome = self.rewind_to(lsn);
+            self.state().rewinds.finish(number, outcome);
+        }
+    }
+
+    fn rewind_to(&self, lsn: Lsn) -> Result<()> {
+        let (chain, kept, log_first, log_id, id, spare) = {
+            let mut state = self.state();
+            let Some(kept) = Self::check_rewind(&state, lsn)? else {
+                return Ok(());
+            };
+            // Its file may serve if the disk is full.
+            let spare = state.spare.take();
+            let mut chain = state.chain.clone();
+            if let Some(active) = chain.last_mut() {
+                let end = (state.last_lsn(), state.filling.end().get());
+                active.end.get_or_insert(end);
+            }
+            (
+                chain,
+                kept,
+                state.log_first,
+                state.log_id,
+                state.next_segment,
+                spare,
+            )
+        };
+        let spare_id = spare.as_ref().map(|spare| spare.segment.id());
+        let outcome = self.place_of(&chain, kept, log_first).and_then(|place| {
+            let predecessor = predecessor(&chain, place.at, kept);
+            let end_lsn = place.at.map_or(log_first.prev(), |(_, end)| end.lsn);
+            let sources: Vec<Source> = place.rest.into_iter().collect();
+            let location = self.location();
+            let copy = Copy {
+                storage: &*self.storage,
+                location: &location,
+                what: "the segment that ends the log earlier",
+                link: link_body(Some(predecessor), end_lsn, log_first),
+                sources: &sources,
+                last: kept,
+                spares: spare_id.as_slice(),
+            };
+            let mut new = new_header(&self.settings, &*self.entropy, id, log_id)
+                .map_err(|error| Error::io(self.location(), "drawing an epoch", error))?;
+            new.origin = Origin::Copy;
+            let mut committed = false;
+            let preallocate = self.settings.config.preallocate;
+            let copied = copy.run(new, preallocate, || committed = true);
+            match copied {
+                Ok(copied) => Ok((place.at, copied)),
+                // Whether the log has its new end is known only after reopening.
+                Err(error) if committed => {
+                    let during = format!("giving segment {id} its name");
+                    Err(self.poison(self.state(), during, io::Error::other(error)))
+                }
+                Err(error) => Err(error),
+            }
+        });
+        match outcome {
+            Ok((at, copied)) => {
+                self.begin_era(at, copied, kept);
+                if let Some(spare) = spare_id {
+                    // Best effort: what stays is a leftover that the next open removes.
+                    let _ = self.storage.remove(&wal_format::spare_name(spare));
+                }
+                Ok(())
+            }
+            Err(error) => {
+                self.keep_spare(spare);
+                Err(error)
+            }
+        }
+    }
+
+    /// Nothing has come of it: the spare stays a spare, if its file was not used up.
+    fn keep_spare(&self, spare: Option<Spare>) {
+        let Some(spare) = spare else { return };
+        let name = wal_format::spare_name(spare.segment.id());
+        if self.storage.open(&name, OpenMode::Read).is_ok() {
+            self.state().spare = Some(spare);
+        }
+    }
+
+    /// Finds the group that holds `kept`.
+    fn place_of(&self, chain: &[ChainEntry], kept: Lsn, log_first: Lsn) -> Result<Place> {
+        let at = chain.iter().rposition(|entry| entry.first_lsn <= kept);
+        let Some(at) = at.filter(|_| kept >= log_first) else {
+            return Ok(Place {
+                at: None,
+                rest: None,
+            });
+        };
+        let entry = &chain[at];
+        let header = entry.header;
+        let id = header.segment_id;
+        let io = |error| Error::io(self.location(), format!("reading segment {id}"), error);
+        let limit = entry.end.map_or(0, |(_, end)| end);
+        let name = wal_format::segment_name(id);
+        let file = self.storage.open(&name, OpenMode::Read).map_err(io)?;
+        let index = match self.indexed(id, kept) {
+            Some(index) => Some(index),
+            None => SegmentFacts::indexed(header, &file, kept).map_err(io)?,
+        };
+        let mut cursor = SegmentCursor::new(file, header, limit);
+        if let Some(index) = index.filter(|index| index.offset.get() < limit) {
+            cursor.jump(index.first_lsn, index.offset);
+        }
+        loop {
+            let offset = cursor.offset();
+            let group = match cursor.next_group().map_err(io)? {
+                GroupStep::Group(group) => group,
+                GroupStep::Invalid(error) => {
+                    return Err(self.damaged(id, offset, kept, error.to_string()));
+                }
+                GroupStep::End => {
+                    return Err(self.damaged(id, offset, kept, "the data ends before it".into()));
+                }
+            };
+            if group.end_lsn() < kept || group.record_count == 0 {
+                cursor.skip_group();
+                continue;
+            }
+            if group.end_lsn() == kept {
+                cursor.skip_group();
+                let end = GroupEnd {
+                    lsn: kept,
+                    offset: header.alignment.round_up(group.end_offset()),
+                    digest: cursor.previous(),
+                };
+                return Ok(Place {
+                    at: Some((at, end)),
+                    rest: None,
+                });
+            }
+            if group.kind == GroupKind::Records
+                && let Err(error) = cursor.check_group().map_err(io)?
+            {
+                return Err(self.damaged(id, offset, kept, error.to_string()));
+            }
+            let after = GroupEnd {
+                lsn: group.first_lsn.prev(),
+                offset: group.offset.get(),
+                digest: group.previous,
+            };
+            return Ok(Place {
+                at: Some((at, after)),
+                rest: Some(Source {
+                    header,
+                    after: Some(after),
+                    end: limit,
+                }),
+            });
+        }
+    }
+
+    fn damaged(&self, id: SegmentId, offset: u64, lsn: Lsn, what: String) -> Error {
+        Error::Corruption(Box::new(Corruption {
+            location: self.location(),
+            segment_id: id,
+            offset: Offset::new(offset),
+            first_lsn: lsn,
+            last_lsn: None,
+            what,
+            witness: "the log goes on behind it".into(),
+        }))
+    }
+
+    /// The truncation is durable: the log goes on in the new segment.
+    fn begin_era(&self, at: Option<(usize, GroupEnd)>, copied: Copied, kept: Lsn) {
+        let mut state = self.state();
+        let header = copied.header;
+        let id = header.segment_id;
+        let stays = at.map_or(0, |(at, _)| at + 1);
+        for entry in state.chain.split_off(stays).into_iter().rev() {
+            let name = wal_format::segment_name(entry.header.segment_id);
+            state.retiring.push_back(name);
+        }
+        if let (Some((_, end)), Some(entry)) = (at, state.chain.last_mut()) {
+            entry.end = Some((end.lsn, end.offset));
+        }
+        state.seal_rewound(id);
+        state.chain.push(ChainEntry {
+            header,
+            first_lsn: copied.first_lsn,
+            end: None,
+        });
+        state.next_lsn = kept.next();
+        state.next_segment = id.next();
+        let end = copied.end_offset.get();
+        let mark = Mark {
+            lsn: kept,
+            segment: id,
+            offset: end,
+        };
+        (state.written, state.durable) = (mark, mark);
+        (state.written_watermark, state.proven) = (kept, kept);
+        (state.renamed, state.dir_synced) = (id, id);
+        state.cut_segment = id;
+        state.unsynced.clear();
+        state.dirty.clear();
+        state.predecessor = None;
+        state.unmarked = false;
+        state.filling.reset(
+            header.salt(),
+            header.epoch,
+            header.alignment,
+            copied.end_offset,
+            copied.end_digest,
+            kept.next(),
+        );
+        let segment = Arc::new(LiveSegment::new(header, copied.file));
+        state.dirty.push_back(Dirty {
+            segment: Arc::clone(&segment),
+            written: end,
+            written_lsn: kept,
+            synced: end,
+            synced_lsn: kept,
+            end: None,
+        });
+        state.active = Some(Active {
+            segment,
+            allocated: header.allocated,
+            records: copied.records,
+            index: copied.index,
+            spare_tried: false,
+        });
+        state.eras.begin(kept);
+        self.era.store(state.eras.now().0, Ordering::Release);
+        self.durable.store(kept.get(), Ordering::Release);
+    }
+}
+
+impl State {
+    /// The active segment gets its footer if it stays: it names the new one, so that a missing file is noticed.
+    fn seal_rewound(&mut self, successor: SegmentId) {
+        let (end_lsn, end_offset, end_digest) =
+            (self.last_lsn(), self.filling.end(), self.filling.previous());
+        let Some(active) = self.active.take() else {
+            return;
+        };
+        let newest = self.chain.last().map(|entry| entry.header.segment_id);
+        if newest == Some(active.segment.id()) {
+            self.sealing.push_back(Sealing {
+                segment: active.segment,
+                end_lsn,
+                end_offset,
+                end_digest,
+                records: active.records,
+                index: active.index,
+                successor,
+            });
+        }
+    }
+}
+
+/// What the new segment says of the one that it follows.
+fn predecessor(chain: &[ChainEntry], at: Option<(usize, GroupEnd)>, kept: Lsn) -> Predecessor {
+    let none = Predecessor {
+        id: SegmentId::NONE,
+        epoch: Epoch::new(0),
+        end_offset: Offset::new(0),
+        end_digest: 0,
+        cause: LinkCause::TruncatedAfter,
+        kept,
+    };
+    at.map_or(none, |(at, end)| Predecessor {
+        id: chain[at].header.segment_id,
+        epoch: chain[at].header.epoch,
+        end_offset: Offset::new(end.offset),
+        end_digest: end.digest,
+        ..none
+    })
+}
+
+/// Forgets the outcome of a truncation that nobody waits for any more. It is carried out all the same.
+struct Asked<'a> {
+    engine: &'a Engine,
+    number: u64,
+}
+
+impl Asked<'_> {
+    fn take_error(&self) -> Option<Error> {
+        self.engine.state().rewinds.failed.remove(&self.number)
+    }
+}
+
+impl Drop for Asked<'_> {
+    fn drop(&mut self) {
+        let mut state = self.engine.state();
+        state.rewinds.failed.remove(&self.number);
+        if matches!(state.status, Status::Poisoned(_) | Status::Closed) {
+            state.rewinds.asked.clear();
+        }
+    }
+}
