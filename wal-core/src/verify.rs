@@ -29,6 +29,8 @@ pub struct SegmentReport {
     pub records: u64,
     /// Bytes of valid data, the segment's header included.
     pub bytes: u64,
+    /// First and last LSN of each loss that a repair has recorded in it. They are no damage.
+    pub gaps: Vec<(Lsn, Lsn)>,
     /// It has a valid footer.
     pub sealed: bool,
     /// What does not verify.
@@ -55,6 +57,12 @@ impl VerifyReport {
             .iter()
             .filter_map(|segment| segment.damage.as_ref())
             .chain(&self.refused)
+    }
+
+    /// First and last LSN of each loss that a repair has recorded, oldest first. They are no damage.
+    pub fn gaps(&self) -> impl Iterator<Item = (Lsn, Lsn)> {
+        let segments = self.segments.iter();
+        segments.flat_map(|segment| segment.gaps.iter().copied())
     }
 
     /// Valid records, those before the log's first LSN included.
@@ -129,6 +137,7 @@ fn verify_segment(view: &View, entry: &ChainEntry) -> Result<SegmentReport> {
             last_lsn: entry.first_lsn.prev(),
             records: 0,
             bytes: 0,
+            gaps: Vec::new(),
             sealed: false,
             damage: None,
         },
@@ -196,6 +205,9 @@ impl Verifier<'_> {
                 Ok(()) => {}
                 Err(_) if !fixed => return Ok(Ok(())),
                 Err(what) => return Ok(Err(what)),
+            }
+            if header.kind == GroupKind::Gap {
+                self.report.gaps.push((header.first_lsn, header.end_lsn()));
             }
             if header.kind == GroupKind::Records {
                 self.report.records += u64::from(header.record_count);

@@ -17,6 +17,7 @@
 //! order.rs        what is synced before what
 //! in_flight.rs    one sync at a time for each file
 //! recovery.rs     recovery modifies no old segment, a read-only open changes no byte
+//! repair.rs       a repair loses what is damaged and nothing else
 //! salvage.rs      damage costs what it hits: reading past it, and the gaps it leaves
 //! ```
 //!
@@ -41,6 +42,7 @@ mod promises {
     mod policies;
     mod prefix;
     mod recovery;
+    mod repair;
     mod rewinding;
     mod salvage;
     mod truncation;

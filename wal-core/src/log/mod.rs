@@ -29,7 +29,7 @@ mod waiters;
 
 pub(crate) use append::Durability;
 pub(crate) use eras::{Era, Eras};
-pub(crate) use open::Ground;
+pub(crate) use open::{Ground, take_lock, write_pid};
 pub(crate) use reach::Goal;
 pub(crate) use rotate::create_segment_file;
 pub(crate) use state::{ChainEntry, Mark, Predecessor, link_body};

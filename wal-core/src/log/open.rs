@@ -101,7 +101,8 @@ impl Engine {
     }
 }
 
-fn take_lock(ground: &Ground) -> Result<Box<dyn StorageLock>> {
+/// Takes the writer's lock.
+pub(crate) fn take_lock(ground: &Ground) -> Result<Box<dyn StorageLock>> {
     let storage = &*ground.storage;
     let begun = ground.clock.monotonic();
     loop {
@@ -140,7 +141,7 @@ fn read_pid(storage: &dyn Storage) -> Option<u32> {
 }
 
 /// For the message of another opener only: best effort, never synced.
-fn write_pid(storage: &dyn Storage) {
+pub(crate) fn write_pid(storage: &dyn Storage) {
     let file = storage
         .open(LOCK_PID_NAME, OpenMode::ReadWrite)
         .or_else(|_| storage.open(LOCK_PID_NAME, OpenMode::CreateNew));

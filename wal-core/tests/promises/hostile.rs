@@ -128,6 +128,7 @@ fn assert_expected(error: &Error, case: &str) {
         error,
         Error::Corruption(_)
             | Error::MissingSegment { .. }
+            | Error::Gap { .. }
             | Error::UnknownVersion { .. }
             | Error::NotALog { .. }
             | Error::NoSpace { .. }

@@ -18,13 +18,25 @@ pub(super) struct Skipped {
 }
 
 impl Skipped {
+    pub(super) fn ranges(&self) -> Vec<(u64, u64)> {
+        self.gaps.iter().map(|(from, to, _)| (*from, *to)).collect()
+    }
+
+    /// The last LSN.
+    pub(super) fn end(&self) -> u64 {
+        let record = self.records.last_key_value().map_or(0, |(lsn, _)| *lsn);
+        self.gaps
+            .last()
+            .map_or(record, |(_, to, _)| record.max(*to))
+    }
+
     pub(super) fn lost(&self) -> u64 {
         self.gaps.iter().map(|(from, to, _)| to - from + 1).sum()
     }
 
     /// Every record is the one that was appended.
     #[track_caller]
-    fn are_payloads(&self, case: &str) {
+    pub(super) fn are_payloads(&self, case: &str) {
         for (lsn, value) in &self.records {
             assert_eq!(*value, payload(*lsn), "{case}: LSN {lsn}");
         }
@@ -97,6 +109,13 @@ pub(super) fn closed(last: u64) -> (Image, Vec<Position>) {
     (machine.storage.image(), positions)
 }
 
+/// The process died, and the last groups were not proven.
+pub(super) fn killed(last: u64) -> Image {
+    let (machine, wal, _) = several(last);
+    wal.flush().expect("flushed");
+    machine.storage.kill().image()
+}
+
 #[test]
 fn one_damaged_record_is_lost_and_none_of_its_neighbours() {
     let (image, positions) = closed(120);
@@ -149,8 +168,7 @@ fn a_reader_that_does_not_skip_returns_the_damage_once_and_ends() {
 #[test]
 fn every_byte_of_a_small_log() {
     let (image, _) = closed(110);
-    let (machine, _, _) = several(110);
-    let killed = machine.storage.kill().image();
+    let killed = killed(110);
     for (kind, image) in [("closed", &image), ("killed", &killed)] {
         let whole = skip_all(&Machine::holding(image, FsyncPolicy::Os), kind);
         assert_eq!(whole.gaps, []);
