@@ -125,6 +125,7 @@ impl Pieces {
             tail: Tail::Whole,
             witness: String::new(),
             leftovers: Vec::new(),
+            repair: None,
         }
     }
 }

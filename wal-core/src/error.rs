@@ -79,6 +79,21 @@ pub enum Error {
         /// The last LSN that a truncation of the newest records has left.
         kept: Option<Lsn>,
     },
+    /// The last write was cut short, and [`RecoveryMode::Strict`](crate::RecoveryMode::Strict) asks before it is left behind. If a
+    /// crash explains it, open in another mode: nothing that was durable is lost.
+    #[error(
+        "{location}: segment {segment_id}, offset {offset}: {bytes} bytes of an incomplete write; nothing was changed: open it in another recovery mode if a crash explains them"
+    )]
+    TornTail {
+        /// The log's directory.
+        location: String,
+        /// The segment.
+        segment_id: SegmentId,
+        /// Where the remains begin.
+        offset: Offset,
+        /// How far they reach, in bytes.
+        bytes: u64,
+    },
     /// Records that cannot be read. A reader that [skips damage](crate::OnDamage::Skip) says so in their place and goes on behind
     /// them; any other ends.
     #[error("LSNs {from} to {to} cannot be read: {}", reason(cause.as_deref()))]

@@ -43,7 +43,7 @@ use crate::clock::Clock;
 use crate::entropy::Entropy;
 use crate::stats::Counters;
 use crate::sync::{Arc, AtomicBool, AtomicU64, Condvar, JoinHandle, Mutex, MutexGuard, Ordering};
-use crate::{Position, WalConfig};
+use crate::{Position, RecoveryMode, WalConfig};
 use state::{State, Status};
 
 /// What the builder decided.
@@ -62,6 +62,7 @@ pub(crate) struct Settings {
     /// An idle log whose last records are not proven yet gets a stamp after this time.
     pub(crate) stamp_after: Duration,
     pub(crate) driver: Driver,
+    pub(crate) recovery: RecoveryMode,
 }
 
 /// Who runs the background steps.

@@ -4,7 +4,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use wal_core::{Error, FsyncPolicy, Lsn, Record, RecordRef, RepairMode, RepairReport, Result};
+use wal_core::{
+    Error, FsyncPolicy, Lsn, Record, RecordRef, RecoveryMode, RepairMode, RepairReport, Result,
+};
 use wal_io::fault::{Fault, Fill, Image, Moment, Seeded, Site};
 
 use super::salvage::{Skipped, closed, killed, skip_all, skip_through};
@@ -179,7 +181,9 @@ fn a_repaired_log_opens_with_all_that_could_be_read() {
             }
             is_repaired(&machine, &before, report.last_lsn.get(), &case);
         }
-        assert!(repaired > 25, "{kind}: {repaired} of {}", harms.len());
+        // Much of a log that was not closed is proven by nothing: there a crash explains the harm.
+        let least = if kind == "closed" { 25 } else { 15 };
+        assert!(repaired > least, "{kind}: {repaired} of {}", harms.len());
     }
 }
 
@@ -422,4 +426,66 @@ fn a_recorded_gap_survives_rotation_recovery_and_truncation() {
     drop(wal);
     assert_eq!(machine.verify().expect("verified").damage().count(), 0);
     assert!(read_all(&machine.open()).is_err());
+}
+
+#[test]
+fn salvage_mode_repairs_a_log_that_does_not_open() {
+    let image = hurt();
+    let machine = Machine::holding(&image, FsyncPolicy::Os).segments_of(crate::common::SMALL);
+    let before = skip_all(&machine, "before");
+    for refused in [RecoveryMode::Normal, RecoveryMode::Strict] {
+        let opened = machine.try_open_in(refused);
+        assert!(matches!(opened, Err(Error::MissingSegment { .. })));
+    }
+    assert_eq!(
+        directory(&machine).files().count(),
+        image.files().count() - 2
+    );
+    let wal = machine.try_open_in(RecoveryMode::Salvage).expect("opened");
+    let repair = wal
+        .recovery_report()
+        .repair
+        .clone()
+        .expect("it was repaired");
+    assert_eq!(repair.records_lost(), before.lost());
+    let after = skip_through(wal.read_from(Lsn::ZERO).expect("a reader"), "after");
+    assert_eq!(after.records, before.records);
+    let last = wal.last_lsn().get();
+    append(&wal, last + 1..=last + 3);
+    wal.close().expect("closed");
+    let wal = machine.try_open_in(RecoveryMode::Salvage).expect("opened");
+    assert_eq!(wal.recovery_report().repair, None);
+    assert_eq!(wal.last_lsn().get(), last + 3);
+}
+
+#[test]
+fn strict_mode_refuses_a_torn_tail_and_changes_nothing() {
+    let image = killed(20);
+    let machine = Machine::holding(&image, FsyncPolicy::Os);
+    let len = machine.segments()[0].1.iter().rposition(|byte| *byte != 0);
+    let at = len.expect("data") as u64 - 3;
+    machine
+        .storage
+        .flip_bits(&segment(1), at * 8, 1)
+        .expect("a bit");
+    let before = directory(&machine);
+    match machine.try_open_in(RecoveryMode::Strict) {
+        Err(Error::TornTail {
+            segment_id,
+            offset,
+            bytes,
+            ..
+        }) => {
+            assert_eq!(segment_id.get(), 1);
+            assert!(offset.get() < at && offset.get() + bytes > at);
+        }
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(directory(&machine), before);
+    let wal = machine.try_open_in(RecoveryMode::Normal).expect("opened");
+    assert_eq!(wal.last_lsn().get(), 16);
+    drop(wal);
+    machine
+        .try_open_in(RecoveryMode::Strict)
+        .expect("what was recovered is whole");
 }

@@ -27,7 +27,7 @@ pub(super) fn write(
         what: "a copy of the records behind the damage",
         link: link_body(plan.predecessor, plan.after, wreck.log_first),
         sources: &[],
-        last: wreck.end(),
+        last: behind.last,
         spares: &wreck.listing.spares,
     };
     let content = |filling: &mut Filling<'_>| {
@@ -35,6 +35,7 @@ pub(super) fn write(
             filling,
             io: &copy.io("writing"),
             watermark: plan.after,
+            last: behind.last,
             lost: None,
         };
         feed.all(storage, wreck, plan.after)
@@ -48,6 +49,7 @@ struct Feed<'a, 'b, E> {
     filling: &'a mut Filling<'b>,
     io: E,
     watermark: Lsn,
+    last: Lsn,
     /// LSNs up to this one have no record; not written yet.
     lost: Option<Lsn>,
 }
@@ -77,8 +79,8 @@ impl<E: Fn(std::io::Error) -> Error> Feed<'_, '_, E> {
                     next = to.next();
                 }
                 None => {
-                    if next <= wreck.end() {
-                        self.lost = Some(wreck.end());
+                    if next <= self.last {
+                        self.lost = Some(self.last);
                     }
                     self.gap()?;
                     return self.filling.end_group(self.watermark).map_err(&self.io);

@@ -141,6 +141,8 @@ fn records(cursor: &mut SegmentCursor) -> io::Result<bool> {
 /// What lies behind the place from which everything is copied.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Behind {
+    /// The last LSN: of what was found, or of what anything speaks of.
+    pub(super) last: Lsn,
     pub(super) records: u64,
     pub(super) gaps: Vec<LostRecords>,
     /// Bytes of the records.
@@ -157,9 +159,17 @@ pub(super) struct Behind {
 const MOST_GAP_GROUPS: u64 = 1 << 16;
 
 impl Behind {
+    /// Where nothing is copied.
+    pub(super) fn nothing(wreck: &Wreck) -> Self {
+        Self {
+            last: wreck.end(),
+            ..Self::default()
+        }
+    }
+
     /// Reads what there is above `after`, up to the log's end.
     pub(super) fn read(storage: &Arc<dyn Storage>, wreck: &Wreck, after: Lsn) -> Result<Self> {
-        let mut behind = Self::default();
+        let mut behind = Self::nothing(wreck);
         let mut next = after.next();
         let mut walk = Walk::new(Arc::clone(storage), wreck.parts.clone(), next);
         loop {
@@ -179,6 +189,8 @@ impl Behind {
                 Some(Step::Record(taken)) => {
                     let head = &taken.head;
                     behind.records += 1;
+                    // In a group whose header is lost nothing else speaks of it.
+                    behind.last = behind.last.max(taken.lsn);
                     behind.bytes += head.total_len();
                     let len = u64::from(head.key_len) + u64::from(head.raw_len);
                     behind.longest = behind.longest.max(len);

@@ -108,11 +108,12 @@ pub(crate) fn repair_on(ground: &Ground, mode: RepairMode) -> Result<RepairRepor
     let behind = if plan.copy {
         Behind::read(storage, &wreck, plan.after)?
     } else {
-        Behind::default()
+        Behind::nothing(&wreck)
     };
     fill_in(&mut report, &**storage, &wreck, &plan)?;
     report.gaps.clone_from(&behind.gaps);
     report.records_kept = behind.records;
+    report.last_lsn = behind.last;
     if plan.copy {
         report.new_segment = Some(id);
         report.bytes_needed += behind.needs(new.alignment).size(false, new).allocated;
@@ -156,7 +157,6 @@ fn fill_in(
     wreck: &Wreck,
     plan: &RepairPlan,
 ) -> Result<()> {
-    report.last_lsn = wreck.end();
     let name = |id: &SegmentId| wal_format::segment_name(*id);
     report.quarantined = plan.quarantine.iter().map(name).collect();
     report.removed = plan.remove.iter().map(name).collect();
