@@ -4,12 +4,13 @@
 //! exactly; without it, the first group that does not verify is the end for now.
 
 mod skip;
+mod source;
 
 use std::cmp::Ordering;
 use std::io;
 
 use wal_format::{GroupKind, Lsn, Offset, Record, SegmentId};
-use wal_io::{OpenMode, Storage, StorageFile};
+use wal_io::{OpenMode, StorageFile};
 
 use crate::error::Corruption;
 use crate::log::{ChainEntry, Engine, Era, Mark};
@@ -18,70 +19,10 @@ use crate::segment::{
     GroupStep, RecordStep, SEEK_WINDOW, SegmentCursor, SegmentFacts, WINDOW, record_at,
 };
 use crate::sync::Arc;
-use crate::view::View;
 use crate::{Error, OnDamage, Position, Result};
 
 use skip::Skip;
-
-/// Where the reader learns what the log holds.
-#[derive(Clone, Debug)]
-pub(crate) enum Source {
-    Live(Arc<Engine>),
-    View(Arc<View>),
-}
-
-impl Source {
-    fn storage(&self) -> &dyn Storage {
-        match self {
-            Self::Live(engine) => &*engine.storage,
-            Self::View(view) => &*view.storage,
-        }
-    }
-
-    pub(crate) fn chain(&self) -> Vec<ChainEntry> {
-        match self {
-            Self::Live(engine) => engine.chain(),
-            Self::View(view) => view.chain(),
-        }
-    }
-
-    fn entry(&self, id: SegmentId) -> Option<ChainEntry> {
-        self.chain()
-            .into_iter()
-            .find(|entry| entry.header.segment_id == id)
-    }
-
-    /// How far the writing handle has handed over. Ask for it before the chain: a segment that it has left behind by then
-    /// has its end in the chain.
-    fn handed_over(&self) -> Option<Mark> {
-        match self {
-            Self::Live(engine) => Some(engine.readable().0),
-            Self::View(_) => None,
-        }
-    }
-
-    fn first_lsn(&self) -> Lsn {
-        match self {
-            Self::Live(engine) => engine.first_lsn(),
-            Self::View(view) => view.first_lsn(),
-        }
-    }
-
-    #[inline]
-    fn era(&self) -> Era {
-        match self {
-            Self::Live(engine) => engine.era(),
-            Self::View(view) => view.era(),
-        }
-    }
-
-    fn kept_since(&self, since: Era) -> (Option<Lsn>, Era) {
-        match self {
-            Self::Live(engine) => engine.kept_since(since),
-            Self::View(view) => view.kept_since(since),
-        }
-    }
-}
+pub(crate) use source::Source;
 
 /// What one step of the reader came to.
 #[derive(Debug)]

@@ -1,13 +1,14 @@
 //! Damage costs what it hits and no more: a reader that skips it returns every other record, with its LSN.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use wal_core::blocking::{Reader, Wal};
 use wal_core::{Error, FsyncPolicy, Lsn, OnDamage, Position, RecordRef};
-use wal_io::fault::Image;
+use wal_io::fault::{Fill, Image, Site};
 
 use crate::common::trace::segment;
-use crate::common::{Machine, SMALL, payload};
+use crate::common::{Machine, SMALL, append, payload};
 
 /// What a reader that skips damage gave.
 #[derive(Debug, Default)]
@@ -204,4 +205,151 @@ fn every_byte_of_a_small_log() {
         }
         assert!(kind == "killed" || lost_most == 1);
     }
+}
+
+#[test]
+fn a_lost_sector_loses_the_records_that_touch_it() {
+    let (image, positions) = closed(280);
+    let names: Vec<String> = image.files().map(|(name, _)| name.to_owned()).collect();
+    for name in names.iter().filter(|name| name.ends_with(".wal")) {
+        let sectors = image.get(name).expect("a file").len() as u64 / 512;
+        for sector in 0..sectors {
+            for fill in [Fill::Zeros, Fill::Garbage(sector)] {
+                let machine = Machine::holding(&image, FsyncPolicy::Os);
+                let site = Site { file: name, sector };
+                machine.storage.fill_sector(site, fill).expect("a sector");
+                let case = format!("sector {sector} of {name}, {fill:?}");
+                let skipped = skip_all(&machine, &case);
+                skipped.are_payloads(&case);
+                assert_eq!(skipped.records.len() as u64 + skipped.lost(), 280, "{case}");
+                let (from, to) = (sector * 512, (sector + 1) * 512);
+                for lsn in skipped
+                    .ranges()
+                    .into_iter()
+                    .flat_map(|(from, to)| from..=to)
+                {
+                    let position = &positions[lsn as usize - 1];
+                    let start = position.offset.get();
+                    // Its checksum, flags, length and payload.
+                    let end = start + 6 + payload(lsn).len() as u64;
+                    let touches =
+                        *name == segment(position.segment_id.get()) && start < to && end > from;
+                    assert!(touches, "{case}: LSN {lsn} at {start} to {end}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_missing_segment_is_one_gap() {
+    let (image, positions) = closed(360);
+    let last = positions.last().expect("a record").segment_id.get();
+    assert!(last >= 5);
+    for id in 1..last {
+        let machine = Machine::holding(&image, FsyncPolicy::Os);
+        machine.storage.remove_file(&segment(id)).expect("a file");
+        let of_it = positions
+            .iter()
+            .filter(|position| position.segment_id.get() == id);
+        let lsns: Vec<u64> = of_it.map(|position| position.lsn.get()).collect();
+        let case = format!("segment {id}");
+        let skipped = skip_all(&machine, &case);
+        assert_eq!(
+            skipped.gaps,
+            [(lsns[0], lsns[lsns.len() - 1], true)],
+            "{case}"
+        );
+        assert_eq!(skipped.records.len(), 360 - lsns.len());
+        // Together with the one behind it, it is one gap still.
+        if id + 1 < last {
+            machine
+                .storage
+                .remove_file(&segment(id + 1))
+                .expect("a file");
+            assert_eq!(skip_all(&machine, &case).gaps.len(), 1, "{case}");
+        }
+    }
+}
+
+#[test]
+fn what_was_truncated_does_not_come_back() {
+    let (machine, wal, _) = several(200);
+    wal.truncate_after(Lsn::new(150)).expect("truncated");
+    append(&wal, 151..=160);
+    wal.truncate_before(Lsn::new(30)).expect("truncated");
+    wal.close().expect("closed");
+    let image = machine.storage.image();
+    for (name, bytes) in image.files().filter(|(name, _)| name.ends_with(".wal")) {
+        for at in (0..bytes.len() as u64).step_by(7) {
+            let machine = Machine::holding(&image, FsyncPolicy::Os);
+            machine.storage.flip_bits(name, at * 8, 2).expect("bits");
+            let case = format!("byte {at} of {name}");
+            let skipped = skip_all(&machine, &case);
+            skipped.are_payloads(&case);
+            assert!(skipped.lost() <= 1, "{case}: {:?}", skipped.gaps);
+            assert_eq!(skipped.records.len() as u64 + skipped.lost(), 131, "{case}");
+            assert_eq!(skipped.end(), 160, "{case}");
+        }
+    }
+}
+
+#[test]
+fn a_reader_of_the_writing_handle_skips_damage_as_well() {
+    let (machine, wal, positions) = several(200);
+    wal.flush().expect("flushed");
+    // In a sealed segment, and in the active one.
+    for lsn in [40, 190] {
+        let position = &positions[lsn - 1];
+        let bit = (position.offset.get() + 9) * 8;
+        let name = segment(position.segment_id.get());
+        machine.storage.flip_bits(&name, bit, 1).expect("a bit");
+    }
+    let skipped = skip_through(wal.read_from(Lsn::ZERO).expect("a reader"), "live");
+    skipped.are_payloads("live");
+    assert_eq!(skipped.gaps, [(40, 40, true), (190, 190, true)]);
+    assert_eq!(skipped.records.len(), 198);
+    // It goes on with what is appended later.
+    let reader = wal.read_from(Lsn::new(185)).expect("a reader");
+    let mut reader = reader.on_damage(OnDamage::Skip);
+    let ended = |step| matches!(step, Ok(None));
+    while !ended(reader.next_record()) {}
+    append(&wal, 201..=202);
+    for lsn in [201, 202] {
+        let (_, position) = reader.next_record().expect("read").expect("a record");
+        assert_eq!(position.lsn.get(), lsn);
+    }
+    assert!(ended(reader.next_record()));
+}
+
+#[test]
+fn an_async_reader_skips_damage_as_well() {
+    let (image, positions) = closed(120);
+    let machine = Machine::holding(&image, FsyncPolicy::Os);
+    let name = segment(positions[49].segment_id.get());
+    let bit = (positions[49].offset.get() + 9) * 8;
+    machine.storage.flip_bits(&name, bit, 1).expect("a bit");
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .expect("a runtime");
+    runtime.block_on(async {
+        let builder = wal_core::Wal::builder("log").storage(Arc::new(machine.storage.clone()));
+        let wal = builder.read_damaged().open().await.expect("opened");
+        let reader = wal.read_from(Lsn::new(48)).await.expect("a reader");
+        let mut reader = reader.on_damage(OnDamage::Skip);
+        let mut seen = Vec::new();
+        loop {
+            match reader.next_record().await {
+                Ok(Some((_, position))) => seen.push(position.lsn.get()),
+                Ok(None) => break,
+                Err(Error::Gap { from, to, .. }) => {
+                    assert_eq!((from.get(), to.get()), (50, 50));
+                    seen.push(0);
+                }
+                Err(error) => panic!("{error}"),
+            }
+        }
+        assert_eq!(seen[..4], [48, 49, 0, 51]);
+        assert_eq!(seen.len(), 73);
+    });
 }

@@ -193,12 +193,12 @@ impl Wreck {
 
     /// A part whose link is lost may have lost its first groups' headers too: it may begin right behind the part below.
     fn close_ranks(&mut self) {
-        for at in 1..self.parts.len() {
-            let behind = self.parts[at - 1].highest.next();
-            let part = &mut self.parts[at];
+        let mut behind = self.log_first;
+        for part in &mut self.parts {
             if part.link.is_none() && behind < part.first {
                 part.first = behind;
             }
+            behind = part.highest.next();
         }
     }
 
