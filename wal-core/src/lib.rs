@@ -12,6 +12,7 @@ pub mod entropy;
 mod error;
 mod handle;
 mod log;
+pub mod offline;
 mod position;
 mod reader;
 mod recovery;

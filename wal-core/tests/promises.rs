@@ -16,6 +16,7 @@
 //! lock.rs         one writer per directory
 //! order.rs        what is synced before what
 //! in_flight.rs    one sync at a time for each file
+//! beside.rs       a read-only open beside a writer
 //! recovery.rs     recovery modifies no old segment, a read-only open changes no byte
 //! repair.rs       a repair loses what is damaged and nothing else
 //! salvage.rs      damage costs what it hits: reading past it, and the gaps it leaves
@@ -30,6 +31,7 @@ mod common;
 
 mod promises {
     mod batches;
+    mod beside;
     mod calls;
     mod closing;
     mod damage;

@@ -6,7 +6,7 @@ use support::{Builder, header};
 use wal_format::{
     Alignment, Epoch, FileName, Footer, GroupBody, GroupError, GroupHeader, GroupKind, GroupWriter,
     HeaderError, Lsn, Offset, RecordRef, SegmentError, SegmentHeader, SegmentId, SegmentView,
-    crc32, max_record_limit, segment_name, spare_name, temporary_name,
+    crc32, first_name, max_record_limit, segment_name, spare_name, temporary_name,
 };
 
 const ID: SegmentId = SegmentId::FIRST;
@@ -254,6 +254,14 @@ fn names_are_made_and_read_by_one_pair_of_functions() {
             FileName::parse(&temporary_name(id)),
             FileName::Temporary(id)
         );
+        let lsn = Lsn::new(id.get());
+        let first = FileName::parse(&first_name(lsn));
+        let expected = if lsn.get() == u64::MAX {
+            FileName::Foreign
+        } else {
+            FileName::First(lsn)
+        };
+        assert_eq!(first, expected);
     }
     assert_eq!(
         segment_name(SegmentId::new(u64::MAX)),

@@ -270,12 +270,19 @@ impl Engine {
         Ok(())
     }
 
+    /// One at a time. After one that failed there is no other: it could succeed, and would prove nothing.
     pub(super) fn sync_directory(&self) -> Result<(), Failure> {
-        let _one_at_a_time = self.dir_sync.lock();
+        let during = || "a sync of the directory".to_owned();
+        let mut failed = self.dir_sync.lock();
+        if let Some(kind) = *failed {
+            // Its caller is about to set the poison.
+            return Err((during(), kind.into()));
+        }
         self.counters.directory_synced();
-        self.storage
-            .sync_dir()
-            .map_err(|error| ("a sync of the directory".to_owned(), error))
+        self.storage.sync_dir().map_err(|error| {
+            *failed = Some(error.kind());
+            (during(), error)
+        })
     }
 
     fn poison_panicked(&self, during: &str) {

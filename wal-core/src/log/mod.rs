@@ -29,7 +29,7 @@ mod waiters;
 
 pub(crate) use append::Durability;
 pub(crate) use eras::{Era, Eras};
-pub(crate) use open::{Ground, take_lock, write_pid};
+pub(crate) use open::{Ground, no_space_or_io, take_lock, write_pid};
 pub(crate) use reach::Goal;
 pub(crate) use rotate::create_segment_file;
 pub(crate) use state::{ChainEntry, Mark, Predecessor, link_body};
@@ -93,8 +93,8 @@ pub(crate) struct Engine {
     keeper: Condvar,
     /// Leaders that wait for the right to write or to sync.
     leaders: Condvar,
-    /// One directory sync at a time.
-    dir_sync: Mutex<()>,
+    /// One directory sync at a time; how one has failed.
+    dir_sync: Mutex<Option<std::io::ErrorKind>>,
     pub(crate) counters: Counters,
     lock: Mutex<Option<Box<dyn StorageLock>>>,
     threads: Mutex<Vec<JoinHandle<()>>>,

@@ -104,7 +104,7 @@ impl Engine {
             syncer: Condvar::default(),
             keeper: Condvar::default(),
             leaders: Condvar::default(),
-            dir_sync: Mutex::new(()),
+            dir_sync: Mutex::new(None),
             counters: Counters::default(),
             lock: Mutex::new(Some(lock)),
             threads: Mutex::new(Vec::new()),
@@ -159,7 +159,7 @@ pub(crate) fn take_lock(ground: &Ground) -> Result<Box<dyn StorageLock>> {
     }
 }
 
-fn no_space_or_io(storage: &dyn Storage, what: &'static str, error: io::Error) -> Error {
+pub(crate) fn no_space_or_io(storage: &dyn Storage, what: &'static str, error: io::Error) -> Error {
     if is_no_space(&error) {
         return Error::NoSpace {
             location: storage.location(),

@@ -68,6 +68,8 @@ pub(crate) fn apply(
 
 fn sources(scan: &Scan, tail: CopyTail) -> Vec<Source> {
     let links = scan.chain.iter().enumerate().skip(tail.from);
+    // Of one without a record behind that, at most a stamp or a cut is left. It was not looked at, and need not have survived.
+    let links = links.filter(|(_, link)| link.end.lsn > tail.after.lsn);
     let sources = links.map(|(at, link)| Source {
         header: link.facts.header,
         after: (at == tail.from).then_some(tail.after),

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use wal_format::{FileName, SegmentId};
+use wal_format::{FileName, Lsn, SegmentId};
 use wal_io::{EntryKind, Storage};
 
 use crate::{Error, Result};
@@ -14,6 +14,8 @@ pub(crate) struct Listing {
     pub(crate) segments: Vec<SegmentId>,
     pub(crate) spares: Vec<SegmentId>,
     pub(crate) temporaries: Vec<SegmentId>,
+    /// What names say of the log's first LSN, ascending.
+    pub(crate) firsts: Vec<Lsn>,
     /// The writer's lock file is there: a log was opened here before.
     pub(crate) lock: bool,
 }
@@ -55,6 +57,7 @@ impl Listing {
                 FileName::Segment(id) => listing.segments.push(id),
                 FileName::Spare(id) => listing.spares.push(id),
                 FileName::Temporary(id) => listing.temporaries.push(id),
+                FileName::First(lsn) => listing.firsts.push(lsn),
                 FileName::Lock => listing.lock = true,
                 FileName::LockPid | FileName::Quarantine | FileName::Ignored => {}
                 FileName::Foreign => {
@@ -68,7 +71,13 @@ impl Listing {
         listing.segments.sort_unstable();
         listing.spares.sort_unstable();
         listing.temporaries.sort_unstable();
+        listing.firsts.sort_unstable();
         Ok(Some(listing))
+    }
+
+    /// The log's first LSN as far as names say it.
+    pub(crate) fn first(&self) -> Lsn {
+        self.firsts.last().copied().unwrap_or(Lsn::FIRST)
     }
 
     /// An id above every file's.

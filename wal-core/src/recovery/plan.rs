@@ -79,7 +79,8 @@ pub(crate) fn plan(scan: &Scan) -> Result<Plan> {
     // know that its name is.
     let newest_is_copy = newest.is_some_and(|link| link.facts.header.origin == Origin::Copy);
     let removes = |name: &String| matches!(FileName::parse(name), FileName::Segment(_));
-    let sync_names = remove.iter().any(removes) || (newest_is_copy && !clean);
+    let sync_names =
+        remove.iter().any(removes) || (newest_is_copy && !clean) || !scan.listing.firsts.is_empty();
     let proven = scan.proven.watermark.min(last);
     let report = RecoveryReport {
         clean,
@@ -247,5 +248,17 @@ fn leftovers(scan: &Scan, copy: Option<CopyTail>) -> Vec<String> {
         .iter()
         .map(|id| wal_format::temporary_name(*id));
     let spares = listing.spares.iter().map(|id| wal_format::spare_name(*id));
-    temporaries.chain(spares).chain(segments).collect()
+    // A name is needed until a segment says the same and survives.
+    let said = if copy.is_some() {
+        scan.log_first
+    } else {
+        scan.recorded_first()
+    };
+    let firsts = listing.firsts.iter().filter(|first| **first <= said);
+    let firsts = firsts.map(|first| wal_format::first_name(*first));
+    temporaries
+        .chain(spares)
+        .chain(segments)
+        .chain(firsts)
+        .collect()
 }

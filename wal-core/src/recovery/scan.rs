@@ -80,10 +80,10 @@ pub(crate) fn scan(storage: &Arc<dyn Storage>, listing: Listing) -> Result<Scan>
     check_one_log(&location, &segments)?;
     let mut scan = Scan {
         location,
+        log_first: listing.first(),
         listing,
         chain: Vec::new(),
         footer: None,
-        log_first: Lsn::FIRST,
         proven: Witness {
             watermark: Lsn::ZERO,
             segment: SegmentId::NONE,
@@ -131,6 +131,9 @@ pub(crate) fn scan(storage: &Arc<dyn Storage>, listing: Listing) -> Result<Scan>
         check_copy(&scan.location, facts)?;
     }
     scan.look_above()?;
+    // Only what was proven durable is dropped.
+    let dropped = scan.listing.first().prev();
+    scan.testify(dropped, SegmentId::NONE, Offset::new(0));
     scan.check_length();
     scan.find_anchor()?;
     Ok(scan)
@@ -212,7 +215,7 @@ impl Scan {
     fn forget_chain(&mut self) {
         self.chain.clear();
         self.footer = None;
-        self.log_first = Lsn::FIRST;
+        self.log_first = self.listing.first();
     }
 
     /// A file without a valid header is damage, unless the chain is whole without it and a newer segment replaces it: what a
@@ -371,7 +374,7 @@ impl Scan {
             // is for the plan to say.
             self.chain.clear();
             self.footer = None;
-            self.log_first = tail.log_first;
+            self.log_first = self.listing.first().max(tail.log_first);
         }
         let end = tail.end;
         self.chain.insert(
@@ -453,8 +456,19 @@ impl Scan {
         let newest = self.chain.last().and_then(|link| link.tail.as_ref());
         // Without a scan there is a footer, or this is not the newest segment's own word.
         self.footer.is_some()
-            || self.log_first == Lsn::FIRST
+            // A name is durable by now, or made so before anything rests on it.
+            || self.log_first == self.listing.first()
             || newest.is_none_or(|tail| tail.log_first_before <= self.proven.watermark)
+    }
+
+    /// The log's first LSN as far as the newest segment says it for good.
+    pub(crate) fn recorded_first(&self) -> Lsn {
+        if let Some(footer) = &self.footer {
+            return footer.log_first;
+        }
+        let newest = self.chain.last().and_then(|link| link.tail.as_ref());
+        let recorded = newest.filter(|tail| tail.log_first_before <= self.proven.watermark);
+        recorded.map_or(Lsn::FIRST, |tail| tail.log_first)
     }
 
     /// Finds the place behind which the next segment goes on, and whether the records behind it must be copied first.

@@ -72,7 +72,7 @@ impl SegmentFacts {
         Self::footer_of(self.header, &self.open()?)
     }
 
-    /// The footer of the segment in `file`.
+    /// The footer of the segment in `file`. A writer may cut the file to its footer meanwhile: what is then short is none.
     pub(crate) fn footer_of(
         header: SegmentHeader,
         file: &Arc<dyn StorageFile>,
@@ -85,11 +85,15 @@ impl SegmentFacts {
             return Ok(None);
         };
         let mut trailer = [0; FOOTER_TRAILER_LEN];
-        file.read_exact_at(&mut trailer, trailer_at)?;
+        let filled = file.read_full_at(&mut trailer, trailer_at)?;
         let Ok((offset, epoch)) = FooterTrailer::decode(&trailer) else {
             return Ok(None);
         };
-        if epoch != header.epoch || offset.get() < HEADER_LEN || offset.get() >= trailer_at {
+        if filled < trailer.len()
+            || epoch != header.epoch
+            || offset.get() < HEADER_LEN
+            || offset.get() >= trailer_at
+        {
             return Ok(None);
         }
         // Bounded: a footer holds 16 bytes for each 64 KiB of the file.
@@ -99,7 +103,8 @@ impl SegmentFacts {
             return Ok(None);
         }
         let mut bytes = vec![0; footer_len as usize];
-        file.read_exact_at(&mut bytes, offset.get())?;
+        let filled = file.read_full_at(&mut bytes, offset.get())?;
+        bytes.truncate(filled);
         Ok(decode_footer(&bytes, &header, offset, len))
     }
 

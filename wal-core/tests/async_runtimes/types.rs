@@ -64,6 +64,7 @@ fn futures_are_send() {
         is_send(&wal.read_segment(SegmentId::FIRST));
         is_send(&wal.read_from(Lsn::ZERO));
         is_send(&wal.truncate_before(Lsn::FIRST));
+        is_send(&wal.truncate_after(Lsn::FIRST));
         let mut reader = wal.read_from(Lsn::ZERO).await.expect("a reader");
         is_send(&reader.next_record());
         is_send(&wal.close());

@@ -1,8 +1,12 @@
 //! A full disk is met before a record is accepted: nothing torn, the log readable, appends work again once there is room.
 
+use std::sync::Arc;
+
 use wal_core::blocking::Wal;
+use wal_core::offline::truncate_before_in;
 use wal_core::{Error, FsyncPolicy, Lsn, Record, RecordRef, Result};
-use wal_io::fault::{Fault, OperationKind, SystemError};
+use wal_io::Storage;
+use wal_io::fault::{Fault, Moment, OperationKind, Seeded, SystemError};
 
 use crate::common::trace::{segment, spare, temporary};
 use crate::common::{Machine, SMALL, WINDOW, append, assert_holds, large, payload, policies};
@@ -269,4 +273,109 @@ fn a_refused_append_leaves_no_gap_for_others() {
     let small = wal.append(RecordRef::data(&payload(last + 1)));
     assert_eq!(small.expect("appended").lsn.get(), last + 1);
     assert!(machine.file_names().contains(&segment(1)));
+}
+
+/// A killed log on a full disk: an open has no room for the copy of what is not proven. The last LSN, and the first that is proven.
+fn too_full_to_open() -> Machine {
+    let mut machine = Machine::new(FsyncPolicy::Os).segments_of(SMALL);
+    let wal = machine.open();
+    append(&wal, 1..=150);
+    wal.sync().expect("synced");
+    append(&wal, 151..=200);
+    wal.flush().expect("flushed");
+    machine.kill();
+    drop(wal);
+    machine
+        .storage
+        .set_capacity(Some(machine.storage.used_space()));
+    is_no_space(machine.try_open());
+    machine
+}
+
+fn storage_of(machine: &Machine) -> Arc<dyn Storage> {
+    Arc::new(machine.storage.clone())
+}
+
+#[test]
+fn a_log_that_cannot_be_opened_for_lack_of_space_can_be_truncated() {
+    let machine = too_full_to_open();
+    let storage = storage_of(&machine);
+    let done = truncate_before_in(&storage, Lsn::new(100)).expect("truncated");
+    assert_eq!(done.first_lsn.get(), 100);
+    assert!(!done.removed.is_empty() && done.bytes > 0);
+    // Now there is room; a second call has nothing to do.
+    let again = truncate_before_in(&storage, Lsn::new(100)).expect("truncated");
+    assert!(again.removed.is_empty());
+    assert_holds(&machine.look().expect("opened"), 100..=200);
+    let wal = machine.open();
+    assert_holds(&wal, 100..=200);
+    let names = machine.file_names();
+    assert!(
+        !names.iter().any(|name| name.contains("first")),
+        "{names:?}"
+    );
+    machine.storage.set_capacity(None);
+    append(&wal, 201..=201);
+    drop(wal);
+    assert_holds(&machine.open(), 100..=201);
+}
+
+#[test]
+fn only_what_is_proven_is_dropped_without_opening() {
+    let machine = too_full_to_open();
+    let storage = storage_of(&machine);
+    assert!(matches!(
+        truncate_before_in(&storage, Lsn::new(202)),
+        Err(Error::NotAppended { .. })
+    ));
+    let done = truncate_before_in(&storage, Lsn::new(201)).expect("truncated");
+    let first = done.first_lsn.get();
+    assert!((2..=151).contains(&first), "{first}");
+    assert_holds(&machine.open(), first..=200);
+}
+
+#[test]
+fn a_truncation_without_opening_is_refused_beside_a_writer() {
+    let machine = Machine::new(FsyncPolicy::Always);
+    let wal = machine.open();
+    append(&wal, 1..=3);
+    assert!(matches!(
+        truncate_before_in(&storage_of(&machine), Lsn::new(2)),
+        Err(Error::Locked { .. })
+    ));
+    let empty = Machine::new(FsyncPolicy::Always);
+    assert!(matches!(
+        truncate_before_in(&storage_of(&empty), Lsn::new(1)),
+        Err(Error::NotALog { .. })
+    ));
+}
+
+#[test]
+fn a_crash_in_a_truncation_without_opening() {
+    for change in 0..100 {
+        let mut over = false;
+        for seed in 0..12 {
+            let mut machine = too_full_to_open();
+            let cut = Fault::power_cut(Moment::During).after(change);
+            machine.storage.inject(cut);
+            let outcome = truncate_before_in(&storage_of(&machine), Lsn::new(100));
+            machine.storage.clear_faults();
+            over |= outcome.is_ok();
+            machine.storage = machine.storage.crash(&mut Seeded::streaky(seed));
+            machine.storage.set_capacity(None);
+            let wal = machine.open();
+            let (first, last) = (wal.first_lsn().get(), wal.last_lsn().get());
+            assert!(first == 100 || (first == 1 && outcome.is_err()), "{first}");
+            assert!(last >= 150);
+            assert_holds(&wal, first..=last);
+            // It stays so, also when the next segment is lost.
+            machine.lose_unsynced();
+            assert_holds(&machine.open(), first..=last);
+        }
+        if over {
+            assert!(change > 3, "it was cut short");
+            return;
+        }
+    }
+    panic!("it never came to an end");
 }

@@ -1,8 +1,9 @@
 //! Logs that were killed, or lost power.
 
 use wal_format::LinkCause;
+use wal_io::fault::Image;
 
-use super::files::{Segment, directory};
+use super::files::{End, Segment, directory};
 use super::verdict::{check, check_corrupt, unclean};
 use crate::common::SMALL;
 use crate::common::trace::segment;
@@ -159,6 +160,33 @@ fn two_segments_of_which_nothing_is_proven() {
     let gone = [segment(2), segment(1)];
     let verdict = unclean(1..=7, 0, 2).leftovers(gone);
     check(&directory(&[&first, &second]), &verdict);
+}
+
+/// A stamp was written behind the records, and the next segment begun, before a sync: of the two, only the second made it.
+fn without_the_stamp(second: &dyn Fn(End) -> Segment) -> Image {
+    let records = Segment::first().group(1..=3, 0);
+    let from = records.len() as usize;
+    let first = records.stamp(3);
+    let second = second(first.end());
+    let mut image = directory(&[&first, &second]);
+    let mut bytes = first.bytes();
+    bytes[from..].fill(0);
+    image.insert(&segment(1), bytes);
+    image
+}
+
+#[test]
+fn a_stamp_that_did_not_make_it_before_a_segment_that_did() {
+    let second = |end| Segment::after(2, end, LinkCause::Rotated, 3).group(4..=6, 3);
+    let verdict = unclean(1..=6, 3, 2).leftovers([segment(2)]);
+    check(&without_the_stamp(&second), &verdict);
+}
+
+#[test]
+fn a_stamp_that_did_not_make_it_before_a_segment_without_records() {
+    let second = |end| Segment::after(2, end, LinkCause::Rotated, 3);
+    let verdict = unclean(1..=3, 3, 2);
+    check(&without_the_stamp(&second), &verdict);
 }
 
 #[test]

@@ -2,13 +2,14 @@
 //!
 //! Deliberately absent: directories. A name here is one component of a path.
 
-use crate::ids::SegmentId;
+use crate::ids::{Lsn, SegmentId};
 
 /// Digits of a segment's name: all of a 64-bit number.
 const DIGITS: usize = 20;
 const SEGMENT: &str = "wal";
 const SPARE: &str = "spare";
 const TEMPORARY: &str = "tmp";
+const FIRST: &str = "first";
 
 /// Name of the file that the writer locks.
 pub const LOCK_NAME: &str = "lock";
@@ -40,8 +41,18 @@ pub fn temporary_name(id: SegmentId) -> String {
     name(id, TEMPORARY)
 }
 
+/// Name of the file that says, with its name alone, that the log's first LSN is at least `lsn`.
+#[must_use]
+pub fn first_name(lsn: Lsn) -> String {
+    numbered(lsn.get(), FIRST)
+}
+
 fn name(id: SegmentId, extension: &str) -> String {
-    format!("{:0DIGITS$}.{extension}", id.get())
+    numbered(id.get(), extension)
+}
+
+fn numbered(number: u64, extension: &str) -> String {
+    format!("{number:0DIGITS$}.{extension}")
 }
 
 /// What a name in a log's directory stands for.
@@ -53,6 +64,8 @@ pub enum FileName {
     Spare(SegmentId),
     /// A segment that recovery is writing, not yet part of the log.
     Temporary(SegmentId),
+    /// Says with its name alone that the log's first LSN is at least this one.
+    First(Lsn),
     /// The file that the writer locks.
     Lock,
     /// The file with the process id of the lock's holder.
@@ -66,7 +79,7 @@ pub enum FileName {
 }
 
 impl FileName {
-    /// Reads a name. Segments' names have exactly 20 digits and stand for 1 or more.
+    /// Reads a name. Numbers have exactly 20 digits and stand for 1 or more.
     ///
     /// ```
     /// use wal_format::{FileName, SegmentId};
@@ -92,11 +105,14 @@ fn parse_numbered(name: &str) -> Option<FileName> {
     if digits.len() != DIGITS || !digits.bytes().all(|digit| digit.is_ascii_digit()) {
         return None;
     }
-    let id = SegmentId::new(digits.parse().ok().filter(|id| *id > 0)?);
+    let number = digits.parse().ok().filter(|number| *number > 0)?;
+    let id = SegmentId::new(number);
     match extension {
         SEGMENT => Some(FileName::Segment(id)),
         SPARE => Some(FileName::Spare(id)),
         TEMPORARY => Some(FileName::Temporary(id)),
+        // The highest number is no LSN.
+        FIRST if number < u64::MAX => Some(FileName::First(Lsn::new(number))),
         _ => None,
     }
 }

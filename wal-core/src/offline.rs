@@ -1,0 +1,114 @@
+//! Changes to a log that is not open: for a log that cannot be opened because the disk is full.
+//!
+//! Deliberately absent: everything that an open log does itself, and repair of damage.
+
+use std::path::Path;
+use std::time::Duration;
+
+use wal_format::{Lsn, SegmentId};
+use wal_io::{DiskStorage, OpenMode, Storage};
+
+use crate::clock::SystemClock;
+use crate::entropy::SystemEntropy;
+use crate::log::{Ground, no_space_or_io, take_lock};
+use crate::recovery::{self, Listing};
+use crate::sync::Arc;
+use crate::{Error, Result};
+
+/// What [`truncate_before`] has done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Truncation {
+    /// The log's first LSN now. Below what was asked for where that is not proven durable.
+    pub first_lsn: Lsn,
+    /// Segments that were removed.
+    pub removed: Vec<SegmentId>,
+    /// Bytes of their files.
+    pub bytes: u64,
+}
+
+/// Removes the records before `lsn` of the log in the directory `dir`, without opening it and without writing a byte.
+///
+/// Opening a log after an unclean stop may need space, for a copy of the records that nothing proves durable. Where there is none,
+/// [`truncate_before`](crate::blocking::Wal::truncate_before) cannot be called. This one drops records that are proven durable,
+/// and removes the segments that hold no others, if there are any. The oldest one's file is renamed, so that its name remembers the log's
+/// first LSN until a segment does: that takes no space.
+///
+/// # Durability
+/// Durable when it returns. A crash inside leaves the log with its old first LSN or the new one.
+///
+/// # Errors
+/// [`NotAppended`](Error::NotAppended) if `lsn` is behind the log's end, [`Locked`](Error::Locked), and what opening the log
+/// for reading gives: [`NotALog`](Error::NotALog), [`Corruption`](Error::Corruption), [`MissingSegment`](Error::MissingSegment),
+/// [`UnknownVersion`](Error::UnknownVersion), [`Io`](Error::Io).
+pub fn truncate_before(dir: impl AsRef<Path>, lsn: impl Into<Lsn>) -> Result<Truncation> {
+    let storage: Arc<dyn Storage> = Arc::new(DiskStorage::new(dir.as_ref()));
+    truncate_before_in(&storage, lsn.into())
+}
+
+/// The same for the log in `storage`.
+///
+/// # Errors
+/// As [`truncate_before`].
+pub fn truncate_before_in(storage: &Arc<dyn Storage>, lsn: Lsn) -> Result<Truncation> {
+    let location = storage.location();
+    let begun = Listing::read(&**storage)?.is_some_and(|listing| !listing.segments.is_empty());
+    if !begun {
+        let reason = "there is no segment in it".into();
+        return Err(Error::NotALog { location, reason });
+    }
+    let ground = Ground {
+        storage: Arc::clone(storage),
+        clock: Arc::new(SystemClock::default()),
+        entropy: Arc::new(SystemEntropy),
+        lock_wait: Duration::ZERO,
+    };
+    // The file is there already.
+    let _lock = take_lock(&ground)?;
+    let scan = recovery::scan(storage, Listing::read(&**storage)?.unwrap_or_default())?;
+    recovery::plan(&scan)?;
+    let next = scan.end().next();
+    if lsn > next {
+        return Err(Error::NotAppended { lsn, next });
+    }
+    let proven = scan.proven.watermark.min(scan.end());
+    let first = lsn.min(proven.next()).max(scan.log_first);
+    let io = |what: &'static str| {
+        let storage = &**storage;
+        move |error| no_space_or_io(storage, what, error)
+    };
+    // Also what an earlier call may have left undone.
+    storage.sync_dir().map_err(io("syncing the directory"))?;
+    let mut done = Truncation {
+        first_lsn: first,
+        removed: Vec::new(),
+        bytes: 0,
+    };
+    // The newest stays, whatever is in it: it says where the log goes on.
+    let older = scan.chain.split_last().map_or(&[][..], |(_, older)| older);
+    for link in older.iter().filter(|link| link.end.lsn < first) {
+        let id = link.facts.id();
+        let name = wal_format::segment_name(id);
+        if done.removed.is_empty() {
+            let remembers = wal_format::first_name(first);
+            storage
+                .rename(&name, &remembers)
+                .and_then(|()| storage.sync_dir())
+                .map_err(io("remembering the log's first LSN"))?;
+            // Best effort: the next open removes the file.
+            let _ = storage
+                .open(&remembers, OpenMode::ReadWrite)
+                .and_then(|file| file.set_len(0));
+        } else {
+            storage.remove(&name).map_err(io("removing a segment"))?;
+        }
+        done.removed.push(id);
+        done.bytes += link.facts.len;
+    }
+    if done.removed.is_empty() {
+        done.first_lsn = scan.log_first;
+    } else {
+        storage.sync_dir().map_err(io("syncing the directory"))?;
+    }
+    Ok(done)
+}

@@ -1,0 +1,102 @@
+//! Shuttle's locks, atomics and threads: at each call of them the scheduler decides who goes on.
+//!
+//! There is no time here. What waits for some time waits for the others to take a few steps instead, few or many as the
+//! scheduler likes, and then looks at the clock again, as after a spurious wake-up; the clock of a model moves whenever it
+//! is looked at. So a deadline may pass before, between and behind any two steps of the others, and passes at last. A wait
+//! without a limit ends only when it is told: a wake-up that is lost shows as a deadlock.
+//!
+//! All atomics are sequentially consistent to shuttle, whatever ordering is asked for.
+
+use std::ops::{Deref, DerefMut};
+use std::sync::PoisonError;
+use std::time::Duration;
+
+use shuttle::rand::Rng;
+
+pub(crate) use shuttle::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+pub(crate) use shuttle::thread::JoinHandle;
+pub(super) use shuttle::{thread, thread_local};
+
+/// Most steps of others that a wait with a limit takes.
+const PATIENCE: u32 = 3;
+
+/// A mutual-exclusion lock.
+#[derive(Debug, Default)]
+pub(crate) struct Mutex<T>(shuttle::sync::Mutex<T>);
+
+impl<T> Mutex<T> {
+    pub(crate) fn new(value: T) -> Self {
+        Self(shuttle::sync::Mutex::new(value))
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
+        MutexGuard {
+            guard: self.0.lock().unwrap_or_else(PoisonError::into_inner),
+            lock: self,
+        }
+    }
+}
+
+/// Holds the lock, and knows it: a wait with a limit takes it again.
+#[derive(Debug)]
+pub(crate) struct MutexGuard<'a, T> {
+    guard: shuttle::sync::MutexGuard<'a, T>,
+    lock: &'a Mutex<T>,
+}
+
+impl<T> Deref for MutexGuard<'_, T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.guard
+    }
+}
+
+impl<T> DerefMut for MutexGuard<'_, T> {
+    fn deref_mut(&mut self) -> &mut T {
+        &mut self.guard
+    }
+}
+
+/// A condition variable.
+#[derive(Debug, Default)]
+pub(crate) struct Condvar(shuttle::sync::Condvar);
+
+impl Condvar {
+    pub(crate) fn wait<'a, T>(&self, guard: MutexGuard<'a, T>) -> MutexGuard<'a, T> {
+        let MutexGuard { guard, lock } = guard;
+        MutexGuard {
+            guard: self.0.wait(guard).unwrap_or_else(PoisonError::into_inner),
+            lock,
+        }
+    }
+
+    /// Ends by itself after a few steps of others. Whether it was told makes no difference.
+    #[allow(clippy::unused_self)] // The same call as the system's.
+    pub(crate) fn wait_for<'a, T>(
+        &self,
+        guard: MutexGuard<'a, T>,
+        limit: Duration,
+    ) -> MutexGuard<'a, T> {
+        let lock = guard.lock;
+        drop(guard);
+        sleep(limit);
+        lock.lock()
+    }
+
+    pub(crate) fn notify_all(&self) {
+        self.0.notify_all();
+    }
+}
+
+/// Lets the others take a few steps.
+pub(crate) fn sleep(_time: Duration) {
+    for _ in 0..shuttle::rand::thread_rng().gen_range(0..=PATIENCE) {
+        thread::yield_now();
+    }
+}
+
+/// How many threads can run at the same time.
+pub(super) fn cores() -> usize {
+    2
+}

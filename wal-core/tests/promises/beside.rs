@@ -1,0 +1,182 @@
+//! A read-only open beside a writer that closes, or goes on, between any two of its steps.
+
+use std::fmt;
+use std::io;
+use std::sync::{Arc, Mutex};
+
+use wal_core::FsyncPolicy;
+use wal_core::blocking::Wal;
+use wal_io::{DirEntry, FaultStorage, OpenMode, Storage, StorageFile, StorageLock};
+
+use crate::common::{Machine, SMALL, append, large, payload, read_all};
+
+/// What someone else does meanwhile, and behind how many operations of the reader.
+struct Meanwhile {
+    left: u64,
+    work: Option<Box<dyn FnOnce() + Send>>,
+}
+
+/// A directory in which someone else does something behind one operation of the reader.
+#[derive(Clone)]
+struct Shared {
+    inner: FaultStorage,
+    meanwhile: Arc<Mutex<Meanwhile>>,
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.inner.fmt(f)
+    }
+}
+
+impl Shared {
+    fn new(inner: &FaultStorage, after: u64, work: impl FnOnce() + Send + 'static) -> Self {
+        let work: Box<dyn FnOnce() + Send> = Box::new(work);
+        Self {
+            inner: inner.clone(),
+            meanwhile: Arc::new(Mutex::new(Meanwhile {
+                left: after,
+                work: Some(work),
+            })),
+        }
+    }
+
+    fn has_happened(&self) -> bool {
+        self.meanwhile.lock().expect("no panic").work.is_none()
+    }
+
+    fn step<T>(&self, outcome: T) -> T {
+        let mut meanwhile = self.meanwhile.lock().expect("no panic");
+        let work = match meanwhile.left.checked_sub(1) {
+            Some(left) => {
+                meanwhile.left = left;
+                None
+            }
+            None => meanwhile.work.take(),
+        };
+        drop(meanwhile);
+        if let Some(work) = work {
+            work();
+        }
+        outcome
+    }
+}
+
+impl Storage for Shared {
+    fn create(&self) -> io::Result<()> {
+        self.inner.create()
+    }
+
+    fn list(&self) -> io::Result<Vec<DirEntry>> {
+        self.step(self.inner.list())
+    }
+
+    fn open(&self, name: &str, mode: OpenMode) -> io::Result<Arc<dyn StorageFile>> {
+        let inner = self.step(self.inner.open(name, mode))?;
+        let shared = self.clone();
+        Ok(Arc::new(SharedFile { inner, shared }))
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        self.inner.rename(from, to)
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        self.inner.remove(name)
+    }
+
+    fn sync_dir(&self) -> io::Result<()> {
+        self.inner.sync_dir()
+    }
+
+    fn try_lock(&self, name: &str) -> io::Result<Option<Box<dyn StorageLock>>> {
+        self.inner.try_lock(name)
+    }
+
+    fn subdirectory(&self, name: &str) -> io::Result<Arc<dyn Storage>> {
+        self.inner.subdirectory(name)
+    }
+
+    fn location(&self) -> String {
+        self.inner.location()
+    }
+}
+
+#[derive(Debug)]
+struct SharedFile {
+    inner: Arc<dyn StorageFile>,
+    shared: Shared,
+}
+
+impl StorageFile for SharedFile {
+    fn len(&self) -> io::Result<u64> {
+        self.shared.step(self.inner.len())
+    }
+
+    fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
+        self.shared.step(self.inner.read_at(buf, offset))
+    }
+
+    fn write_at(&self, buf: &[u8], offset: u64) -> io::Result<usize> {
+        self.inner.write_at(buf, offset)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.inner.sync_data()
+    }
+
+    fn allocate(&self, offset: u64, len: u64) -> io::Result<()> {
+        self.inner.allocate(offset, len)
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.inner.set_len(len)
+    }
+}
+
+/// Opens beside a log of five records that does `work` behind each of the reader's operations in turn, and reads to the end.
+/// What is found is at least those, in order.
+fn look_beside(policy: FsyncPolicy, work: fn(&Wal)) {
+    for after in 0.. {
+        let machine = Machine::new(policy).segments_of(SMALL);
+        let wal = machine.open();
+        append(&wal, 1..=5);
+        wal.flush().expect("flushed");
+        let writer = wal.clone();
+        let shared = Shared::new(&machine.storage, after, move || work(&writer));
+        let builder = Wal::builder("log").storage(Arc::new(shared.clone()));
+        let look = builder.read_only().open();
+        let look = look.unwrap_or_else(|error| panic!("step {after}: {error}"));
+        let found = read_all(&look).unwrap_or_else(|error| panic!("step {after}: {error}"));
+        assert!(found.len() >= 5, "step {after}: {} records", found.len());
+        for ((lsn, value), expected) in found.iter().zip(1..) {
+            assert_eq!(*lsn, expected, "step {after}");
+            assert!(value.starts_with(&payload(*lsn)), "step {after}");
+        }
+        if !shared.has_happened() {
+            assert_eq!(found.len(), 5);
+            return;
+        }
+    }
+}
+
+#[test]
+fn a_read_only_open_beside_a_writer_that_closes() {
+    for policy in crate::common::policies() {
+        look_beside(policy, |wal| wal.close().expect("closed"));
+    }
+}
+
+#[test]
+fn a_read_only_open_beside_a_writer_that_goes_on_in_new_segments() {
+    for policy in crate::common::policies() {
+        look_beside(policy, |wal| {
+            for n in 6..=9 {
+                let record = large(n, 2_000);
+                wal.append_durable(wal_core::RecordRef::data(&record))
+                    .expect("appended");
+                let _ = wal.drive();
+            }
+        });
+    }
+}
