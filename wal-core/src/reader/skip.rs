@@ -175,7 +175,6 @@ impl RawReader {
             last: Some(last),
             highest: last,
             limit,
-            exact: true,
         };
         let storage = match &self.source {
             Source::Live(engine) => Arc::clone(&engine.storage),

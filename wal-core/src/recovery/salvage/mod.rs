@@ -45,8 +45,6 @@ pub(crate) struct Part {
     pub(crate) highest: Lsn,
     /// Nothing at or behind this offset.
     pub(crate) limit: u64,
-    /// The part above says so: its data reaches up to there.
-    pub(crate) exact: bool,
 }
 
 impl Part {
@@ -83,13 +81,15 @@ struct Bound {
 pub(crate) fn assemble(storage: &Arc<dyn Storage>, listing: Listing) -> Result<Wreck> {
     let location = storage.location();
     let candidates = candidates(storage, &listing)?;
+    // A name may say what the first LSN is; only what was proven durable is dropped.
+    let log_first = listing.first();
     let mut wreck = Wreck {
         location,
         listing,
         parts: Vec::new(),
-        log_first: Lsn::FIRST,
-        proven: Lsn::ZERO,
-        highest: Lsn::ZERO,
+        log_first,
+        proven: log_first.prev(),
+        highest: log_first.prev(),
     };
     let mut bound = Bound::default();
     let mut at = candidates.last_key_value().map(|(id, _)| *id);
@@ -150,7 +150,6 @@ impl Wreck {
             last: bound.last,
             highest,
             limit,
-            exact: bound.limit.is_some(),
         });
         Ok(part.filter(|part| part.last.is_none_or(|last| part.first <= last.next())))
     }
