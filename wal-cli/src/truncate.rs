@@ -104,12 +104,12 @@ impl Truncated {
                     lsn <= last,
                     format_args!("--after {lsn}: the last record is LSN {last}"),
                 )?;
-                let least = first.saturating_sub(1);
+                let lowest = first.saturating_sub(1);
                 check(
-                    lsn == 0 || lsn >= least,
+                    lsn == 0 || lsn >= lowest,
                     format_args!("--after {lsn}: the first record is LSN {first}"),
                 )?;
-                (first, lsn.max(least))
+                (first, lsn.max(lowest))
             }
         };
         let count = |first: u64, last: u64| last.saturating_add(1).saturating_sub(first);

@@ -118,15 +118,12 @@ impl RawReader {
         if to < self.next {
             return;
         }
-        match &mut self.skip.gap {
-            Some(gap) => {
-                gap.to = to;
-                gap.cause = gap.cause.take().or(cause);
-            }
-            None => {
-                let from = self.next;
-                self.skip.gap = Some(Gap { from, to, cause });
-            }
+        if let Some(gap) = &mut self.skip.gap {
+            gap.to = to;
+            gap.cause = gap.cause.take().or(cause);
+        } else {
+            let from = self.next;
+            self.skip.gap = Some(Gap { from, to, cause });
         }
         self.next = to.next();
     }

@@ -105,9 +105,9 @@ impl Salvage {
         self.trouble.take()
     }
 
-    fn note(&mut self, offset: u64, what: impl ToString) {
+    fn note(&mut self, offset: u64, what: String) {
         if self.trouble.is_none() {
-            self.trouble = Some((offset, what.to_string()));
+            self.trouble = Some((offset, what));
         }
     }
 
@@ -144,7 +144,7 @@ impl Salvage {
                 Ok(None)
             }
             Err(error) => {
-                self.note(offset, error);
+                self.note(offset, error.to_string());
                 self.lost_header(offset)?;
                 Ok(None)
             }

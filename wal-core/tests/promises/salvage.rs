@@ -8,7 +8,7 @@ use wal_core::{Error, FsyncPolicy, Lsn, OnDamage, Position, RecordRef};
 use wal_io::fault::{Fill, Image, Site};
 
 use crate::common::trace::segment;
-use crate::common::{Machine, SMALL, append, payload};
+use crate::common::{Machine, SMALL, append, is_segment, payload};
 
 /// What a reader that skips damage gave.
 #[derive(Debug, Default)]
@@ -177,7 +177,7 @@ fn every_byte_of_a_small_log() {
         assert!(all > 100, "{kind}: {all}");
         let names: Vec<String> = image.files().map(|(name, _)| name.to_owned()).collect();
         let mut lost_most = 0;
-        for name in names.iter().filter(|name| name.ends_with(".wal")) {
+        for name in names.iter().filter(|name| is_segment(name)) {
             let bytes = image.get(name).expect("a file");
             let used = bytes.iter().rposition(|byte| *byte != 0).unwrap_or(0) as u64;
             let header = (0..90).chain((90..4096).step_by(331));
@@ -211,7 +211,7 @@ fn every_byte_of_a_small_log() {
 fn a_lost_sector_loses_the_records_that_touch_it() {
     let (image, positions) = closed(280);
     let names: Vec<String> = image.files().map(|(name, _)| name.to_owned()).collect();
-    for name in names.iter().filter(|name| name.ends_with(".wal")) {
+    for name in names.iter().filter(|name| is_segment(name)) {
         let sectors = image.get(name).expect("a file").len() as u64 / 512;
         for sector in 0..sectors {
             for fill in [Fill::Zeros, Fill::Garbage(sector)] {
@@ -280,7 +280,7 @@ fn what_was_truncated_does_not_come_back() {
     wal.truncate_before(Lsn::new(30)).expect("truncated");
     wal.close().expect("closed");
     let image = machine.storage.image();
-    for (name, bytes) in image.files().filter(|(name, _)| name.ends_with(".wal")) {
+    for (name, bytes) in image.files().filter(|(name, _)| is_segment(name)) {
         for at in (0..bytes.len() as u64).step_by(7) {
             let machine = Machine::holding(&image, FsyncPolicy::Os);
             machine.storage.flip_bits(name, at * 8, 2).expect("bits");
