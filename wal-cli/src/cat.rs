@@ -7,13 +7,14 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 use wal_core::blocking::{Reader, Wal};
-use wal_core::{Lsn, Position, Record, RecordKind};
+use wal_core::{Error, Lsn, OnDamage, Position, Record, RecordKind};
 
-use crate::output::{Exit, Failure, data, json_line};
+use crate::output::{Exit, Failure, data, json_line, message};
 
 const AFTER_HELP: &str = "\
 Takes no lock. Beside a running `wal append` it shows what was handed over to the operating system before it began. Where \
-the log is damaged it prints what precedes the damage, says so on standard error, and exits with 4.
+the log is damaged it prints what precedes the damage, says so on standard error, and exits with 4. With --skip-damage it \
+prints every record that can be read, names what cannot, and exits with 4 if there was any.
 
 With --json each record is one object on a line: lsn, segment_id, offset, kind (data, put or delete), key, value, \
 expires_at_ms. A part that the record does not have is left out; bytes that are not UTF-8 are in key_base64 or \
@@ -44,6 +45,10 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N")]
     limit: Option<u64>,
 
+    /// Go on behind what cannot be read: each gap is named on standard error
+    #[arg(long)]
+    skip_damage: bool,
+
     /// One JSON object a record
     #[arg(long)]
     json: bool,
@@ -54,7 +59,14 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
     let mut reader = wal.read_from(Lsn::new(args.from))?;
     let mut out = data();
     // Not what a writer hands over from now on: it may well be faster than this command.
-    let last = wal.last_lsn();
+    let mut last = wal.last_lsn();
+    if args.skip_damage {
+        reader = reader.on_damage(OnDamage::Skip);
+        // There may be more behind damage at the end; and nobody appends to a log that does not open.
+        if Wal::builder(&args.dir).read_only().open().is_err() {
+            last = Lsn::new(u64::MAX);
+        }
+    }
     let outcome = print(&mut reader, last, args, &mut out);
     // Also before an error is reported: what precedes it is printed.
     out.flush().map_err(|error| Failure::output(&error))?;
@@ -68,10 +80,18 @@ fn print(
     out: &mut impl Write,
 ) -> Result<Exit, Failure> {
     let mut left = args.limit.unwrap_or(u64::MAX);
+    let mut exit = Exit::Clean;
     while left > 0 {
         // Damage at the end is met behind the last record, so that is where to stop.
-        let Some((record, position)) = reader.next_record()? else {
-            break;
+        let (record, position) = match reader.next_record() {
+            Ok(Some(found)) => found,
+            Ok(None) => break,
+            Err(gap @ Error::Gap { .. }) if args.skip_damage => {
+                message(&gap);
+                exit = Exit::of(&gap);
+                continue;
+            }
+            Err(error) => return Err(error.into()),
         };
         if position.lsn > last {
             break;
@@ -84,7 +104,7 @@ fn print(
         written.map_err(|error| Failure::output(&error))?;
         left -= 1;
     }
-    Ok(Exit::Clean)
+    Ok(exit)
 }
 
 fn bytes(out: &mut impl Write, record: &Record) -> io::Result<()> {

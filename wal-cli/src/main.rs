@@ -13,7 +13,9 @@ mod facts;
 mod lines;
 mod output;
 mod progress;
+mod repair;
 mod stat;
+mod truncate;
 mod values;
 mod verify;
 
@@ -33,7 +35,7 @@ Exit codes:
 Example:
   wal append mylog < words.txt && wal cat mylog | cmp - words.txt";
 
-/// A write-ahead log on the command line: append lines, read them back, inspect and verify.
+/// A write-ahead log on the command line: append lines, read them back, inspect, verify, truncate and repair.
 ///
 /// A log is a directory. Every record in it has a number, its LSN, from 1 on. Data goes to standard output, messages go to
 /// standard error.
@@ -50,6 +52,8 @@ enum Command {
     Cat(cat::Args),
     Stat(stat::Args),
     Verify(verify::Args),
+    Repair(repair::Args),
+    Truncate(truncate::Args),
 }
 
 fn main() -> ExitCode {
@@ -58,6 +62,8 @@ fn main() -> ExitCode {
         Command::Cat(args) => cat::run(&args),
         Command::Stat(args) => stat::run(&args),
         Command::Verify(args) => verify::run(&args),
+        Command::Repair(args) => repair::run(&args),
+        Command::Truncate(args) => truncate::run(&args),
     };
     output::finish(outcome)
 }

@@ -22,7 +22,10 @@ impl Exit {
     /// What an error of the log means for the caller.
     pub(crate) fn of(error: &Error) -> Self {
         match error {
-            Error::Corruption(_) | Error::MissingSegment { .. } => Self::Corruption,
+            Error::Corruption(_) | Error::MissingSegment { .. } | Error::Gap { .. } => {
+                Self::Corruption
+            }
+            Error::TornTail { .. } => Self::TornTail,
             Error::Locked { .. } => Self::Locked,
             Error::InvalidConfig { .. } => Self::Usage,
             _ => Self::CouldNot,

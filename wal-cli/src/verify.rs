@@ -37,6 +37,14 @@ struct Verified {
     facts: Option<LogFacts>,
     segments: Vec<Segment>,
     damage: Vec<Damage>,
+    /// Losses that a repair has recorded; they are no damage.
+    gaps: Vec<Gap>,
+}
+
+#[derive(Debug, Serialize)]
+struct Gap {
+    from: u64,
+    to: u64,
 }
 
 #[derive(Debug, Serialize)]
@@ -93,6 +101,13 @@ impl Verified {
             facts: Some(LogFacts::of(&found.recovery)),
             segments: found.segments.iter().map(Segment::of).collect(),
             damage: found.damage().map(Damage::of).collect(),
+            gaps: found
+                .gaps()
+                .map(|(from, to)| Gap {
+                    from: from.get(),
+                    to: to.get(),
+                })
+                .collect(),
         }
     }
 
@@ -103,6 +118,7 @@ impl Verified {
             facts: None,
             segments: Vec::new(),
             damage: vec![damage],
+            gaps: Vec::new(),
         }
     }
 
@@ -113,6 +129,12 @@ impl Verified {
             table.row("segments", self.segments.len());
             table.row("bytes", self.bytes);
             facts.rows(&mut table, !self.damage.is_empty());
+        }
+        for Gap { from, to } in &self.gaps {
+            table.row(
+                "lost",
+                format_args!("LSN {from} to {to}, as a repair has recorded"),
+            );
         }
         for damage in &self.damage {
             table.row("damage", &damage.message);

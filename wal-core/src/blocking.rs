@@ -15,7 +15,7 @@ use crate::recovery::RecoveryReport;
 use crate::shell::Shell;
 use crate::stats::Stats;
 use crate::sync::{self, Arc};
-use crate::{Appended, Position, Result, WalConfig, sabotage};
+use crate::{Appended, OnDamage, Position, Result, WalConfig, sabotage};
 
 /// A write-ahead log. Clones are handles to the same log.
 ///
@@ -313,6 +313,14 @@ pub struct Reader {
 }
 
 impl Reader {
+    /// What to do where records cannot be read; [`OnDamage::Stop`] unless said otherwise. A log that cannot be opened for damage is
+    /// read through [`Builder::read_damaged`](crate::Builder::read_damaged).
+    #[must_use]
+    pub fn on_damage(mut self, on_damage: OnDamage) -> Self {
+        self.raw.on_damage = on_damage;
+        self
+    }
+
     /// The next record and its position; `None` at the end for now: a later call goes on. A reader of a writing handle shows
     /// all that was appended before the call.
     ///
@@ -320,8 +328,9 @@ impl Reader {
     ///
     /// # Errors
     /// [`Corruption`](crate::Error::Corruption), [`Truncated`](crate::Error::Truncated) if the record was removed meanwhile,
-    /// [`Poisoned`](crate::Error::Poisoned) behind the last durable record of a failed log, [`Io`](crate::Error::Io). After an
-    /// error the reader has ended, and returns `None`.
+    /// [`Poisoned`](crate::Error::Poisoned) behind the last durable record of a failed log, [`Io`](crate::Error::Io),
+    /// [`Gap`](crate::Error::Gap) where a repair has recorded a loss. After an error the reader has ended, and returns `None`; with
+    /// [`OnDamage::Skip`] it goes on after a [`Gap`](crate::Error::Gap), in which damage and missing segments come too.
     pub fn next_record(&mut self) -> Result<Option<(Record, Position)>> {
         loop {
             match self.raw.step()? {

@@ -13,8 +13,8 @@ use crate::entropy::{Entropy, SystemEntropy};
 use crate::handle::Handle;
 use crate::log::{Driver, Engine, Ground, Settings};
 use crate::sync::Arc;
-use crate::view::{OnDamage, View};
-use crate::{Error, Result, WalConfig};
+use crate::view::{Damaged, View};
+use crate::{Error, RecoveryMode, Result, WalConfig};
 
 /// Opens a log; `W` is the handle that it gives, [`Wal`](crate::Wal) or [`blocking::Wal`](crate::blocking::Wal).
 ///
@@ -46,6 +46,7 @@ pub struct Builder<W> {
     least_segment: u64,
     stamp_after: Duration,
     driver: Driver,
+    recovery: RecoveryMode,
     handle: PhantomData<fn() -> W>,
 }
 
@@ -87,6 +88,7 @@ impl<W> Builder<W> {
             least_segment: wal_format::MIN_SEGMENT,
             stamp_after: Duration::from_secs(1),
             driver: Driver::Threads,
+            recovery: RecoveryMode::Normal,
             handle: PhantomData,
         }
     }
@@ -136,11 +138,19 @@ impl<W> Builder<W> {
         self
     }
 
-    /// As [`read_only`](Self::read_only), and opens a log whose end is damaged as well: a reader then returns the records
-    /// before the damage, and the error in its place.
+    /// As [`read_only`](Self::read_only), and opens a damaged log as well: a reader then returns the records before the damage, and
+    /// the error in its place; one that [skips damage](crate::OnDamage::Skip) returns those behind it too.
     #[must_use]
     pub fn read_damaged(mut self) -> Self {
         self.mode = Mode::ReadDamaged;
+        self
+    }
+
+    /// What to do about what is found at the log's end; [`RecoveryMode::Normal`] unless said otherwise. A read-only open
+    /// changes nothing in any mode.
+    #[must_use]
+    pub fn recovery(mut self, mode: RecoveryMode) -> Self {
+        self.recovery = mode;
         self
     }
 
@@ -234,12 +244,13 @@ impl<W> Builder<W> {
             hand_over_after: Duration::from_millis(1),
             stamp_after: self.stamp_after,
             driver: self.driver,
+            recovery: self.recovery,
         })
     }
 
     pub(crate) fn build(self) -> Result<Handle> {
         let settings = self.settings()?;
-        let on_damage = match self.mode {
+        let damaged = match self.mode {
             Mode::Write => {
                 let ground = Ground {
                     storage: self.storage,
@@ -250,9 +261,9 @@ impl<W> Builder<W> {
                 let (engine, report) = Engine::open(ground, settings)?;
                 return Ok(Handle::writer(engine, report));
             }
-            Mode::ReadOnly => OnDamage::Refuse,
-            Mode::ReadDamaged => OnDamage::Defer,
+            Mode::ReadOnly => Damaged::Refuse,
+            Mode::ReadDamaged => Damaged::Defer,
         };
-        Ok(Handle::reader(View::open(self.storage, on_damage)?))
+        Ok(Handle::reader(View::open(self.storage, damaged)?))
     }
 }

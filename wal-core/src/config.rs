@@ -34,6 +34,30 @@ impl Default for FsyncPolicy {
     }
 }
 
+/// What opening a log for writing does about what it finds at its end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum RecoveryMode {
+    /// It is refused for a torn tail as well ([`Error::TornTail`]), so that an operator can decide whether that was a crash.
+    Strict,
+    /// A torn tail is what a crash leaves: it is left behind and reported. It is refused for damage to what was durable.
+    #[default]
+    Normal,
+    /// As `Normal`, but where it would be refused for damage the log is [repaired](crate::repair) first, and the repair is
+    /// reported.
+    Salvage,
+}
+
+/// What a reader does where records cannot be read: damage, or a loss that a repair has recorded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum OnDamage {
+    /// It returns the error once and ends.
+    #[default]
+    Stop,
+    /// It returns [`Error::Gap`] with the LSNs that cannot be read, and the next call goes on behind them. LSNs stay as they
+    /// are: each is returned with its record or lies in exactly one gap. Of a batch that lost a record the others are returned.
+    Skip,
+}
+
 /// The settings of a log. All other settings are on the [builder](crate::Builder).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WalConfig {

@@ -136,6 +136,7 @@ impl Pieces {
             tail: Tail::Whole,
             witness: String::new(),
             leftovers: Vec::new(),
+            repair: None,
         }
     }
 }

@@ -79,6 +79,32 @@ pub enum Error {
         /// The last LSN that a truncation of the newest records has left.
         kept: Option<Lsn>,
     },
+    /// The last write was cut short, and [`RecoveryMode::Strict`](crate::RecoveryMode::Strict) asks before it is left behind. If a
+    /// crash explains it, open in another mode: nothing that was durable is lost.
+    #[error(
+        "{location}: segment {segment_id}, offset {offset}: {bytes} bytes of an incomplete write; nothing was changed: open it in another recovery mode if a crash explains them"
+    )]
+    TornTail {
+        /// The log's directory.
+        location: String,
+        /// The segment.
+        segment_id: SegmentId,
+        /// Where the remains begin.
+        offset: Offset,
+        /// How far they reach, in bytes.
+        bytes: u64,
+    },
+    /// Records that cannot be read. A reader that [skips damage](crate::OnDamage::Skip) says so in their place and goes on behind
+    /// them; any other ends.
+    #[error("LSNs {from} to {to} cannot be read: {}", reason(cause.as_deref()))]
+    Gap {
+        /// The first LSN that cannot be read.
+        from: Lsn,
+        /// The last one.
+        to: Lsn,
+        /// The damage; `None` where a repair has recorded the loss in the log.
+        cause: Option<Box<Error>>,
+    },
     /// The LSN was never given to a record.
     #[error("LSN {lsn} has not been given to a record yet; the next one will be LSN {next}")]
     NotAppended {
@@ -148,6 +174,13 @@ pub enum Error {
 
 fn holder(pid: Option<u32>) -> String {
     pid.map_or_else(|| "another process".into(), |pid| format!("process {pid}"))
+}
+
+fn reason(cause: Option<&Error>) -> String {
+    cause.map_or_else(
+        || "they were lost, and a repair has recorded that".into(),
+        ToString::to_string,
+    )
 }
 
 fn truncated_after(kept: Option<Lsn>) -> String {

@@ -27,10 +27,12 @@ mod view;
 mod wal;
 
 pub use builder::Builder;
-pub use config::{FsyncPolicy, MAX_BATCH_WINDOW, WalConfig};
+pub use config::{FsyncPolicy, MAX_BATCH_WINDOW, OnDamage, RecoveryMode, WalConfig};
 pub use error::{Corruption, Error, Poisoned, Result};
 pub use position::{Appended, Position, Start};
-pub use recovery::{RecoveryReport, Tail};
+pub use recovery::{
+    LostRecords, RecoveryReport, RepairMode, RepairReport, Tail, repair, repair_storage,
+};
 pub use stats::Stats;
 pub use verify::{SegmentReport, VerifyReport, verify, verify_storage};
 #[cfg(feature = "tokio")]

@@ -3,11 +3,14 @@
 //! One reader serves the blocking and the async calls. It asks its source how far it may read: the writing handle knows
 //! exactly; without it, the first group that does not verify is the end for now.
 
+mod skip;
+mod source;
+
 use std::cmp::Ordering;
 use std::io;
 
 use wal_format::{GroupKind, Lsn, Offset, Record, SegmentId};
-use wal_io::{OpenMode, Storage, StorageFile};
+use wal_io::{OpenMode, StorageFile};
 
 use crate::error::Corruption;
 use crate::log::{ChainEntry, Engine, Era, Mark};
@@ -16,68 +19,10 @@ use crate::segment::{
     GroupStep, RecordStep, SEEK_WINDOW, SegmentCursor, SegmentFacts, WINDOW, record_at,
 };
 use crate::sync::Arc;
-use crate::view::View;
-use crate::{Error, Position, Result, sabotage};
+use crate::{Error, OnDamage, Position, Result, sabotage};
 
-/// Where the reader learns what the log holds.
-#[derive(Clone, Debug)]
-pub(crate) enum Source {
-    Live(Arc<Engine>),
-    View(Arc<View>),
-}
-
-impl Source {
-    fn storage(&self) -> &dyn Storage {
-        match self {
-            Self::Live(engine) => &*engine.storage,
-            Self::View(view) => &*view.storage,
-        }
-    }
-
-    pub(crate) fn chain(&self) -> Vec<ChainEntry> {
-        match self {
-            Self::Live(engine) => engine.chain(),
-            Self::View(view) => view.chain(),
-        }
-    }
-
-    fn entry(&self, id: SegmentId) -> Option<ChainEntry> {
-        self.chain()
-            .into_iter()
-            .find(|entry| entry.header.segment_id == id)
-    }
-
-    /// How far the writing handle has handed over. Ask for it before the chain: a segment that it has left behind by then
-    /// has its end in the chain.
-    fn handed_over(&self) -> Option<Mark> {
-        match self {
-            Self::Live(engine) => Some(engine.readable().0),
-            Self::View(_) => None,
-        }
-    }
-
-    fn first_lsn(&self) -> Lsn {
-        match self {
-            Self::Live(engine) => engine.first_lsn(),
-            Self::View(view) => view.first_lsn(),
-        }
-    }
-
-    #[inline]
-    fn era(&self) -> Era {
-        match self {
-            Self::Live(engine) => engine.era(),
-            Self::View(view) => view.era(),
-        }
-    }
-
-    fn kept_since(&self, since: Era) -> (Option<Lsn>, Era) {
-        match self {
-            Self::Live(engine) => engine.kept_since(since),
-            Self::View(view) => view.kept_since(since),
-        }
-    }
-}
+use skip::Skip;
+pub(crate) use source::Source;
 
 /// What one step of the reader came to.
 #[derive(Debug)]
@@ -95,6 +40,8 @@ struct Place {
     cursor: SegmentCursor,
     /// Where the segment's data ends, once that is fixed.
     end: Option<(Lsn, u64)>,
+    /// The group that was tried last, and the LSN expected there.
+    group: (u64, Lsn),
 }
 
 /// A place in the log.
@@ -110,6 +57,8 @@ pub(crate) struct RawReader {
     era: Era,
     /// An error was returned: the reader has ended.
     ended: bool,
+    pub(crate) on_damage: OnDamage,
+    skip: Skip,
 }
 
 impl RawReader {
@@ -128,6 +77,8 @@ impl RawReader {
             hint: start.hint,
             place: None,
             ended: false,
+            on_damage: OnDamage::Stop,
+            skip: Skip::default(),
         })
     }
 
@@ -150,6 +101,8 @@ impl RawReader {
             hint: None,
             place: None,
             ended: false,
+            on_damage: OnDamage::Stop,
+            skip: Skip::default(),
         })
     }
 
@@ -174,21 +127,23 @@ impl RawReader {
             return Ok(Step::End);
         }
         let step = self.step_in_era();
-        self.ended = step.is_err();
+        self.ended = step.as_ref().is_err_and(|error| !self.skips(error));
         step
     }
 
     fn step_in_era(&mut self) -> Result<Step> {
         loop {
             if self.source.era() != self.era {
+                self.next = self.forget_skipped();
                 self.follow_era()?;
             }
-            let next = self.next;
+            let next = self.undelivered();
             let refused = self.live().and_then(|engine| engine.refuses(next));
-            let step = refused.map_or_else(|| self.advance(), Err);
+            let step = refused.map_or_else(|| self.go_on(), Err);
             if self.source.era() == self.era {
                 return step;
             }
+            self.forget_skipped();
             // The newest records were dropped meanwhile: nothing tells of which era this one is.
             self.next = next;
         }
@@ -229,7 +184,6 @@ impl RawReader {
                 {
                     RecordStep::Record { lsn, .. } if lsn < self.next => {}
                     RecordStep::Record { lsn, offset, head } => {
-                        self.next = lsn.next();
                         let bytes = place.cursor.record_bytes(offset, &head);
                         let position = Position {
                             lsn,
@@ -237,8 +191,13 @@ impl RawReader {
                             offset: Offset::new(offset),
                         };
                         return match wal_format::read_record(&bytes, &head) {
-                            Ok(record) => Ok(Step::Record(record, position)),
-                            Err(error) => Err(self.damage(offset, error.to_string())),
+                            Ok(record) => {
+                                self.next = lsn.next();
+                                Ok(Step::Record(record, position))
+                            }
+                            Err(error) => {
+                                Err(self.of_record(lsn, self.damage(offset, error.to_string())))
+                            }
                         };
                     }
                     RecordStep::GroupEnd => {}
@@ -277,6 +236,7 @@ impl RawReader {
             return Ok(false);
         };
         let (offset, previous) = (place.cursor.offset(), place.cursor.previous_known());
+        place.group = (offset, place.cursor.expected());
         let step = place
             .cursor
             .next_group()
@@ -299,6 +259,13 @@ impl RawReader {
             // Closed, or sealed: what follows is in another segment, if anywhere.
             place.cursor.rewind(&header, previous);
             return self.wait_for_more();
+        }
+        if header.kind == GroupKind::Gap && header.end_lsn() >= self.next {
+            return Err(Error::Gap {
+                from: self.next,
+                to: header.end_lsn(),
+                cause: None,
+            });
         }
         if header.kind == GroupKind::Records {
             if header.end_lsn() < self.next {
@@ -452,6 +419,7 @@ impl RawReader {
             id,
             cursor,
             end: entry.end,
+            group: (0, Lsn::ZERO),
         });
         Ok(true)
     }

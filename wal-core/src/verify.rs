@@ -12,7 +12,7 @@ use crate::log::ChainEntry;
 use crate::recovery::RecoveryReport;
 use crate::segment::{GroupStep, RecordStep, SegmentCursor, SegmentFacts};
 use crate::sync::{self, Arc};
-use crate::view::{OnDamage, View};
+use crate::view::{Damaged, View};
 use crate::{Error, Result};
 
 /// What verification found in one segment.
@@ -29,6 +29,8 @@ pub struct SegmentReport {
     pub records: u64,
     /// Bytes of valid data, the segment's header included.
     pub bytes: u64,
+    /// First and last LSN of each loss that a repair has recorded in it. They are no damage.
+    pub gaps: Vec<(Lsn, Lsn)>,
     /// It has a valid footer.
     pub sealed: bool,
     /// What does not verify.
@@ -55,6 +57,12 @@ impl VerifyReport {
             .iter()
             .filter_map(|segment| segment.damage.as_ref())
             .chain(&self.refused)
+    }
+
+    /// First and last LSN of each loss that a repair has recorded, oldest first. They are no damage.
+    pub fn gaps(&self) -> impl Iterator<Item = (Lsn, Lsn)> {
+        let segments = self.segments.iter();
+        segments.flat_map(|segment| segment.gaps.iter().copied())
     }
 
     /// Valid records, those before the log's first LSN included.
@@ -86,7 +94,7 @@ pub fn verify(dir: impl AsRef<Path>) -> Result<VerifyReport> {
 /// # Errors
 /// As [`verify`].
 pub fn verify_storage(storage: Arc<dyn Storage>) -> Result<VerifyReport> {
-    let view = View::open(storage, OnDamage::Defer)?;
+    let view = View::open(storage, Damaged::Defer)?;
     let chain = view.chain();
     let segments = sync::in_parallel(chain.len(), |at| verify_segment(&view, &chain[at]));
     let segments = segments.into_iter().collect::<Result<Vec<_>>>()?;
@@ -129,6 +137,7 @@ fn verify_segment(view: &View, entry: &ChainEntry) -> Result<SegmentReport> {
             last_lsn: entry.first_lsn.prev(),
             records: 0,
             bytes: 0,
+            gaps: Vec::new(),
             sealed: false,
             damage: None,
         },
@@ -196,6 +205,9 @@ impl Verifier<'_> {
                 Ok(()) => {}
                 Err(_) if !fixed => return Ok(Ok(())),
                 Err(what) => return Ok(Err(what)),
+            }
+            if header.kind == GroupKind::Gap {
+                self.report.gaps.push((header.first_lsn, header.end_lsn()));
             }
             if header.kind == GroupKind::Records {
                 self.report.records += u64::from(header.record_count);

@@ -10,7 +10,7 @@ use wal_io::Storage;
 
 use crate::damaged::{Gap, scan_pieces};
 use crate::log::{ChainEntry, Era, Eras};
-use crate::recovery::{self, Listing, RecoveryReport, Scan};
+use crate::recovery::{self, Listing, RecoveryReport, Scan, Wreck};
 use crate::segment::SegmentFacts;
 use crate::sync::{Arc, AtomicU64, Mutex, Ordering};
 use crate::{Error, Result, sabotage};
@@ -27,6 +27,8 @@ pub(crate) struct View {
     gaps: Vec<Gap>,
     /// The same, for what no reader needs.
     stray: Vec<Error>,
+    /// What can be read all the same, once a reader has asked for it.
+    wreck: Mutex<Option<Arc<Wreck>>>,
 }
 
 #[derive(Clone, Debug)]
@@ -40,7 +42,7 @@ struct Chain {
 
 /// What to do about damage found while opening.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum OnDamage {
+pub(crate) enum Damaged {
     /// Refuse to open.
     Refuse,
     /// Open, and let readers meet it in its place.
@@ -48,11 +50,11 @@ pub(crate) enum OnDamage {
 }
 
 impl View {
-    pub(crate) fn open(storage: Arc<dyn Storage>, on_damage: OnDamage) -> Result<Self> {
+    pub(crate) fn open(storage: Arc<dyn Storage>, damaged: Damaged) -> Result<Self> {
         let (scans, gaps, stray, report) = match look(&storage) {
             Ok((scan, report)) => (vec![scan], Vec::new(), Vec::new(), report),
             Err(Error::Corruption(_) | Error::MissingSegment { .. })
-                if on_damage == OnDamage::Defer =>
+                if damaged == Damaged::Defer =>
             {
                 let pieces = scan_pieces(&storage)?;
                 let report = pieces.report();
@@ -67,7 +69,21 @@ impl View {
             report,
             gaps,
             stray,
+            wreck: Mutex::default(),
         })
+    }
+
+    /// What is left of a log that cannot be opened for writing; `None` if it can.
+    pub(crate) fn wreck(&self) -> Result<Option<Arc<Wreck>>> {
+        if self.gaps.is_empty() {
+            return Ok(None);
+        }
+        let mut wreck = self.wreck.lock();
+        if wreck.is_none() {
+            let listing = Listing::read(&*self.storage)?.unwrap_or_default();
+            *wreck = Some(Arc::new(recovery::assemble(&self.storage, listing)?));
+        }
+        Ok(wreck.clone())
     }
 
     pub(crate) fn report(&self) -> &RecoveryReport {

@@ -16,7 +16,7 @@ use crate::recovery::RecoveryReport;
 use crate::shell::Shell;
 use crate::stats::Stats;
 use crate::sync::Arc;
-use crate::{Appended, Error, Position, Result, WalConfig};
+use crate::{Appended, Error, OnDamage, Position, Result, WalConfig};
 
 /// A write-ahead log. Clones are handles to the same log.
 ///
@@ -341,6 +341,14 @@ pub struct Reader {
 }
 
 impl Reader {
+    /// What to do where records cannot be read; [`OnDamage::Stop`] unless said otherwise. A log that cannot be opened for damage is
+    /// read through [`Builder::read_damaged`](crate::Builder::read_damaged).
+    #[must_use]
+    pub fn on_damage(mut self, on_damage: OnDamage) -> Self {
+        self.raw.on_damage = on_damage;
+        self
+    }
+
     /// The next record and its position; `None` at the end for now: a later call goes on. A reader of a writing handle shows
     /// all that was appended before the call.
     ///
@@ -348,8 +356,9 @@ impl Reader {
     ///
     /// # Errors
     /// [`Corruption`](Error::Corruption), [`Truncated`](Error::Truncated) if the record was removed meanwhile,
-    /// [`Poisoned`](Error::Poisoned) behind the last durable record of a failed log, [`Io`](Error::Io). After an error the
-    /// reader has ended, and returns `None`.
+    /// [`Poisoned`](Error::Poisoned) behind the last durable record of a failed log, [`Io`](Error::Io),
+    /// [`Gap`](Error::Gap) where a repair has recorded a loss. After an error the reader has ended, and returns `None`; with
+    /// [`OnDamage::Skip`] it goes on after a [`Gap`](Error::Gap), in which damage and missing segments come too.
     ///
     /// # Cancel safety
     /// No record is skipped.

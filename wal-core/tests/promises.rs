@@ -18,6 +18,8 @@
 //! in_flight.rs    one sync at a time for each file
 //! beside.rs       a read-only open beside a writer
 //! recovery.rs     recovery modifies no old segment, a read-only open changes no byte
+//! repair.rs       a repair loses what is damaged and nothing else
+//! salvage.rs      damage costs what it hits: reading past it, and the gaps it leaves
 //! strangers.rs    files of another log, or of a copy of this one that went its own way
 //! ```
 //!
@@ -43,7 +45,9 @@ mod promises {
     mod policies;
     mod prefix;
     mod recovery;
+    mod repair;
     mod rewinding;
+    mod salvage;
     mod strangers;
     mod truncation;
     mod waiters;

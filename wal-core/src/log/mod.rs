@@ -29,7 +29,7 @@ mod waiters;
 
 pub(crate) use append::Durability;
 pub(crate) use eras::{Era, Eras};
-pub(crate) use open::{Ground, no_space_or_io, take_lock};
+pub(crate) use open::{Ground, no_space_or_io, take_lock, write_pid};
 pub(crate) use reach::Goal;
 pub(crate) use rotate::create_segment_file;
 pub(crate) use state::{ChainEntry, Mark, Predecessor, link_body};
@@ -43,7 +43,7 @@ use crate::clock::Clock;
 use crate::entropy::Entropy;
 use crate::stats::Counters;
 use crate::sync::{Arc, AtomicBool, AtomicU64, Condvar, JoinHandle, Mutex, MutexGuard, Ordering};
-use crate::{Position, WalConfig, sabotage};
+use crate::{Position, RecoveryMode, WalConfig, sabotage};
 use state::{State, Status};
 
 /// What the builder decided.
@@ -62,6 +62,7 @@ pub(crate) struct Settings {
     /// An idle log whose last records are not proven yet gets a stamp after this time.
     pub(crate) stamp_after: Duration,
     pub(crate) driver: Driver,
+    pub(crate) recovery: RecoveryMode,
 }
 
 /// Who runs the background steps.

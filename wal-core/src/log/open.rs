@@ -20,16 +20,16 @@ use super::{Engine, Settings};
 use crate::clock::Clock;
 use crate::entropy::Entropy;
 use crate::error::is_no_space;
-use crate::recovery::{self, Copied, Listing, Plan, RecoveryReport, Scan};
+use crate::recovery::{self, Copied, Listing, Plan, RecoveryReport, Scan, Tail};
 use crate::stats::Counters;
 use crate::sync::{self, Arc, AtomicBool, AtomicU64, Condvar, Mutex};
-use crate::{Error, Result, sabotage};
+use crate::{Error, RecoveryMode, RepairMode, Result, sabotage};
 
 /// How often a locked directory is tried again while waiting.
 const LOCK_RETRY: Duration = Duration::from_millis(5);
 
 /// What the engine stands on.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Ground {
     pub(crate) storage: Arc<dyn Storage>,
     pub(crate) clock: Arc<dyn Clock>,
@@ -38,8 +38,23 @@ pub(crate) struct Ground {
 }
 
 impl Engine {
-    /// Opens or creates the log.
+    /// Opens or creates the log; repairs it first where the settings say so and it does not open.
     pub(crate) fn open(ground: Ground, settings: Settings) -> Result<(Arc<Self>, RecoveryReport)> {
+        if settings.recovery != RecoveryMode::Salvage {
+            return Self::open_whole(ground, settings);
+        }
+        match Self::open_whole(ground.clone(), settings.clone()) {
+            Err(Error::Corruption(_) | Error::MissingSegment { .. }) => {
+                let repair = recovery::repair_on(&ground, RepairMode::Apply)?;
+                let (engine, mut report) = Self::open_whole(ground, settings)?;
+                report.repair = Some(Box::new(repair));
+                Ok((engine, report))
+            }
+            outcome => outcome,
+        }
+    }
+
+    fn open_whole(ground: Ground, settings: Settings) -> Result<(Arc<Self>, RecoveryReport)> {
         let storage = &*ground.storage;
         let io = |what: &'static str, error| no_space_or_io(storage, what, error);
         // Before anything is written: is this a place for a log?
@@ -55,6 +70,7 @@ impl Engine {
         let listing = Listing::read(storage)?.unwrap_or_default();
         let scan = recovery::scan(&ground.storage, listing)?;
         let plan = recovery::plan(&scan)?;
+        check_tail(&settings, &scan, &plan)?;
         write_pid(storage);
         let log_id = match scan
             .chain
@@ -104,6 +120,27 @@ impl Engine {
     }
 }
 
+/// A torn tail is refused where the caller has asked for that.
+fn check_tail(settings: &Settings, scan: &Scan, plan: &Plan) -> Result<()> {
+    match (settings.recovery, plan.report.tail) {
+        (
+            RecoveryMode::Strict,
+            Tail::Torn {
+                segment_id,
+                offset,
+                bytes,
+            },
+        ) => Err(Error::TornTail {
+            location: scan.location.clone(),
+            segment_id,
+            offset,
+            bytes,
+        }),
+        _ => Ok(()),
+    }
+}
+
+/// Takes the writer's lock.
 pub(crate) fn take_lock(ground: &Ground) -> Result<Box<dyn StorageLock>> {
     let storage = &*ground.storage;
     let begun = ground.clock.monotonic();
@@ -143,7 +180,7 @@ fn read_pid(storage: &dyn Storage) -> Option<u32> {
 }
 
 /// For the message of another opener only: best effort, never synced.
-fn write_pid(storage: &dyn Storage) {
+pub(crate) fn write_pid(storage: &dyn Storage) {
     let file = storage
         .open(LOCK_PID_NAME, OpenMode::ReadWrite)
         .or_else(|_| storage.open(LOCK_PID_NAME, OpenMode::CreateNew));

@@ -9,7 +9,8 @@
 use std::io;
 
 use wal_format::{
-    GroupKind, GroupWriter, IndexEntry, LinkBody, Lsn, Offset, RecordHead, SegmentHeader, SegmentId,
+    Alignment, GroupKind, GroupWriter, IndexEntry, LinkBody, Lsn, Offset, RecordHead,
+    SegmentHeader, SegmentId,
 };
 use wal_io::{OpenMode, Storage, StorageFile, StorageFileExt};
 
@@ -70,7 +71,7 @@ pub(crate) struct Copy<'a> {
 }
 
 impl Copy<'_> {
-    fn io(&self, doing: &str) -> impl Fn(io::Error) -> Error + use<'_> {
+    pub(super) fn io(&self, doing: &str) -> impl Fn(io::Error) -> Error + use<'_> {
         let doing = format!("{doing} while copying {}", self.what);
         move |error| {
             let location = self.location.to_owned();
@@ -92,13 +93,35 @@ impl Copy<'_> {
         preallocate: bool,
         committed: impl FnOnce(),
     ) -> Result<Copied> {
+        let limits = self.sources.iter().map(|source| source.header.record_limit);
+        let needs = Needs {
+            data: self.data(new.alignment),
+            record_limit: limits.fold(0, u64::max),
+        };
+        let content = |filling: &mut Filling<'_>| {
+            let mut sources = self.sources.iter();
+            sources.try_for_each(|source| self.copy_segment(source, filling))
+        };
+        self.run_with(new, preallocate, needs, content, committed)
+    }
+
+    /// The same with other content than [`sources`](Self::sources): `content` fills the segment up to [`last`](Self::last).
+    pub(super) fn run_with(
+        &self,
+        new: SegmentHeader,
+        preallocate: bool,
+        needs: Needs,
+        content: impl FnOnce(&mut Filling<'_>) -> Result<()>,
+        committed: impl FnOnce(),
+    ) -> Result<Copied> {
         let mut name = wal_format::temporary_name(new.segment_id);
         // Invariant 6: under its final name the copy is complete.
         if sabotage::is("copy-under-its-final-name") {
             name = wal_format::segment_name(new.segment_id);
         }
-        let (new, file) = self.make(new, preallocate, &name)?;
-        let copied = match self.fill(new, &file) {
+        let new = needs.size(preallocate, new);
+        let (new, file) = self.make(new, needs, &name)?;
+        let copied = match self.fill(new, &file, content) {
             Ok(copied) => copied,
             Err(error) => {
                 let _ = self.storage.remove(&name);
@@ -123,10 +146,9 @@ impl Copy<'_> {
     fn make(
         &self,
         new: SegmentHeader,
-        preallocate: bool,
+        needs: Needs,
         name: &str,
     ) -> Result<(SegmentHeader, Arc<dyn StorageFile>)> {
-        let new = self.size(preallocate, new);
         let error = match create_segment_file(self.storage, name, &new) {
             Ok(file) => return Ok((new, file)),
             Err(error) => error,
@@ -136,7 +158,7 @@ impl Copy<'_> {
         }
         // Less will do.
         let mut least = new;
-        least.allocated = self.least(&new);
+        least.allocated = needs.least(&new);
         for spare in self.spares {
             if let Ok(file) = self.reuse(&wal_format::spare_name(*spare), name, &least) {
                 return Ok((least, file));
@@ -163,26 +185,8 @@ impl Copy<'_> {
         Ok(file)
     }
 
-    /// Large enough for what is copied, and for its records' limit.
-    fn size(&self, preallocate: bool, mut header: SegmentHeader) -> SegmentHeader {
-        let limits = self.sources.iter().map(|source| source.header.record_limit);
-        header.record_limit = limits.fold(header.record_limit, u64::max);
-        header.capacity = header.capacity.max(self.least(&header));
-        while wal_format::max_record_limit(header.capacity, header.alignment) < header.record_limit
-        {
-            header.capacity = header.capacity.saturating_mul(2);
-        }
-        header.allocated = self.least(&header);
-        header.capacity = header.capacity.max(header.allocated);
-        if preallocate {
-            header.allocated = header.capacity;
-        }
-        header
-    }
-
-    /// Bytes that the copy, the link, a stamp and the footer need, wherever the groups start.
-    fn least(&self, header: &SegmentHeader) -> u64 {
-        let alignment = header.alignment;
+    /// Bytes that the sources' groups take, wherever they start.
+    fn data(&self, alignment: Alignment) -> u64 {
         let mut data = 0;
         for source in self.sources {
             let len = source.end.saturating_sub(source.start());
@@ -196,14 +200,15 @@ impl Copy<'_> {
             };
             data += alignment.round_up(len) + padding;
         }
-        let most = header.capacity.max(data * 2);
-        wal_format::data_start(alignment)
-            + data
-            + alignment.get()
-            + wal_format::footer_reserve(most, alignment)
+        data
     }
 
-    fn fill(&self, header: SegmentHeader, file: &Arc<dyn StorageFile>) -> Result<Copied> {
+    fn fill(
+        &self,
+        header: SegmentHeader,
+        file: &Arc<dyn StorageFile>,
+        content: impl FnOnce(&mut Filling<'_>) -> Result<()>,
+    ) -> Result<Copied> {
         let before = self.link.end_lsn;
         let mut groups = GroupWriter::new(header.salt(), header.epoch, header.alignment, PIECE);
         let start = Offset::new(wal_format::HEADER_LEN);
@@ -223,9 +228,7 @@ impl Copy<'_> {
             index: Vec::new(),
             records: 0,
         };
-        for source in self.sources {
-            self.copy_segment(source, &mut filling)?;
-        }
+        content(&mut filling)?;
         // What was copied is proven by the copy.
         if !sabotage::is("copy-without-a-stamp") {
             filling.groups.stamp(self.last);
@@ -268,9 +271,8 @@ impl Copy<'_> {
                 return Ok(());
             }
             if group.kind == GroupKind::Gap {
-                filling
-                    .groups
-                    .gap(group.end_lsn().min(self.last), watermark);
+                let to = group.end_lsn().min(self.last);
+                filling.gap(to, watermark).map_err(self.io("writing"))?;
             }
             if group.kind != GroupKind::Records {
                 continue;
@@ -290,16 +292,50 @@ impl Copy<'_> {
                     RecordStep::Invalid(_) => return Err(changed()),
                 }
             }
-            filling.groups.close_group(watermark);
-            if filling.groups.len() >= PIECE {
-                filling.write().map_err(self.io("writing"))?;
-            }
+            filling.end_group(watermark).map_err(self.io("writing"))?;
         }
     }
 }
 
+/// What a copy needs room for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Needs {
+    /// Bytes of groups, headers and padding included.
+    pub(super) data: u64,
+    /// The longest record.
+    pub(super) record_limit: u64,
+}
+
+impl Needs {
+    /// Large enough for what is copied, and for its records' limit.
+    pub(super) fn size(self, preallocate: bool, mut header: SegmentHeader) -> SegmentHeader {
+        header.record_limit = header.record_limit.max(self.record_limit);
+        header.capacity = header.capacity.max(self.least(&header));
+        while wal_format::max_record_limit(header.capacity, header.alignment) < header.record_limit
+        {
+            header.capacity = header.capacity.saturating_mul(2);
+        }
+        header.allocated = self.least(&header);
+        header.capacity = header.capacity.max(header.allocated);
+        if preallocate {
+            header.allocated = header.capacity;
+        }
+        header
+    }
+
+    /// Bytes that the copy, the link, a stamp and the footer need.
+    fn least(self, header: &SegmentHeader) -> u64 {
+        let alignment = header.alignment;
+        let most = header.capacity.max(self.data * 2);
+        wal_format::data_start(alignment)
+            + self.data
+            + alignment.get()
+            + wal_format::footer_reserve(most, alignment)
+    }
+}
+
 /// The new file while it is being filled.
-struct Filling<'a> {
+pub(super) struct Filling<'a> {
     header: SegmentHeader,
     groups: GroupWriter,
     file: &'a Arc<dyn StorageFile>,
@@ -308,8 +344,29 @@ struct Filling<'a> {
 }
 
 impl Filling<'_> {
+    /// Bytes of the open group so far.
+    pub(super) fn open_len(&self) -> u64 {
+        let start = self.groups.open_group_start();
+        start.map_or(0, |(_, start)| self.groups.end().get() - start.get())
+    }
+
+    /// Closes the open group.
+    pub(super) fn end_group(&mut self, watermark: Lsn) -> io::Result<()> {
+        self.groups.close_group(watermark);
+        if self.groups.len() >= PIECE {
+            self.write()?;
+        }
+        Ok(())
+    }
+
+    /// Records that the LSNs up to `to` are lost.
+    pub(super) fn gap(&mut self, to: Lsn, watermark: Lsn) -> io::Result<()> {
+        self.groups.gap(to, watermark);
+        self.end_group(watermark)
+    }
+
     /// Takes a record over; the last one of all ends its batch, whatever it was a part of.
-    fn push(&mut self, record: &[u8], head: &RecordHead, mask: u32, last: bool) {
+    pub(super) fn push(&mut self, record: &[u8], head: &RecordHead, mask: u32, last: bool) {
         let opens = self.groups.open_group_start().is_none();
         if last && head.in_batch == wal_format::InBatch::More {
             let mut record = record.to_vec();

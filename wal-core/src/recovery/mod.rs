@@ -5,6 +5,8 @@
 //! plan.rs    a pure function: facts in, decision out
 //! apply.rs   the only code that changes files: has the unproven tail copied, removes leftovers
 //! copy.rs    copies records to a segment of its own; truncation and repair do it too
+//! salvage    what is left of a damaged log
+//! repair     makes a damaged log one that opens
 //! ```
 //!
 //! No old segment is ever modified, so a crash inside recovery loses nothing and changes no verdict.
@@ -13,7 +15,9 @@ mod apply;
 mod copy;
 mod list;
 mod plan;
+mod repair;
 mod report;
+mod salvage;
 mod scan;
 mod tail;
 mod witness;
@@ -22,6 +26,9 @@ pub(crate) use apply::{Applied, apply};
 pub(crate) use copy::{Copied, Copy, Source};
 pub(crate) use list::Listing;
 pub(crate) use plan::{Plan, plan};
+pub(crate) use repair::repair_on;
+pub use repair::{LostRecords, RepairMode, RepairReport, repair, repair_storage};
 pub use report::{RecoveryReport, Tail};
+pub(crate) use salvage::{Part, Step, Taken, Walk, Wreck, assemble};
 pub(crate) use scan::{Scan, scan};
 pub(crate) use tail::GroupEnd;

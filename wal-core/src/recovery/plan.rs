@@ -95,6 +95,7 @@ pub(crate) fn plan(scan: &Scan) -> Result<Plan> {
         tail: tail(scan),
         witness: witness(scan),
         leftovers: remove.clone(),
+        repair: None,
     };
     Ok(Plan {
         log_first: scan.log_first,

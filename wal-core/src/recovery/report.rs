@@ -2,6 +2,8 @@
 
 use wal_format::{Lsn, Offset, SegmentId};
 
+use super::repair::RepairReport;
+
 /// How the data of the newest segment ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -46,10 +48,12 @@ pub struct RecoveryReport {
     /// Files that are no longer part of the log, or will not be once the unproven records are copied. A writer has removed
     /// them.
     pub leftovers: Vec<String>,
+    /// The repair that came first, in [`RecoveryMode::Salvage`](crate::RecoveryMode::Salvage).
+    pub repair: Option<Box<RepairReport>>,
 }
 
 impl RecoveryReport {
-    /// Records in the log.
+    /// Records in the log; LSNs that a repair has recorded as lost are counted with them.
     #[must_use]
     pub fn records(&self) -> u64 {
         (self.last_lsn.get() + 1).saturating_sub(self.first_lsn.get())

@@ -69,9 +69,13 @@ pub(crate) struct Scan {
 pub(crate) fn scan(storage: &Arc<dyn Storage>, listing: Listing) -> Result<Scan> {
     let location = storage.location();
     let mut segments = BTreeMap::new();
+    let mut unreadable = BTreeMap::new();
     for id in &listing.segments {
-        let facts = SegmentFacts::read(storage, *id)?;
-        segments.insert(*id, facts);
+        match SegmentFacts::read(storage, *id) {
+            Ok(facts) => drop(segments.insert(*id, facts)),
+            Err(error @ Error::Corruption(_)) => drop(unreadable.insert(*id, error)),
+            Err(error) => return Err(error),
+        }
     }
     // Records of another log are not this one's.
     sabotage::unless("another-log-accepted", || {
@@ -121,6 +125,7 @@ pub(crate) fn scan(storage: &Arc<dyn Storage>, listing: Listing) -> Result<Scan>
         .chain
         .last()
         .map_or(SegmentId::NONE, |link| link.facts.id());
+    scan.check_headers(unreadable, newest)?;
     scan.above = segments
         .range(newest.next()..)
         .map(|(_, facts)| facts.clone())
@@ -214,6 +219,18 @@ impl Scan {
         self.chain.clear();
         self.footer = None;
         self.log_first = self.listing.first();
+    }
+
+    /// A file without a valid header is damage, unless the chain is whole without it and a newer segment replaces it: what a
+    /// repair had no time to remove.
+    fn check_headers(
+        &self,
+        unreadable: BTreeMap<SegmentId, Error>,
+        newest: SegmentId,
+    ) -> Result<()> {
+        let oldest_first = unreadable.into_iter();
+        let mut needed = oldest_first.filter(|(id, _)| *id > newest || self.missing.is_some());
+        needed.next().map_or(Ok(()), |(_, error)| Err(error))
     }
 
     /// Walks the chain back from `newest`.

@@ -113,6 +113,11 @@ impl SegmentCursor {
             .map_or(self.offset, |open| open.offset().get())
     }
 
+    /// The LSN expected in the next group.
+    pub(crate) fn expected(&self) -> Lsn {
+        self.lsn
+    }
+
     /// Checksum of the last group passed.
     pub(crate) fn previous(&self) -> u32 {
         self.previous.unwrap_or(0)

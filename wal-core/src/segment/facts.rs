@@ -129,7 +129,8 @@ fn decode_footer(bytes: &[u8], header: &SegmentHeader, offset: Offset, len: u64)
     Footer::decode(&bytes[GROUP_HEADER_LEN..], &group).ok()
 }
 
-fn read_link(bytes: &[u8], header: &SegmentHeader) -> Result<LinkFacts, String> {
+/// The link behind the header that `bytes` begin with, or what is wrong with it.
+pub(crate) fn read_link(bytes: &[u8], header: &SegmentHeader) -> Result<LinkFacts, String> {
     let at = HEADER_LEN as usize;
     let offset = Offset::new(HEADER_LEN);
     let bytes = bytes.get(at..).unwrap_or_default();

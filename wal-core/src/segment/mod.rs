@@ -6,9 +6,12 @@
 mod cursor;
 mod facts;
 mod point;
+mod salvage;
+mod search;
 mod window;
 
 pub(crate) use cursor::{GroupStep, RecordStep, SegmentCursor};
-pub(crate) use facts::{LinkFacts, SegmentFacts};
+pub(crate) use facts::{LinkFacts, SegmentFacts, read_link};
 pub(crate) use point::{SEEK_WINDOW, record_at};
+pub(crate) use salvage::{Found, Salvage};
 pub(crate) use window::WINDOW;

@@ -13,7 +13,8 @@ use wal_core::blocking::Wal;
 use wal_core::clock::ManualClock;
 use wal_core::entropy::SeededEntropy;
 use wal_core::{
-    Builder, Error, FsyncPolicy, Lsn, Poisoned, Record, RecordRef, Result, VerifyReport, WalConfig,
+    Builder, Error, FsyncPolicy, Lsn, Poisoned, Record, RecordRef, RecoveryMode, Result,
+    VerifyReport, WalConfig,
 };
 use wal_format::FileName;
 use wal_io::FaultStorage;
@@ -109,6 +110,11 @@ impl Machine {
     pub(crate) fn try_open(&self) -> Result<Wal> {
         let builder = self.builder().clock(Arc::new(self.clock.clone()));
         builder.driven_by_caller().open()
+    }
+
+    pub(crate) fn try_open_in(&self, mode: RecoveryMode) -> Result<Wal> {
+        let builder = self.builder().clock(Arc::new(self.clock.clone()));
+        builder.driven_by_caller().recovery(mode).open()
     }
 
     pub(crate) fn open(&self) -> Wal {

@@ -3,8 +3,10 @@
 
 use std::sync::{Arc, mpsc};
 use std::thread;
+use std::time::Duration;
 
-use wal_core::{Error, FsyncPolicy, Lsn, Record};
+use wal_core::blocking::Wal;
+use wal_core::{Error, FsyncPolicy, Lsn, OnDamage, Record, RepairMode};
 use wal_format::{
     Alignment, Epoch, FooterFacts, GroupHeader, GroupKind, GroupWriter, IndexEntry, LinkBody,
     LinkCause, LogId, Offset, Origin, SegmentHeader, SegmentId, crc32,
@@ -80,6 +82,7 @@ fn survive_or_hang(segments: Vec<(u64, Vec<u8>)>, case: String) {
 }
 
 fn survive_image(image: &Image, case: &str) {
+    repair(&Machine::holding(image, FsyncPolicy::Os), case);
     let machine = Machine::holding(image, FsyncPolicy::Os);
     let storage = Arc::new(machine.storage.clone());
     let whole = match wal_core::verify_storage(storage) {
@@ -119,6 +122,7 @@ fn survive_image(image: &Image, case: &str) {
                 }
             }
         }
+        skip_through(&wal, case);
         for id in wal.list_segments().unwrap_or_default() {
             if let Ok(mut reader) = wal.read_segment(id) {
                 while let Ok(Some(_)) = reader.next_record() {}
@@ -128,11 +132,58 @@ fn survive_image(image: &Image, case: &str) {
     }
 }
 
+/// A reader that skips damage comes to the end too, and says of each LSN what became of it.
+fn skip_through(wal: &Wal, case: &str) {
+    let Ok(reader) = wal.read_from(Lsn::ZERO) else {
+        return;
+    };
+    let mut next: Option<Lsn> = None;
+    let mut reader = reader.on_damage(OnDamage::Skip);
+    loop {
+        let (from, to) = match reader.next_record() {
+            Ok(Some((_, position))) => (position.lsn, position.lsn),
+            Ok(None) => return,
+            Err(Error::Gap { from, to, .. }) => (from, to),
+            Err(error) => {
+                assert_expected(&error, case);
+                return;
+            }
+        };
+        assert!(from <= to && next.is_none_or(|next| next == from), "{case}");
+        next = Some(to.next());
+    }
+}
+
+/// A repair is refused, or it leaves a log that opens.
+fn repair(machine: &Machine, case: &str) {
+    let storage: Arc<dyn wal_io::Storage> = Arc::new(machine.storage.clone());
+    let repair = |mode| wal_core::repair_storage(Arc::clone(&storage), mode, Duration::ZERO);
+    let planned = match repair(RepairMode::DryRun) {
+        Ok(planned) => planned,
+        Err(error) => return assert_expected(&error, case),
+    };
+    // What a group claims that was made up may be more than a simulated disk should hold.
+    if planned.is_whole() || planned.bytes_needed > 64 << 20 {
+        return;
+    }
+    match repair(RepairMode::Apply) {
+        Ok(_) => drop(
+            machine
+                .try_open()
+                .unwrap_or_else(|error| panic!("{case}: {error}")),
+        ),
+        Err(error) => assert_expected(&error, case),
+    }
+    let again = repair(RepairMode::DryRun);
+    assert!(again.is_ok_and(|again| again.is_whole()), "{case}");
+}
+
 fn assert_expected(error: &Error, case: &str) {
     let expected = matches!(
         error,
         Error::Corruption(_)
             | Error::MissingSegment { .. }
+            | Error::Gap { .. }
             | Error::UnknownVersion { .. }
             | Error::NotALog { .. }
             | Error::NoSpace { .. }

@@ -1,0 +1,70 @@
+//! What a reader asks of whoever knows the log: the writing handle, or a look from outside.
+//!
+//! Deliberately absent: any place in the log.
+
+use wal_format::{Lsn, SegmentId};
+use wal_io::Storage;
+
+use crate::log::{ChainEntry, Engine, Era, Mark};
+use crate::sync::Arc;
+use crate::view::View;
+
+/// Where the reader learns what the log holds.
+#[derive(Clone, Debug)]
+pub(crate) enum Source {
+    Live(Arc<Engine>),
+    View(Arc<View>),
+}
+
+impl Source {
+    pub(super) fn storage(&self) -> &dyn Storage {
+        match self {
+            Self::Live(engine) => &*engine.storage,
+            Self::View(view) => &*view.storage,
+        }
+    }
+
+    pub(crate) fn chain(&self) -> Vec<ChainEntry> {
+        match self {
+            Self::Live(engine) => engine.chain(),
+            Self::View(view) => view.chain(),
+        }
+    }
+
+    pub(super) fn entry(&self, id: SegmentId) -> Option<ChainEntry> {
+        self.chain()
+            .into_iter()
+            .find(|entry| entry.header.segment_id == id)
+    }
+
+    /// How far the writing handle has handed over. Ask for it before the chain: a segment that it has left behind by then
+    /// has its end in the chain.
+    pub(super) fn handed_over(&self) -> Option<Mark> {
+        match self {
+            Self::Live(engine) => Some(engine.readable().0),
+            Self::View(_) => None,
+        }
+    }
+
+    pub(super) fn first_lsn(&self) -> Lsn {
+        match self {
+            Self::Live(engine) => engine.first_lsn(),
+            Self::View(view) => view.first_lsn(),
+        }
+    }
+
+    #[inline]
+    pub(super) fn era(&self) -> Era {
+        match self {
+            Self::Live(engine) => engine.era(),
+            Self::View(view) => view.era(),
+        }
+    }
+
+    pub(super) fn kept_since(&self, since: Era) -> (Option<Lsn>, Era) {
+        match self {
+            Self::Live(engine) => engine.kept_since(since),
+            Self::View(view) => view.kept_since(since),
+        }
+    }
+}

@@ -1,0 +1,248 @@
+//! How far each part of a damaged log is whole, and what can be read behind that. Reads only.
+
+use std::io;
+
+use wal_format::{
+    Alignment, Footer, GROUP_HEADER_LEN, GroupKind, Lsn, MAX_RECORD_HEAD, Offset, SegmentId,
+    decode_cut, decode_gap, decode_stamp,
+};
+use wal_io::{OpenMode, Storage};
+
+use super::plan::{Facts, PartFacts};
+use super::report::LostRecords;
+use crate::recovery::copy::Needs;
+use crate::recovery::{GroupEnd, Part, Step, Walk, Wreck};
+use crate::segment::{GroupStep, RecordStep, SegmentCursor};
+use crate::sync::Arc;
+use crate::{Error, Result};
+
+/// Bytes of one group of copies, roughly: one entry of the index each.
+pub(super) const GROUP: u64 = wal_format::INDEX_INTERVAL;
+
+/// How far one part is whole.
+#[derive(Clone, Copy, Debug)]
+struct Sound {
+    whole: bool,
+    anchor: Option<GroupEnd>,
+    end: GroupEnd,
+}
+
+/// Inspects every part. `damaged` are the segments that verification complains about.
+pub(super) fn inspect(
+    storage: &dyn Storage,
+    wreck: &Wreck,
+    damaged: &[SegmentId],
+) -> Result<Facts> {
+    let mut parts: Vec<PartFacts> = Vec::new();
+    let mut below: Option<(&Part, Sound)> = None;
+    for part in &wreck.parts {
+        let sound = sound(storage, part, wreck.proven).map_err(|error| {
+            let what = format!("reading segment {}", part.file);
+            Error::io(wreck.location.clone(), what, error)
+        })?;
+        let body = part.link.map(|link| link.body);
+        let follows = match (below, body) {
+            (_, None) => false,
+            (None, Some(_)) => part.first <= wreck.log_first,
+            (Some((below, end)), Some(body)) => {
+                body.predecessor == below.file
+                    && body.predecessor_epoch == below.header.epoch
+                    && body.end_lsn == end.end.lsn
+            }
+        };
+        parts.push(PartFacts {
+            file: part.file,
+            epoch: part.header.epoch,
+            first: part.first,
+            // What precedes a part that is not whole cannot be told from it; then that one is damaged already.
+            follows: follows || below.is_some_and(|(_, below)| !below.whole),
+            whole: sound.whole && !damaged.contains(&part.file),
+            anchor: sound.anchor,
+        });
+        below = Some((part, sound));
+    }
+    let newest = parts.last().map_or(SegmentId::NONE, |part| part.file);
+    let explained = |id: &SegmentId| *id < newest && parts.iter().all(|part| part.file != *id);
+    Ok(Facts {
+        within: !damaged.iter().all(explained),
+        parts,
+        files: wreck.listing.segments.clone(),
+        log_first: wreck.log_first,
+    })
+}
+
+/// Walks a part as a reader does that skips nothing.
+fn sound(storage: &dyn Storage, part: &Part, proven: Lsn) -> io::Result<Sound> {
+    let start = GroupEnd {
+        lsn: part.first.prev(),
+        offset: wal_format::HEADER_LEN,
+        digest: 0,
+    };
+    let mut sound = Sound {
+        whole: false,
+        anchor: None,
+        end: start,
+    };
+    if !part.whole_header || part.link.is_none() {
+        return Ok(sound);
+    }
+    let file = storage.open(&part.name(), OpenMode::Read)?;
+    let limit = part.limit.min(file.len()?);
+    let mut cursor = SegmentCursor::new(file, part.header, limit);
+    while let GroupStep::Group(header) = cursor.next_group()? {
+        if part.last.is_some_and(|last| header.end_lsn() > last) {
+            break;
+        }
+        let valid = match header.kind {
+            GroupKind::Records => records(&mut cursor)?,
+            GroupKind::Stamp => decode_stamp(&cursor.payload(&header)?, &header).is_ok(),
+            GroupKind::Gap => decode_gap(&cursor.payload(&header)?, &header).is_ok(),
+            GroupKind::Cut => decode_cut(&cursor.payload(&header)?, &header).is_ok(),
+            GroupKind::Link => true,
+            GroupKind::Footer => {
+                let _ = Footer::decode(&cursor.payload(&header)?, &header);
+                break;
+            }
+        };
+        if !valid {
+            break;
+        }
+        sound.end = GroupEnd {
+            lsn: header.end_lsn(),
+            offset: part.header.alignment.round_up(header.end_offset()),
+            digest: cursor.previous(),
+        };
+        // Of the groups that end there the first: a stamp or a cut behind the last proven record need not be durable.
+        let further = |anchor: GroupEnd| anchor.lsn < sound.end.lsn;
+        if sound.end.lsn <= proven && sound.anchor.is_none_or(further) {
+            sound.anchor = Some(sound.end);
+        }
+    }
+    let expected = part.last.unwrap_or(part.highest.max(sound.end.lsn));
+    // Behind the last record stands a stamp or a cut at most; whether that matters is for verification to say.
+    sound.whole = sound.end.lsn == expected;
+    Ok(sound)
+}
+
+fn records(cursor: &mut SegmentCursor) -> io::Result<bool> {
+    loop {
+        match cursor.next_record()? {
+            RecordStep::Record { offset, head, .. } => {
+                let bytes = cursor.record_bytes(offset, &head);
+                if wal_format::read_record(&bytes, &head).is_err() {
+                    return Ok(false);
+                }
+            }
+            RecordStep::GroupEnd => return Ok(true),
+            RecordStep::Invalid(_) => return Ok(false),
+        }
+    }
+}
+
+/// What lies behind the place from which everything is copied.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Behind {
+    /// The last LSN: of what was found, or of what anything speaks of.
+    pub(super) last: Lsn,
+    pub(super) records: u64,
+    pub(super) gaps: Vec<LostRecords>,
+    /// Bytes of the records.
+    bytes: u64,
+    /// Places where the copies' groups end at a gap.
+    breaks: u64,
+    /// Groups that record losses.
+    gap_groups: u64,
+    /// Key and uncompressed value of the longest record.
+    longest: u64,
+}
+
+/// More groups than any loss needs that is not made up.
+const MOST_GAP_GROUPS: u64 = 1 << 16;
+
+impl Behind {
+    /// Where nothing is copied.
+    pub(super) fn nothing(wreck: &Wreck) -> Self {
+        Self {
+            last: wreck.end(),
+            ..Self::default()
+        }
+    }
+
+    /// Reads what there is above `after`, up to the log's end.
+    pub(super) fn read(storage: &Arc<dyn Storage>, wreck: &Wreck, after: Lsn) -> Result<Self> {
+        let mut behind = Self::nothing(wreck);
+        let mut next = after.next();
+        let mut walk = Walk::new(Arc::clone(storage), wreck.parts.clone(), next);
+        loop {
+            let step = walk.step().map_err(|error| {
+                let what = format!("reading segment {}", walk.segment());
+                Error::io(wreck.location.clone(), what, error)
+            })?;
+            let (from, to) = match &step {
+                Some(Step::Record(taken)) => (taken.lsn, taken.lsn),
+                Some(Step::Gap { to }) => (next, *to),
+                None => (wreck.end().next(), wreck.end()),
+            };
+            if next < from {
+                behind.lose(next, from.prev(), walk.take_trouble());
+            }
+            match step {
+                Some(Step::Record(taken)) => {
+                    let head = &taken.head;
+                    behind.records += 1;
+                    // In a group whose header is lost nothing else speaks of it.
+                    behind.last = behind.last.max(taken.lsn);
+                    behind.bytes += head.total_len();
+                    let len = u64::from(head.key_len) + u64::from(head.raw_len);
+                    behind.longest = behind.longest.max(len);
+                }
+                Some(Step::Gap { .. }) => behind.gap_of(next, to),
+                None => break,
+            }
+            next = to.next();
+        }
+        if behind.gap_groups > MOST_GAP_GROUPS {
+            let what = "more LSNs are missing than a log ever had";
+            return Err(Error::io(
+                wreck.location.clone(),
+                "planning a repair",
+                io::Error::new(io::ErrorKind::InvalidData, what),
+            ));
+        }
+        Ok(behind)
+    }
+
+    fn gap_of(&mut self, from: Lsn, to: Lsn) {
+        self.breaks += 1;
+        self.gap_groups += (to.get() - from.get()) / u64::from(u32::MAX) + 1;
+    }
+
+    fn lose(&mut self, from: Lsn, to: Lsn, trouble: Option<(SegmentId, u64, String)>) {
+        self.gap_of(from, to);
+        let unknown = || {
+            (
+                SegmentId::NONE,
+                0,
+                "there is no valid record of them".into(),
+            )
+        };
+        let (segment_id, offset, what) = trouble.unwrap_or_else(unknown);
+        self.gaps.push(LostRecords {
+            from,
+            to,
+            segment_id,
+            offset: Offset::new(offset),
+            what,
+        });
+    }
+
+    /// What the new segment needs room for.
+    pub(super) fn needs(&self, alignment: Alignment) -> Needs {
+        let groups = self.bytes / GROUP + self.breaks + self.gap_groups + 2;
+        let each = GROUP_HEADER_LEN as u64 + alignment.get();
+        Needs {
+            data: self.bytes + MAX_RECORD_HEAD as u64 + groups * each,
+            record_limit: self.longest,
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! Decides from the facts alone: no I/O here.
+
+use wal_format::{Epoch, LinkCause, Lsn, Offset, SegmentId};
+
+use crate::log::Predecessor;
+use crate::recovery::GroupEnd;
+
+/// A part of the log, as far as it is whole.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct PartFacts {
+    pub(super) file: SegmentId,
+    pub(super) epoch: Epoch,
+    pub(super) first: Lsn,
+    /// It follows the part before it: predecessor, epoch, and where that one ends.
+    pub(super) follows: bool,
+    /// Every group of it is valid, and its records can be read.
+    pub(super) whole: bool,
+    /// The end of the last group before anything that is not, among those that are proven durable.
+    pub(super) anchor: Option<GroupEnd>,
+}
+
+/// All facts about a damaged log.
+#[derive(Clone, Debug)]
+pub(super) struct Facts {
+    /// Oldest first.
+    pub(super) parts: Vec<PartFacts>,
+    /// Every file with a segment's name.
+    pub(super) files: Vec<SegmentId>,
+    pub(super) log_first: Lsn,
+    /// There is damage that none of the files explains which are not part of the log.
+    pub(super) within: bool,
+}
+
+/// What to do.
+#[derive(Clone, Debug)]
+pub(super) struct RepairPlan {
+    /// A new segment is needed; otherwise files go and that is all.
+    pub(super) copy: bool,
+    /// What the new segment follows.
+    pub(super) predecessor: Option<Predecessor>,
+    /// The last LSN that stays where it is.
+    pub(super) after: Lsn,
+    /// Files whose bytes are kept.
+    pub(super) quarantine: Vec<SegmentId>,
+    /// Files that go once the new segment is durable, in this order: newest first, so that what a crash leaves is a chain
+    /// without a hole.
+    pub(super) remove: Vec<SegmentId>,
+}
+
+pub(super) fn plan(facts: &Facts) -> RepairPlan {
+    let parts = &facts.parts;
+    let damaged = parts.iter().position(|part| !part.follows || !part.whole);
+    let copy = damaged.is_some() || facts.within;
+    let damaged = damaged.unwrap_or(parts.len());
+    // A part that does not follow is of no use as a predecessor: the log has a hole before it.
+    let candidates = match parts.get(damaged) {
+        Some(part) if part.follows => damaged + 1,
+        _ => damaged,
+    };
+    let anchor = parts[..candidates]
+        .iter()
+        .enumerate()
+        .rev()
+        .find_map(|(at, part)| {
+            // A segment of which no record is proven may lose its link in the next crash.
+            let anchor = part.anchor.filter(|anchor| anchor.lsn >= part.first)?;
+            Some((at, part, anchor))
+        })
+        // What lies before the log's first record needs no place.
+        .filter(|(_, _, anchor)| anchor.lsn.next() >= facts.log_first);
+    let kept = match (&anchor, copy) {
+        (Some((at, ..)), true) => at + 1,
+        (None, true) => 0,
+        (_, false) => parts.len(),
+    };
+    let of_log = |id: SegmentId| parts.iter().any(|part| part.file == id);
+    let is_kept = |id: SegmentId| parts[..kept].iter().any(|part| part.file == id);
+    let is_whole = |id: SegmentId| parts.iter().any(|part| part.file == id && part.whole);
+    let quarantine = facts.files.iter().copied();
+    let remove = facts.files.iter().copied().rev();
+    RepairPlan {
+        copy,
+        after: anchor.map_or(facts.log_first.prev(), |(_, _, anchor)| anchor.lsn),
+        predecessor: anchor.map(|(_, part, anchor)| Predecessor {
+            id: part.file,
+            epoch: part.epoch,
+            end_offset: Offset::new(anchor.offset),
+            end_digest: anchor.digest,
+            cause: LinkCause::Repaired,
+            kept: Lsn::ZERO,
+        }),
+        quarantine: quarantine
+            .filter(|id| !of_log(*id) || !is_whole(*id))
+            .collect(),
+        remove: remove.filter(|id| !is_kept(*id)).collect(),
+    }
+}
+
+#[cfg(test)]
+#[path = "plan_tests.rs"]
+mod tests;

@@ -1,0 +1,132 @@
+//! What a repair found and did, or would do.
+
+use std::fmt;
+
+use wal_format::{Lsn, Offset, SegmentId};
+
+use crate::Error;
+
+/// Whether a repair changes anything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum RepairMode {
+    /// It says what it would do. Changes no byte.
+    DryRun,
+    /// It does it.
+    Apply,
+}
+
+/// LSNs that a repair records as lost, because nothing valid was found for them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct LostRecords {
+    /// The first of them.
+    pub from: Lsn,
+    /// The last of them.
+    pub to: Lsn,
+    /// Where the first thing stands that does not verify; segment 0 if there is nothing at all.
+    pub segment_id: SegmentId,
+    /// Where in its file, in bytes.
+    pub offset: Offset,
+    /// What does not verify.
+    pub what: String,
+}
+
+/// What a repair found, and what it did about it (or would do, in a [dry run](RepairMode::DryRun)). Its `Display` tells a human.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct RepairReport {
+    /// Whether it was done.
+    pub mode: RepairMode,
+    /// What is damaged, the first in the log first. Without damage nothing is done.
+    pub damage: Vec<Error>,
+    /// What is lost, and was not recorded as lost before.
+    pub gaps: Vec<LostRecords>,
+    /// Records behind the first damage that could be read, and were copied to the new segment with their LSNs.
+    pub records_kept: u64,
+    /// The segment with the copies; none if no copy was needed.
+    pub new_segment: Option<SegmentId>,
+    /// The last LSN of the log: the next record gets the one behind it.
+    pub last_lsn: Lsn,
+    /// Files of which the bytes are kept whole under `quarantine/`.
+    pub quarantined: Vec<String>,
+    /// Files that the log has no more use for, in the order of their removal.
+    pub removed: Vec<String>,
+    /// Bytes that the new segment and the quarantine need.
+    pub bytes_needed: u64,
+}
+
+impl RepairReport {
+    /// Whether there is nothing to repair.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        self.damage.is_empty()
+    }
+
+    /// How many LSNs are lost, and were not recorded as lost before.
+    #[must_use]
+    pub fn records_lost(&self) -> u64 {
+        let counts = self.gaps.iter().map(|gap| gap.to.get() - gap.from.get());
+        counts.fold(0, |sum, count| sum.saturating_add(count).saturating_add(1))
+    }
+}
+
+impl PartialEq for RepairReport {
+    fn eq(&self, other: &Self) -> bool {
+        let damage = |report: &Self| -> Vec<String> {
+            report.damage.iter().map(ToString::to_string).collect()
+        };
+        self.mode == other.mode
+            && damage(self) == damage(other)
+            && self.gaps == other.gaps
+            && self.records_kept == other.records_kept
+            && self.new_segment == other.new_segment
+            && self.last_lsn == other.last_lsn
+            && self.quarantined == other.quarantined
+            && self.removed == other.removed
+            && self.bytes_needed == other.bytes_needed
+    }
+}
+
+impl Eq for RepairReport {}
+
+impl fmt::Display for RepairReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.is_whole() {
+            return write!(f, "nothing is damaged; nothing to do");
+        }
+        let (is, was) = match self.mode {
+            RepairMode::DryRun => ("would be", "would be"),
+            RepairMode::Apply => ("are", "was"),
+        };
+        for damage in &self.damage {
+            writeln!(f, "damaged: {damage}")?;
+        }
+        for gap in &self.gaps {
+            writeln!(
+                f,
+                "lost: LSN {} to {} (segment {}, offset {}: {})",
+                gap.from, gap.to, gap.segment_id, gap.offset, gap.what
+            )?;
+        }
+        for name in &self.quarantined {
+            writeln!(f, "the bytes of {name} {is} kept under quarantine/")?;
+        }
+        if let Some(id) = self.new_segment {
+            let kept = self.records_kept;
+            writeln!(
+                f,
+                "segment {id} {was} written, with {kept} records from behind the damage"
+            )?;
+        }
+        for name in &self.removed {
+            writeln!(f, "{name} {was} removed")?;
+        }
+        write!(
+            f,
+            "{} records lost; the next one gets LSN {}; {} bytes needed",
+            self.records_lost(),
+            self.last_lsn.next(),
+            self.bytes_needed
+        )
+    }
+}

@@ -1,0 +1,208 @@
+//! What is left of a damaged log: the parts of its files that hold records, in the order of their LSNs.
+//!
+//! ```text
+//! candidate.rs   each file with a segment's name, as far as it can be made out
+//! survey.rs      what the group headers of a segment say
+//! mod.rs         which parts make the log
+//! walk.rs        the records that can be read of them
+//! ```
+//!
+//! Where links are valid they give the order and the ends, as ever. Where one is lost, or the file that it names, the next
+//! lower file goes on below it: of two files that speak of the same LSN the newer one is right. Changes no byte.
+
+mod candidate;
+mod survey;
+mod walk;
+
+use std::collections::BTreeMap;
+
+use wal_format::{Lsn, SegmentHeader, SegmentId};
+use wal_io::Storage;
+
+use super::Listing;
+use crate::segment::LinkFacts;
+use crate::sync::Arc;
+use crate::{Error, Result};
+use candidate::{Candidate, candidates};
+use survey::survey;
+pub(crate) use walk::{Step, Taken, Walk};
+
+/// What the log takes from one file.
+#[derive(Clone, Debug)]
+pub(crate) struct Part {
+    /// The id in the file's name.
+    pub(crate) file: SegmentId,
+    /// As it stands in the file, or made again.
+    pub(crate) header: SegmentHeader,
+    pub(crate) whole_header: bool,
+    pub(crate) link: Option<LinkFacts>,
+    /// Where its first group starts.
+    pub(crate) start: u64,
+    pub(crate) first: Lsn,
+    /// `None`: to its end.
+    pub(crate) last: Option<Lsn>,
+    /// The highest LSN that its groups, or the part above, speak of.
+    pub(crate) highest: Lsn,
+    /// Nothing at or behind this offset.
+    pub(crate) limit: u64,
+}
+
+impl Part {
+    pub(crate) fn name(&self) -> String {
+        wal_format::segment_name(self.file)
+    }
+}
+
+/// A damaged log.
+#[derive(Debug)]
+pub(crate) struct Wreck {
+    pub(crate) location: String,
+    pub(crate) listing: Listing,
+    /// Oldest first; their LSNs ascend.
+    pub(crate) parts: Vec<Part>,
+    pub(crate) log_first: Lsn,
+    /// The highest LSN that a watermark proves.
+    pub(crate) proven: Lsn,
+    /// The highest LSN that anything speaks of.
+    pub(crate) highest: Lsn,
+}
+
+/// What the part above says of the one that is looked for.
+#[derive(Clone, Copy, Debug, Default)]
+struct Bound {
+    last: Option<Lsn>,
+    limit: Option<u64>,
+}
+
+/// Makes out a directory.
+///
+/// # Errors
+/// An unknown version, or I/O. A directory in which nothing is left gives no parts.
+pub(crate) fn assemble(storage: &Arc<dyn Storage>, listing: Listing) -> Result<Wreck> {
+    let location = storage.location();
+    let candidates = candidates(storage, &listing)?;
+    // A name may say what the first LSN is; only what was proven durable is dropped.
+    let log_first = listing.first();
+    let mut wreck = Wreck {
+        location,
+        listing,
+        parts: Vec::new(),
+        log_first,
+        proven: log_first.prev(),
+        highest: log_first.prev(),
+    };
+    let mut bound = Bound::default();
+    let mut at = candidates.last_key_value().map(|(id, _)| *id);
+    while let Some(id) = at {
+        let candidate = &candidates[&id];
+        let below = candidates.range(..id).next_back().map(|(id, _)| *id);
+        let Some(part) = wreck.part(storage, candidate, bound)? else {
+            // It was begun, and nothing was written; or it speaks of what a newer one replaces.
+            at = below;
+            continue;
+        };
+        (at, bound) = wreck.step_down(&candidates, &part, below);
+        wreck.parts.push(part);
+    }
+    wreck.parts.reverse();
+    wreck.close_ranks();
+    Ok(wreck)
+}
+
+impl Wreck {
+    /// What the log takes from a file, below what the part above says.
+    fn part(
+        &mut self,
+        storage: &Arc<dyn Storage>,
+        candidate: &Candidate,
+        bound: Bound,
+    ) -> Result<Option<Part>> {
+        let limit = bound
+            .limit
+            .map_or(candidate.len, |limit| limit.min(candidate.len));
+        let mut first = candidate.link.map(|link| link.first_lsn);
+        let mut highest = bound.last.unwrap_or(Lsn::ZERO);
+        if let Some(link) = &candidate.link {
+            self.note(link.body.end_lsn, link.watermark, link.body.log_first);
+        }
+        if bound.limit.is_none() || first.is_none() {
+            let found = survey(&**storage, candidate, limit.min(candidate.len), bound.last)
+                .map_err(|error| {
+                    let what = format!("reading segment {}", candidate.file);
+                    Error::io(self.location.clone(), what, error)
+                })?;
+            self.note(
+                found.highest.max(found.proven),
+                found.proven,
+                found.log_first,
+            );
+            first = found.first;
+            highest = found.highest;
+        }
+        self.note(bound.last.unwrap_or(Lsn::ZERO), Lsn::ZERO, Lsn::ZERO);
+        let part = first.map(|first| Part {
+            file: candidate.file,
+            header: candidate.header,
+            whole_header: candidate.whole_header,
+            link: candidate.link,
+            start: wal_format::HEADER_LEN,
+            first,
+            last: bound.last,
+            highest,
+            limit,
+        });
+        Ok(part.filter(|part| part.last.is_none_or(|last| part.first <= last.next())))
+    }
+
+    fn note(&mut self, highest: Lsn, proven: Lsn, log_first: Lsn) {
+        self.highest = self.highest.max(highest);
+        self.proven = self.proven.max(proven);
+        self.log_first = self.log_first.max(log_first);
+    }
+
+    /// The file below a part, and what that part says of it.
+    fn step_down(
+        &self,
+        candidates: &BTreeMap<SegmentId, Candidate>,
+        part: &Part,
+        below: Option<SegmentId>,
+    ) -> (Option<SegmentId>, Bound) {
+        let before = Bound {
+            last: Some(part.first.prev()),
+            limit: None,
+        };
+        if part.first <= self.log_first {
+            return (None, before);
+        }
+        let Some(body) = part.link.map(|link| link.body) else {
+            return (below, before);
+        };
+        if body.predecessor == SegmentId::NONE {
+            return (None, before);
+        }
+        let whole = candidates.get(&body.predecessor);
+        if whole.is_some_and(|found| found.header.epoch == body.predecessor_epoch) {
+            let limit = Some(body.end_offset.get());
+            return (Some(body.predecessor), Bound { limit, ..before });
+        }
+        // It is missing, or another file: what lies between the two was replaced by it.
+        let lower = candidates.range(..body.predecessor).next_back();
+        (lower.map(|(id, _)| *id), before)
+    }
+
+    /// A part whose link is lost may have lost its first groups' headers too: it may begin right behind the part below.
+    fn close_ranks(&mut self) {
+        let mut behind = self.log_first;
+        for part in &mut self.parts {
+            if part.link.is_none() && behind < part.first {
+                part.first = behind;
+            }
+            behind = part.highest.next();
+        }
+    }
+
+    /// The last LSN that must never be given again.
+    pub(crate) fn end(&self) -> Lsn {
+        self.highest.max(self.log_first.prev())
+    }
+}

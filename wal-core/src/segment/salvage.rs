@@ -1,0 +1,361 @@
+//! What can be read of a damaged segment: every record that verifies in its place, in order, whatever is wrong around it.
+//!
+//! A group's header makes its length safe to believe, so that damage in one record loses that record. Without the header the
+//! records behind its place are walked as they come, and the next valid header goes on. Where a record does not say how long
+//! it is, the next one is [searched](super::search) for.
+//!
+//! Deliberately absent: what is missing. Who asks knows which LSNs the log has, and sees which of them do not come.
+
+use std::io;
+
+use bytes::Bytes;
+use wal_format::{
+    GROUP_HEADER_LEN, GroupError, GroupHeader, GroupKind, HEADER_LEN, Lsn, MAX_RECORD_HEAD, Offset,
+    RecordHead, Salt, SegmentHeader, scan_headers,
+};
+use wal_io::{StorageFile, StorageFileExt};
+
+use super::window::{WINDOW, Window};
+use crate::sync::Arc;
+
+/// What was found.
+#[derive(Debug)]
+pub(crate) enum Found {
+    /// A record that verifies under its LSN and place.
+    Record {
+        lsn: Lsn,
+        offset: u64,
+        head: RecordHead,
+    },
+    /// LSNs up to this one are recorded as lost.
+    Gap { to: Lsn },
+}
+
+/// Records that follow each other, as far as they are whole.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Run {
+    pub(super) offset: u64,
+    /// Where the records end: with their group, or where the next valid header stands.
+    pub(super) end: u64,
+    /// The LSN that follows the last of them, if it is known.
+    pub(super) until: Option<Lsn>,
+    /// Where the next group starts.
+    then: u64,
+    /// The group's header is not valid: there may be more than one group.
+    pub(super) headless: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum State {
+    Group(u64),
+    Records(Run),
+    End,
+}
+
+/// A walk through a segment that may be damaged anywhere behind its header.
+#[derive(Debug)]
+pub(crate) struct Salvage {
+    file: Arc<dyn StorageFile>,
+    pub(super) header: SegmentHeader,
+    pub(super) salt: Salt,
+    window: Window,
+    limit: u64,
+    /// The last LSN that the log takes from the segment, if that is known.
+    last: Option<Lsn>,
+    /// The LSN expected next.
+    pub(super) next: Lsn,
+    state: State,
+    /// Bytes that searches may still look at, so that no input holds a reader up.
+    pub(super) budget: u64,
+    trouble: Option<(u64, String)>,
+}
+
+/// Bytes that all searches in one segment look at, at most.
+const BUDGET: u64 = 1 << 30;
+
+impl Salvage {
+    /// From the group at `offset` on, where `next` is expected. Nothing at or behind `limit`, and no LSN above `last`.
+    pub(crate) fn new(
+        file: Arc<dyn StorageFile>,
+        header: SegmentHeader,
+        (offset, next): (u64, Lsn),
+        (limit, last): (u64, Option<Lsn>),
+    ) -> Self {
+        Self {
+            file,
+            salt: header.salt(),
+            header,
+            window: Window::default(),
+            limit,
+            last,
+            next,
+            state: State::Group(offset),
+            budget: BUDGET,
+            trouble: None,
+        }
+    }
+
+    /// No LSN below this one is expected any more.
+    pub(crate) fn expect(&mut self, next: Lsn) {
+        self.next = next;
+    }
+
+    /// The first thing that did not verify since this was asked, and where.
+    pub(crate) fn take_trouble(&mut self) -> Option<(u64, String)> {
+        self.trouble.take()
+    }
+
+    fn note(&mut self, offset: u64, what: String) {
+        if self.trouble.is_none() {
+            self.trouble = Some((offset, what));
+        }
+    }
+
+    /// The next record, or recorded loss; `None` at the end. LSNs ascend.
+    pub(crate) fn step(&mut self) -> io::Result<Option<Found>> {
+        loop {
+            let found = match self.state {
+                State::Group(offset) => self.group(offset)?,
+                State::Records(run) => self.record(run)?,
+                State::End => return Ok(None),
+            };
+            if found.is_some() {
+                return Ok(found);
+            }
+        }
+    }
+
+    /// The bytes of the record just found, without a copy.
+    pub(crate) fn record_bytes(&self, offset: u64, head: &RecordHead) -> Bytes {
+        self.window.slice(offset, head.total_len() as usize)
+    }
+
+    fn group(&mut self, offset: u64) -> io::Result<Option<Found>> {
+        self.state = State::End;
+        if offset >= self.limit {
+            return Ok(None);
+        }
+        match self.header_at(offset)? {
+            Ok(header) => Ok(self.enter(&header)),
+            Err(_) if offset == HEADER_LEN => {
+                // A link has no records.
+                let start = wal_format::data_start(self.header.alignment);
+                self.state = State::Group(start);
+                Ok(None)
+            }
+            Err(error) => {
+                self.note(offset, error.to_string());
+                self.lost_header(offset)?;
+                Ok(None)
+            }
+        }
+    }
+
+    fn enter(&mut self, header: &GroupHeader) -> Option<Found> {
+        self.next = self.next.max(header.first_lsn);
+        let then = self.header.alignment.round_up(header.end_offset());
+        self.state = State::Group(then);
+        match header.kind {
+            GroupKind::Records if header.record_count > 0 => {
+                self.state = State::Records(Run {
+                    offset: header.payload_offset().get(),
+                    end: header.end_offset(),
+                    until: Some(header.next_lsn()),
+                    then,
+                    headless: false,
+                });
+                None
+            }
+            GroupKind::Gap if header.record_count > 0 => {
+                self.next = header.next_lsn();
+                Some(Found::Gap {
+                    to: header.end_lsn(),
+                })
+            }
+            GroupKind::Footer => {
+                self.state = State::End;
+                None
+            }
+            _ => None,
+        }
+    }
+
+    /// Where no valid header is: its records end before the next one at the latest.
+    fn lost_header(&mut self, offset: u64) -> io::Result<()> {
+        let found = self.find_header(offset + 8)?;
+        let (end, until) = match &found {
+            Some(header) => (header.offset.get(), Some(header.first_lsn)),
+            None => (self.limit, self.last.map(Lsn::next)),
+        };
+        self.state = if until == Some(self.next) {
+            // Nothing is lost: a stamp, or the padding of another alignment.
+            State::Group(end)
+        } else {
+            State::Records(Run {
+                offset: offset + GROUP_HEADER_LEN as u64,
+                end,
+                until,
+                then: end,
+                headless: true,
+            })
+        };
+        Ok(())
+    }
+
+    /// The group header at `offset`, if it is valid there and may follow.
+    pub(crate) fn header_at(&mut self, offset: u64) -> io::Result<Result<GroupHeader, GroupError>> {
+        let need = GROUP_HEADER_LEN;
+        self.window
+            .load(&*self.file, offset, need, self.limit, WINDOW)?;
+        let (epoch, at) = (self.header.epoch, Offset::new(offset));
+        let decoded = GroupHeader::decode(self.window.from(offset), self.salt, epoch, at);
+        Ok(decoded.and_then(|(header, _)| {
+            header.fits(self.limit)?;
+            if self.may_follow(&header) {
+                return Ok(header);
+            }
+            Err(GroupError::Lsn {
+                expected: self.next,
+                found: header.first_lsn,
+            })
+        }))
+    }
+
+    fn may_follow(&self, header: &GroupHeader) -> bool {
+        header.first_lsn >= self.next && self.last.is_none_or(|last| header.end_lsn() <= last)
+    }
+
+    /// The first valid header at or behind `from` that may follow.
+    pub(crate) fn find_header(&self, from: u64) -> io::Result<Option<GroupHeader>> {
+        let (epoch, alignment) = (self.header.epoch, self.header.alignment);
+        let mut start = alignment.round_up(from);
+        let left = usize::try_from(self.limit.saturating_sub(start)).unwrap_or(WINDOW);
+        let mut piece = vec![0; WINDOW.min(left)];
+        while start < self.limit {
+            let want = piece.len().min((self.limit - start) as usize);
+            let filled = self.file.read_full_at(&mut piece[..want], start)?;
+            let headers = scan_headers(
+                &piece[..filled],
+                Offset::new(start),
+                self.salt,
+                epoch,
+                alignment,
+            );
+            let found = headers
+                .map(|(header, _)| header)
+                .find(|header| header.fits(self.limit).is_ok() && self.may_follow(header));
+            if found.is_some() || filled < want || start + filled as u64 >= self.limit {
+                return Ok(found);
+            }
+            // The pieces overlap, so that a header across their border is seen whole.
+            start += alignment
+                .round_down((filled - GROUP_HEADER_LEN) as u64)
+                .max(8);
+        }
+        Ok(None)
+    }
+
+    fn record(&mut self, run: Run) -> io::Result<Option<Found>> {
+        self.state = State::Group(run.then);
+        let lsn = self.next;
+        if run.offset >= run.end
+            || run.until.is_some_and(|until| lsn >= until)
+            || self.last.is_some_and(|last| lsn > last)
+        {
+            return Ok(None);
+        }
+        let offset = run.offset;
+        if let Some(head) = self.record_at(offset, run.end, lsn)? {
+            self.next = lsn.next();
+            self.go_on(Run {
+                offset: offset + head.total_len(),
+                ..run
+            });
+            return Ok(Some(Found::Record { lsn, offset, head }));
+        }
+        self.note(offset, format!("no valid record with LSN {lsn}"));
+        if let Some((offset, lsn)) = self.resync(&run)? {
+            self.next = lsn;
+            self.go_on(Run { offset, ..run });
+        } else if let Some(until) = run.until {
+            self.next = until;
+        }
+        Ok(None)
+    }
+
+    fn go_on(&mut self, run: Run) {
+        self.state = State::Records(run);
+    }
+
+    /// The next record behind one that does not verify, and its LSN.
+    fn resync(&mut self, run: &Run) -> io::Result<Option<(u64, Lsn)>> {
+        let (offset, lsn) = (run.offset, self.next);
+        if let Some(head) = self.head_at(offset, run.end)? {
+            let behind = (offset + head.total_len(), lsn.next());
+            if run.is_end(behind, self.header.alignment) {
+                return Ok(None);
+            }
+            let within = run.until.is_none_or(|until| behind.1 < until);
+            if within && self.record_at(behind.0, run.end, behind.1)?.is_some() {
+                return Ok(Some(behind));
+            }
+        }
+        if run.headless {
+            let next_group = self.behind_header(offset);
+            if self.record_at(next_group, run.end, lsn)?.is_some() {
+                return Ok(Some((next_group, lsn)));
+            }
+        }
+        self.search(run)
+    }
+
+    /// Where the records of a group begin whose header stands at or right behind `offset`.
+    pub(super) fn behind_header(&self, offset: u64) -> u64 {
+        self.header.alignment.round_up(offset) + GROUP_HEADER_LEN as u64
+    }
+
+    /// The fixed part of a record at `offset`, if it could be one.
+    pub(super) fn head_at(&mut self, offset: u64, end: u64) -> io::Result<Option<RecordHead>> {
+        let Some(left) = end.checked_sub(offset).filter(|left| *left > 0) else {
+            return Ok(None);
+        };
+        let need = (MAX_RECORD_HEAD as u64).min(left) as usize;
+        self.window
+            .load(&*self.file, offset, need, self.limit, WINDOW)?;
+        let bytes = self.window.from(offset);
+        Ok(RecordHead::parse(bytes, left, self.header.record_limit).ok())
+    }
+
+    /// The bytes of the record at `offset`, as far as the file has them.
+    pub(super) fn bytes_at(&mut self, offset: u64, len: u64) -> io::Result<&[u8]> {
+        let need = usize::try_from(len).unwrap_or(usize::MAX);
+        self.window
+            .load(&*self.file, offset, need, self.limit, WINDOW)?;
+        Ok(self.window.from(offset).get(..need).unwrap_or_default())
+    }
+
+    /// The record at `offset`, if it verifies there for that LSN.
+    pub(super) fn record_at(
+        &mut self,
+        offset: u64,
+        end: u64,
+        lsn: Lsn,
+    ) -> io::Result<Option<RecordHead>> {
+        let Some(head) = self.head_at(offset, end)? else {
+            return Ok(None);
+        };
+        let mask = self.salt.record_mask(lsn, Offset::new(offset));
+        let bytes = self.bytes_at(offset, head.total_len())?;
+        Ok(wal_format::verify_record(bytes, mask)
+            .is_ok()
+            .then_some(head))
+    }
+}
+
+impl Run {
+    /// Whether nothing of it follows a record that ends there, before that LSN.
+    pub(super) fn is_end(&self, (end, next): (u64, Lsn), alignment: wal_format::Alignment) -> bool {
+        let reached = end == self.end || (self.headless && alignment.round_up(end) == self.end);
+        reached && self.until == Some(next)
+    }
+}
