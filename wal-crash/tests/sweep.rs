@@ -31,11 +31,15 @@ struct Reference {
 }
 
 fn open(storage: &FaultStorage) -> Result<Wal, Error> {
-    open_with(storage, 99)
+    open_padded(storage, None)
 }
 
-fn open_with(storage: &FaultStorage, seed: u64) -> Result<Wal, Error> {
-    Wal::builder("log")
+fn open_padded(storage: &FaultStorage, padding: Option<u32>) -> Result<Wal, Error> {
+    open_with(storage, padding, 99)
+}
+
+fn open_with(storage: &FaultStorage, padding: Option<u32>, seed: u64) -> Result<Wal, Error> {
+    let builder = Wal::builder("log")
         .storage(Arc::new(storage.clone()))
         .config(WalConfig {
             max_segment_size: 8 << 10,
@@ -46,8 +50,11 @@ fn open_with(storage: &FaultStorage, seed: u64) -> Result<Wal, Error> {
         .clock(Arc::new(ManualClock::default()))
         .entropy(Arc::new(SeededEntropy::new(seed)))
         .small_segments()
-        .driven_by_caller()
-        .open()
+        .driven_by_caller();
+    match padding {
+        Some(bytes) => builder.sector_padding(bytes).open(),
+        None => builder.open(),
+    }
 }
 
 /// What the log went through.
@@ -55,12 +62,18 @@ fn open_with(storage: &FaultStorage, seed: u64) -> Result<Wal, Error> {
 enum State {
     Closed,
     Killed,
+    /// With groups that begin at sectors, and killed.
+    Padded,
     /// Killed in the middle of an append, recovered with a copy of its tail, then truncated at both ends, and killed.
     Recovered,
 }
 
 impl State {
-    const ALL: [Self; 3] = [Self::Closed, Self::Killed, Self::Recovered];
+    const ALL: [Self; 4] = [Self::Closed, Self::Killed, Self::Recovered, Self::Padded];
+
+    fn padding(self) -> Option<u32> {
+        (self == Self::Padded).then_some(512)
+    }
 }
 
 fn value(n: usize) -> Vec<u8> {
@@ -75,7 +88,7 @@ fn append(wal: &Wal, n: usize) {
 /// Three segments and a part of a fourth.
 fn reference(state: State) -> Reference {
     let mut storage = FaultStorage::new();
-    let mut wal = open(&storage).expect("a log");
+    let mut wal = open_padded(&storage, state.padding()).expect("a log");
     let mut n = 0;
     while wal.list_segments().expect("segments").len() < 4 || n % 16 != 0 {
         append(&wal, n);
@@ -157,7 +170,7 @@ fn verdict(reference: &Reference, storage: &FaultStorage) -> Verdict {
         );
         Verdict::Told
     };
-    let wal = match open(storage) {
+    let wal = match open_padded(storage, reference.state.padding()) {
         Ok(wal) => wal,
         Err(error) => return told(&error),
     };
@@ -235,7 +248,7 @@ fn segments(reference: &Reference) -> Vec<(String, u64)> {
         .collect()
 }
 
-fn all() -> [Reference; 3] {
+fn all() -> [Reference; 4] {
     State::ALL.map(reference)
 }
 
@@ -364,7 +377,7 @@ fn every_truncation() {
 /// Another log's segments 1 to 9, small ones.
 fn another_log() -> Image {
     let storage = FaultStorage::new();
-    let wal = open_with(&storage, 1234).expect("a log");
+    let wal = open_with(&storage, None, 1234).expect("a log");
     for n in 0..400 {
         append(&wal, n);
     }

@@ -1,7 +1,7 @@
 //! Recovery modifies no old segment, and a read-only open changes no byte.
 
 use wal_core::blocking::Wal;
-use wal_core::{FsyncPolicy, Lsn, Record, RecordRef};
+use wal_core::{Error, FsyncPolicy, Lsn, Record, RecordRef};
 use wal_io::fault::{Fault, Moment, OperationKind, Seeded};
 
 use crate::common::trace::Trace;
@@ -301,5 +301,72 @@ fn a_kill_between_the_rename_and_the_directory_sync_loses_nothing_that_a_later_o
         machine.lose_unsynced();
         let wal = machine.open();
         assert_holds(&wal, 1..=4);
+    }
+}
+
+/// A look at a closed log is a look at the log: what a writer appends later is shown by a later call.
+#[test]
+fn a_reader_of_a_closed_log_goes_on_when_a_writer_appends() {
+    for policy in policies() {
+        let machine = Machine::new(policy).segments_of(SMALL);
+        let wal = machine.open();
+        append(&wal, 1..=3);
+        wal.close().expect("closed");
+        drop(wal);
+        let look = machine.look().expect("it is looked at");
+        let mut reader = look.read_from(Lsn::ZERO).expect("a reader");
+        assert_eq!(reader.by_ref().count(), 3);
+        let wal = machine.open();
+        append(&wal, 4..=5);
+        wal.sync().expect("synced");
+        for next in 4..=5 {
+            let (_, position) = reader.next_record().expect("read").expect("a record");
+            assert_eq!(position.lsn.get(), next);
+        }
+    }
+}
+
+/// The segment that a crash has left without a link is superseded by the writer's first one. Who has looked in between sees it.
+#[test]
+fn a_reader_goes_on_past_a_segment_that_never_got_its_link() {
+    for seed in 0..40 {
+        let mut machine = Machine::new(FsyncPolicy::Os).segments_of(SMALL);
+        let wal = machine.open();
+        append(&wal, 1..=1);
+        wal.flush().expect("flushed");
+        machine.crash(seed);
+        let wal = machine.open();
+        let seen = wal.last_lsn().get();
+        let look = machine.look().expect("it is looked at");
+        let mut reader = look.read_from(Lsn::ZERO).expect("a reader");
+        assert_eq!(reader.by_ref().count() as u64, seen);
+        append(&wal, seen + 1..=seen + 2);
+        wal.sync().expect("synced");
+        for next in seen + 1..=seen + 2 {
+            let shown = reader.next_record().expect("read");
+            let shown = shown.map(|(_, position)| position.lsn.get());
+            assert_eq!(shown, Some(next), "seed {seed}");
+        }
+    }
+}
+
+/// Segments that a reader in another process has not seen are removed: it is told, it does not wait for ever.
+#[test]
+fn a_reader_is_told_when_segments_that_it_has_not_seen_are_truncated() {
+    let machine = Machine::new(FsyncPolicy::Always).segments_of(SMALL);
+    let wal = machine.open();
+    append(&wal, 1..=3);
+    let look = machine.look().expect("it is looked at");
+    let mut reader = look.read_from(Lsn::ZERO).expect("a reader");
+    assert_eq!(reader.by_ref().count(), 3);
+    append(&wal, 4..=300);
+    wal.truncate_before(Lsn::new(300)).expect("truncated");
+    machine.pass(&wal, WINDOW);
+    assert_eq!(machine.segments().len(), 1, "{:?}", machine.file_names());
+    // What is left of the segment that it knows may still be shown.
+    let end = reader.find(Result::is_err);
+    match end {
+        Some(Err(Error::Truncated { first, .. })) => assert_eq!(first.get(), 300),
+        other => panic!("expected Truncated, got {other:?}"),
     }
 }
