@@ -156,6 +156,7 @@ impl View {
         };
         let mut chain = self.chain.lock();
         let seen = chain.seen;
+        let newest = listing.segments.iter().max().copied();
         let mut changed = false;
         for id in listing.segments.into_iter().filter(|id| *id > seen) {
             // Its link may not be written yet: then it is looked at again.
@@ -163,7 +164,14 @@ impl View {
                 Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => break,
                 facts => facts?,
             };
-            let Ok(link) = facts.link else { break };
+            let Ok(link) = facts.link else {
+                if newest != Some(id) {
+                    // Superseded before it had one.
+                    drop(chain);
+                    return self.reload();
+                }
+                break;
+            };
             let body = link.body;
             if body.predecessor == SegmentId::NONE {
                 // Nothing before it was proven: what a crash left is in this segment now.
@@ -173,7 +181,11 @@ impl View {
                     .entries
                     .iter()
                     .position(|entry| entry.header.segment_id == body.predecessor);
-                let Some(at) = found else { break };
+                let Some(at) = found else {
+                    // What is between was retired meanwhile.
+                    drop(chain);
+                    return self.reload();
+                };
                 chain.entries.truncate(at + 1);
                 chain.entries[at].end = Some((body.end_lsn, body.end_offset.get()));
             }

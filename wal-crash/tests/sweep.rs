@@ -57,6 +57,9 @@ fn open_with(storage: &FaultStorage, padding: Option<u32>, seed: u64) -> Result<
     }
 }
 
+/// Bytes of a segment's header.
+const HEADER: u64 = 4096;
+
 /// What the log went through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
@@ -123,13 +126,13 @@ fn reference(state: State) -> Reference {
             position.offset.get(),
         ));
     }
-    let (name, last) = places.last().cloned().expect("a record");
+    let (name, _) = places.last().cloned().expect("a record");
     let (image, residual) = if state == State::Closed {
         wal.close().expect("closed");
         (storage.image(), None)
     } else {
-        // The last record's group starts with a header of 64 bytes.
-        (storage.kill().image(), Some((name, last - 64)))
+        let from = written_from(&places, places.len() - 1);
+        (storage.kill().image(), Some((name, from)))
     };
     drop(wal);
     Reference {
@@ -140,6 +143,16 @@ fn reference(state: State) -> Reference {
         places,
         residual,
     }
+}
+
+/// Where the write begins that brought record `at`, alone in its group: with the group's header of 64 bytes, or, for the first
+/// of a segment, with the link before it.
+fn written_from(places: &[(String, u64)], at: usize) -> u64 {
+    let (name, offset) = &places[at];
+    let first = at
+        .checked_sub(1)
+        .is_none_or(|before| places[before].0 != *name);
+    if first { HEADER } else { offset - 64 }
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -216,14 +229,14 @@ fn judge(reference: &Reference, counts: &mut Counts, storage: &FaultStorage, dam
             // Only damage that reaches the last group, and only records that it touched.
             let reaches = |(newest, from): &(String, u64)| newest == name && bytes.end > *from;
             let excused = reference.residual.as_ref().is_some_and(reaches);
-            let (lost_in, lost_at) = &reference.places[count];
+            let (lost_in, _) = &reference.places[count];
             let next = reference
                 .places
                 .get(count + 1)
                 .filter(|(file, _)| file == lost_in);
             let touched = lost_in == name
                 && next.is_none_or(|(_, end)| *end > bytes.start)
-                && lost_at - 64 < bytes.end;
+                && written_from(&reference.places, count) < bytes.end;
             assert!(
                 excused && touched,
                 "{what} in {name} at {bytes:?}: {count} records of {} without a word",

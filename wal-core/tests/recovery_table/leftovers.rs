@@ -195,9 +195,16 @@ fn a_file_without_a_header_that_the_chain_does_not_need() {
         .stamp(5);
     let mut image = directory(&[&first, &second]);
     image.insert(&segment(2), Vec::new());
-    // No record is missing, but no log has such a file: it is refused, and verify says why.
-    check_corrupt(&image, 2, 0);
+    // Off the chain, below its newest, and no record is missing: a repair that was cut short leaves such a file.
     let machine = super::verdict::machine(&image);
-    let look = machine.look_at_damage().expect("it is looked at");
+    let look = machine.look().expect("it is looked at");
     assert_eq!(crate::common::read_all(&look).expect("it is read").len(), 5);
+    let wal = machine.open();
+    let gone = segment(2);
+    assert!(wal.recovery_report().leftovers.contains(&gone));
+    assert!(!machine.file_names().contains(&gone));
+    // Above the chain it may be anything: no log has such a file.
+    image.remove(&segment(2));
+    image.insert(&segment(4), Vec::new());
+    check_corrupt(&image, 4, 0);
 }
