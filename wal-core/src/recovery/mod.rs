@@ -23,5 +23,5 @@ pub(crate) use copy::{Copied, Copy, Source};
 pub(crate) use list::Listing;
 pub(crate) use plan::{Plan, plan};
 pub use report::{RecoveryReport, Tail};
-pub(crate) use scan::{Scan, scan};
+pub(crate) use scan::{ChainLink, Scan, scan};
 pub(crate) use tail::GroupEnd;
