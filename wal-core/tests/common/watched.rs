@@ -38,6 +38,7 @@ struct Seen {
     in_flight: BTreeMap<usize, usize>,
     most: usize,
     syncs: usize,
+    panics: bool,
 }
 
 /// The directory's own place among the files.
@@ -85,6 +86,11 @@ impl Watched {
         seen.held = Held::Of(seen.files[name]);
     }
 
+    /// Syncs panic from now on.
+    pub(crate) fn panic_in_syncs(&self) {
+        self.seen().panics = true;
+    }
+
     pub(crate) fn let_syncs_go(&self) {
         self.seen().held = Held::None;
         self.seen.1.notify_all();
@@ -103,6 +109,8 @@ impl Watched {
     }
 
     fn sync(&self, file: usize, sync: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
+        let panics = self.seen().panics;
+        assert!(!panics, "a storage that panics");
         {
             let mut seen = self.seen();
             seen.syncs += 1;
