@@ -291,7 +291,7 @@ impl Engine {
                 rest: Some(Source {
                     header,
                     after: Some(after),
-                    end: limit,
+                    end: header.alignment.round_up(group.end_offset()).min(limit),
                 }),
             });
         }
