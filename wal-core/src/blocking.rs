@@ -152,7 +152,7 @@ impl Wal {
         wait(engine, engine.wait_durable(lsn, Shell::Blocking))
     }
 
-    /// The highest LSN known to be on stable storage. Never goes back. Takes no lock.
+    /// The highest LSN known to be on stable storage. Goes back only where `truncate_after` removes records. Takes no lock.
     #[must_use]
     pub fn durable_lsn(&self) -> Lsn {
         self.handle.durable_lsn()

@@ -11,7 +11,7 @@ use wal_io::{DiskStorage, OpenMode, Storage};
 use crate::clock::SystemClock;
 use crate::entropy::SystemEntropy;
 use crate::log::{Ground, no_space_or_io, take_lock};
-use crate::recovery::{self, Listing};
+use crate::recovery::{self, Listing, Scan};
 use crate::sync::Arc;
 use crate::{Error, Result};
 
@@ -84,31 +84,63 @@ pub fn truncate_before_in(storage: &Arc<dyn Storage>, lsn: Lsn) -> Result<Trunca
         removed: Vec::new(),
         bytes: 0,
     };
+    for first in &scan.listing.firsts {
+        empty(&**storage, *first);
+    }
     // The newest stays, whatever is in it: it says where the log goes on.
     let older = scan.chain.split_last().map_or(&[][..], |(_, older)| older);
+    let mut remembered = false;
     for link in older.iter().filter(|link| link.end.lsn < first) {
         let id = link.facts.id();
         let name = wal_format::segment_name(id);
-        if done.removed.is_empty() {
+        if remembered {
+            storage.remove(&name).map_err(io("removing a segment"))?;
+        } else {
             let remembers = wal_format::first_name(first);
             storage
                 .rename(&name, &remembers)
                 .and_then(|()| storage.sync_dir())
                 .map_err(io("remembering the log's first LSN"))?;
-            // Best effort: the next open removes the file.
-            let _ = storage
-                .open(&remembers, OpenMode::ReadWrite)
-                .and_then(|file| file.set_len(0));
-        } else {
-            storage.remove(&name).map_err(io("removing a segment"))?;
+            remembered = true;
+            empty(&**storage, first);
         }
         done.removed.push(id);
         done.bytes += link.facts.len;
     }
-    if done.removed.is_empty() {
+    for id in superseded(&scan) {
+        let name = wal_format::segment_name(id);
+        let len = storage
+            .open(&name, OpenMode::Read)
+            .and_then(|file| file.len());
+        storage.remove(&name).map_err(io("removing a segment"))?;
+        done.removed.push(id);
+        done.bytes += len.unwrap_or(0);
+    }
+    if !remembered {
         done.first_lsn = scan.log_first;
-    } else {
+    }
+    if !done.removed.is_empty() {
         storage.sync_dir().map_err(io("syncing the directory"))?;
     }
     Ok(done)
+}
+
+/// Segments that are no longer the log's, and that a call or a log which came to its end too early has left: they take space that opening
+/// the log may need. Only below a segment that no crash takes.
+fn superseded(scan: &Scan) -> Vec<SegmentId> {
+    let Some(durable) = scan.kept.checked_sub(1).map(|at| &scan.chain[at]) else {
+        return Vec::new();
+    };
+    let on_chain = |id: SegmentId| scan.chain.iter().any(|link| link.facts.id() == id);
+    let segments = scan.listing.segments.iter().copied();
+    segments
+        .filter(|id| *id < durable.facts.id() && !on_chain(*id))
+        .collect()
+}
+
+/// Best effort: the next open removes the file.
+fn empty(storage: &dyn Storage, first: Lsn) {
+    let _ = storage
+        .open(&wal_format::first_name(first), OpenMode::ReadWrite)
+        .and_then(|file| file.set_len(0));
 }

@@ -10,7 +10,7 @@ use wal_io::Storage;
 
 use crate::damaged::{Gap, scan_pieces};
 use crate::log::{ChainEntry, Era, Eras};
-use crate::recovery::{self, Listing, RecoveryReport, Scan, Wreck};
+use crate::recovery::{self, ChainLink, Listing, RecoveryReport, Scan, Wreck};
 use crate::segment::SegmentFacts;
 use crate::sync::{Arc, AtomicU64, Mutex, Ordering};
 use crate::{Error, Result, sabotage};
@@ -38,6 +38,8 @@ struct Chain {
     eras: Eras,
     /// The newest file's id, on the chain or not.
     seen: SegmentId,
+    /// The newest segment whose link was followed. Never goes back.
+    followed: SegmentId,
 }
 
 /// What to do about damage found while opening.
@@ -131,14 +133,24 @@ impl View {
         if !self.gaps.is_empty() || !self.stray.is_empty() {
             return Ok(false);
         }
-        let (scan, _) = look(&self.storage)?;
+        let (mut scan, _) = look(&self.storage)?;
         let mut new = Chain::of(std::slice::from_ref(&scan), &[]);
         let mut chain = self.chain.lock();
+        if new.seen < chain.seen {
+            // Another reader of the handle has seen more meanwhile.
+            drop(chain);
+            (scan, _) = look(&self.storage)?;
+            new = Chain::of(std::slice::from_ref(&scan), &[]);
+            chain = self.chain.lock();
+        }
         new.eras = std::mem::take(&mut chain.eras);
+        new.followed = chain.followed;
+        if !chain.is_joined_by(&scan) {
+            // What lies between was not seen. It may have been a truncation of the newest records.
+            new.eras.begin(new.log_first.prev());
+        }
         for link in &scan.chain {
-            if link.facts.id() > chain.seen {
-                new.follow(&link.link.body);
-            }
+            new.follow(link.facts.id(), &link.link.body);
         }
         let changed = new.log_first != chain.log_first || new.ids().ne(chain.ids());
         *chain = new;
@@ -156,8 +168,8 @@ impl View {
         };
         let mut chain = self.chain.lock();
         let seen = chain.seen;
-        let newest = listing.segments.iter().max().copied();
-        let mut changed = false;
+        let newest = listing.segments.last().copied();
+        let (mut changed, mut left_behind) = (false, false);
         for id in listing.segments.into_iter().filter(|id| *id > seen) {
             // Its link may not be written yet: then it is looked at again.
             let facts = match SegmentFacts::read(&self.storage, id) {
@@ -165,11 +177,8 @@ impl View {
                 facts => facts?,
             };
             let Ok(link) = facts.link else {
-                if newest != Some(id) {
-                    // Superseded before it had one.
-                    drop(chain);
-                    return self.reload();
-                }
+                // With another one above, it was superseded before it had one.
+                left_behind = newest != Some(id);
                 break;
             };
             let body = link.body;
@@ -182,14 +191,15 @@ impl View {
                     .iter()
                     .position(|entry| entry.header.segment_id == body.predecessor);
                 let Some(at) = found else {
-                    // What is between was retired meanwhile.
-                    drop(chain);
-                    return self.reload();
+                    // The one before it was begun and is gone since the last look.
+                    left_behind = true;
+                    break;
                 };
                 chain.entries.truncate(at + 1);
                 chain.entries[at].end = Some((body.end_lsn, body.end_offset.get()));
             }
-            chain.follow(&body);
+            chain.follow(id, &body);
+            self.era.store(chain.eras.now().0, Ordering::Release);
             chain.entries.push(ChainEntry {
                 header: facts.header,
                 first_lsn: link.first_lsn,
@@ -199,7 +209,10 @@ impl View {
             chain.seen = id;
             changed = true;
         }
-        self.era.store(chain.eras.now().0, Ordering::Release);
+        drop(chain);
+        if left_behind {
+            changed |= self.reload()?;
+        }
         Ok(changed)
     }
 }
@@ -256,10 +269,21 @@ impl Chain {
     }
 
     /// A new segment's link may say that the newest records were dropped.
-    fn follow(&mut self, link: &LinkBody) {
-        if link.cause == LinkCause::TruncatedAfter {
+    fn follow(&mut self, id: SegmentId, link: &LinkBody) {
+        if id > self.followed && link.cause == LinkCause::TruncatedAfter {
             self.eras.begin(link.kept);
         }
+        self.followed = self.followed.max(id);
+    }
+
+    /// Whether a later look goes on where this one ended.
+    fn is_joined_by(&self, scan: &Scan) -> bool {
+        let known = |id: SegmentId| self.ids().any(|known| known == id);
+        // Without a predecessor nothing else is left of the log, and the link says since when.
+        let begins = |id: SegmentId| id == SegmentId::NONE || known(id);
+        let joined =
+            |link: &ChainLink| known(link.facts.id()) || begins(link.link.body.predecessor);
+        self.entries.is_empty() || scan.chain.iter().any(joined)
     }
 
     fn of(scans: &[Scan], gaps: &[Gap]) -> Self {
@@ -282,6 +306,9 @@ impl Chain {
         });
         Self {
             entries: entries.collect(),
+            followed: links()
+                .last()
+                .map_or(SegmentId::NONE, |link| link.facts.id()),
             eras: Eras::default(),
             log_first: newest.map_or(Lsn::FIRST, |scan| scan.log_first),
             seen: above

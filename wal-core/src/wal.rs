@@ -174,7 +174,7 @@ impl Wal {
         self.engine()?.wait_durable(lsn, Shell::Async).await
     }
 
-    /// The highest LSN known to be on stable storage. Never goes back. Takes no lock.
+    /// The highest LSN known to be on stable storage. Goes back only where `truncate_after` removes records. Takes no lock.
     #[must_use]
     pub fn durable_lsn(&self) -> Lsn {
         self.handle.durable_lsn()

@@ -403,7 +403,6 @@ impl Runner {
     fn look_beside(&mut self, wal: &Wal) -> Result<(), Stop> {
         let expected = self.expected.take();
         self.oracle.durable(wal.durable_lsn().get());
-        self.storage.set_background(wal_io::fault::Background::Idle);
         let seen = self.look(After::Kill);
         self.expected = expected;
         seen.map(drop)

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use wal_core::blocking::Wal;
 use wal_core::{Error, Lsn};
+use wal_io::fault::Background;
 
 use crate::oracle::{After, Violation};
 use crate::run::{Runner, Stop, broken};
@@ -11,6 +12,8 @@ use crate::run::{Runner, Stop, broken};
 impl Runner {
     /// A read-only open shows what a writer would recover, and changes nothing. Gives the first LSN and the last.
     pub(crate) fn look(&mut self, after: After) -> Result<Option<(u64, u64)>, Stop> {
+        // What the kernel does meanwhile is not the reader's doing: a page that lost its data shows that at any time.
+        self.storage.set_background(Background::Idle);
         let before = self.storage.image();
         self.outcome.looks += 1;
         let wal = match self.read_only() {

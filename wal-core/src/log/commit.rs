@@ -328,7 +328,7 @@ impl Engine {
         })
     }
 
-    fn poison_panicked(&self, during: &str) {
+    pub(super) fn poison_panicked(&self, during: &str) {
         let error = io::Error::other("the storage panicked");
         self.poison(self.state(), during.to_owned(), error);
     }

@@ -13,6 +13,7 @@ use super::eras::Era;
 use super::state::{State, Status};
 use super::waiters::Ticket;
 use crate::shell::Shell;
+use crate::sync::IfPanicking;
 use crate::{Error, Result, sabotage};
 
 /// What a caller waits for. The number that goes with it is an LSN for the first two, a buffer's serial for the third.
@@ -153,6 +154,8 @@ impl Engine {
 
     /// Does the work for everyone who waits: the caller has taken the right to.
     fn lead(&self, goal: Goal) -> Result<()> {
+        // Whoever waits for the leader must not wait for ever. A thread of the log has a guard of its own.
+        let _guard = IfPanicking(|| self.poison_panicked("a step that a caller led"));
         match goal {
             Goal::Written => self.write_one(),
             Goal::Durable | Goal::Synced => self.commit(),

@@ -191,7 +191,10 @@ impl Engine {
             let preallocate = self.settings.config.preallocate;
             let copied = copy.run(new, preallocate, || committed = true);
             match copied {
-                Ok(copied) => Ok((place.at, copied)),
+                Ok(copied) => {
+                    let stays = |(at, end): (usize, GroupEnd)| (chain[at].header.segment_id, end);
+                    Ok((place.at.map(stays), copied))
+                }
                 // Whether the log has its new end is known only after reopening.
                 Err(error) if committed => {
                     let during = format!("giving segment {id} its name");
@@ -291,7 +294,7 @@ impl Engine {
                 rest: Some(Source {
                     header,
                     after: Some(after),
-                    end: limit,
+                    end: header.alignment.round_up(group.end_offset()).min(limit),
                 }),
             });
         }
@@ -310,11 +313,16 @@ impl Engine {
     }
 
     /// The truncation is durable: the log goes on in the new segment.
-    fn begin_era(&self, at: Option<(usize, GroupEnd)>, copied: Copied, kept: Lsn) {
+    fn begin_era(&self, at: Option<(SegmentId, GroupEnd)>, copied: Copied, kept: Lsn) {
         let mut state = self.state();
         let header = copied.header;
         let id = header.segment_id;
-        let stays = at.map_or(0, |(at, _)| at + 1);
+        // By its id: a truncation of the oldest records may have taken segments off the chain meanwhile.
+        let stays = at.and_then(|(stays, _)| {
+            let same = |entry: &ChainEntry| entry.header.segment_id == stays;
+            state.chain.iter().position(same)
+        });
+        let stays = stays.map_or(0, |at| at + 1);
         for entry in state.chain.split_off(stays).into_iter().rev() {
             let name = wal_format::segment_name(entry.header.segment_id);
             state.retiring.push_back(name);

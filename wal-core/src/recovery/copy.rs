@@ -135,8 +135,9 @@ impl Copy<'_> {
             .map_err(self.io("renaming"))?;
         // What is shown must not lose its name in the next crash.
         if let Err(error) = sabotage::unless("copy-name-sync-skipped", || self.storage.sync_dir()) {
-            // A name that is visible and not durable must not be taken for the log by the next open.
-            let _ = self.storage.remove(&final_name);
+            // A name that is visible and not durable must not be taken for the log by the next open. One that is durable all the
+            // same must not come back behind it: the temporary name tells it to sync the directory first.
+            let _ = self.storage.rename(&final_name, &name);
             return Err(self.io("syncing the directory")(error));
         }
         Ok(copied)
@@ -180,8 +181,15 @@ impl Copy<'_> {
             return Err(io::ErrorKind::StorageFull.into());
         }
         self.storage.rename(spare, name)?;
-        file.write_all_at(&header.encode(), 0)?;
-        file.sync_data()?;
+        let made = file
+            .write_all_at(&header.encode(), 0)
+            .and_then(|()| file.sync_data());
+        if let Err(error) = made {
+            drop(file);
+            // Otherwise it would be in the way of the next attempt.
+            let _ = self.storage.remove(name);
+            return Err(error);
+        }
         Ok(file)
     }
 

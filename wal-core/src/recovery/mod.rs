@@ -30,5 +30,5 @@ pub(crate) use repair::repair_on;
 pub use repair::{LostRecords, RepairMode, RepairReport, repair, repair_storage};
 pub use report::{RecoveryReport, Tail};
 pub(crate) use salvage::{Part, Step, Taken, Walk, Wreck, assemble};
-pub(crate) use scan::{Scan, scan};
+pub(crate) use scan::{ChainLink, Scan, scan};
 pub(crate) use tail::GroupEnd;

@@ -81,8 +81,11 @@ pub(crate) fn plan(scan: &Scan) -> Result<Plan> {
     // know that its name is.
     let newest_is_copy = newest.is_some_and(|link| link.facts.header.origin == Origin::Copy);
     let removes = |name: &String| matches!(FileName::parse(name), FileName::Segment(_));
-    let sync_names =
-        remove.iter().any(removes) || (newest_is_copy && !clean) || !scan.listing.firsts.is_empty();
+    // A temporary name may have been a final one for a moment, as far as the disk knows.
+    let sync_names = remove.iter().any(removes)
+        || (newest_is_copy && !clean)
+        || !scan.listing.firsts.is_empty()
+        || !scan.listing.temporaries.is_empty();
     let proven = scan.proven.watermark.min(last);
     let report = RecoveryReport {
         clean,

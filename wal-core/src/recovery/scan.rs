@@ -426,9 +426,10 @@ impl Scan {
         self.chain.iter().map(|link| link.end.offset).sum()
     }
 
-    /// The last LSN of the chain.
+    /// The last LSN of the chain. Without one, that of the records that were dropped: a crash may take all that was behind them.
     pub(crate) fn end(&self) -> Lsn {
-        self.chain.last().map_or(Lsn::ZERO, |link| link.end.lsn)
+        let dropped = self.listing.first().prev();
+        self.chain.last().map_or(dropped, |link| link.end.lsn)
     }
 
     /// The newest file has the length that it was made with, unless a footer says why not: a crash cannot take that.

@@ -39,6 +39,7 @@ struct Seen {
     most: usize,
     syncs: usize,
     largest_read: usize,
+    panics: bool,
 }
 
 /// The directory's own place among the files.
@@ -98,6 +99,11 @@ impl Watched {
         self.seen.1.notify_all();
     }
 
+    /// Syncs panic from now on.
+    pub(crate) fn panic_in_syncs(&self) {
+        self.seen().panics = true;
+    }
+
     pub(crate) fn let_syncs_go(&self) {
         self.seen().held = Held::None;
         self.seen.1.notify_all();
@@ -116,6 +122,8 @@ impl Watched {
     }
 
     fn sync(&self, file: usize, sync: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
+        let panics = self.seen().panics;
+        assert!(!panics, "a storage that panics");
         {
             let mut seen = self.seen();
             seen.syncs += 1;

@@ -4,8 +4,8 @@ use std::fmt;
 use std::io;
 use std::sync::{Arc, Mutex};
 
-use wal_core::FsyncPolicy;
-use wal_core::blocking::Wal;
+use wal_core::blocking::{Reader, Wal};
+use wal_core::{Error, FsyncPolicy, Lsn, RecordRef};
 use wal_io::{DirEntry, FaultStorage, OpenMode, Storage, StorageFile, StorageLock};
 
 use crate::common::{Machine, SMALL, append, large, payload, read_all};
@@ -173,7 +173,7 @@ fn a_read_only_open_beside_a_writer_that_goes_on_in_new_segments() {
         look_beside(policy, |wal| {
             for n in 6..=9 {
                 let record = large(n, 2_000);
-                wal.append_durable(wal_core::RecordRef::data(&record))
+                wal.append_durable(RecordRef::data(&record))
                     .expect("appended");
                 let _ = wal.drive();
             }
@@ -189,7 +189,7 @@ fn a_reader_of_a_closed_log_follows_the_next_writer() {
         append(&wal, 1..=5);
         wal.close().expect("closed");
         let look = machine.look().expect("it is looked at");
-        let mut reader = look.read_from(wal_core::Lsn::ZERO).expect("a reader");
+        let mut reader = look.read_from(Lsn::ZERO).expect("a reader");
         assert_eq!(reader.by_ref().count(), 5);
         let wal = machine.open();
         append(&wal, 6..=200);
@@ -197,4 +197,68 @@ fn a_reader_of_a_closed_log_follows_the_next_writer() {
         let rest = reader.map(|step| step.expect("read").1.lsn.get());
         assert!(rest.eq(6..=200), "{policy:?}");
     }
+}
+
+fn read(reader: &mut Reader, count: u64) {
+    for _ in 0..count {
+        reader.next_record().expect("read").expect("a record");
+    }
+}
+
+/// Reads until the end for now or an error.
+fn read_on(reader: &mut Reader) -> (Vec<Vec<u8>>, Option<Error>) {
+    let mut values = Vec::new();
+    loop {
+        match reader.next_record() {
+            Ok(Some((record, _))) => values.push(record.value.to_vec()),
+            Ok(None) => return (values, None),
+            Err(error) => return (values, Some(error)),
+        }
+    }
+}
+
+#[test]
+fn a_reader_whose_successor_is_begun_and_gone_between_two_looks_is_told() {
+    let machine = Machine::new(FsyncPolicy::Always).segments_of(SMALL);
+    let wal = machine.open();
+    append(&wal, 1..=10);
+    let look = machine.look().expect("opened");
+    let mut reader = look.read_from(Lsn::ZERO).expect("a reader");
+    read(&mut reader, 10);
+    assert!(reader.next_record().expect("read").is_none());
+    append(&wal, 11..=300);
+    wal.truncate_before(Lsn::new(250)).expect("truncated");
+    let (_, error) = read_on(&mut reader);
+    match error {
+        Some(Error::Truncated { first, kept: None }) => assert_eq!(first.get(), 250),
+        other => panic!("expected Truncated, got {other:?}"),
+    }
+    let (values, error) = read_on(&mut look.read_from(Lsn::ZERO).expect("a reader"));
+    assert!(error.is_none(), "{error:?}");
+    assert_eq!(values, (250..=300).map(payload).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_reader_is_told_of_a_truncation_whose_own_segment_is_gone() {
+    // The newest records were dropped, and then the segment that said so.
+    let machine = Machine::new(FsyncPolicy::Always);
+    let wal = machine.open();
+    append(&wal, 1..=200);
+    let look = machine.look().expect("opened");
+    let mut reader = look.read_from(Lsn::ZERO).expect("a reader");
+    read(&mut reader, 150);
+    wal.truncate_after(Lsn::new(10)).expect("truncated");
+    let again = |wal: &Wal, count| {
+        for _ in 0..count {
+            wal.append(RecordRef::data(b"again")).expect("appended");
+        }
+    };
+    again(&wal, 90);
+    wal.close().expect("closed");
+    let wal = machine.open();
+    again(&wal, 200);
+    wal.truncate_before(Lsn::new(101)).expect("truncated");
+    let (values, error) = read_on(&mut reader);
+    assert!(values.iter().all(|value| value != b"again"));
+    assert!(matches!(error, Some(Error::Truncated { .. })), "{error:?}");
 }

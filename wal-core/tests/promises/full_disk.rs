@@ -379,3 +379,104 @@ fn a_crash_in_a_truncation_without_opening() {
     }
     panic!("it never came to an end");
 }
+
+#[test]
+fn a_truncation_without_opening_that_was_cut_short_is_finished_by_the_next() {
+    // The process was killed inside: what is left over takes the space that opening the log needs.
+    for change in 0..100 {
+        let mut machine = too_full_to_open();
+        let fault = Fault::error(SystemError::Io).on_changes();
+        let fault = fault.after(change).persistent();
+        machine.storage.inject(fault);
+        let outcome = truncate_before_in(&storage_of(&machine), Lsn::new(100));
+        let over = machine.storage.faults_struck() == 0;
+        machine.storage.clear_faults();
+        assert!(outcome.is_ok() || !over, "{outcome:?}");
+        machine.kill();
+        let done = truncate_before_in(&storage_of(&machine), Lsn::new(100)).expect("truncated");
+        assert_eq!(done.first_lsn.get(), 100);
+        assert_holds(&machine.open(), 100..=200);
+        if over {
+            assert!(change > 3, "it was cut short");
+            return;
+        }
+    }
+    panic!("it never came to an end");
+}
+
+#[test]
+fn a_crash_may_take_all_that_a_truncation_without_opening_has_left() {
+    // All that is proven was dropped. What stays is in a segment of which nothing is durable.
+    let mut alone = 0;
+    for last in (60..=160).step_by(20) {
+        for seed in 0..20 {
+            let mut machine = Machine::new(FsyncPolicy::Os).segments_of(SMALL);
+            let wal = machine.open();
+            append(&wal, 1..=last);
+            wal.flush().expect("flushed");
+            let _ = wal.drive();
+            machine.kill();
+            drop(wal);
+            let look = machine.look().expect("looked at");
+            let proven = look.recovery_report().proven_lsn;
+            drop(look);
+            let done = truncate_before_in(&storage_of(&machine), proven.next()).expect("truncated");
+            let first = done.first_lsn.get();
+            machine.crash(seed);
+            let wal = machine.open();
+            assert_eq!(wal.first_lsn().get(), first);
+            let end = wal.last_lsn().get();
+            assert!(end >= proven.get(), "{end}, {proven}");
+            alone += u64::from(first > 1 && end == proven.get());
+            append(&wal, end + 1..=end + 3);
+            wal.sync().expect("synced");
+            machine.lose_unsynced();
+            assert_holds(&machine.open(), first..=end + 3);
+        }
+    }
+    assert!(alone > 0);
+}
+
+#[test]
+fn a_spare_that_could_not_be_used_is_not_in_the_way() {
+    // `truncate_after` on a full disk takes the spare's file for the new segment, and the write into it fails.
+    for kind in [OperationKind::Write, OperationKind::SyncData] {
+        let machine = Machine::new(FsyncPolicy::Always).segments_of(SMALL);
+        let wal = machine.open();
+        let mut last = 0;
+        while !machine.file_names().contains(&spare(2)) {
+            last += 1;
+            append(&wal, last..=last);
+            let _ = wal.drive();
+        }
+        let used = machine.storage.used_space();
+        machine.storage.set_capacity(Some(used));
+        let fault = Fault::error(SystemError::Io).on(kind);
+        machine.storage.inject(fault.in_file(&temporary(2)));
+        is_no_space(wal.truncate_after(Lsn::new(5)));
+        assert_eq!(machine.storage.faults_struck(), 1);
+        machine.storage.set_capacity(None);
+        wal.truncate_after(Lsn::new(5)).expect("truncated");
+        assert_holds(&wal, 1..=5);
+    }
+}
+
+#[test]
+fn truncate_after_takes_space_for_one_group_at_most() {
+    let machine = Machine::new(FsyncPolicy::Always)
+        .segments_of(8 << 20)
+        .growing();
+    let wal = machine.open();
+    let batch: Vec<Record> = (1..=3).map(|n| Record::data(payload(n))).collect();
+    wal.append_batch(&batch).expect("appended");
+    for n in 4..=7 {
+        let record = large(n, 1 << 20);
+        wal.append(RecordRef::data(&record)).expect("appended");
+    }
+    // Inside the batch: a part of it is copied, and nothing of what follows.
+    wal.truncate_after(Lsn::new(2)).expect("truncated");
+    let segments = machine.segments();
+    let (name, bytes) = segments.last().expect("a segment");
+    assert!(bytes.len() < 1 << 20, "{name}: {}", bytes.len());
+    assert_holds(&wal, 1..=2);
+}

@@ -1,12 +1,16 @@
 //! After a failed write or sync nothing goes on: later calls fail, readers stop at the durable LSN, and only reopening recovers.
 
+use std::sync::mpsc;
+
 use wal_core::blocking::Wal;
 use wal_core::{Error, FsyncPolicy, Lsn, RecordRef};
 use wal_io::fault::{Fault, FaultConfig, OperationKind, SyncFailure, SystemError};
 
 use crate::common::trace::{Trace, segment, spare};
+use crate::common::watched::Watched;
 use crate::common::{
-    Machine, SMALL, WINDOW, append, assert_holds, large, payload, poisoned, policies, read_all,
+    Machine, PATIENCE, SMALL, WINDOW, append, assert_holds, large, payload, poisoned, policies,
+    read_all,
 };
 
 /// Five durable records, then a fault, then one more whose commit meets it; the error that its caller gets.
@@ -397,5 +401,31 @@ fn a_write_that_fails_half_way_leaves_a_torn_tail_and_no_damage() {
         let wal = machine.open();
         assert_eq!(wal.last_lsn().get(), 5, "seed {seed}");
         assert_holds(&wal, 1..=5);
+    }
+}
+
+#[test]
+fn a_storage_that_panics_under_a_callers_truncation_leaves_nobody_waiting() {
+    for policy in policies() {
+        let machine = Machine::new(policy);
+        let watched = Watched::new(&machine.storage);
+        let wal = machine.open_watched(&watched);
+        append(&wal, 1..=20);
+        wal.sync().expect("synced");
+        watched.panic_in_syncs();
+        let truncates = wal.clone();
+        let truncation = std::thread::spawn(move || truncates.truncate_after(Lsn::new(10)));
+        assert!(truncation.join().is_err(), "{policy:?}");
+        let (told, tells) = mpsc::channel();
+        let appends = wal.clone();
+        std::thread::spawn(move || told.send(appends.append(RecordRef::data(b"late"))));
+        match tells.recv_timeout(PATIENCE) {
+            Ok(outcome) => assert_eq!(poisoned(outcome).durable_lsn.get(), 20),
+            Err(error) => {
+                // Its drop would wait as well.
+                std::mem::forget(wal);
+                panic!("{policy:?}: {error}");
+            }
+        }
     }
 }

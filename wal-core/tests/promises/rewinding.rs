@@ -5,12 +5,15 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use wal_core::blocking::Wal;
 use wal_core::{Error, FsyncPolicy, Lsn, Record, RecordRef, Result};
 use wal_format::{FileName, HEADER_LEN, Origin, SegmentHeader, SegmentId};
 use wal_io::Storage;
-use wal_io::fault::{Fault, Moment, OperationKind, Seeded, SystemError};
+use wal_io::fault::{
+    DirectoryOrder, Fault, FaultConfig, Moment, OperationKind, Seeded, SystemError,
+};
 
 use crate::common::trace::{Trace, segment};
 use crate::common::{
@@ -423,6 +426,39 @@ fn a_truncation_of_unknown_outcome_poisons() {
         let last = wal.last_lsn().get();
         assert!(last == 10 || last == 20, "{last}");
         assert_holds(&wal, 1..=last);
+    }
+}
+
+#[test]
+fn a_truncation_that_a_kill_has_undone_does_not_come_back() {
+    // The directory's sync fails, but the disk has the new name. Who opens the log then must not show what a power loss takes.
+    for directory in [DirectoryOrder::Ordered, DirectoryOrder::Unordered] {
+        for seed in 0..30 {
+            let rules = FaultConfig {
+                directory,
+                ..FaultConfig::default()
+            };
+            let mut machine = Machine::with_rules(rules, FsyncPolicy::Always);
+            let wal = machine.open();
+            append(&wal, 1..=20);
+            // A stamp proves all of it: recovery has nothing to copy.
+            machine.pass(&wal, Duration::from_secs(2));
+            machine.storage.set_chooser(Seeded::streaky(seed * 7 + 1));
+            let fault = Fault::error(SystemError::Io).on(OperationKind::SyncDirectory);
+            machine.storage.inject(fault);
+            let outcome = wal.truncate_after(Lsn::new(10));
+            assert!(matches!(outcome, Err(Error::Poisoned(_))), "{outcome:?}");
+            drop(wal);
+            machine.kill();
+            let shown = read_all(&machine.open()).expect("read");
+            machine.crash(seed);
+            let wal = machine.open();
+            assert_eq!(
+                read_all(&wal).expect("read"),
+                shown,
+                "{directory:?}, {seed}"
+            );
+        }
     }
 }
 
