@@ -1,9 +1,5 @@
 //! One sync at a time for each file, and what it covers: the writes that returned before it began.
 
-use std::future::Future;
-use std::pin::{Pin, pin};
-use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
 use std::thread;
 use std::time::Duration;
 
@@ -163,49 +159,4 @@ fn a_third_segment_waits_for_the_sync_of_the_first() {
 
 fn segments(wal: &Wal) -> usize {
     wal.list_segments().expect("segments").len()
-}
-
-fn poll<F: Future>(future: Pin<&mut F>) -> Poll<F::Output> {
-    future.poll(&mut Context::from_waker(Waker::noop()))
-}
-
-/// Polls until it is ready.
-fn finish<F: Future>(mut future: Pin<&mut F>) -> F::Output {
-    loop {
-        if let Poll::Ready(output) = poll(future.as_mut()) {
-            return output;
-        }
-        thread::yield_now();
-    }
-}
-
-#[test]
-fn a_truncation_of_the_oldest_records_ends_inside_one_of_the_newest() {
-    // It takes segments off the chain while the other copies.
-    let machine = Machine::new(FsyncPolicy::Always).segments_of(SMALL);
-    append(&machine.open(), 1..=300);
-    let watched = Watched::new(&machine.storage);
-    let builder = wal_core::Wal::builder("log")
-        .storage(Arc::new(watched.clone()))
-        .config(machine.config.clone())
-        .small_segments();
-    let wal = finish(pin!(builder.open())).expect("opened");
-    let mut oldest = pin!(wal.truncate_before(Lsn::new(150)));
-    assert!(poll(oldest.as_mut()).is_pending());
-    // Its cut is durable with this record, and it has not looked yet.
-    let record = payload(301);
-    finish(pin!(wal.append_durable(RecordRef::data(&record)))).expect("durable");
-    watched.hold_syncs();
-    let mut newest = pin!(wal.truncate_after(Lsn::new(200)));
-    assert!(poll(newest.as_mut()).is_pending());
-    watched.wait_for_a_sync();
-    assert!(poll(oldest.as_mut()).is_pending());
-    watched.let_syncs_go();
-    finish(newest).expect("truncated");
-    finish(oldest).expect("truncated");
-    let segments = finish(pin!(wal.list_segments())).expect("segments");
-    finish(pin!(wal.close())).expect("closed");
-    let wal = machine.open();
-    assert_holds(&wal, 150..=200);
-    assert_eq!(wal.list_segments().expect("segments"), segments);
 }
