@@ -11,6 +11,7 @@
 //! poison.rs       a failed write or sync, and power loss, in the midst of it all
 //! closing.rs      close beside appends, two closers, the last handle
 //! reading.rs      readers beside a writer
+//! rewinding.rs    truncate_after beside all of them
 //! futures.rs      futures dropped while they wait
 //! ```
 //!
@@ -31,6 +32,7 @@ mod shuttle {
     mod machine;
     mod poison;
     mod reading;
+    mod rewinding;
     mod rotation;
     mod storage;
 }

@@ -150,7 +150,11 @@ impl Search<'_> {
         self.attempt(|program| program.setup.config.preallocate = true);
         self.attempt(|program| program.setup.padding = None);
         self.attempt(|program| program.setup.buffer = 4 << 10);
-        self.attempt(|program| program.setup.config.max_segment_size = 8 << 10);
+        // Padded to 4096 bytes nothing fits in the smallest.
+        self.attempt(|program| {
+            let padded = program.setup.padding == Some(4096);
+            program.setup.config.max_segment_size = if padded { 64 << 10 } else { 8 << 10 };
+        });
         for life in 0..self.best.program.lives.len() {
             self.attempt(|program| program.lives[life].look_first = false);
             self.attempt(|program| program.lives[life].background = Background::Idle);

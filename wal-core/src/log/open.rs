@@ -25,6 +25,9 @@ use crate::stats::Counters;
 use crate::sync::{self, Arc, AtomicBool, AtomicU64, Condvar, Mutex};
 use crate::{Error, RecoveryMode, RepairMode, Result, sabotage};
 
+/// How often a directory is looked at anew when it changes under recovery. Each time a page at least has lost what it showed.
+const LOOKS: u32 = 16;
+
 /// How often a locked directory is tried again while waiting.
 const LOCK_RETRY: Duration = Duration::from_millis(5);
 
@@ -67,23 +70,14 @@ impl Engine {
                 .map_err(|error| io("creating the directory", error))?;
         }
         let lock = take_lock(&ground)?;
-        let listing = Listing::read(storage)?.unwrap_or_default();
-        let scan = recovery::scan(&ground.storage, listing)?;
-        let plan = recovery::plan(&scan)?;
-        check_tail(&settings, &scan, &plan)?;
-        write_pid(storage);
-        let log_id = match scan
-            .chain
-            .last()
-            .map(|link| &link.facts)
-            .or(scan.above.first())
-        {
-            Some(facts) => facts.header.log_id,
-            None => draw_log_id(&*ground.entropy)
-                .map_err(|error| io("drawing an id for the log", error))?,
+        let mut looks = 1;
+        let (scan, plan, applied, log_id) = loop {
+            match recover(&ground, &settings) {
+                // Nothing was changed: what is left is seen by a new look.
+                Err(error) if recovery::Changed::is(&error) && looks < LOOKS => looks += 1,
+                recovered => break recovered?,
+            }
         };
-        let header = |id: SegmentId| new_header(&settings, &*ground.entropy, id, log_id);
-        let applied = recovery::apply(storage, &scan, &plan, settings.config.preallocate, &header)?;
         let state = initial_state(
             &settings,
             &scan,
@@ -118,6 +112,25 @@ impl Engine {
         }
         Ok((engine, plan.report))
     }
+}
+
+/// Scan, plan, apply.
+fn recover(ground: &Ground, settings: &Settings) -> Result<(Scan, Plan, recovery::Applied, LogId)> {
+    let storage = &*ground.storage;
+    let listing = Listing::read(storage)?.unwrap_or_default();
+    let scan = recovery::scan(&ground.storage, listing)?;
+    let plan = recovery::plan(&scan)?;
+    check_tail(settings, &scan, &plan)?;
+    write_pid(storage);
+    let newest = scan.chain.last().map(|link| &link.facts);
+    let log_id = match newest.or(scan.above.first()) {
+        Some(facts) => facts.header.log_id,
+        None => draw_log_id(&*ground.entropy)
+            .map_err(|error| no_space_or_io(storage, "drawing an id for the log", error))?,
+    };
+    let header = |id: SegmentId| new_header(settings, &*ground.entropy, id, log_id);
+    let applied = recovery::apply(storage, &scan, &plan, settings.config.preallocate, &header)?;
+    Ok((scan, plan, applied, log_id))
 }
 
 /// A torn tail is refused where the caller has asked for that.

@@ -36,6 +36,23 @@ pub(crate) struct Copied {
     pub(crate) index: Vec<IndexEntry>,
 }
 
+/// What was verified reads otherwise when it is copied. A write that failed may look whole until the system forgets the page.
+#[derive(Debug, thiserror::Error)]
+#[error("a segment changed after it was verified")]
+pub(crate) struct Changed;
+
+impl Changed {
+    /// Whether this is why the copy failed: then a new look finds what is left.
+    pub(crate) fn is(error: &Error) -> bool {
+        let Error::Io { source, .. } = error else {
+            return false;
+        };
+        source
+            .get_ref()
+            .is_some_and(<dyn std::error::Error + Send + Sync>::is::<Self>)
+    }
+}
+
 /// Where records are copied from: a part of a segment.
 #[derive(Debug)]
 pub(crate) struct Source {
@@ -267,8 +284,7 @@ impl Copy<'_> {
         if let Some(after) = source.after {
             cursor.jump(after.lsn.next(), Offset::new(after.offset));
         }
-        let changed =
-            || self.io("reading")(io::Error::other("a segment changed after it was verified"));
+        let changed = || self.io("reading")(io::Error::other(Changed));
         loop {
             let group = match cursor.next_group().map_err(self.io("reading"))? {
                 GroupStep::Group(group) => group,

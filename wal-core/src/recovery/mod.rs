@@ -23,7 +23,7 @@ mod tail;
 mod witness;
 
 pub(crate) use apply::{Applied, apply};
-pub(crate) use copy::{Copied, Copy, Source};
+pub(crate) use copy::{Changed, Copied, Copy, Source};
 pub(crate) use list::Listing;
 pub(crate) use plan::{Plan, plan};
 pub(crate) use repair::repair_on;

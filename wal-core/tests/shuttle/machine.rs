@@ -248,14 +248,19 @@ impl Machine {
         self.reopen(&disk, at_least, end == End::Close);
     }
 
-    /// Opens what is left, without threads, and compares.
-    pub(super) fn reopen(&self, disk: &FaultStorage, at_least: u64, clean: bool) {
+    /// Opens what is left, without threads.
+    pub(super) fn open_on(&self, disk: &FaultStorage) -> Wal {
         let builder = self.configured(Wal::builder("log"));
         let opened = builder
             .storage(Arc::new(disk.clone()))
             .driven_by_caller()
             .open();
-        let wal = opened.expect("the log opens");
+        opened.expect("the log opens")
+    }
+
+    /// Opens what is left, without threads, and compares.
+    pub(super) fn reopen(&self, disk: &FaultStorage, at_least: u64, clean: bool) {
+        let wal = self.open_on(disk);
         let report = wal.recovery_report();
         assert!(report.clean || !clean, "not closed: {report:?}");
         let reader = wal.read_from(Lsn::ZERO).expect("a reader");

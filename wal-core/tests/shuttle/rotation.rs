@@ -62,7 +62,7 @@ fn read_what_is_left(_machine: &Machine, wal: &wal_core::blocking::Wal) {
     for _ in 0..4 {
         let from = wal.read_from(Lsn::new(next));
         let mut reader = match from {
-            Err(Error::Truncated { first }) => {
+            Err(Error::Truncated { first, .. }) => {
                 next = first.get();
                 continue;
             }
@@ -76,7 +76,7 @@ fn read_what_is_left(_machine: &Machine, wal: &wal_core::blocking::Wal) {
                     assert!(next == 0 || lsn == next, "{lsn} instead of {next}");
                     next = lsn + 1;
                 }
-                Err(Error::Truncated { first }) => {
+                Err(Error::Truncated { first, .. }) => {
                     assert!(first.get() > next);
                     next = first.get();
                     break;

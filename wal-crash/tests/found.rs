@@ -1,0 +1,30 @@
+//! Programs that broke a promise once, as they were found. Each must hold for ever.
+
+use wal_crash::{Program, run};
+
+/// What was wrong, and the program.
+const FOUND: [(&str, &str); 2] = [
+    (
+        "a page lost what a failed write had left in it between recovery's look and its copy, and the open failed",
+        "seed=193766 policy=always segment=262144 preallocate=0 buffer=1048576 padding=4096 sector=512 crash=subset \
+         directory=unordered names=with-file overwrite=powersafe rest=stale sync=ext4 / \
+         emfile:sync-data:1:1 read-from:1 append:1 append:75 flush kill ~12994957326652186475 / \
+         busy append:10 append:53 sync sync flush sync crash:16:after ~4056585820042614324",
+    ),
+    (
+        "the suite took the doings of the kernel for those of a read-only open",
+        "seed=154042 policy=always segment=8192 preallocate=0 buffer=4096 padding=0 sector=512 crash=prefix \
+         directory=unordered names=strict overwrite=powersafe rest=zeros sync=ext4-journal / \
+         busy eio:sync-data:5:0 append:0 truncate-after:1 batch:3:77 batch:2:646 close = / look close =0.0.3.0.0.0.3.1",
+    ),
+];
+
+#[test]
+fn what_was_found_stays_mended() {
+    for (what, text) in FOUND {
+        let program: Program = text.parse().expect(what);
+        if let Err(violation) = run(&program) {
+            panic!("{what}: {violation}");
+        }
+    }
+}
