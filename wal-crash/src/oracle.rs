@@ -42,6 +42,8 @@ pub struct Oracle {
     closes: BTreeSet<u64>,
     /// The highest LSN that the log has ever called durable.
     called_durable: u64,
+    /// Records that a truncation has dropped from the end, with the LSNs that they had.
+    dropped: Vec<(u64, Vec<u8>)>,
     /// A sync has claimed what is not true: acknowledgements mean nothing from now on.
     untrue: bool,
 }
@@ -163,7 +165,12 @@ impl Oracle {
     }
 
     fn cut(&mut self, kept: u64) {
-        self.records.truncate(kept as usize);
+        let dropped = self
+            .records
+            .drain((kept as usize).min(self.records.len())..);
+        let lsns = kept + 1..;
+        self.dropped
+            .extend(lsns.zip(dropped.map(|record| record.value)));
         if let Some(last) = self.records.last_mut() {
             last.ends_batch = true;
         }
@@ -212,6 +219,20 @@ impl Oracle {
             ))),
             Some(_) => Ok(()),
         }
+    }
+
+    /// Whether the record is one that a truncation has dropped, on a disk that has lied: then the truncation is undone as any
+    /// other change may be.
+    #[must_use]
+    pub fn is_back(&self, lsn: u64, value: &[u8]) -> bool {
+        let same = |(at, dropped): &(u64, Vec<u8>)| *at == lsn && dropped == value;
+        self.untrue && self.dropped.iter().any(same)
+    }
+
+    /// Whether the log ends at such a record, as far as its LSN says.
+    #[must_use]
+    pub fn may_be_back(&self, last: u64) -> bool {
+        self.untrue && last > self.last() && self.dropped.iter().any(|(at, _)| *at == last)
     }
 
     /// The LSN up to which the log must reach.

@@ -37,7 +37,7 @@ pub struct Untrue {
     pub loud: u64,
     /// Nothing was missing, by luck.
     pub lossless: u64,
-    /// Records were missing and nothing on the disk testifies to them.
+    /// Records were missing, or dropped ones were back, and nothing on the disk testifies to that.
     pub quiet: u64,
 }
 

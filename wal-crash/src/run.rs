@@ -373,7 +373,9 @@ impl Runner {
                 }
                 self.after = After::Drop;
                 // An error may have kept the mark from being made; nothing else.
-                self.clean = !self.failed && !self.error_struck() && !self.limits.any();
+                // And what an earlier life has failed to sync may have looked like the mark.
+                let troubled = self.failed || self.error_struck() || self.haunted;
+                self.clean = !troubled && !self.limits.any();
                 self.stopped(wal)?;
             }
             (End::KillAt(..) | End::Kill | End::Drop | End::Close, wal) => {
