@@ -22,7 +22,7 @@ use crate::recovery::{Copied, Copy, GroupEnd, Source};
 use crate::segment::{GroupStep, SegmentCursor, SegmentFacts};
 use crate::shell::Shell;
 use crate::sync::{Arc, Ordering};
-use crate::{Error, Result};
+use crate::{Error, Result, sabotage};
 
 /// Truncations that were asked for, and what came of them.
 #[derive(Debug, Default)]
@@ -126,7 +126,10 @@ impl Engine {
     fn quiesce(&self) -> Result<()> {
         let serial = self.state().entered_serial();
         self.write_up_to(serial)?;
-        self.sync_files(Scope::All)?;
+        // What stays is durable before a segment says that it ends there.
+        sabotage::unless("truncation-before-all-is-durable", || {
+            self.sync_files(Scope::All)
+        })?;
         self.settle_housekeeping()?;
         let mut state = self.state();
         while state.writing {
@@ -187,6 +190,14 @@ impl Engine {
             let mut new = new_header(&self.settings, &*self.entropy, id, log_id)
                 .map_err(|error| Error::io(self.location(), "drawing an epoch", error))?;
             new.origin = Origin::Copy;
+            // Superseded files go when the truncation is durable.
+            if sabotage::is("superseded-removed-before-the-truncation") {
+                let gone = place.at.map_or(0, |(at, _)| at + 1);
+                for entry in &chain[gone..] {
+                    let name = wal_format::segment_name(entry.header.segment_id);
+                    let _ = self.storage.remove(&name);
+                }
+            }
             let mut committed = false;
             let preallocate = self.settings.config.preallocate;
             let copied = copy.run(new, preallocate, || committed = true);
@@ -391,7 +402,8 @@ impl State {
             return;
         };
         let newest = self.chain.last().map(|entry| entry.header.segment_id);
-        if newest == Some(active.segment.id()) {
+        // A missing new segment is noticed.
+        if newest == Some(active.segment.id()) && !sabotage::is("cut-segment-not-sealed") {
             self.sealing.push_back(Sealing {
                 segment: active.segment,
                 end_lsn,

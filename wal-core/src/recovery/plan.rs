@@ -83,7 +83,8 @@ pub(crate) fn plan(scan: &Scan) -> Result<Plan> {
     let removes = |name: &String| matches!(FileName::parse(name), FileName::Segment(_));
     // A temporary name may have been a final one for a moment, as far as the disk knows.
     let sync_names = remove.iter().any(removes)
-        || (newest_is_copy && !clean)
+        // What is shown must not lose its name in the next crash.
+        || (newest_is_copy && !clean && !sabotage::is("copy-name-not-synced-again"))
         || !scan.listing.firsts.is_empty()
         || !scan.listing.temporaries.is_empty();
     let proven = scan.proven.watermark.min(last);

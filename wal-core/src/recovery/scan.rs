@@ -147,6 +147,10 @@ fn check_copy(location: &str, facts: &SegmentFacts) -> Result<()> {
     let (Err(what), Origin::Copy) = (&facts.link, facts.header.origin) else {
         return Ok(());
     };
+    // A file that was whole when it got its name is whole.
+    if sabotage::is("link-of-a-copy-not-checked") {
+        return Ok(());
+    }
     Err(Error::Corruption(Box::new(Corruption {
         location: location.to_owned(),
         segment_id: facts.id(),

@@ -348,6 +348,51 @@ pub(super) const VARIANTS: &[Variant] = &[
         "what a crash leaves is a chain without a hole",
         "promises::truncation::retired_files_are_removed_oldest_first_and_after_the_cut_is_durable",
     ),
+    // truncate_after, and repair.
+    programs(
+        "truncation-before-all-is-durable",
+        "what stays is durable before a link says that it ends there",
+    ),
+    programs(
+        "superseded-removed-before-the-truncation",
+        "truncate_after is all or nothing",
+    ),
+    programs("cut-batch-not-ended", "2: a group ends its batches"),
+    promise(
+        "cut-segment-not-sealed",
+        "a lost truncation is noticed",
+        "promises::rewinding::a_lost_truncation_is_noticed",
+    ),
+    promise(
+        "link-of-a-copy-not-checked",
+        "a lost truncation is noticed",
+        "promises::rewinding::a_lost_truncation_is_noticed",
+    ),
+    promise(
+        "waiter-of-an-earlier-era-served",
+        "who waits for a removed record is told",
+        "promises::rewinding::who_waits_for_a_removed_record_is_told",
+    ),
+    promise(
+        "reader-of-an-earlier-era-goes-on",
+        "who has read a removed record is told",
+        "promises::rewinding::a_reader_of_a_removed_record_is_told",
+    ),
+    promise(
+        "copy-name-not-synced-again",
+        "what an open has shown stays",
+        "promises::recovery::a_kill_between_the_rename_and_the_directory_sync_loses_nothing_that_a_later_open_has_shown",
+    ),
+    promise(
+        "gap-passed-over",
+        "never fewer records without a word",
+        "promises::repair::a_recorded_gap_ends_a_reader_that_does_not_skip",
+    ),
+    promise(
+        "damaged-files-not-kept",
+        "a repair keeps every damaged byte",
+        "promises::repair::a_repaired_log_opens_with_all_that_could_be_read",
+    ),
     // The disk backend, seen by its system calls.
     calls(
         "disk-sync-does-nothing",

@@ -16,7 +16,7 @@ use crate::entropy::{Entropy, SystemEntropy};
 use crate::log::{Ground, take_lock, write_pid};
 use crate::recovery::{Listing, Wreck, assemble};
 use crate::sync::Arc;
-use crate::{Error, Result};
+use crate::{Error, Result, sabotage};
 
 /// Repairs the log in the directory `dir`, or says what a repair would do.
 ///
@@ -181,7 +181,10 @@ fn apply(
     for id in &wreck.listing.temporaries {
         let _ = storage.remove(&wal_format::temporary_name(*id));
     }
-    quarantine(&**storage, &plan.quarantine)?;
+    // Every damaged byte is kept.
+    sabotage::unless("damaged-files-not-kept", || {
+        quarantine(&**storage, &plan.quarantine)
+    })?;
     if plan.copy {
         write(storage, wreck, plan, behind, new)?;
     }
