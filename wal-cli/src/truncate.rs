@@ -4,13 +4,14 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 use wal_core::blocking::Wal;
-use wal_core::{Lsn, WalConfig};
+use wal_core::{Error, Lsn, WalConfig, offline};
 
 use crate::output::{Exit, Failure, Table, report};
 
 const AFTER_HELP: &str = "\
 --before LSN keeps that record and all behind it; --after LSN keeps that record and all before it, and the LSNs above it are \
 given again. --after 0 drops everything. Both are durable when the command ends. Files go when none of their records is left.
+Where the disk is too full to open the log, --before drops what is proven durable without opening it.
 
 Exit codes: 0 done, or nothing to do; 2 the LSN was never given to a record, or is no longer in the log; 4 corruption; 5 another \
 process has the log open for writing.
@@ -64,8 +65,20 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
         Truncated::planned(&wal, args.place)?
     } else {
         // Where there is no log none is made.
-        drop(Wal::builder(&args.dir).read_only().open()?);
-        let wal = Wal::open(&args.dir, WalConfig::default())?;
+        let look = Wal::builder(&args.dir).read_only().open()?;
+        let planned = Truncated::planned(&look, args.place)?;
+        drop(look);
+        let wal = match (
+            Wal::open(&args.dir, WalConfig::default()),
+            args.place.before,
+        ) {
+            (Err(Error::NoSpace { .. }), Some(lsn)) => {
+                let truncated = planned.unopened(args, lsn)?;
+                report(&truncated.table(), args.json.then_some(&truncated))?;
+                return Ok(Exit::Clean);
+            }
+            (opened, _) => opened?,
+        };
         let mut truncated = Truncated::planned(&wal, args.place)?;
         if truncated.done != "nothing" {
             if let Some(lsn) = args.place.before {
@@ -123,6 +136,23 @@ impl Truncated {
             records_dropped,
             first_lsn: new_first,
             last_lsn: new_last,
+        })
+    }
+
+    /// The disk is too full to open the log.
+    fn unopened(self, args: &Args, lsn: u64) -> Result<Self, Failure> {
+        let done = offline::truncate_before(&args.dir, Lsn::new(lsn))?;
+        // Only what is proven durable goes, in whole segments.
+        let kept = self.first_lsn.saturating_sub(done.first_lsn.get());
+        Ok(Self {
+            done: if done.removed.is_empty() {
+                "nothing"
+            } else {
+                "truncated"
+            },
+            records_dropped: self.records_dropped.saturating_sub(kept),
+            first_lsn: done.first_lsn.get(),
+            last_lsn: self.last_lsn,
         })
     }
 

@@ -9,7 +9,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use common::{Lengths, Place, append, cat, odd_lines, skip, stat, verify};
+use common::{Lengths, Place, append, cat, odd_lines, run, skip, stat, verify, wal};
 
 /// A file system of 4 MiB, unmounted when it is dropped.
 struct SmallDisk {
@@ -157,4 +157,57 @@ fn a_full_disk_can_still_be_recovered_and_read() {
     fs::remove_file(filler).unwrap();
     append(&disk.log(), &["--segment-size", "1MiB"], b"three\n").code(0);
     assert_eq!(cat(&disk.log(), &[]).code(0).stdout, b"one\ntwo\nthree\n");
+}
+
+#[test]
+fn a_log_that_cannot_be_opened_is_truncated() {
+    let place = Place::new();
+    let test = "a_log_that_cannot_be_opened_is_truncated";
+    let Some(disk) = SmallDisk::mount(test, &place) else {
+        return;
+    };
+    // What a killed process leaves: whole records in its last segment that no sync has covered.
+    let elsewhere = place.root().join("elsewhere");
+    let config = wal_core::WalConfig {
+        max_segment_size: 1 << 20,
+        fsync_policy: wal_core::FsyncPolicy::Os,
+        ..wal_core::WalConfig::default()
+    };
+    let log = wal_core::blocking::Wal::open(&elsewhere, config).unwrap();
+    let line = |n: u64| format!("{n:0>1000}");
+    for n in 1..=2_500 {
+        log.append(wal_core::RecordRef::data(line(n).as_bytes()))
+            .unwrap();
+    }
+    log.sync().unwrap();
+    for n in 2_501..=2_800 {
+        log.append(wal_core::RecordRef::data(line(n).as_bytes()))
+            .unwrap();
+    }
+    log.flush().unwrap();
+    fs::create_dir(disk.log()).unwrap();
+    for file in fs::read_dir(&elsewhere).unwrap() {
+        let name = file.unwrap().file_name();
+        if name.to_string_lossy().ends_with(".wal") {
+            fs::copy(elsewhere.join(&name), disk.log().join(&name)).unwrap();
+        }
+    }
+    drop(log);
+    fs::write(disk.path.join("filler"), vec![1; 4 << 20]).unwrap_err();
+    append(&disk.log(), &[], b"one more\n").code(1);
+
+    let truncate = |lsn: &str| {
+        let mut command = wal();
+        command.args(["truncate", "--json", "--before", lsn]);
+        run(command.arg(disk.log()), b"").code(0).json()
+    };
+    let done = truncate("1500");
+    assert_eq!(done["done"], "truncated");
+    assert_eq!(done["first_lsn"], 1500);
+    assert_eq!(done["records_dropped"], 1499);
+    let left: String = (1500..=2_800).map(|n| line(n) + "\n").collect();
+    assert!(cat(&disk.log(), &[]).code(0).stdout == left.as_bytes());
+    // There is room to open it now.
+    assert_eq!(truncate("1600")["first_lsn"], 1600);
+    verify(&disk.log()).code(0);
 }

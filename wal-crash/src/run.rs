@@ -28,7 +28,7 @@ pub fn run(program: &Program) -> Result<Outcome, Violation> {
     trace(program).0
 }
 
-/// Runs `program`, and tells for each life that it came to which choices were made, as a [`Choices::Script`] takes them.
+/// Runs `program`, and tells for each life that it came to which choices were made, as a [`Choices::Script`](crate::Choices::Script) takes them.
 pub fn trace(program: &Program) -> (Result<Outcome, Violation>, Vec<Vec<u32>>) {
     let mut runner = Runner::new(program);
     let result = guarded(|| runner.run(program).map(|()| runner.outcome));
