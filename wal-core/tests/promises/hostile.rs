@@ -379,6 +379,29 @@ fn compressed_values_that_do_not_decompress() {
 }
 
 #[test]
+fn the_error_for_a_value_that_does_not_decompress_names_its_lsn() {
+    let header = header();
+    let (mut bytes, previous) = beginning(&header);
+    let mut body = vec![0b0101];
+    varint(100, &mut body);
+    varint(5000, &mut body);
+    body.extend(random_bytes(1, 100));
+    bytes.extend(group_of(&header, previous, &body, 1));
+    bytes.resize(8192, 0);
+    let mut image = Image::new();
+    image.insert("00000000000000000001.wal", bytes);
+    let wal = Machine::holding(&image, FsyncPolicy::Always).look();
+    let mut reader = wal.expect("opened").read_from(Lsn::ZERO).expect("a reader");
+    match reader.next_record() {
+        Err(Error::Corruption(what)) => {
+            assert_eq!(what.first_lsn.get(), 1);
+            assert!(what.what.contains("decompress"), "{}", what.what);
+        }
+        other => panic!("expected Corruption, got {other:?}"),
+    }
+}
+
+#[test]
 fn footers_with_an_index_that_leads_nowhere() {
     let header = header();
     let offsets = [0, 8, 4096, DATA, DATA + 64, 1 << 40, u64::MAX];
