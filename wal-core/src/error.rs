@@ -96,7 +96,7 @@ pub enum Error {
     },
     /// Records that cannot be read. A reader that [skips damage](crate::OnDamage::Skip) says so in their place and goes on behind
     /// them; any other ends.
-    #[error("LSNs {from} to {to} cannot be read: {}", reason(cause.as_deref()))]
+    #[error("{} cannot be read: {}", lsns(*from, *to), reason(cause.as_deref()))]
     Gap {
         /// The first LSN that cannot be read.
         from: Lsn,
@@ -181,6 +181,15 @@ fn reason(cause: Option<&Error>) -> String {
         || "they were lost, and a repair has recorded that".into(),
         ToString::to_string,
     )
+}
+
+/// `LSN 7`, or `LSNs 7 to 9`.
+fn lsns(from: Lsn, to: Lsn) -> String {
+    if from == to {
+        format!("LSN {from}")
+    } else {
+        format!("LSNs {from} to {to}")
+    }
 }
 
 fn truncated_after(kept: Option<Lsn>) -> String {
