@@ -8,6 +8,7 @@ pub mod limits;
 mod load;
 mod options;
 mod payload;
+pub mod peer;
 mod probe;
 mod report;
 mod table;
