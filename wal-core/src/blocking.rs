@@ -4,11 +4,11 @@
 
 use std::path::Path;
 
-use wal_format::{Lsn, Record, RecordRef, SegmentId};
+use wal_format::{EncodedRecord, Lsn, Record, RecordRef, SegmentId};
 
 use crate::builder::Builder;
 use crate::handle::Handle;
-use crate::log::{Driver, Durability, Engine};
+use crate::log::{Begun, Driver, Durability, Engine};
 use crate::position::Start;
 use crate::reader::{RawReader, Step};
 use crate::recovery::RecoveryReport;
@@ -94,7 +94,7 @@ impl Wal {
     fn append_with(&self, record: RecordRef<'_>, durability: Durability) -> Result<Position> {
         let engine = self.engine()?;
         let encoded = [engine.encode(record)?];
-        wait(engine, engine.append(&encoded, durability, Shell::Blocking)).map(|(first, _)| first)
+        append(engine, &encoded, durability).map(|(first, _)| first)
     }
 
     /// Appends records that survive a crash all or none: they lie in one segment, with nothing between them. An empty batch
@@ -108,10 +108,7 @@ impl Wal {
     pub fn append_batch(&self, records: &[Record]) -> Result<Appended> {
         let engine = self.engine()?;
         let encoded = engine.encode_batch(records)?;
-        let (first, last_lsn) = wait(
-            engine,
-            engine.append(&encoded, Durability::Policy, Shell::Blocking),
-        )?;
+        let (first, last_lsn) = append(engine, &encoded, Durability::Policy)?;
         Ok(Appended { first, last_lsn })
     }
 
@@ -292,6 +289,22 @@ impl Builder<Wal> {
 }
 
 /// Waits on this thread. Without threads of its own, the log's steps run here meanwhile.
+/// Appends one batch; nothing is set up for waiting unless it has to.
+#[inline]
+fn append(
+    engine: &Engine,
+    records: &[EncodedRecord<'_>],
+    durability: Durability,
+) -> Result<(Position, Lsn)> {
+    match engine.begin(records, durability)? {
+        Begun::Done(first, last) => Ok((first, last)),
+        begun => wait(
+            engine,
+            engine.finish(begun, records, durability, Shell::Blocking),
+        ),
+    }
+}
+
 fn wait<T>(engine: &Engine, future: impl Future<Output = Result<T>>) -> Result<T> {
     sync::block_on(future, || {
         if engine.settings.driver == Driver::Threads {

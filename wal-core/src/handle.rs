@@ -126,7 +126,7 @@ impl Handle {
 
     pub(crate) fn stats(&self) -> Stats {
         let counters = match &self.behind {
-            Behind::Writer(engine) => engine.counters.stats(),
+            Behind::Writer(engine) => engine.stats(),
             Behind::Reader(_) => Stats::default(),
         };
         Stats {

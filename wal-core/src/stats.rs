@@ -40,8 +40,6 @@ pub struct Stats {
 
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
-    records: AtomicU64,
-    bytes: AtomicU64,
     writes: AtomicU64,
     written: AtomicU64,
     syncs: AtomicU64,
@@ -60,12 +58,6 @@ fn nanos(time: Duration) -> u64 {
 }
 
 impl Counters {
-    #[inline]
-    pub(crate) fn appended(&self, records: u64, bytes: u64) {
-        add(&self.records, records);
-        add(&self.bytes, bytes);
-    }
-
     pub(crate) fn written(&self, bytes: u64) {
         add(&self.writes, 1);
         add(&self.written, bytes);
@@ -92,8 +84,6 @@ impl Counters {
     pub(crate) fn stats(&self) -> Stats {
         let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         Stats {
-            records_appended: get(&self.records),
-            bytes_appended: get(&self.bytes),
             writes: get(&self.writes),
             bytes_written: get(&self.written),
             syncs: get(&self.syncs),

@@ -9,7 +9,7 @@ use wal_format::{Lsn, Record, RecordRef, SegmentId};
 
 use crate::builder::Builder;
 use crate::handle::Handle;
-use crate::log::{Durability, Engine};
+use crate::log::{Begun, Durability, Engine};
 use crate::position::Start;
 use crate::reader::{RawReader, Step};
 use crate::recovery::RecoveryReport;
@@ -108,10 +108,13 @@ impl Wal {
     async fn append_with(&self, record: RecordRef<'_>, durability: Durability) -> Result<Position> {
         let engine = self.engine()?;
         let encoded = [engine.encode(record)?];
-        engine
-            .append(&encoded, durability, Shell::Async)
-            .await
-            .map(|(first, _)| first)
+        match engine.begin(&encoded, durability)? {
+            Begun::Done(first, _) => Ok(first),
+            begun => engine
+                .finish(begun, &encoded, durability, Shell::Async)
+                .await
+                .map(|(first, _)| first),
+        }
     }
 
     /// Appends records that survive a crash all or none: they lie in one segment, with nothing between them. An empty batch
@@ -128,9 +131,14 @@ impl Wal {
     pub async fn append_batch(&self, records: &[Record]) -> Result<Appended> {
         let engine = self.engine()?;
         let encoded = engine.encode_batch(records)?;
-        let (first, last_lsn) = engine
-            .append(&encoded, Durability::Policy, Shell::Async)
-            .await?;
+        let (first, last_lsn) = match engine.begin(&encoded, Durability::Policy)? {
+            Begun::Done(first, last) => (first, last),
+            begun => {
+                engine
+                    .finish(begun, &encoded, Durability::Policy, Shell::Async)
+                    .await?
+            }
+        };
         Ok(Appended { first, last_lsn })
     }
 

@@ -27,6 +27,7 @@ impl Compression {
 ///
 /// [`EncodeError::CompressionUnavailable`] if the feature was left out of the build.
 #[cfg_attr(not(any(feature = "lz4", feature = "zstd")), expect(unused_variables))]
+#[inline]
 pub fn compress(compression: Compression, raw: &[u8]) -> Result<Option<Vec<u8>>, EncodeError> {
     match compression {
         Compression::None => Ok(None),

@@ -10,7 +10,7 @@ use std::task::{Context, Poll, Waker};
 use wal_format::{EncodedRecord, InBatch, IndexEntry, Lsn, RecordRef, SegmentId};
 
 use super::eras::Era;
-use super::state::{LiveSegment, Park, Provision, State};
+use super::state::{Gate, LiveSegment, Park, Provision, State};
 use super::waiters::Ticket;
 use super::{Driver, Engine, Goal};
 use crate::shell::Shell;
@@ -73,11 +73,22 @@ impl<'a, 'r> Entrant<'a, 'r> {
 
 /// What an append was given.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Entered {
+pub(crate) struct Entered {
     pub(super) first: Position,
     pub(super) last: Lsn,
     /// The LSNs are of this era.
-    era: Era,
+    pub(super) era: Era,
+}
+
+/// How far an append came without waiting.
+#[derive(Debug)]
+pub(crate) enum Begun {
+    /// All the way: the first record's position and the last one's LSN.
+    Done(Position, Lsn),
+    /// It is in the log, and waits for stable storage.
+    Entered(Entered),
+    /// There was no room for it.
+    NoRoom,
 }
 
 enum Entry {
@@ -142,24 +153,52 @@ impl Engine {
         }
     }
 
-    /// Appends `records` as one batch; returns the first one's position and the last one's LSN.
-    pub(crate) async fn append(
+    /// Appends `records` as one batch, as far as that goes without waiting: no waker, no future.
+    #[inline]
+    pub(crate) fn begin(
         &self,
+        records: &[EncodedRecord<'_>],
+        durability: Durability,
+    ) -> Result<Begun> {
+        let entrant = Entrant::records(records);
+        let bytes = entrant.bytes();
+        let mut state = self.state();
+        let entered = if bytes > 0 && state.is_open_for(bytes) {
+            state.push(records, bytes)
+        } else {
+            Self::check_open(&state)?;
+            if records.is_empty() {
+                let last = state.last_lsn();
+                drop(state);
+                return Ok(Begun::Done(self.next_position(), last));
+            }
+            match self.enter_locked(&mut state, entrant, &mut Waiting::default())? {
+                Entry::Entered(entered) => entered,
+                Entry::BuffersFull | Entry::NeedsSpace => return Ok(Begun::NoRoom),
+            }
+        };
+        drop(state);
+        if durability == Durability::Durable
+            || self.settings.config.fsync_policy == FsyncPolicy::Always
+        {
+            return Ok(Begun::Entered(entered));
+        }
+        Ok(Begun::Done(entered.first, entered.last))
+    }
+
+    /// The rest of an append that [`begin`](Self::begin) could not end; returns the first record's position and the last
+    /// one's LSN.
+    pub(crate) async fn finish(
+        &self,
+        begun: Begun,
         records: &[EncodedRecord<'_>],
         durability: Durability,
         shell: Shell,
     ) -> Result<(Position, Lsn)> {
-        if records.is_empty() {
-            let state = self.state();
-            Self::check_open(&state)?;
-            let last = state.last_lsn();
-            drop(state);
-            return Ok((self.next_position(), last));
-        }
-        let entrant = Entrant::records(records);
-        let Entered { first, last, era } = match self.try_enter(entrant)? {
-            Some(entered) => entered,
-            None => self.enter(entrant, shell).await?,
+        let Entered { first, last, era } = match begun {
+            Begun::Done(first, last) => return Ok((first, last)),
+            Begun::Entered(entered) => entered,
+            Begun::NoRoom => self.enter(Entrant::records(records), shell).await?,
         };
         if durability == Durability::Durable
             || self.settings.config.fsync_policy == FsyncPolicy::Always
@@ -167,19 +206,6 @@ impl Engine {
             self.reach_in(era, Goal::Durable, last.get(), shell).await?;
         }
         Ok((first, last))
-    }
-
-    /// The fast path: enters if there is room, without a waker.
-    fn try_enter(&self, entrant: Entrant<'_, '_>) -> Result<Option<Entered>> {
-        let mut state = self.state();
-        Self::check_open(&state)?;
-        match self.enter_locked(&mut state, entrant, &mut Waiting::default())? {
-            Entry::Entered(entered) => {
-                self.after_enter(&state, entrant);
-                Ok(Some(entered))
-            }
-            Entry::BuffersFull | Entry::NeedsSpace => Ok(None),
-        }
     }
 
     pub(super) async fn enter(&self, entrant: Entrant<'_, '_>, shell: Shell) -> Result<Entered> {
@@ -201,10 +227,7 @@ impl Engine {
             let mut state = self.state();
             Self::check_open(&state)?;
             match self.enter_locked(&mut state, entrant, waiting)? {
-                Entry::Entered(entered) => {
-                    self.after_enter(&state, entrant);
-                    return Poll::Ready(Ok(entered));
-                }
+                Entry::Entered(entered) => return Poll::Ready(Ok(entered)),
                 Entry::BuffersFull => {
                     let free = !state.writing;
                     state
@@ -290,10 +313,18 @@ impl Engine {
                 state.freeze();
                 continue;
             }
-            return Ok(match entrant {
-                Entrant::Records(records, _) => self.push(state, records),
+            state.gate = self.gate(state);
+            let entered = match entrant {
+                Entrant::Records(records, bytes) => {
+                    if state.filling.open_group_start().is_none() {
+                        self.open_group(state);
+                    }
+                    state.push(records, bytes)
+                }
                 Entrant::Cut(log_first) => Self::push_cut(state, log_first),
-            });
+            };
+            self.after_enter(state);
+            return Ok(Entry::Entered(entered));
         }
     }
 
@@ -309,57 +340,51 @@ impl Engine {
         Ok(Entry::NeedsSpace)
     }
 
-    fn push(&self, state: &mut State, records: &[EncodedRecord<'_>]) -> Entry {
+    /// What is noted of a group with its first record.
+    fn open_group(&self, state: &mut State) {
         if state.filling_since.is_none() {
             let now = self.clock.monotonic();
             state.filling_since = Some(now);
             state.last_append = now;
         }
-        let opens = state.filling.open_group_start().is_none();
-        let mut first = None;
-        for record in records {
-            let (lsn, offset) = state.filling.push(record);
-            if first.is_none() {
-                first = Some((lsn, offset));
-            }
-            // Invariant 2: a batch lies in one group.
-            if sabotage::is("batch-in-several-groups") {
-                state.filling.close_group(state.durable.lsn);
-            }
-        }
-        state.next_lsn = state.filling.next_lsn();
-        let last = state.next_lsn.prev();
-        let opened = if opens {
-            state.filling.open_group_start()
-        } else {
-            None
-        };
-        let mut segment_id = state.next_segment;
+        let (first_lsn, offset) = (state.filling.next_lsn(), state.filling.end());
         if let Some(active) = &mut state.active {
-            segment_id = active.segment.id();
-            active.records += records.len() as u64;
-            if let Some((first_lsn, offset)) = opened {
-                let due = active.index.last().is_none_or(|entry| {
-                    offset.get() >= entry.offset.get() + wal_format::INDEX_INTERVAL
-                });
-                if due {
-                    active.index.push(IndexEntry { first_lsn, offset });
-                }
+            let due = active.index.last().is_none_or(|entry| {
+                offset.get() >= entry.offset.get() + wal_format::INDEX_INTERVAL
+            });
+            if due {
+                active.index.push(IndexEntry { first_lsn, offset });
             }
         }
-        let (lsn, offset) = first.unwrap_or((state.next_lsn, state.filling.end()));
-        Entry::Entered(Entered {
-            first: Position {
-                lsn,
-                segment_id,
-                offset,
-            },
-            last,
-            era: state.eras.now(),
-        })
     }
 
-    fn push_cut(state: &mut State, log_first: Lsn) -> Entry {
+    /// How far the open group may grow before an append has to look again.
+    fn gate(&self, state: &State) -> Gate {
+        let Some(active) = &state.active else {
+            return Gate::default();
+        };
+        let (start, end) = (state.filling.start().get(), state.filling.end().get());
+        let limit = active.segment.data_limit;
+        let reserve = active.segment.header.capacity - limit;
+        let mut until = limit
+            .min(active.allocated.saturating_sub(reserve))
+            .min(start + self.settings.buffer as u64);
+        // Where somebody has to be told, and was not yet.
+        for signal in [
+            start + self.settings.hand_over_bytes as u64 - 1,
+            Self::spare_from(active),
+        ] {
+            if end <= signal {
+                until = until.min(signal);
+            }
+        }
+        Gate {
+            until,
+            segment: active.segment.id(),
+        }
+    }
+
+    fn push_cut(state: &mut State, log_first: Lsn) -> Entered {
         state.log_first = state.log_first.max(log_first);
         let watermark = state.durable.lsn;
         state.filling.cut(state.log_first, watermark);
@@ -374,19 +399,15 @@ impl Engine {
             segment_id: state.next_segment,
             offset: state.filling.end(),
         };
-        Entry::Entered(Entered {
+        Entered {
             first,
             last: state.last_lsn(),
             era: state.eras.now(),
-        })
+        }
     }
 
-    /// Tells the threads what the append has made due.
-    #[inline]
-    fn after_enter(&self, state: &State, entrant: Entrant<'_, '_>) {
-        if let Entrant::Records(records, bytes) = entrant {
-            self.counters.appended(records.len() as u64, bytes as u64);
-        }
+    /// Tells the threads what the append has made due. Until the [`Gate`] is reached, a later one makes nothing else due.
+    fn after_enter(&self, state: &State) {
         if self.settings.driver == Driver::Caller {
             return;
         }

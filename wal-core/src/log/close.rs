@@ -21,7 +21,7 @@ impl Engine {
             if matches!(state.status, Status::Closed) {
                 return Ok(());
             }
-            state.status = Status::Closing;
+            state.set_status(Status::Closing);
             // Appends that wait for room are refused now.
             let mut wakers = Vec::new();
             state.waiters.take_room(&mut wakers);
@@ -113,7 +113,7 @@ impl Engine {
     }
 
     fn mark_closed(&self, mut state: MutexGuard<'_, State>) {
-        state.status = Status::Closed;
+        state.set_status(Status::Closed);
         let mut wakers = Vec::new();
         state.waiters.take_all(&mut wakers);
         drop(state);
@@ -180,7 +180,7 @@ impl Engine {
         {
             let mut state = self.state();
             if matches!(state.status, Status::Open | Status::Closing) {
-                state.status = Status::Closed;
+                state.set_status(Status::Closed);
             }
         }
         self.stop_threads();

@@ -155,7 +155,9 @@ impl Engine {
                 let close = std::mem::take(&mut state.close_requested) && !state.closing;
                 state.closing |= close;
                 let rewind = !close && state.rewinds.asked().is_some();
-                state.rewinding |= rewind;
+                if rewind {
+                    state.begin_rewinding();
+                }
                 drop(state);
                 if rewind {
                     self.rewind()

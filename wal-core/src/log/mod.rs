@@ -27,7 +27,7 @@ mod state;
 mod truncate;
 mod waiters;
 
-pub(crate) use append::Durability;
+pub(crate) use append::{Begun, Durability};
 pub(crate) use eras::{Era, Eras};
 pub(crate) use open::{Ground, no_space_or_io, take_lock, write_pid};
 pub(crate) use reach::Goal;
@@ -41,7 +41,7 @@ use wal_io::{Storage, StorageLock};
 
 use crate::clock::Clock;
 use crate::entropy::Entropy;
-use crate::stats::Counters;
+use crate::stats::{Counters, Stats};
 use crate::sync::{Arc, AtomicBool, AtomicU64, Condvar, JoinHandle, Mutex, MutexGuard, Ordering};
 use crate::{Position, RecoveryMode, WalConfig, sabotage};
 use state::{State, Status};
@@ -119,6 +119,16 @@ impl Engine {
 
     pub(crate) fn first_lsn(&self) -> Lsn {
         self.state().log_first
+    }
+
+    /// What was done since the log was opened.
+    pub(crate) fn stats(&self) -> Stats {
+        let (records_appended, bytes_appended) = self.state().appended;
+        Stats {
+            records_appended,
+            bytes_appended,
+            ..self.counters.stats()
+        }
     }
 
     /// Where the next record goes, if nothing rotates before it.

@@ -13,7 +13,8 @@ use super::eras::Eras;
 use super::rewind::Rewinds;
 use super::rotate::new_header;
 use super::state::{
-    Active, ChainEntry, Dirty, LiveSegment, Mark, Parked, Provision, State, Status, empty_writer,
+    Active, ChainEntry, Dirty, Gate, LiveSegment, Mark, Parked, Provision, State, Status,
+    empty_writer,
 };
 use super::waiters::Waiters;
 use super::{Engine, Settings};
@@ -291,6 +292,8 @@ fn initial_state(
         dir_synced: mark.segment,
         active,
         filling,
+        gate: Gate::default(),
+        appended: (0, 0),
         filling_since: None,
         filling_serial: 1,
         filling_watermark: Lsn::ZERO,

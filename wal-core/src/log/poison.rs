@@ -19,13 +19,14 @@ impl Engine {
         cause: io::Error,
     ) -> Error {
         if !matches!(state.status, Status::Poisoned(_)) {
-            state.status = Status::Poisoned(Poisoned {
+            let durable_lsn = state.durable.lsn;
+            state.set_status(Status::Poisoned(Poisoned {
                 location: self.location(),
-                durable_lsn: state.durable.lsn,
+                durable_lsn,
                 lsn: None,
                 during,
                 cause: Arc::new(cause),
-            });
+            }));
         }
         self.poisoned.store(true, Ordering::Release);
         let error = match &state.status {

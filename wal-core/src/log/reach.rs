@@ -176,7 +176,7 @@ impl Engine {
             Goal::Retired => state.retiring_busy = true,
             Goal::Rewound => {
                 state.syncing = true;
-                state.rewinding = true;
+                state.begin_rewinding();
             }
         }
     }

@@ -363,6 +363,7 @@ impl Engine {
         state.dirty.clear();
         state.predecessor = None;
         state.unmarked = false;
+        state.shut_gate();
         state.filling.reset(
             header.salt(),
             header.epoch,

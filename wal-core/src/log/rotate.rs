@@ -9,7 +9,7 @@ use std::task::Waker;
 use wal_format::{Epoch, FooterFacts, GroupWriter, LogId, Lsn, Origin, SegmentHeader, SegmentId};
 use wal_io::{OpenMode, Storage, StorageFile, StorageFileExt};
 
-use super::state::{LiveSegment, Provision, Sealing, Spare, State, Status};
+use super::state::{Active, LiveSegment, Provision, Sealing, Spare, State, Status};
 use super::{Engine, Settings};
 use crate::entropy::Entropy;
 use crate::error::is_no_space;
@@ -103,9 +103,14 @@ impl Engine {
             return false;
         }
         let nearly_full = state.active.as_ref().is_some_and(|active| {
-            !active.spare_tried && state.filling.end().get() > active.segment.data_limit / 4 * 3
+            !active.spare_tried && state.filling.end().get() > Self::spare_from(active)
         });
         state.next_spare.wanted || nearly_full
+    }
+
+    /// From this file offset on the next segment is made ready.
+    pub(super) fn spare_from(active: &Active) -> u64 {
+        active.segment.data_limit / 4 * 3
     }
 
     /// Bytes that a new segment gets at once.

@@ -5,17 +5,18 @@ use std::task::Waker;
 use std::time::Duration;
 
 use wal_format::{
-    Alignment, Epoch, GroupWriter, IndexEntry, LinkBody, LinkCause, LogId, Lsn, Offset, Salt,
-    SegmentHeader, SegmentId,
+    Alignment, EncodedRecord, Epoch, GroupWriter, IndexEntry, LinkBody, LinkCause, LogId, Lsn,
+    Offset, Salt, SegmentHeader, SegmentId,
 };
 use wal_io::StorageFile;
 
+use super::append::Entered;
 use super::eras::Eras;
 use super::reach::Goal;
 use super::rewind::Rewinds;
 use super::waiters::Waiters;
 use crate::sync::Arc;
-use crate::{Poisoned, sabotage};
+use crate::{Poisoned, Position, sabotage};
 
 /// A segment that this process writes.
 #[derive(Debug)]
@@ -50,6 +51,7 @@ pub(crate) struct Active {
     pub(crate) segment: Arc<LiveSegment>,
     /// The file's allocated length so far; data and footer stay below it.
     pub(crate) allocated: u64,
+    /// Without those in the buffer being filled.
     pub(crate) records: u64,
     pub(crate) index: Vec<IndexEntry>,
     /// A spare was tried for in the background; until it is needed it is not tried for again.
@@ -66,6 +68,15 @@ pub(crate) struct Predecessor {
     pub(crate) cause: LinkCause,
     /// With a truncation: the last LSN that stayed.
     pub(crate) kept: Lsn,
+}
+
+/// What an append has found, for those behind it: as long as the open group ends in time, a record enters it and nobody has
+/// to be told. Void with the buffer that it was found for, and when the log takes no more records.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Gate {
+    /// A file offset.
+    pub(crate) until: u64,
+    pub(crate) segment: SegmentId,
 }
 
 /// Bytes on their way to the operating system.
@@ -156,17 +167,23 @@ pub(crate) enum Status {
 
 // Each flag is a right that one thread holds at a time, and they are held independently.
 #[allow(clippy::struct_excessive_bools)]
+// In this order: what every append changes lies together, in the few cache lines behind the lock itself, which wander from
+// core to core with it.
+#[repr(C)]
 #[derive(Debug)]
 pub(crate) struct State {
+    pub(crate) gate: Gate,
+    pub(crate) next_lsn: Lsn,
+    /// Records appended since the log was opened, and their bytes as encoded.
+    pub(crate) appended: (u64, u64),
+    pub(crate) filling: GroupWriter,
     pub(crate) status: Status,
     pub(crate) log_id: LogId,
     pub(crate) log_first: Lsn,
-    pub(crate) next_lsn: Lsn,
     pub(crate) next_segment: SegmentId,
     /// The end of the chain while there is no active segment.
     pub(crate) predecessor: Option<Predecessor>,
     pub(crate) active: Option<Active>,
-    pub(crate) filling: GroupWriter,
     pub(crate) filling_since: Option<Duration>,
     /// Counts the buffers; a buffer holds records and control groups.
     pub(crate) filling_serial: u64,
@@ -244,6 +261,55 @@ impl State {
         self.next_lsn.prev()
     }
 
+    /// Whether `bytes` bytes enter the open group without another look.
+    #[inline]
+    pub(crate) fn is_open_for(&self, bytes: usize) -> bool {
+        self.filling.room_for(bytes) <= self.gate.until && self.filling.is_group_open()
+    }
+
+    /// From here on an append looks at everything again.
+    pub(crate) fn shut_gate(&mut self) {
+        self.gate = Gate::default();
+    }
+
+    pub(crate) fn set_status(&mut self, status: Status) {
+        self.status = status;
+        self.shut_gate();
+    }
+
+    /// The newest records are about to be dropped.
+    pub(crate) fn begin_rewinding(&mut self) {
+        self.rewinding = true;
+        self.shut_gate();
+    }
+
+    /// Adds `records`, `bytes` bytes of them, to the buffer: there is room, and the gate is the active segment's.
+    #[inline]
+    pub(crate) fn push(&mut self, records: &[EncodedRecord<'_>], bytes: usize) -> Entered {
+        let mut first = None;
+        for record in records {
+            let place = self.filling.push(record);
+            first.get_or_insert(place);
+            // Invariant 2: a batch lies in one group.
+            if sabotage::is("batch-in-several-groups") {
+                self.filling.close_group(self.durable.lsn);
+            }
+        }
+        self.next_lsn = self.filling.next_lsn();
+        self.appended.0 += records.len() as u64;
+        self.appended.1 += bytes as u64;
+        let (lsn, offset) = first.unwrap_or((self.next_lsn, self.filling.end()));
+        Entered {
+            first: Position {
+                lsn,
+                segment_id: self.gate.segment,
+                offset,
+            },
+            last: self.next_lsn.prev(),
+            era: self.eras.now(),
+        }
+    }
+
     /// Where the next record will stand in the active segment's file.
     pub(crate) fn next_record_offset(&self) -> Offset {
         match self.filling.open_group_start() {
@@ -273,10 +339,13 @@ impl State {
 
     /// Closes the group being filled and queues its bytes; filling goes on behind them.
     pub(crate) fn freeze(&mut self) {
-        let Some(active) = &self.active else { return };
+        let Some(active) = &mut self.active else {
+            return;
+        };
         if self.filling.is_empty() {
             return;
         }
+        active.records += self.filling.records();
         if self.filling.open_group_start().is_some() {
             self.filling_watermark = self.durable.lsn;
         }
@@ -364,6 +433,7 @@ impl State {
             });
         }
         let header = spare.segment.header;
+        self.shut_gate();
         self.filling.reset(
             spare.segment.salt,
             header.epoch,

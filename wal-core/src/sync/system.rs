@@ -1,6 +1,7 @@
 //! Locks, atomics and threads of the standard library. What stands in for them under the model checker is in `model.rs`.
 
-use std::sync::PoisonError;
+use std::hint;
+use std::sync::{LazyLock, PoisonError, TryLockError};
 use std::time::Duration;
 
 pub(crate) use std::sync::MutexGuard;
@@ -20,9 +21,38 @@ impl<T> Mutex<T> {
     /// Takes the lock, also after a holder panicked: the state is guarded by the log's own poison.
     #[inline]
     pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
+        match self.0.try_lock() {
+            Ok(guard) => guard,
+            Err(TryLockError::Poisoned(error)) => error.into_inner(),
+            Err(TryLockError::WouldBlock) => self.lock_contended(),
+        }
+    }
+
+    /// Leaves the lock to whoever has it for a while, longer each time, and only then sleeps.
+    ///
+    /// Nothing slow happens under the log's lock, so it is free again in well under a microsecond. Who tried again at once would
+    /// take the lock's cache lines to its core and back for each record; who waits lets the other thread append dozens of
+    /// records first (docs/performance.md has what that brings).
+    #[cold]
+    fn lock_contended(&self) -> MutexGuard<'_, T> {
+        if *SPINS {
+            for pauses in [32, 64, 128, 256, 512] {
+                for _ in 0..pauses {
+                    hint::spin_loop();
+                }
+                match self.0.try_lock() {
+                    Ok(guard) => return guard,
+                    Err(TryLockError::Poisoned(error)) => return error.into_inner(),
+                    Err(TryLockError::WouldBlock) => {}
+                }
+            }
+        }
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+/// Where there is only one core, whoever holds a lock does not run meanwhile.
+static SPINS: LazyLock<bool> = LazyLock::new(|| cores() > 1);
 
 /// A condition variable.
 #[derive(Debug, Default)]

@@ -364,6 +364,13 @@ impl GroupWriter {
         self.records
     }
 
+    /// Whether a group of records is open.
+    #[inline]
+    #[must_use]
+    pub fn is_group_open(&self) -> bool {
+        self.open.is_some()
+    }
+
     /// First LSN and file offset of the open group of records.
     #[must_use]
     pub fn open_group_start(&self) -> Option<(Lsn, Offset)> {

@@ -49,6 +49,7 @@ impl<'a> EncodedRecord<'a> {
     /// `record_limit` bytes, [`EncodeError::CompressionUnavailable`] if the compression was left
     /// out of the build, [`EncodeError::NotOfItsKind`] for data with a key or a delete with a
     /// value.
+    #[inline]
     pub fn new(
         record: RecordRef<'a>,
         in_batch: InBatch,
