@@ -306,7 +306,7 @@ fn append(
 }
 
 fn wait<T>(engine: &Engine, future: impl Future<Output = Result<T>>) -> Result<T> {
-    sync::block_on(future, || {
+    let stuck = || {
         if engine.settings.driver == Driver::Threads {
             return false;
         }
@@ -316,7 +316,8 @@ fn wait<T>(engine: &Engine, future: impl Future<Output = Result<T>>) -> Result<T
             "a call waits for something that no step will bring"
         );
         progress
-    })
+    };
+    sync::block_on(future, stuck, || engine.pace().before_sleeping)
 }
 
 /// Reads records in order.

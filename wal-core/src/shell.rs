@@ -13,6 +13,22 @@ pub(crate) enum Shell {
     Async,
 }
 
+/// A task is taken to be alone after so many commits without company.
+#[cfg(feature = "tokio")]
+const LONELY: u32 = 8;
+
+/// Whom a leader lets go first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// Nobody.
+    Ahead,
+    /// The threads that are ready.
+    ToThreads,
+    /// The tasks that are ready: the future is polled again behind them.
+    #[cfg(feature = "tokio")]
+    ToTasks,
+}
+
 impl Shell {
     /// Whether the caller may lead on this thread.
     pub(crate) fn may_block(self) -> bool {
@@ -23,12 +39,25 @@ impl Shell {
         }
     }
 
-    /// Whether a leader lets other ready tasks go first.
-    pub(crate) fn yields(self) -> bool {
+    /// Whom a leader lets go first, after so many commits in a row that were for their leader alone.
+    ///
+    /// A thread need not let others go first to be noticed by them: they run beside it. A task need, if they are tasks of its
+    /// own thread, or futures that its own task polls. On a worker of many it pays for that: the worker has handed its tasks to
+    /// another thread, goes on for its own task at no cost, and giving way takes two switches of threads. So a task that is
+    /// alone there only tries now and then whether it still is.
+    pub(crate) fn gives_way(self, lonely: u32) -> Way {
         match self {
-            Self::Blocking => false,
+            Self::Blocking if lonely == 0 => Way::ToThreads,
+            Self::Blocking => Way::Ahead,
             #[cfg(feature = "tokio")]
-            Self::Async => true,
+            Self::Async => {
+                let tries = lonely < LONELY || lonely.is_multiple_of(2 * LONELY);
+                if tries || place() != Place::OnWorker {
+                    Way::ToTasks
+                } else {
+                    Way::Ahead
+                }
+            }
         }
     }
 

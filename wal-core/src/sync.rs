@@ -70,9 +70,19 @@ ground::thread_local! {
     static UNPARK: Cell<Option<Arc<Unpark>>> = const { Cell::new(None) };
 }
 
+/// Gives the rest of the time slice to the threads that are ready.
+pub(crate) fn yield_now() {
+    thread::yield_now();
+}
+
 /// Runs a future on the calling thread, which sleeps while it waits. `stuck` is called before each sleep; if it made
-/// progress (a test drives the log by hand), the future is polled again instead.
-pub(crate) fn block_on<F: Future>(future: F, mut stuck: impl FnMut() -> bool) -> F::Output {
+/// progress (a test drives the log by hand), the future is polled again instead. `patience` says how often the thread gives
+/// way before it sleeps: what it waits for may take less than falling asleep and being woken.
+pub(crate) fn block_on<F: Future>(
+    future: F,
+    mut stuck: impl FnMut() -> bool,
+    patience: impl Fn() -> u32,
+) -> F::Output {
     let mut future = pin!(future);
     // A call inside a call (a storage that keeps a log of its own) gets a waker of its own.
     let unpark = UNPARK.with(Cell::take).unwrap_or_else(Unpark::new);
@@ -84,11 +94,17 @@ pub(crate) fn block_on<F: Future>(future: F, mut stuck: impl FnMut() -> bool) ->
             UNPARK.with(|slot| slot.set(Some(unpark)));
             return output;
         }
+        let mut yields = 0;
         while !unpark.woken.load(Ordering::Acquire) {
             if stuck() {
                 break;
             }
-            thread::park();
+            if yields < patience() {
+                yields += 1;
+                yield_now();
+            } else {
+                thread::park();
+            }
         }
     }
 }

@@ -237,8 +237,7 @@ impl Engine {
                     if free && self.settings.config.fsync_policy == FsyncPolicy::Always {
                         if shell.may_block() {
                             state.writing = true;
-                            drop(state);
-                            shell.run(|| self.write_one())?;
+                            shell.run(|| self.write_one(state).map(drop))?;
                             continue;
                         }
                         state.commit_requested = true;

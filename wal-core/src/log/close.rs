@@ -39,13 +39,19 @@ impl Engine {
 
     /// The closing itself: the caller has taken `syncing` and `closing`, which stays taken.
     pub(super) fn finish_close(&self) -> Result<()> {
-        let serial = self.state().entered_serial();
-        if let Err(error) = self.write_up_to(serial) {
-            self.state().syncing = false;
-            return Err(error);
-        }
+        let state = self.state();
+        let serial = state.entered_serial();
+        let state = match self.write_up_to(state, serial) {
+            Ok(state) => state,
+            Err(error) => {
+                self.state().syncing = false;
+                return Err(error);
+            }
+        };
         // A footer says that all before it is durable.
-        sabotage::unless("closed-before-it-is-synced", || self.sync_files(Scope::All))?;
+        sabotage::unless("closed-before-it-is-synced", || {
+            self.sync_files(state, Scope::All)
+        })?;
         self.settle_housekeeping()?;
         self.begin_mark()?;
 
@@ -107,9 +113,8 @@ impl Engine {
         self.rotate(&mut state);
         state.syncing = true;
         let serial = state.entered_serial();
-        drop(state);
-        self.write_up_to(serial)?;
-        self.sync_files(Scope::All)
+        let state = self.write_up_to(state, serial)?;
+        self.sync_files(state, Scope::All)
     }
 
     fn mark_closed(&self, mut state: MutexGuard<'_, State>) {
@@ -167,13 +172,18 @@ impl Engine {
                 // So is a truncation.
                 let asked = self.state().rewinds.asked();
                 let rewound = asked.map_or(Ok(()), |number| {
-                    crate::sync::block_on(self.reach(Goal::Rewound, number, Shell::Blocking), drive)
+                    crate::sync::block_on(
+                        self.reach(Goal::Rewound, number, Shell::Blocking),
+                        drive,
+                        || 0,
+                    )
                 });
-                rewound.and_then(|()| crate::sync::block_on(self.sync(Shell::Blocking), drive))
+                rewound
+                    .and_then(|()| crate::sync::block_on(self.sync(Shell::Blocking), drive, || 0))
             }
             // A close whose future was dropped is carried through.
             Some(true) => {
-                crate::sync::block_on(self.reach(Goal::Closed, 0, Shell::Blocking), drive)
+                crate::sync::block_on(self.reach(Goal::Closed, 0, Shell::Blocking), drive, || 0)
             }
             None => Ok(()),
         };

@@ -146,8 +146,7 @@ impl Engine {
         match role {
             Role::Writer => {
                 state.writing = true;
-                drop(state);
-                self.write_one()
+                self.write_one(state).map(drop)
             }
             Role::Syncer => {
                 state.syncing = true;
@@ -158,13 +157,14 @@ impl Engine {
                 if rewind {
                     state.begin_rewinding();
                 }
+                if !rewind && !close {
+                    return self.commit(state);
+                }
                 drop(state);
                 if rewind {
                     self.rewind()
-                } else if close {
-                    self.finish_close()
                 } else {
-                    self.commit()
+                    self.finish_close()
                 }
             }
             Role::Keeper => self.keep(state),
@@ -174,8 +174,7 @@ impl Engine {
     fn keep(&self, mut state: MutexGuard<'_, State>) -> Result<()> {
         if Self::rotated_sync_due(&state) {
             state.syncing = true;
-            drop(state);
-            return self.sync_files(Scope::Rotated);
+            return self.sync_files(state, Scope::Rotated);
         }
         if Self::extension_due(&state) {
             state.extension.busy = true;
@@ -203,8 +202,7 @@ impl Engine {
             let watermark = state.durable.lsn;
             state.filling.stamp(watermark);
             state.filling_watermark = watermark;
-            drop(state);
-            return self.commit();
+            return self.commit(state);
         }
         Ok(())
     }

@@ -86,6 +86,8 @@ pub(crate) struct Engine {
     durable: AtomicU64,
     /// Set with the poison, and read without the lock.
     poisoned: AtomicBool,
+    /// Whether the last sync took no time to speak of.
+    quick: AtomicBool,
     /// A copy of the era that is read without the lock.
     era: AtomicU64,
     writer: Condvar,
@@ -123,10 +125,10 @@ impl Engine {
 
     /// What was done since the log was opened.
     pub(crate) fn stats(&self) -> Stats {
-        let (records_appended, bytes_appended) = self.state().appended;
+        let appended = self.state().appended;
         Stats {
-            records_appended,
-            bytes_appended,
+            records_appended: appended.records,
+            bytes_appended: appended.bytes,
             ..self.counters.stats()
         }
     }

@@ -13,7 +13,7 @@ use super::eras::Eras;
 use super::rewind::Rewinds;
 use super::rotate::new_header;
 use super::state::{
-    Active, ChainEntry, Dirty, Gate, LiveSegment, Mark, Parked, Provision, State, Status,
+    Active, Appended, ChainEntry, Dirty, Gate, LiveSegment, Mark, Parked, Provision, State, Status,
     empty_writer,
 };
 use super::waiters::Waiters;
@@ -96,6 +96,7 @@ impl Engine {
             state: Mutex::new(state),
             durable,
             poisoned: AtomicBool::new(false),
+            quick: AtomicBool::new(false),
             era: AtomicU64::new(0),
             writer: Condvar::default(),
             syncer: Condvar::default(),
@@ -293,7 +294,7 @@ fn initial_state(
         active,
         filling,
         gate: Gate::default(),
-        appended: (0, 0),
+        appended: Appended::default(),
         filling_since: None,
         filling_serial: 1,
         filling_watermark: Lsn::ZERO,
@@ -301,6 +302,8 @@ fn initial_state(
         free: Vec::new(),
         writing: false,
         syncing: false,
+        lonely: 0,
+        committed: 0,
         rewinding: false,
         rewinds: Rewinds::default(),
         eras: Eras::default(),

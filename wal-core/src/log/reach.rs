@@ -12,8 +12,8 @@ use super::Engine;
 use super::eras::Era;
 use super::state::{State, Status};
 use super::waiters::Ticket;
-use crate::shell::Shell;
-use crate::sync::IfPanicking;
+use crate::shell::{Shell, Way};
+use crate::sync::{self, IfPanicking, MutexGuard};
 use crate::{Error, Result, sabotage};
 
 /// What a caller waits for. The number that goes with it is an LSN for the first two, a buffer's serial for the third.
@@ -153,15 +153,24 @@ impl Engine {
     }
 
     /// Does the work for everyone who waits: the caller has taken the right to.
-    fn lead(&self, goal: Goal) -> Result<()> {
+    fn lead(&self, goal: Goal, state: MutexGuard<'_, State>) -> Result<()> {
         // Whoever waits for the leader must not wait for ever. A thread of the log has a guard of its own.
         let _guard = IfPanicking(|| self.poison_panicked("a step that a caller led"));
         match goal {
-            Goal::Written => self.write_one(),
-            Goal::Durable | Goal::Synced => self.commit(),
-            Goal::Closed => self.finish_close(),
-            Goal::Retired => self.retire(),
-            Goal::Rewound => self.rewind(),
+            Goal::Written => self.write_one(state).map(drop),
+            Goal::Durable | Goal::Synced => self.commit(state),
+            Goal::Closed => {
+                drop(state);
+                self.finish_close()
+            }
+            Goal::Retired => {
+                drop(state);
+                self.retire()
+            }
+            Goal::Rewound => {
+                drop(state);
+                self.rewind()
+            }
         }
     }
 
@@ -248,11 +257,24 @@ impl Future for Reach<'_> {
                     .wait_for(goal, this.number, &mut this.ticket, context.waker());
                 return Poll::Pending;
             }
-            if this.shell.yields() && !this.yielded {
-                // Tasks that are ready to append join this commit instead of waiting for the next.
+            if !this.yielded {
+                // Who is ready to append joins this commit instead of waiting for the next.
                 this.yielded = true;
-                context.waker().wake_by_ref();
-                return Poll::Pending;
+                match this.shell.gives_way(state.lonely) {
+                    Way::Ahead => {}
+                    Way::ToThreads => {
+                        drop(state);
+                        for _ in 0..engine.pace().before_leading {
+                            sync::yield_now();
+                        }
+                        continue;
+                    }
+                    #[cfg(feature = "tokio")]
+                    Way::ToTasks => {
+                        context.waker().wake_by_ref();
+                        return Poll::Pending;
+                    }
+                }
             }
             if !this.shell.may_block() {
                 state
@@ -262,9 +284,8 @@ impl Future for Reach<'_> {
                 return Poll::Pending;
             }
             Engine::take_lead(&mut state, goal);
-            drop(state);
             // An error is in the state by now: the next round finds it there.
-            let _ = this.shell.run(|| engine.lead(goal));
+            let _ = this.shell.run(|| engine.lead(goal, state));
         }
     }
 }

@@ -124,11 +124,12 @@ impl Engine {
 
     /// Makes all durable and finishes what is under way. Nothing new begins while `rewinding` is taken.
     fn quiesce(&self) -> Result<()> {
-        let serial = self.state().entered_serial();
-        self.write_up_to(serial)?;
+        let state = self.state();
+        let serial = state.entered_serial();
+        let state = self.write_up_to(state, serial)?;
         // What stays is durable before a segment says that it ends there.
         sabotage::unless("truncation-before-all-is-durable", || {
-            self.sync_files(Scope::All)
+            self.sync_files(state, Scope::All)
         })?;
         self.settle_housekeeping()?;
         let mut state = self.state();

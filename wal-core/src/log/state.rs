@@ -70,6 +70,15 @@ pub(crate) struct Predecessor {
     pub(crate) kept: Lsn,
 }
 
+/// What was appended since the log was opened.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Appended {
+    pub(crate) calls: u64,
+    pub(crate) records: u64,
+    /// As encoded.
+    pub(crate) bytes: u64,
+}
+
 /// What an append has found, for those behind it: as long as the open group ends in time, a record enters it and nobody has
 /// to be told. Void with the buffer that it was found for, and when the log takes no more records.
 #[derive(Clone, Copy, Debug, Default)]
@@ -174,8 +183,7 @@ pub(crate) enum Status {
 pub(crate) struct State {
     pub(crate) gate: Gate,
     pub(crate) next_lsn: Lsn,
-    /// Records appended since the log was opened, and their bytes as encoded.
-    pub(crate) appended: (u64, u64),
+    pub(crate) appended: Appended,
     pub(crate) filling: GroupWriter,
     pub(crate) status: Status,
     pub(crate) log_id: LogId,
@@ -193,6 +201,10 @@ pub(crate) struct State {
     pub(crate) free: Vec<GroupWriter>,
     pub(crate) writing: bool,
     pub(crate) syncing: bool,
+    /// Commits in a row that were for their leader alone.
+    pub(crate) lonely: u32,
+    /// Appends that the commits so far were for.
+    pub(crate) committed: u64,
     /// The newest records are being dropped: nothing else goes on.
     pub(crate) rewinding: bool,
     pub(crate) rewinds: Rewinds,
@@ -296,8 +308,9 @@ impl State {
             }
         }
         self.next_lsn = self.filling.next_lsn();
-        self.appended.0 += records.len() as u64;
-        self.appended.1 += bytes as u64;
+        self.appended.calls += 1;
+        self.appended.records += records.len() as u64;
+        self.appended.bytes += bytes as u64;
         let (lsn, offset) = first.unwrap_or((self.next_lsn, self.filling.end()));
         Entered {
             first: Position {
