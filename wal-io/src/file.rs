@@ -83,6 +83,43 @@ pub trait StorageFile: fmt::Debug + Send + Sync + 'static {
     /// What the operating system gave.
     fn set_len(&self, len: u64) -> io::Result<()>;
 
+    /// Overwrites `len` bytes from `offset` with zeros, past the page cache, so that later writes find blocks that were
+    /// written before. A hint: the contents do not change. Both are multiples of 4096.
+    ///
+    /// Space from [`allocate`](StorageFile::allocate) is marked as never written on some file systems. A sync after the first
+    /// write into it changes that mark too and is slower for it. This changes it ahead of the write, from another
+    /// thread, say.
+    ///
+    /// `Ok(true)`: done. `Ok(false)`: it would not help here or cannot be done, the range is as it was, and asking again
+    /// for this file is of no use. The default checks its arguments and gives `Ok(false)`.
+    ///
+    /// The caller promises of the range that it
+    ///
+    /// - lies inside the file, in space that `allocate` reserved;
+    /// - holds nothing but zeros: anything else is lost;
+    /// - is not written to, and the file not cut inside or before it, until this call has returned.
+    ///
+    /// It may be read meanwhile. Writes next to it and syncs may run at the same time, and may wait for a part of it.
+    ///
+    /// # Durability
+    ///
+    /// None before [`sync_data`](StorageFile::sync_data), and none is needed: where the reservation was durable the range
+    /// holds zeros after a crash, done or not, if the device writes a sector whole or not at all.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidInput` if `offset` or `len` is no multiple of 4096, or the end of the range is no possible length or
+    /// (where this is noticed) behind the end of the file. After any other error part of the range may have been overwritten; it
+    /// still reads as zeros.
+    ///
+    /// An error is of this call alone. It does not say that other bytes are lost, and it takes no error away from
+    /// [`sync_data`](StorageFile::sync_data): Linux reports a failed write-back once to each open file description, so the
+    /// backend for disks has one of its own for this.
+    fn prewrite(&self, offset: u64, len: u64) -> io::Result<bool> {
+        prewrite_end(offset, len)?;
+        Ok(false)
+    }
+
     /// Asks that the cached pages of a range be dropped, so that later reads see the device. `len` 0
     /// means up to the end. A hint: pages not yet written back stay.
     ///
@@ -93,6 +130,18 @@ pub trait StorageFile: fmt::Debug + Send + Sync + 'static {
         let _ = (offset, len);
         Ok(())
     }
+}
+
+/// What ranges of [`StorageFile::prewrite`] are multiples of, in bytes: the largest sector of disks in use, and a page.
+pub(crate) const PREWRITE_UNIT: u64 = 4096;
+
+/// Where a range of [`StorageFile::prewrite`] ends; `InvalidInput` if it is none.
+pub(crate) fn prewrite_end(offset: u64, len: u64) -> io::Result<u64> {
+    let aligned = offset.is_multiple_of(PREWRITE_UNIT) && len.is_multiple_of(PREWRITE_UNIT);
+    offset
+        .checked_add(len)
+        .filter(|end| aligned && i64::try_from(*end).is_ok())
+        .ok_or_else(|| io::ErrorKind::InvalidInput.into())
 }
 
 /// Whole transfers, for every [`StorageFile`]: short ones and `Interrupted` are continued.

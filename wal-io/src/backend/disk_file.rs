@@ -12,11 +12,17 @@ static ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
 #[derive(Debug)]
 pub(crate) struct DiskFile {
     file: File,
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    prewriter: super::disk_prewrite::Prewriter,
 }
 
 impl DiskFile {
     pub(crate) fn new(file: File) -> Self {
-        Self { file }
+        Self {
+            file,
+            #[cfg(any(target_os = "linux", target_os = "android"))]
+            prewriter: super::disk_prewrite::Prewriter::default(),
+        }
     }
 
     /// Reserves space by writing zeros from the end of the file up to `end`.
@@ -92,6 +98,12 @@ impl StorageFile for DiskFile {
 
     fn set_len(&self, len: u64) -> io::Result<()> {
         self.file.set_len(len)
+    }
+
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    fn prewrite(&self, offset: u64, len: u64) -> io::Result<bool> {
+        let end = crate::file::prewrite_end(offset, len)?;
+        self.prewriter.prewrite(&self.file, offset..end)
     }
 
     #[cfg(any(target_os = "linux", target_os = "android"))]

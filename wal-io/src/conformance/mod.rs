@@ -27,6 +27,7 @@ mod directory;
 mod length;
 mod lock;
 mod names;
+mod prewrite;
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -44,6 +45,7 @@ pub fn cases() -> impl Iterator<Item = (&'static str, Case)> {
         names::CASES,
         contents::CASES,
         length::CASES,
+        prewrite::CASES,
         lock::CASES,
     ]
     .into_iter()

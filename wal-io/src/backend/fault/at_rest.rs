@@ -248,6 +248,7 @@ impl FaultStorage {
         let directory = state.resolve(&self.path).ok_or(io::ErrorKind::NotFound)?;
         let file = file_in(&state, directory, name)?;
         let sector_len = state.sector_len;
+        state.slot_mut(file).altered = true;
         let (inode, _) = state.inode_mut(file);
         inode.settle(sector_len);
         let result = action(inode, sector_len);

@@ -19,6 +19,8 @@ pub struct FaultConfig {
     pub unpersisted: Unpersisted,
     /// What a failing sync leaves behind.
     pub sync_failure: SyncFailure,
+    /// Whether space can be overwritten ahead of the writes into it.
+    pub prewrite: Prewrite,
 }
 
 /// The size of a sector in bytes.
@@ -92,6 +94,16 @@ pub enum Unpersisted {
     Zeros,
     /// Zeros, or what a deleted file held at the same offset.
     Stale,
+}
+
+/// Whether [`StorageFile::prewrite`](crate::StorageFile::prewrite) does anything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Prewrite {
+    /// It writes zeros, not durable before a sync. An operation like any other.
+    #[default]
+    Supported,
+    /// It gives `Ok(false)`. It is no operation then: none is counted, recorded or struck by a planned fault.
+    Unsupported,
 }
 
 /// What a failing sync leaves behind. Measured on Linux unless it says otherwise.

@@ -50,6 +50,7 @@ impl State {
         for slot in after.slots.iter_mut().flatten() {
             slot.handles = 0;
             slot.locked = false;
+            slot.prewriting.clear();
         }
         after.seq = self.seq;
         after.health = self.health_before_power_loss;
@@ -88,8 +89,15 @@ impl State {
         for slot in self.slots.iter().flatten() {
             let inode = &slot.inode;
             states = states.saturating_mul(inode.lengths.len() as u64 + 1);
-            for versions in inode.dirty.values() {
-                states = states.saturating_mul(versions.count() as u64 + 1 + torn);
+            for (sector, versions) in &inode.dirty {
+                // What was overwritten with what it held is the same in every state.
+                let durable = inode.durable.get(*sector);
+                let changes = versions.iter().any(|version| {
+                    !same(durable, version.content.as_ref(), self.sector_len as usize)
+                });
+                if changes || torn > 0 {
+                    states = states.saturating_mul(versions.count() as u64 + 1 + torn);
+                }
             }
             if self.config.unpersisted == Unpersisted::Stale {
                 let longest = inode

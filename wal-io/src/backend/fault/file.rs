@@ -8,7 +8,9 @@ use super::chooser::pick;
 use super::inode::{Damage, MAX_LEN};
 use super::operation::{Call, OperationKind};
 use super::plan::{Injected, Moment, SystemError};
+use super::prewrite::Running;
 use super::world::{State, World};
+use crate::file::prewrite_end;
 use crate::{OpenMode, StorageFile, StorageLock};
 
 /// An open handle.
@@ -26,6 +28,8 @@ impl FaultFile {
     pub(super) fn open(world: Arc<World>, state: &mut State, inode: usize, mode: OpenMode) -> Self {
         state.open_files += 1;
         let slot = state.slot_mut(inode);
+        // Who opens it now finds what it holds.
+        slot.altered &= slot.handles > 0;
         slot.handles += 1;
         // An error that nobody has been told of is told to a new handle too.
         let unreported = slot.inode.errors > 0 && !slot.inode.error_reported;
@@ -81,7 +85,8 @@ impl StorageFile for FaultFile {
     fn write_at(&self, buf: &[u8], offset: u64) -> io::Result<usize> {
         let call = self.call(OperationKind::Write, offset, buf.len() as u64);
         self.world.transfer(call, |state, injected| {
-            self.check_write(offset, buf.len() as u64)?;
+            let end = self.check_write(offset, buf.len() as u64)?;
+            state.check_not_prewriting(self.inode, offset..end);
             let mut len = match injected {
                 Injected::Short(bytes) => bytes.min(buf.len() as u64),
                 Injected::Error(SystemError::Interrupted) => 0,
@@ -152,6 +157,7 @@ impl StorageFile for FaultFile {
         self.world
             .perform(self.call(OperationKind::SetLength, 0, len), |state, _| {
                 self.check_write(0, len)?;
+                state.check_not_prewriting(self.inode, len..u64::MAX);
                 let sector_len = state.sector_len;
                 let (inode, seq) = state.inode_mut(self.inode);
                 if len != inode.len {
@@ -159,6 +165,19 @@ impl StorageFile for FaultFile {
                 }
                 Ok(())
             })
+    }
+
+    fn prewrite(&self, offset: u64, len: u64) -> io::Result<bool> {
+        let range = offset..prewrite_end(offset, len)?;
+        let Some(_running) = Running::begin(&self.world, self.inode, range.clone())? else {
+            return Ok(false);
+        };
+        let call = self.call(OperationKind::Prewrite, offset, len);
+        self.world.perform(call, |state, injected| {
+            self.check_write(offset, len)?;
+            state.prewrite(self.inode, range, injected)?;
+            Ok(true)
+        })
     }
 
     fn evict(&self, offset: u64, len: u64) -> io::Result<()> {
@@ -189,7 +208,7 @@ impl Drop for FaultFile {
 
 impl State {
     /// How much of a write reaches the cache before it fails: some whole sectors.
-    fn choose_part(&mut self, len: u64, offset: u64) -> u64 {
+    pub(super) fn choose_part(&mut self, len: u64, offset: u64) -> u64 {
         let first = offset / self.sector_len;
         let sectors = (offset + len).div_ceil(self.sector_len) - first;
         match pick(&mut *self.chooser, sectors as usize) as u64 {

@@ -21,6 +21,9 @@
 //! - **Damage at rest**: flipped bits, filled, swapped, stale and unreadable sectors, misdirected writes,
 //!   files cut, extended, removed, doubled, exchanged and put back from an older [`Image`].
 //!
+//! And it checks one promise that a caller makes: what is given to [`StorageFile::prewrite`](crate::StorageFile::prewrite) is reserved,
+//! holds zeros, and is not written to meanwhile. Otherwise the call panics, naming file and offset.
+//!
 //! Everything that is left open is decided by a [`Chooser`]: from a seed, exhaustively, from a script that
 //! replays a failing run, or from the input of a fuzzer.
 //!
@@ -47,6 +50,7 @@ mod image;
 mod inode;
 mod operation;
 mod plan;
+mod prewrite;
 mod profile;
 mod ranges;
 mod sectors;
@@ -60,7 +64,7 @@ use std::sync::Arc;
 pub use at_rest::{Fill, Site};
 pub use chooser::{Bytes, Chooser, Exhaustive, Script, Seeded};
 pub use config::{
-    CrashMode, DirectoryOrder, FaultConfig, NameSync, Overwrite, SectorSize, SyncFailure,
+    CrashMode, DirectoryOrder, FaultConfig, NameSync, Overwrite, Prewrite, SectorSize, SyncFailure,
     Unpersisted,
 };
 pub use image::Image;

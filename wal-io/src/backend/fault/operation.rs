@@ -37,6 +37,8 @@ pub enum OperationKind {
     SetLength,
     /// [`StorageFile::evict`](crate::StorageFile::evict).
     Evict,
+    /// [`StorageFile::prewrite`](crate::StorageFile::prewrite), where the file system can do it.
+    Prewrite,
 }
 
 impl OperationKind {
@@ -56,9 +58,17 @@ impl OperationKind {
         self.is_change() && !matches!(self, Self::SyncDirectory | Self::SyncData | Self::Lock)
     }
 
+    /// Whether it writes sectors one by one, so that the power can fail in the middle of it.
+    pub(super) fn writes_sectors(self) -> bool {
+        matches!(self, Self::Write | Self::Prewrite)
+    }
+
     /// Whether an injected error does more than replace the call.
     pub(super) fn has_partial_effects(self) -> bool {
-        matches!(self, Self::Write | Self::SyncData | Self::SyncDirectory)
+        matches!(
+            self,
+            Self::Write | Self::SyncData | Self::SyncDirectory | Self::Prewrite
+        )
     }
 }
 

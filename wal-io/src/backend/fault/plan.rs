@@ -51,7 +51,7 @@ impl Fault {
         }
     }
 
-    /// The operation fails. A write may have written a part; a sync does what
+    /// The operation fails. A write or a prewrite may have written a part; a sync does what
     /// [`SyncFailure`](super::SyncFailure) says; any other operation does nothing.
     pub fn error(error: SystemError) -> Self {
         Self::new(Effect::Error(error))
@@ -126,7 +126,7 @@ impl Fault {
 pub enum Moment {
     /// Before it did anything.
     Before,
-    /// In the middle of a write: the storage's own chooser says how many of its sectors reached the
+    /// In the middle of a write or a prewrite: the storage's own chooser says how many of its sectors reached the
     /// cache. For any other operation the same as `Before`.
     During,
     /// After it took effect; the caller does not hear of it.

@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::io;
+use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::chooser::{Chooser, Script};
@@ -29,6 +30,10 @@ pub(super) struct Slot {
     pub(super) name: Arc<str>,
     pub(super) handles: u32,
     pub(super) locked: bool,
+    /// Whether it was damaged at rest since it was opened: those who have it open cannot know what is in it.
+    pub(super) altered: bool,
+    /// Ranges of bytes that are being prewritten.
+    pub(super) prewriting: Vec<Range<u64>>,
 }
 
 /// Whether anything still works.
@@ -114,7 +119,7 @@ impl World {
         let injected = state.begin(&call);
         let outcome = match injected {
             Injected::PowerCut(Moment::Before) => Err(PowerLost::error()),
-            Injected::PowerCut(Moment::During) if call.kind != OperationKind::Write => {
+            Injected::PowerCut(Moment::During) if !call.kind.writes_sectors() => {
                 Err(PowerLost::error())
             }
             Injected::Error(error) if !call.kind.has_partial_effects() => Err(error.into()),
@@ -245,6 +250,8 @@ impl State {
             name,
             handles: 0,
             locked: false,
+            altered: false,
+            prewriting: Vec::new(),
         }));
         self.slots.len() - 1
     }
