@@ -14,7 +14,7 @@ use crate::handle::Handle;
 use crate::log::{Driver, Engine, Ground, Settings};
 use crate::sync::Arc;
 use crate::view::{Damaged, View};
-use crate::{Error, RecoveryMode, Result, WalConfig};
+use crate::{Error, Prewrite, RecoveryMode, Result, WalConfig};
 
 /// Opens a log; `W` is the handle that it gives, [`Wal`](crate::Wal) or [`blocking::Wal`](crate::blocking::Wal).
 ///
@@ -47,6 +47,7 @@ pub struct Builder<W> {
     stamp_after: Duration,
     driver: Driver,
     recovery: RecoveryMode,
+    prewrite: Prewrite,
     handle: PhantomData<fn() -> W>,
 }
 
@@ -89,6 +90,7 @@ impl<W> Builder<W> {
             stamp_after: Duration::from_secs(1),
             driver: Driver::Threads,
             recovery: RecoveryMode::Normal,
+            prewrite: Prewrite::default(),
             handle: PhantomData,
         }
     }
@@ -178,6 +180,13 @@ impl<W> Builder<W> {
         self
     }
 
+    /// Whether segments are overwritten with zeros ahead of the records under `Always`. Default [`Prewrite::Ahead`].
+    #[must_use]
+    pub fn prewrite(mut self, prewrite: Prewrite) -> Self {
+        self.prewrite = prewrite;
+        self
+    }
+
     /// Segments from 8 KiB on.
     #[doc(hidden)]
     #[must_use]
@@ -245,6 +254,7 @@ impl<W> Builder<W> {
             stamp_after: self.stamp_after,
             driver: self.driver,
             recovery: self.recovery,
+            prewrite: self.prewrite,
         })
     }
 

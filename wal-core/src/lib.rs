@@ -27,7 +27,7 @@ mod view;
 mod wal;
 
 pub use builder::Builder;
-pub use config::{FsyncPolicy, MAX_BATCH_WINDOW, OnDamage, RecoveryMode, WalConfig};
+pub use config::{FsyncPolicy, MAX_BATCH_WINDOW, OnDamage, Prewrite, RecoveryMode, WalConfig};
 pub use error::{Corruption, Error, Poisoned, Result};
 pub use position::{Appended, Position, Start};
 pub use recovery::{

@@ -18,6 +18,8 @@ pub struct Stats {
     pub writes: u64,
     /// Bytes of those writes.
     pub bytes_written: u64,
+    /// Bytes overwritten with zeros ahead of the records, under `Always`; see [`Prewrite`](crate::Prewrite).
+    pub bytes_prewritten: u64,
     /// Syncs of segment files for appended records.
     pub syncs: u64,
     /// Time spent in those syncs.
@@ -42,6 +44,7 @@ pub struct Stats {
 pub(crate) struct Counters {
     writes: AtomicU64,
     written: AtomicU64,
+    prewritten: AtomicU64,
     syncs: AtomicU64,
     sync_nanos: AtomicU64,
     directory_syncs: AtomicU64,
@@ -61,6 +64,10 @@ impl Counters {
     pub(crate) fn written(&self, bytes: u64) {
         add(&self.writes, 1);
         add(&self.written, bytes);
+    }
+
+    pub(crate) fn prewritten(&self, bytes: u64) {
+        add(&self.prewritten, bytes);
     }
 
     pub(crate) fn synced(&self, time: Duration) {
@@ -86,6 +93,7 @@ impl Counters {
         Stats {
             writes: get(&self.writes),
             bytes_written: get(&self.written),
+            bytes_prewritten: get(&self.prewritten),
             syncs: get(&self.syncs),
             sync_time: Duration::from_nanos(get(&self.sync_nanos)),
             directory_syncs: get(&self.directory_syncs),

@@ -5,6 +5,7 @@
 //! calls.rs        sync, flush, LSNs, positions, waiting
 //! batches.rs      batches are atomic, whole in one segment, and where watermarks stand
 //! prefix.rs       after any crash the log is a prefix of what was appended
+//! ahead.rs        zeros written ahead of the records change nothing
 //! damage.rs       torn is not corrupt; damage to durable data is never dropped in silence
 //! hostile.rs      no length read from disk is believed, no input makes it panic
 //! poison.rs       after a failed write or sync nothing goes on
@@ -31,6 +32,7 @@
 mod common;
 
 mod promises {
+    mod ahead;
     mod batches;
     mod beside;
     mod calls;

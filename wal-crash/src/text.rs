@@ -93,6 +93,7 @@ const PLACES: &Words<Where> = &[
     ("allocate", Where::Kind(OperationKind::Allocate)),
     ("set-length", Where::Kind(OperationKind::SetLength)),
     ("evict", Where::Kind(OperationKind::Evict)),
+    ("prewrite", Where::Kind(OperationKind::Prewrite)),
 ];
 /// Calls without a number.
 const PLAIN: &Words<Call> = &[

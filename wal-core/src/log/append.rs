@@ -303,6 +303,13 @@ impl Engine {
                 state.extension.need = end;
                 return Self::ask(&mut state.extension, &mut waiting.extension_attempts);
             }
+            if end > state.ahead.limit(active.segment.id()) {
+                // Zeros are being written there, for a moment.
+                if let Some(active) = &mut state.active {
+                    active.widen_margin();
+                }
+                return Ok(Entry::NeedsSpace);
+            }
             if !state.filling.is_empty()
                 && state.filling.len() + entrant.bytes() > self.settings.buffer
             {
@@ -367,6 +374,7 @@ impl Engine {
         let reserve = active.segment.header.capacity - limit;
         let mut until = limit
             .min(active.allocated.saturating_sub(reserve))
+            .min(state.ahead.limit(active.segment.id()))
             .min(start + self.settings.buffer as u64);
         // Where somebody has to be told, and was not yet.
         for signal in [

@@ -146,6 +146,7 @@ impl Engine {
                 || state.retiring_busy
                 || state.next_spare.busy
                 || state.extension.busy
+                || state.ahead.is_busy()
             {
                 // The keeper is at it; it tells nobody, and a close has the time.
                 drop(state);

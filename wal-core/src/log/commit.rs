@@ -11,6 +11,7 @@ use wal_format::Lsn;
 use wal_io::StorageFileExt;
 
 use super::Engine;
+use super::ahead::PAGE;
 use super::state::{Handover, LiveSegment, Mark, Park, State};
 use crate::error::is_no_space;
 use crate::sync::{Arc, IfPanicking, MutexGuard, Ordering};
@@ -123,7 +124,7 @@ impl Engine {
         &'a self,
         mut state: MutexGuard<'a, State>,
     ) -> Result<MutexGuard<'a, State>> {
-        let Some(handover) = state.take_handover() else {
+        let Some(mut handover) = state.take_handover() else {
             state.writing = false;
             return Ok(state);
         };
@@ -140,7 +141,7 @@ impl Engine {
         drop(state);
         wakers.into_iter().for_each(Waker::wake);
 
-        let outcome = self.write_out(&handover, naming);
+        let outcome = self.write_out(&mut handover, naming);
         let mut state = self.state();
         state.writing = false;
         // Invariant 5: a failed write is final, a full disk as well.
@@ -177,7 +178,7 @@ impl Engine {
         Ok(state)
     }
 
-    fn write_out(&self, handover: &Handover, naming: Naming) -> Result<(), Failure> {
+    fn write_out(&self, handover: &mut Handover, naming: Naming) -> Result<(), Failure> {
         let _guard = IfPanicking(|| self.poison_panicked("a write"));
         let segment = &handover.segment;
         let id = segment.id();
@@ -190,21 +191,19 @@ impl Engine {
                 .rename(&wal_format::spare_name(id), &wal_format::segment_name(id))
                 .map_err(|error| (format!("giving segment {id} its name"), error))?;
         }
-        let bytes = handover.groups.bytes();
-        let offset = handover.groups.start();
-        segment
-            .file
-            .write_all_at(bytes, offset.get())
+        let (offset, len) = (handover.groups.start(), handover.groups.len());
+        // Zeros that were written past the page cache are not in it: a whole page need not be read before it is written.
+        let page = if handover.on_zeros { PAGE } else { 1 };
+        handover
+            .groups
+            .with_zeros_behind(page, |bytes| segment.file.write_all_at(bytes, offset.get()))
             .map_err(|error| {
                 (
-                    format!(
-                        "a write of {} bytes to segment {id} at offset {offset}",
-                        bytes.len()
-                    ),
+                    format!("a write of {len} bytes to segment {id} at offset {offset}"),
                     error,
                 )
             })?;
-        self.counters.written(bytes.len() as u64);
+        self.counters.written(len as u64);
         Ok(())
     }
 
@@ -306,13 +305,19 @@ impl Engine {
             self.leaders.notify_all();
         }
         // A keeper that sleeps until some time looks again then; only one that sleeps for good must hear of a new time.
-        let idle = state.parked.keeper == Park::Idle;
-        if self.keeper_due(&state) || (idle && self.keeper_deadline(&state).is_some()) {
+        let keeper = state.parked.keeper;
+        let idle = keeper == Park::Idle;
+        if keeper != Park::Awake
+            && (self.keeper_due(&state) || (idle && self.keeper_deadline(&state).is_some()))
+        {
             self.signal_keeper(&state);
         }
         // So does a syncer that looked during this sync.
-        let idle = state.parked.syncer == Park::Idle;
-        if self.syncer_due(&state) || (idle && self.syncer_deadline(&state).is_some()) {
+        let syncer = state.parked.syncer;
+        let idle = syncer == Park::Idle;
+        if syncer != Park::Awake
+            && (self.syncer_due(&state) || (idle && self.syncer_deadline(&state).is_some()))
+        {
             self.signal_syncer(&state);
         }
         drop(state);

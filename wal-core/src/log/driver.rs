@@ -204,6 +204,10 @@ impl Engine {
             state.filling_watermark = watermark;
             return self.commit(state);
         }
+        if self.ahead_due(&state) {
+            drop(state);
+            self.write_ahead();
+        }
         Ok(())
     }
 
@@ -283,10 +287,19 @@ impl Engine {
                 || Self::spare_due(state)
                 || Self::seal_due(state)
                 || Self::retire_due(state)
-                || self.stamp_due(state))
+                || self.stamp_due(state)
+                || self.ahead_due(state))
     }
 
     pub(super) fn keeper_deadline(&self, state: &State) -> Option<Duration> {
+        let stamp = self.stamp_deadline(state);
+        [stamp, self.ahead_deadline(state)]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    fn stamp_deadline(&self, state: &State) -> Option<Duration> {
         self.stamp_needed(state)
             .then(|| state.last_append + self.settings.stamp_after)
     }
@@ -299,7 +312,7 @@ impl Engine {
         !state.syncing
             && !state.writing
             && self
-                .keeper_deadline(state)
+                .stamp_deadline(state)
                 .is_some_and(|at| at <= self.clock.monotonic())
     }
 

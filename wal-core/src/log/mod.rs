@@ -4,6 +4,7 @@
 //! append.rs   a record gets its LSN and its place, and is copied into the buffer being filled
 //! commit.rs   a leader hands the buffer to the file, syncs, and wakes all who waited for it
 //! rotate.rs   the next segment takes over; spares, steps of allocation, footers, retired files
+//! ahead.rs    zeros before the records, where syncs are cheaper on them
 //! rewind.rs   the newest records are dropped; their LSNs are given again in a new era (eras.rs)
 //! driver.rs   the same steps run by threads in production, by the caller in a deterministic test
 //! poison.rs   after a failed write or sync, nothing goes on
@@ -13,6 +14,7 @@
 //! order) and `syncing` (one sync at a time). Deliberately absent: async runtimes (see [`crate::shell`]), and what bytes on
 //! disk mean after a crash (see [`crate::recovery`]).
 
+mod ahead;
 mod append;
 mod close;
 mod commit;
@@ -43,7 +45,7 @@ use crate::clock::Clock;
 use crate::entropy::Entropy;
 use crate::stats::{Counters, Stats};
 use crate::sync::{Arc, AtomicBool, AtomicU64, Condvar, JoinHandle, Mutex, MutexGuard, Ordering};
-use crate::{Position, RecoveryMode, WalConfig, sabotage};
+use crate::{Position, Prewrite, RecoveryMode, WalConfig, sabotage};
 use state::{State, Status};
 
 /// What the builder decided.
@@ -63,6 +65,7 @@ pub(crate) struct Settings {
     pub(crate) stamp_after: Duration,
     pub(crate) driver: Driver,
     pub(crate) recovery: RecoveryMode,
+    pub(crate) prewrite: Prewrite,
 }
 
 /// Who runs the background steps.

@@ -9,6 +9,7 @@ use wal_format::{
 };
 use wal_io::{OpenMode, Storage, StorageFileExt, StorageLock};
 
+use super::ahead::{Ahead, Prewritten};
 use super::eras::Eras;
 use super::rewind::Rewinds;
 use super::rotate::new_header;
@@ -319,6 +320,7 @@ fn initial_state(
         sealing_busy: false,
         spare: None,
         next_spare: Provision::default(),
+        ahead: Ahead::default(),
         extension: Provision::default(),
         chain,
         cut_serial: 0,
@@ -342,6 +344,7 @@ fn active_of(segment: Arc<LiveSegment>, recovered: Copied) -> Active {
         records: recovered.records,
         index: recovered.index,
         spare_tried: false,
+        prewritten: Prewritten::none(),
     }
 }
 

@@ -10,6 +10,7 @@ use std::io;
 use wal_format::{Epoch, GroupKind, LinkCause, Lsn, Offset, Origin, SegmentId};
 use wal_io::OpenMode;
 
+use super::ahead::Prewritten;
 use super::commit::Scope;
 use super::rotate::new_header;
 use super::state::{
@@ -388,6 +389,7 @@ impl Engine {
             records: copied.records,
             index: copied.index,
             spare_tried: false,
+            prewritten: Prewritten::none(),
         });
         state.eras.begin(kept);
         self.era.store(state.eras.now().0, Ordering::Release);

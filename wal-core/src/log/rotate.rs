@@ -9,6 +9,7 @@ use std::task::Waker;
 use wal_format::{Epoch, FooterFacts, GroupWriter, LogId, Lsn, Origin, SegmentHeader, SegmentId};
 use wal_io::{OpenMode, Storage, StorageFile, StorageFileExt};
 
+use super::ahead::Prewritten;
 use super::state::{Active, LiveSegment, Provision, Sealing, Spare, State, Status};
 use super::{Engine, Settings};
 use crate::entropy::Entropy;
@@ -157,6 +158,7 @@ impl Engine {
                 match sabotage::unless("spare-name-sync-skipped", || self.sync_directory()) {
                     Ok(()) => Ok(Spare {
                         allocated: header.allocated,
+                        prewritten: Prewritten::none(),
                         segment: Arc::new(LiveSegment::new(header, file)),
                     }),
                     Err((during, error)) => return Err(self.poison(self.state(), during, error)),
@@ -267,6 +269,7 @@ impl Engine {
     /// Whether the oldest rotated segment may get its footer: its data and its successor's name are synced.
     pub(super) fn seal_due(state: &State) -> bool {
         !state.sealing_busy
+            && !state.ahead.is_busy()
             && matches!(state.status, Status::Open | Status::Closing)
             && state.sealing.front().is_some_and(|sealing| {
                 // A footer says that all before it is durable, and names a successor that is.

@@ -10,6 +10,7 @@ use wal_format::{
 };
 use wal_io::StorageFile;
 
+use super::ahead::{Ahead, Prewritten};
 use super::append::Entered;
 use super::eras::Eras;
 use super::reach::Goal;
@@ -56,6 +57,7 @@ pub(crate) struct Active {
     pub(crate) index: Vec<IndexEntry>,
     /// A spare was tried for in the background; until it is needed it is not tried for again.
     pub(crate) spare_tried: bool,
+    pub(crate) prewritten: Prewritten,
 }
 
 /// The end of what the log takes from a segment: what the next link says of it.
@@ -100,6 +102,8 @@ pub(crate) struct Handover {
     pub(crate) watermark: Lsn,
     /// When the oldest record in it was appended.
     pub(crate) since: Option<Duration>,
+    /// Zeros were written ahead of it.
+    pub(crate) on_zeros: bool,
 }
 
 /// A segment with writes that no sync has covered yet.
@@ -131,6 +135,7 @@ pub(crate) struct Sealing {
 pub(crate) struct Spare {
     pub(crate) segment: Arc<LiveSegment>,
     pub(crate) allocated: u64,
+    pub(crate) prewritten: Prewritten,
 }
 
 /// Space that the keeper provides ahead of the appends: the next segment, or the next step of this one.
@@ -225,6 +230,7 @@ pub(crate) struct State {
     pub(crate) sealing_busy: bool,
     pub(crate) spare: Option<Spare>,
     pub(crate) next_spare: Provision,
+    pub(crate) ahead: Ahead,
     pub(crate) extension: Provision,
     pub(crate) chain: Vec<ChainEntry>,
     /// The buffer that holds the last cut.
@@ -359,6 +365,7 @@ impl State {
             return;
         }
         active.records += self.filling.records();
+        let on_zeros = active.prewritten.is_behind(self.filling.end().get());
         if self.filling.open_group_start().is_some() {
             self.filling_watermark = self.durable.lsn;
         }
@@ -390,6 +397,7 @@ impl State {
             serial: self.filling_serial,
             watermark: self.filling_watermark,
             since: self.filling_since.take(),
+            on_zeros,
         });
         self.filling_serial += 1;
     }
@@ -478,6 +486,7 @@ impl State {
             records: 0,
             index: Vec::new(),
             spare_tried: false,
+            prewritten: spare.prewritten,
         });
     }
 

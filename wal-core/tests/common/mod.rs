@@ -13,7 +13,7 @@ use wal_core::blocking::Wal;
 use wal_core::clock::ManualClock;
 use wal_core::entropy::SeededEntropy;
 use wal_core::{
-    Builder, Error, FsyncPolicy, Lsn, Poisoned, Record, RecordRef, RecoveryMode, Result,
+    Builder, Error, FsyncPolicy, Lsn, Poisoned, Prewrite, Record, RecordRef, RecoveryMode, Result,
     VerifyReport, WalConfig,
 };
 use wal_format::FileName;
@@ -42,6 +42,7 @@ pub(crate) struct Machine {
     pub(crate) config: WalConfig,
     pub(crate) buffer: usize,
     pub(crate) padding: Option<u32>,
+    prewrite: Prewrite,
     entropy: Arc<SeededEntropy>,
 }
 
@@ -74,6 +75,7 @@ impl Machine {
             },
             buffer: 1 << 20,
             padding: None,
+            prewrite: Prewrite::default(),
             entropy: Arc::new(SeededEntropy::new(1)),
         }
     }
@@ -88,6 +90,11 @@ impl Machine {
         self
     }
 
+    pub(crate) fn prewriting(mut self, prewrite: Prewrite) -> Self {
+        self.prewrite = prewrite;
+        self
+    }
+
     pub(crate) fn growing(mut self) -> Self {
         self.config.preallocate = false;
         self
@@ -98,6 +105,7 @@ impl Machine {
             .storage(Arc::new(self.storage.clone()))
             .config(self.config.clone())
             .buffer_size(self.buffer)
+            .prewrite(self.prewrite)
             .entropy(Arc::clone(&self.entropy) as _)
             .small_segments();
         match self.padding {

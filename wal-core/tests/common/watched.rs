@@ -238,6 +238,10 @@ impl StorageFile for WatchedFile {
         self.inner.allocate(offset, len)
     }
 
+    fn prewrite(&self, offset: u64, len: u64) -> io::Result<bool> {
+        self.inner.prewrite(offset, len)
+    }
+
     fn set_len(&self, len: u64) -> io::Result<()> {
         self.inner.set_len(len)
     }

@@ -129,6 +129,10 @@ impl StorageFile for SharedFile {
         self.inner.allocate(offset, len)
     }
 
+    fn prewrite(&self, offset: u64, len: u64) -> io::Result<bool> {
+        self.inner.prewrite(offset, len)
+    }
+
     fn set_len(&self, len: u64) -> io::Result<()> {
         self.inner.set_len(len)
     }

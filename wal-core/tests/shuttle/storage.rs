@@ -1,8 +1,9 @@
 //! A storage whose operations take a while: others may run before and behind each, while the caller waits for it.
 
 use std::io;
-use std::sync::Arc;
+use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use wal_io::{DirEntry, FaultStorage, OpenMode, Storage, StorageFile, StorageLock};
@@ -79,6 +80,7 @@ impl Storage for Slow {
         Ok(Arc::new(SlowFile {
             inner,
             write: AtomicBool::new(false),
+            ahead: Mutex::default(),
             syncs: Syncs::default(),
         }))
     }
@@ -112,6 +114,8 @@ impl Storage for Slow {
 struct SlowFile {
     inner: Arc<dyn StorageFile>,
     write: AtomicBool,
+    /// The range that is being overwritten with zeros.
+    ahead: Mutex<Option<Range<u64>>>,
     syncs: Syncs,
 }
 
@@ -126,7 +130,17 @@ impl StorageFile for SlowFile {
     }
 
     fn write_at(&self, buf: &[u8], offset: u64) -> io::Result<usize> {
-        alone(&self.write, "a write", || self.inner.write_at(buf, offset))
+        alone(&self.write, "a write", || {
+            let end = offset + buf.len() as u64;
+            let ahead = self.ahead.lock().expect("no panic").clone();
+            if let Some(ahead) = ahead {
+                assert!(
+                    end <= ahead.start || offset >= ahead.end,
+                    "a write of {offset}..{end} while zeros are written to {ahead:?}"
+                );
+            }
+            self.inner.write_at(buf, offset)
+        })
     }
 
     fn sync_data(&self) -> io::Result<()> {
@@ -135,6 +149,13 @@ impl StorageFile for SlowFile {
 
     fn allocate(&self, offset: u64, len: u64) -> io::Result<()> {
         slowly(|| self.inner.allocate(offset, len))
+    }
+
+    fn prewrite(&self, offset: u64, len: u64) -> io::Result<bool> {
+        *self.ahead.lock().expect("no panic") = Some(offset..offset + len);
+        let done = slowly(|| self.inner.prewrite(offset, len));
+        *self.ahead.lock().expect("no panic") = None;
+        done
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {

@@ -388,6 +388,16 @@ impl GroupWriter {
         &self.buffer
     }
 
+    /// Calls `write` with [`bytes`](Self::bytes), and zeros behind them up to the next file offset that is a multiple of `align`.
+    pub fn with_zeros_behind<T>(&mut self, align: u64, write: impl FnOnce(&[u8]) -> T) -> T {
+        let len = self.buffer.len();
+        let end = self.position().get().next_multiple_of(align) - self.start.get();
+        self.buffer.resize(end as usize, 0);
+        let outcome = write(self.bytes());
+        self.buffer.truncate(len);
+        outcome
+    }
+
     /// Gives back memory above `capacity` bytes, as far as it is not in use.
     pub fn shrink_to(&mut self, capacity: usize) {
         self.buffer.shrink_to(capacity);

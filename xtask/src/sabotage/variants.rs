@@ -121,6 +121,15 @@ pub(super) const VARIANTS: &[Variant] = &[
         "at most two segments are unproven",
         "promises::in_flight::a_third_segment_waits_for_the_sync_of_the_first",
     ),
+    programs(
+        "zeros-over-the-last-page",
+        "zeros are written ahead of the records only",
+    ),
+    promise(
+        "record-where-zeros-are-written",
+        "no record enters a range that is being overwritten with zeros",
+        "promises::ahead::appends_keep_away_from_the_zeros",
+    ),
     programs("spare-sync-skipped", "6: complete before it has its name"),
     programs("footer-sync-skipped", "a clean close is a durable mark"),
     programs(
