@@ -324,14 +324,22 @@ impl Reader {
     /// The next record and its position; `None` at the end for now: a later call goes on. A reader of a writing handle shows
     /// all that was appended before the call.
     ///
-    /// The key and the value are slices of a read buffer of 1 MiB: who keeps them for long copies them.
+    /// The key and the value are slices of a read buffer of 256 KiB: who keeps them for long copies them.
     ///
     /// # Errors
     /// [`Corruption`](crate::Error::Corruption), [`Truncated`](crate::Error::Truncated) if the record was removed meanwhile,
     /// [`Poisoned`](crate::Error::Poisoned) behind the last durable record of a failed log, [`Io`](crate::Error::Io),
     /// [`Gap`](crate::Error::Gap) where a repair has recorded a loss. After an error the reader has ended, and returns `None`; with
     /// [`OnDamage::Skip`] it goes on after a [`Gap`](crate::Error::Gap), in which damage and missing segments come too.
+    #[inline]
     pub fn next_record(&mut self) -> Result<Option<(Record, Position)>> {
+        if let Some(found) = self.raw.step_in_memory() {
+            return Ok(Some(found));
+        }
+        self.next_anywhere()
+    }
+
+    fn next_anywhere(&mut self) -> Result<Option<(Record, Position)>> {
         loop {
             match self.raw.step()? {
                 Step::Record(record, position) => return Ok(Some((record, position))),

@@ -352,7 +352,7 @@ impl Reader {
     /// The next record and its position; `None` at the end for now: a later call goes on. A reader of a writing handle shows
     /// all that was appended before the call.
     ///
-    /// The key and the value are slices of a read buffer of 1 MiB: who keeps them for long copies them.
+    /// The key and the value are slices of a read buffer of 256 KiB: who keeps them for long copies them.
     ///
     /// # Errors
     /// [`Corruption`](Error::Corruption), [`Truncated`](Error::Truncated) if the record was removed meanwhile,
@@ -362,7 +362,15 @@ impl Reader {
     ///
     /// # Cancel safety
     /// No record is skipped.
+    #[inline]
     pub async fn next_record(&mut self) -> Result<Option<(Record, Position)>> {
+        if let Some(found) = self.raw.step_in_memory() {
+            return Ok(Some(found));
+        }
+        self.next_anywhere().await
+    }
+
+    async fn next_anywhere(&mut self) -> Result<Option<(Record, Position)>> {
         loop {
             let step = if self.raw.is_buffered() || !Shell::Async.may_block() {
                 self.raw.step()?

@@ -61,6 +61,15 @@ impl Source {
         }
     }
 
+    /// Whether anything has happened to the log that keeps a reader, which has read in that era, from going on to `next`.
+    #[inline]
+    pub(super) fn is_disturbed(&self, era: Era, next: Lsn) -> bool {
+        match self {
+            Self::Live(engine) => engine.era() != era || engine.refuses(next).is_some(),
+            Self::View(view) => view.era() != era,
+        }
+    }
+
     pub(super) fn kept_since(&self, since: Era) -> (Option<Lsn>, Era) {
         match self {
             Self::Live(engine) => engine.kept_since(since),

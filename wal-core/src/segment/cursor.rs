@@ -5,7 +5,7 @@ use std::io;
 use bytes::Bytes;
 use wal_format::{
     GROUP_HEADER_LEN, GroupError, GroupHeader, GroupKind, HEADER_LEN, Lsn, MAX_RECORD_HEAD, Offset,
-    RecordError, RecordHead, RecordsCursor, Salt, SegmentHeader,
+    Record, RecordError, RecordHead, RecordsCursor, Salt, SegmentHeader,
 };
 use wal_io::StorageFile;
 
@@ -207,16 +207,33 @@ impl SegmentCursor {
         Ok(self.window.slice(offset, len))
     }
 
+    /// The next record of the open group, if it is whole in memory, valid and not compressed; otherwise stays where it is.
+    /// Read it with [`plain_record`](Self::plain_record).
+    #[allow(clippy::inline_always)] // As the reader's step.
+    #[inline(always)]
+    pub(crate) fn record_in_memory(&mut self) -> Option<(Lsn, u64, RecordHead)> {
+        let open = self.open.as_mut()?;
+        let (lsn, offset) = (open.lsn(), open.offset().get());
+        let head = open.step_plain(self.window.from(offset))?;
+        Some((lsn, offset, head))
+    }
+
     /// The next record of the open group.
-    #[inline]
     pub(crate) fn next_record(&mut self) -> io::Result<RecordStep> {
+        self.step(RecordsCursor::step)
+    }
+
+    fn step(
+        &mut self,
+        step: impl Fn(&mut RecordsCursor, &[u8]) -> Result<Option<RecordHead>, GroupError>,
+    ) -> io::Result<RecordStep> {
         let Some(open) = &mut self.open else {
             return Ok(RecordStep::GroupEnd);
         };
         let (lsn, offset) = (open.lsn(), open.offset().get());
         let mut need = 0;
         loop {
-            match open.step(self.window.from(offset)) {
+            match step(open, self.window.from(offset)) {
                 Ok(Some(head)) => return Ok(RecordStep::Record { lsn, offset, head }),
                 Ok(None) => {
                     self.open = None;
@@ -249,6 +266,17 @@ impl SegmentCursor {
                 Err(error) => return Ok(RecordStep::Invalid(error)),
             }
         }
+    }
+
+    /// The record just returned, which is not compressed, without a copy.
+    #[inline]
+    pub(crate) fn plain_record(&self, offset: u64, head: &RecordHead) -> Record {
+        self.window.plain_record(offset, head)
+    }
+
+    /// The record just returned, without a copy; fails only where its value cannot be read.
+    pub(crate) fn record(&self, offset: u64, head: &RecordHead) -> Result<Record, RecordError> {
+        self.window.record(offset, head)
     }
 
     /// The bytes of the record just returned, without a copy.
