@@ -46,7 +46,7 @@ impl Source {
         }
     }
 
-    pub(super) fn first_lsn(&self) -> Lsn {
+    pub(crate) fn first_lsn(&self) -> Lsn {
         match self {
             Self::Live(engine) => engine.first_lsn(),
             Self::View(view) => view.first_lsn(),
@@ -54,7 +54,7 @@ impl Source {
     }
 
     #[inline]
-    pub(super) fn era(&self) -> Era {
+    pub(crate) fn era(&self) -> Era {
         match self {
             Self::Live(engine) => engine.era(),
             Self::View(view) => view.era(),
@@ -70,7 +70,7 @@ impl Source {
         }
     }
 
-    pub(super) fn kept_since(&self, since: Era) -> (Option<Lsn>, Era) {
+    pub(crate) fn kept_since(&self, since: Era) -> (Option<Lsn>, Era) {
         match self {
             Self::Live(engine) => engine.kept_since(since),
             Self::View(view) => view.kept_since(since),

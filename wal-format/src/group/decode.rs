@@ -8,7 +8,7 @@ use super::header::{GroupHeader, GroupKind};
 use crate::checksum::{Digest, Salt, crc32};
 use crate::error::{GroupError, RecordError};
 use crate::ids::{Epoch, Lsn, Offset};
-use crate::limits::{Alignment, CUT_BODY_LEN, GROUP_HEADER_LEN};
+use crate::limits::{Alignment, CUT_BODY_LEN};
 use crate::record::{Compression, InBatch, RecordHead, verify_record};
 use crate::wire::{u32_at, u64_at};
 
@@ -260,10 +260,15 @@ pub fn scan_headers(
     align: Alignment,
 ) -> impl Iterator<Item = (GroupHeader, u32)> + '_ {
     let first = align.round_up(start.get()).saturating_sub(start.get());
-    let last = window.len().saturating_sub(GROUP_HEADER_LEN - 1);
-    (usize::try_from(first).unwrap_or(usize::MAX)..last)
-        .step_by(align.get() as usize)
-        .filter_map(move |at| {
+    let first = usize::try_from(first).unwrap_or(usize::MAX);
+    let step = align.get() as usize;
+    // Most places are told by four bytes: an unused end is zeros, hundreds of megabytes of them.
+    let places = window.get(first..).unwrap_or_default().chunks(step);
+    places
+        .enumerate()
+        .filter(|(_, place)| place.starts_with(&super::header::MAGIC))
+        .filter_map(move |(at, _)| {
+            let at = first + at * step;
             let offset = Offset::new(start.get() + at as u64);
             GroupHeader::decode(&window[at..], salt, epoch, offset).ok()
         })

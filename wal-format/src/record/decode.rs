@@ -7,7 +7,9 @@ use std::ops::Range;
 
 use bytes::Bytes;
 
-use super::{CHECKSUM_LEN, Compression, Expiry, InBatch, Record, RecordKind, UnixMillis, flags};
+use super::{
+    CHECKSUM_LEN, Compression, Expiry, InBatch, Record, RecordKind, RecordRef, UnixMillis, flags,
+};
 use crate::checksum::crc32;
 use crate::compress::decompress;
 use crate::error::RecordError;
@@ -274,7 +276,24 @@ pub fn slice_record(window: &Bytes, at: usize, head: &RecordHead) -> Record {
     )
 }
 
-/// Checks that the value of the record that is exactly `bytes` can be read, without making it if it is stored as it is.
+/// The record that `bytes` begin with, borrowed; its value as it is stored.
+///
+/// # Panics
+///
+/// If the bytes end before the record does.
+#[inline]
+#[must_use]
+pub fn borrow_record<'a>(bytes: &'a [u8], head: &RecordHead) -> RecordRef<'a> {
+    RecordRef {
+        kind: head.kind,
+        key: &bytes[head.key_range()],
+        value: &bytes[head.value_range()],
+        compression: head.compression,
+        expiry: head.expiry.map_or(Expiry::Never, Expiry::At),
+    }
+}
+
+/// Checks that the value of the record that `bytes` begin with can be read, without making it if it is stored as it is.
 ///
 /// # Errors
 ///

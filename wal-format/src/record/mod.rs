@@ -11,8 +11,8 @@ mod owned;
 use std::time::Duration;
 
 pub use decode::{
-    RecordHead, check_value, end_batch, read_record, read_record_in, remask_record, slice_record,
-    verify_record,
+    RecordHead, borrow_record, check_value, end_batch, read_record, read_record_in, remask_record,
+    slice_record, verify_record,
 };
 pub use encode::EncodedRecord;
 pub use into_bytes::IntoBytes;
