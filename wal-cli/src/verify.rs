@@ -1,9 +1,10 @@
 //! `wal verify`: every byte of a log, checked.
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use serde::Serialize;
-use wal_core::{SegmentReport, VerifyReport};
+use wal_core::{SegmentReport, Threads, VerifyOptions, VerifyReport};
 
 use crate::facts::{Damage, LogFacts};
 use crate::output::{Exit, Failure, Table, report};
@@ -22,6 +23,10 @@ Example:
 pub(crate) struct Args {
     /// The log's directory
     dir: PathBuf,
+
+    /// Read on so many threads, one segment each [default: one per core]
+    #[arg(long, value_name = "N")]
+    threads: Option<NonZeroUsize>,
 
     /// One JSON object
     #[arg(long)]
@@ -60,7 +65,9 @@ struct Segment {
 }
 
 pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
-    let (exit, verified) = match wal_core::verify(&args.dir) {
+    let threads = args.threads.map_or(Threads::PerCore, Threads::Exactly);
+    let options = VerifyOptions::default().threads(threads);
+    let (exit, verified) = match options.verify(&args.dir) {
         Ok(found) => {
             let exit = judge(&found);
             (exit, Verified::of(exit, &found))

@@ -1,11 +1,12 @@
 //! What the blocking and the async handle share: who is behind it, and what happens when the last one goes.
 
-use wal_format::{Lsn, SegmentId};
+use wal_format::{Lsn, RecordRef, SegmentId};
 
 use crate::log::Engine;
 use crate::position::Start;
 use crate::reader::{RawReader, Source};
 use crate::recovery::RecoveryReport;
+use crate::replay::{Threads, replay};
 use crate::stats::Stats;
 use crate::sync::Arc;
 use crate::view::View;
@@ -73,6 +74,29 @@ impl Handle {
 
     pub(crate) fn read_segment(&self, id: SegmentId) -> Result<RawReader> {
         RawReader::segment(self.source(), id)
+    }
+
+    /// The last LSN that a replay reads, and who must flush before it.
+    pub(crate) fn replay_end(&self) -> (Lsn, Option<&Arc<Engine>>) {
+        match &self.behind {
+            Behind::Writer(engine) => {
+                let last = engine.last_lsn();
+                (last, Some(engine).filter(|_| engine.unwritten_from(last)))
+            }
+            // As far as it goes.
+            Behind::Reader(_) => (Lsn::MAX, None),
+        }
+    }
+
+    pub(crate) fn replay<S: Send>(
+        &self,
+        start: Lsn,
+        last: Lsn,
+        threads: Threads,
+        begin: impl Fn() -> S + Sync,
+        each: impl Fn(&mut S, RecordRef<'_>, Position) + Sync,
+    ) -> Result<Vec<S>> {
+        replay(&self.source(), start, last, threads, begin, each)
     }
 
     pub(crate) fn current_position(&self) -> Position {

@@ -16,6 +16,7 @@ pub mod offline;
 mod position;
 mod reader;
 mod recovery;
+mod replay;
 mod sabotage;
 mod segment;
 mod shell;
@@ -33,8 +34,9 @@ pub use position::{Appended, Position, Start};
 pub use recovery::{
     LostRecords, RecoveryReport, RepairMode, RepairReport, Tail, repair, repair_storage,
 };
+pub use replay::Threads;
 pub use stats::Stats;
-pub use verify::{SegmentReport, VerifyReport, verify, verify_storage};
+pub use verify::{SegmentReport, VerifyOptions, VerifyReport, verify, verify_storage};
 #[cfg(feature = "tokio")]
 pub use wal::{Reader, Wal};
 pub use wal_format::{

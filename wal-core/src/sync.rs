@@ -25,6 +25,8 @@ pub(crate) use ground::{
 };
 use ground::{cores, thread};
 
+use crate::Threads;
+
 /// Starts a named thread.
 pub(crate) fn spawn(
     name: &str,
@@ -120,9 +122,17 @@ impl<F: FnMut()> Drop for IfPanicking<F> {
     }
 }
 
-/// Calls `work` with 0 to `count - 1`, on as many threads as there are cores; the results in order.
-pub(crate) fn in_parallel<T: Send>(count: usize, work: impl Fn(usize) -> T + Sync) -> Vec<T> {
-    let threads = cores().min(count);
+/// Calls `work` with 0 to `count - 1`, each once and the lower ones first, on so many threads; the results in order.
+pub(crate) fn in_parallel<T: Send>(
+    threads: Threads,
+    count: usize,
+    work: impl Fn(usize) -> T + Sync,
+) -> Vec<T> {
+    let threads = match threads {
+        Threads::PerCore => cores(),
+        Threads::Exactly(threads) => threads.get(),
+    };
+    let threads = threads.min(count);
     if threads < 2 {
         return (0..count).map(work).collect();
     }

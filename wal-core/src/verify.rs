@@ -13,7 +13,7 @@ use crate::recovery::RecoveryReport;
 use crate::segment::{GroupStep, RecordStep, SegmentCursor, SegmentFacts};
 use crate::sync::{self, Arc};
 use crate::view::{Damaged, View};
-use crate::{Error, Result};
+use crate::{Error, Result, Threads};
 
 /// What verification found in one segment.
 #[derive(Clone, Debug)]
@@ -78,15 +78,68 @@ impl VerifyReport {
     }
 }
 
+/// How a log is verified.
+///
+/// ```
+/// use std::num::NonZeroUsize;
+/// use wal_core::{Threads, VerifyOptions, WalConfig, blocking::Wal};
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let tmp = tempfile::tempdir()?;
+/// # let dir = tmp.path().join("log");
+/// Wal::open(&dir, WalConfig::default())?.close()?;
+/// let beside_other_work = VerifyOptions::default().threads(Threads::Exactly(NonZeroUsize::MIN));
+/// assert_eq!(beside_other_work.verify(&dir)?.damage().count(), 0);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Copy, Debug, Default)]
+pub struct VerifyOptions {
+    threads: Threads,
+}
+
+impl VerifyOptions {
+    /// On how many threads, one segment each at a time; one per core unless said otherwise.
+    #[must_use]
+    pub fn threads(mut self, threads: Threads) -> Self {
+        self.threads = threads;
+        self
+    }
+
+    /// Verifies the log in the directory `dir`.
+    ///
+    /// # Errors
+    /// As [`verify`].
+    pub fn verify(self, dir: impl AsRef<Path>) -> Result<VerifyReport> {
+        self.verify_storage(Arc::new(DiskStorage::new(dir.as_ref())))
+    }
+
+    /// Verifies the log in `storage`.
+    ///
+    /// # Errors
+    /// As [`verify`].
+    pub fn verify_storage(self, storage: Arc<dyn Storage>) -> Result<VerifyReport> {
+        let view = View::open(storage, Damaged::Defer)?;
+        let chain = view.chain();
+        let verify = |at: usize| verify_segment(&view, &chain[at]);
+        let segments = sync::in_parallel(self.threads, chain.len(), verify);
+        let segments = segments.into_iter().collect::<Result<Vec<_>>>()?;
+        Ok(VerifyReport {
+            recovery: view.report().clone(),
+            segments,
+            refused: view.damage(),
+        })
+    }
+}
+
 /// Verifies the log in the directory `dir`.
 ///
-/// Uses up to one thread per core and 2 MiB of memory for each (more for a larger record).
+/// Uses one thread per core ([`VerifyOptions`] has less) and 256 KiB of memory for each (more for a larger record).
 ///
 /// # Errors
 /// The log could not be read at all: [`NotALog`](Error::NotALog), [`UnknownVersion`](Error::UnknownVersion), [`Io`](Error::Io),
 /// or a file without a valid header. Damage behind that is in the report.
 pub fn verify(dir: impl AsRef<Path>) -> Result<VerifyReport> {
-    verify_storage(Arc::new(DiskStorage::new(dir.as_ref())))
+    VerifyOptions::default().verify(dir)
 }
 
 /// Verifies the log in `storage`.
@@ -94,15 +147,7 @@ pub fn verify(dir: impl AsRef<Path>) -> Result<VerifyReport> {
 /// # Errors
 /// As [`verify`].
 pub fn verify_storage(storage: Arc<dyn Storage>) -> Result<VerifyReport> {
-    let view = View::open(storage, Damaged::Defer)?;
-    let chain = view.chain();
-    let segments = sync::in_parallel(chain.len(), |at| verify_segment(&view, &chain[at]));
-    let segments = segments.into_iter().collect::<Result<Vec<_>>>()?;
-    Ok(VerifyReport {
-        recovery: view.report().clone(),
-        segments,
-        refused: view.damage(),
-    })
+    VerifyOptions::default().verify_storage(storage)
 }
 
 struct Verifier<'a> {
@@ -225,10 +270,10 @@ impl Verifier<'_> {
 
     fn records(&mut self, cursor: &mut SegmentCursor) -> std::io::Result<Result<(), String>> {
         loop {
+            while cursor.record_in_memory().is_some() {}
             match cursor.next_record()? {
                 RecordStep::Record { lsn, offset, head } => {
-                    let bytes = cursor.record_bytes(offset, &head);
-                    if let Err(error) = wal_format::read_record(&bytes, &head) {
+                    if let Err(error) = cursor.check_value(offset, &head) {
                         // Whole, as its checksum says, and so never the log's end.
                         self.damaged(format!("the value of LSN {lsn}: {error}"));
                     }

@@ -20,6 +20,8 @@
 //! beside.rs       a read-only open beside a writer
 //! recovery.rs     recovery modifies no old segment, a read-only open changes no byte
 //! repair.rs       a repair loses what is damaged and nothing else
+//! replay.rs       a replay on several threads gives what reading in order gives
+//! seeking.rs      a record in the middle is found without those before it
 //! salvage.rs      damage costs what it hits: reading past it, and the gaps it leaves
 //! strangers.rs    files of another log, or of a copy of this one that went its own way
 //! ```
@@ -48,8 +50,10 @@ mod promises {
     mod prefix;
     mod recovery;
     mod repair;
+    mod replay;
     mod rewinding;
     mod salvage;
+    mod seeking;
     mod strangers;
     mod truncation;
     mod waiters;

@@ -32,7 +32,8 @@ pub use limits::{
 };
 pub use record::{
     Compression, EncodedRecord, Expiry, InBatch, IntoBytes, Record, RecordHead, RecordKind,
-    RecordRef, UnixMillis, end_batch, read_record, remask_record, verify_record,
+    RecordRef, UnixMillis, borrow_record, check_value, end_batch, read_record, read_record_in,
+    remask_record, slice_record, verify_record,
 };
 pub use segment::{
     BorrowedRecord, FileName, Footer, FooterFacts, FooterTrailer, GroupBody, GroupView, Groups,

@@ -8,8 +8,9 @@ use bytes::Bytes;
 use support::{NOW, noise};
 use wal_format::{
     Compression, DecompressError, EncodeError, EncodedRecord, Expiry, InBatch, IntoBytes, Record,
-    RecordError, RecordHead, RecordKind, RecordRef, UnixMillis, compress, crc32, decompress,
-    end_batch, read_record, remask_record, verify_record,
+    RecordError, RecordHead, RecordKind, RecordRef, UnixMillis, borrow_record, check_value,
+    compress, crc32, decompress, end_batch, read_record, read_record_in, remask_record,
+    slice_record, verify_record,
 };
 
 const LIMIT: u64 = 1 << 20;
@@ -247,6 +248,61 @@ fn a_read_record_shares_the_memory_that_it_was_read_from() {
         read_record(&short, &head),
         Err(RecordError::Malformed(_))
     ));
+}
+
+#[test]
+fn a_record_is_read_out_of_a_window_that_holds_more() {
+    let record = RecordRef::put(b"key", b"value").with_expiry(UnixMillis::new(9));
+    let encoded = encode(record);
+    let window = Bytes::from([b"before", &encoded[..], b"behind"].concat());
+    let head = RecordHead::parse(&encoded, encoded.len() as u64, LIMIT).unwrap();
+    for read in [
+        read_record_in(&window, 6, &head).unwrap(),
+        slice_record(&window, 6, &head),
+        borrow_record(&window[6..], &head).to_record(),
+    ] {
+        assert_eq!(read, record.to_record());
+    }
+    assert!(
+        window
+            .as_ptr_range()
+            .contains(&slice_record(&window, 6, &head).value.as_ptr())
+    );
+    for at in [window.len() - encoded.len() + 1, window.len(), usize::MAX] {
+        assert!(matches!(
+            read_record_in(&window, at, &head),
+            Err(RecordError::Malformed(_))
+        ));
+    }
+}
+
+#[test]
+fn a_compressed_value_is_sliced_as_it_is_stored_and_read_as_it_was() {
+    for compression in [Compression::Lz4, Compression::Zstd] {
+        if !compression.is_available() {
+            continue;
+        }
+        let value = [5; 500];
+        let mut encoded = encode(RecordRef::data(&value).with_compression(compression));
+        let head = RecordHead::parse(&encoded, encoded.len() as u64, LIMIT).unwrap();
+        let window = Bytes::copy_from_slice(&encoded);
+        assert_eq!(read_record_in(&window, 0, &head).unwrap().value, &value[..]);
+        assert_eq!(
+            slice_record(&window, 0, &head).value.len(),
+            head.value_len as usize
+        );
+        assert_eq!(
+            borrow_record(&window, &head).value().len(),
+            head.value_len as usize
+        );
+        assert_eq!(check_value(&window, &head), Ok(()));
+        encoded[head.head_len..].fill(0xFF);
+        assert!(matches!(
+            check_value(&encoded, &head),
+            Err(RecordError::Decompress(_))
+        ));
+        assert!(check_value(&window[..head.head_len], &head).is_err());
+    }
 }
 
 #[test]

@@ -25,6 +25,14 @@ pub(super) struct Skip {
     ended: bool,
 }
 
+impl Skip {
+    /// Whether there is nothing in hand: the reader reads on as ever.
+    #[inline]
+    pub(super) fn is_idle(&self) -> bool {
+        self.held.is_none() && self.gap.is_none() && self.walk.is_none() && !self.ended
+    }
+}
+
 #[derive(Debug)]
 struct Gap {
     from: Lsn,

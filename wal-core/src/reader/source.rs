@@ -46,7 +46,7 @@ impl Source {
         }
     }
 
-    pub(super) fn first_lsn(&self) -> Lsn {
+    pub(crate) fn first_lsn(&self) -> Lsn {
         match self {
             Self::Live(engine) => engine.first_lsn(),
             Self::View(view) => view.first_lsn(),
@@ -54,14 +54,23 @@ impl Source {
     }
 
     #[inline]
-    pub(super) fn era(&self) -> Era {
+    pub(crate) fn era(&self) -> Era {
         match self {
             Self::Live(engine) => engine.era(),
             Self::View(view) => view.era(),
         }
     }
 
-    pub(super) fn kept_since(&self, since: Era) -> (Option<Lsn>, Era) {
+    /// Whether anything has happened to the log that keeps a reader, which has read in that era, from going on to `next`.
+    #[inline]
+    pub(super) fn is_disturbed(&self, era: Era, next: Lsn) -> bool {
+        match self {
+            Self::Live(engine) => engine.era() != era || engine.refuses(next).is_some(),
+            Self::View(view) => view.era() != era,
+        }
+    }
+
+    pub(crate) fn kept_since(&self, since: Era) -> (Option<Lsn>, Era) {
         match self {
             Self::Live(engine) => engine.kept_since(since),
             Self::View(view) => view.kept_since(since),

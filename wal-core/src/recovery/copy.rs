@@ -88,15 +88,16 @@ pub(crate) struct Copy<'a> {
 }
 
 impl Copy<'_> {
-    pub(super) fn io(&self, doing: &str) -> impl Fn(io::Error) -> Error + use<'_> {
-        let doing = format!("{doing} while copying {}", self.what);
+    /// Costs nothing where there is no error: it is asked for at every record.
+    pub(super) fn io(&self, doing: &'static str) -> impl Fn(io::Error) -> Error + use<'_> {
         move |error| {
             let location = self.location.to_owned();
             if is_no_space(&error) {
                 let what = self.what;
                 return Error::NoSpace { location, what };
             }
-            Error::io(location, doing.clone(), error)
+            let doing = format!("{doing} while copying {}", self.what);
+            Error::io(location, doing, error)
         }
     }
 
@@ -310,7 +311,7 @@ impl Copy<'_> {
                     RecordStep::Record { lsn, offset, head } => {
                         let bytes = cursor.record_bytes(offset, &head);
                         let mask = salt.record_mask(lsn, Offset::new(offset));
-                        filling.push(&bytes, &head, mask, lsn == self.last);
+                        filling.push(bytes, &head, mask, lsn == self.last);
                     }
                     RecordStep::GroupEnd => break,
                     RecordStep::Invalid(_) => return Err(changed()),

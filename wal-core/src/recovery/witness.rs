@@ -8,7 +8,7 @@ use wal_io::StorageFileExt;
 use crate::segment::SegmentFacts;
 
 /// Bytes looked at in one piece.
-const PIECE: usize = 1 << 20;
+const PIECE: usize = 256 << 10;
 
 /// What lies behind an invalid place.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -5,7 +5,7 @@ use std::io;
 use bytes::Bytes;
 use wal_format::{
     GROUP_HEADER_LEN, GroupError, GroupHeader, GroupKind, HEADER_LEN, Lsn, MAX_RECORD_HEAD, Offset,
-    RecordError, RecordHead, RecordsCursor, Salt, SegmentHeader,
+    Record, RecordError, RecordHead, RecordRef, RecordsCursor, Salt, SegmentHeader,
 };
 use wal_io::StorageFile;
 
@@ -38,6 +38,12 @@ pub(crate) enum RecordStep {
     /// Nothing valid.
     Invalid(GroupError),
 }
+
+/// How much more is read at a time, each time.
+const GROWTH: usize = 4;
+
+/// Most bytes read at a time on the way to a record.
+const PASS_WINDOW: usize = 64 << 10;
 
 /// A place between two groups or two records of a segment.
 #[derive(Debug)]
@@ -74,7 +80,7 @@ impl SegmentCursor {
         }
     }
 
-    /// Sets how much is read at a time: little while looking for a group, much while reading.
+    /// Sets how much is read at a time: little while looking for a group. While records are read it grows.
     pub(crate) fn set_window(&mut self, bytes: usize) {
         self.window_len = bytes;
     }
@@ -207,16 +213,35 @@ impl SegmentCursor {
         Ok(self.window.slice(offset, len))
     }
 
+    /// The next record of the open group, if it is whole in memory, valid and not compressed; otherwise stays where it is.
+    /// Read it with [`plain_record`](Self::plain_record).
+    #[allow(clippy::inline_always)] // As the reader's step.
+    #[inline(always)]
+    pub(crate) fn record_in_memory(&mut self) -> Option<(Lsn, u64, RecordHead)> {
+        let open = self.open.as_mut()?;
+        let (lsn, offset) = (open.lsn(), open.offset().get());
+        let head = open.step_plain(self.window.from(offset))?;
+        Some((lsn, offset, head))
+    }
+
     /// The next record of the open group.
-    #[inline]
     pub(crate) fn next_record(&mut self) -> io::Result<RecordStep> {
+        self.step(RecordsCursor::step, WINDOW)
+    }
+
+    /// Reads at most `most` bytes at a time, unless a record is longer.
+    fn step(
+        &mut self,
+        step: impl Fn(&mut RecordsCursor, &[u8]) -> Result<Option<RecordHead>, GroupError>,
+        most: usize,
+    ) -> io::Result<RecordStep> {
         let Some(open) = &mut self.open else {
             return Ok(RecordStep::GroupEnd);
         };
         let (lsn, offset) = (open.lsn(), open.offset().get());
         let mut need = 0;
         loop {
-            match open.step(self.window.from(offset)) {
+            match step(open, self.window.from(offset)) {
                 Ok(Some(head)) => return Ok(RecordStep::Record { lsn, offset, head }),
                 Ok(None) => {
                     self.open = None;
@@ -243,18 +268,46 @@ impl SegmentCursor {
                         }));
                     }
                     need = next;
-                    self.window
-                        .load(&*self.file, offset, need, self.limit, self.window_len)?;
+                    let window = self.window_len.min(most);
+                    if self
+                        .window
+                        .load(&*self.file, offset, need, self.limit, window)?
+                    {
+                        // Whoever reads on reads more at a time.
+                        self.window_len = (window * GROWTH).min(WINDOW);
+                    }
                 }
                 Err(error) => return Ok(RecordStep::Invalid(error)),
             }
         }
     }
 
-    /// The bytes of the record just returned, without a copy.
+    /// The record just returned, which is not compressed, without a copy.
     #[inline]
-    pub(crate) fn record_bytes(&self, offset: u64, head: &RecordHead) -> Bytes {
-        self.window.slice(offset, head.total_len() as usize)
+    pub(crate) fn plain_record(&self, offset: u64, head: &RecordHead) -> Record {
+        self.window.plain_record(offset, head)
+    }
+
+    /// The same, borrowed.
+    #[inline]
+    pub(crate) fn borrow_record(&self, offset: u64, head: &RecordHead) -> RecordRef<'_> {
+        wal_format::borrow_record(self.window.from(offset), head)
+    }
+
+    /// The record just returned, without a copy; fails only where its value cannot be read.
+    pub(crate) fn record(&self, offset: u64, head: &RecordHead) -> Result<Record, RecordError> {
+        self.window.record(offset, head)
+    }
+
+    /// Whether the value of the record just returned can be read.
+    pub(crate) fn check_value(&self, offset: u64, head: &RecordHead) -> Result<(), RecordError> {
+        wal_format::check_value(self.window.from(offset), head)
+    }
+
+    /// The bytes of the record just returned, borrowed.
+    #[inline]
+    pub(crate) fn record_bytes(&self, offset: u64, head: &RecordHead) -> &[u8] {
+        &self.window.from(offset)[..head.total_len() as usize]
     }
 
     /// Whether the open group is valid as a whole; stays where it is.
@@ -263,6 +316,7 @@ impl SegmentCursor {
             return Ok(Ok(()));
         };
         let verdict = loop {
+            while self.record_in_memory().is_some() {}
             match self.next_record()? {
                 RecordStep::Record { .. } => {}
                 RecordStep::GroupEnd => break Ok(()),
@@ -271,6 +325,29 @@ impl SegmentCursor {
         };
         self.open = Some(saved);
         Ok(verdict)
+    }
+
+    /// Moves to the record `lsn` of the open group by the lengths of those before it, which are not verified. Stays where it is
+    /// if the record does not verify there: who reads on from the group's start finds out why.
+    pub(crate) fn pass_until(&mut self, lsn: Lsn) -> io::Result<()> {
+        let Some(start) = self.open.clone().filter(|open| open.lsn() < lsn) else {
+            return Ok(());
+        };
+        while self.open.as_ref().is_some_and(|open| open.lsn() < lsn) {
+            if !matches!(
+                self.step(RecordsCursor::pass, PASS_WINDOW)?,
+                RecordStep::Record { .. }
+            ) {
+                self.open = Some(start);
+                return Ok(());
+            }
+        }
+        let there = self.open.clone();
+        // What leads nowhere is looked at from the group's start, where the damage is.
+        let found = matches!(self.next_record()?, RecordStep::Record { .. })
+            || sabotage::is("lengths-on-the-way-believed");
+        self.open = if found { there } else { Some(start) };
+        Ok(())
     }
 
     /// Back to the start of the group whose header this is.

@@ -14,4 +14,3 @@ pub(crate) use cursor::{GroupStep, RecordStep, SegmentCursor};
 pub(crate) use facts::{LinkFacts, SegmentFacts, read_link};
 pub(crate) use point::{SEEK_WINDOW, record_at};
 pub(crate) use salvage::{Found, Salvage};
-pub(crate) use window::WINDOW;

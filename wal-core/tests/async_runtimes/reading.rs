@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use wal_core::{FsyncPolicy, Lsn, Position, RecordRef, Wal, WalConfig};
+use wal_core::{FsyncPolicy, Lsn, Position, RecordRef, Threads, Wal, WalConfig};
 
 use super::gate::{Gate, Gated};
 use super::runtimes::{Executor, Task, abandoned, block_on, within, yield_now};
@@ -135,6 +135,29 @@ fn a_read_only_handle_follows_another_writer() {
 async fn no_wal(task: impl Future<Output = ()>) -> Option<Wal> {
     task.await;
     None
+}
+
+#[test]
+fn a_replay_gives_what_reading_in_order_gives() {
+    for (executor, policy) in everywhere() {
+        let dir = directory();
+        let wal = executor
+            .run(small(dir.path(), policy).open())
+            .expect("a log");
+        executor.run(write(wal.clone(), 1, RECORDS));
+        let handle = wal.clone();
+        let segments = executor.run(async move {
+            let take = |read: &mut Vec<_>, record: RecordRef<'_>, position: Position| {
+                read.push((position.lsn.get(), record.value().to_vec()));
+            };
+            let start = Lsn::new(3);
+            handle.replay(start, Threads::PerCore, Vec::new, take).await
+        });
+        let segments = segments.expect("replayed");
+        assert!(segments.len() > 1);
+        let whole = executor.run(async move { read_all(&wal).await });
+        assert!(segments.concat().into_iter().eq(whole.into_iter().skip(2)));
+    }
 }
 
 #[test]

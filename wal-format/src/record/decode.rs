@@ -7,7 +7,9 @@ use std::ops::Range;
 
 use bytes::Bytes;
 
-use super::{CHECKSUM_LEN, Compression, Expiry, InBatch, Record, RecordKind, UnixMillis, flags};
+use super::{
+    CHECKSUM_LEN, Compression, Expiry, InBatch, Record, RecordKind, RecordRef, UnixMillis, flags,
+};
 use crate::checksum::crc32;
 use crate::compress::decompress;
 use crate::error::RecordError;
@@ -233,18 +235,79 @@ pub fn read_record(bytes: &Bytes, head: &RecordHead) -> Result<Record, RecordErr
             "another length than its fixed part says",
         ));
     }
-    let stored = bytes.slice(head.value_range());
-    let value = match head.compression {
-        Compression::None => stored,
-        compression => decompress(compression, &stored, head.raw_len as usize)?.into(),
-    };
-    let expiry = head.expiry.map_or(Expiry::Never, Expiry::At);
-    let key = bytes.slice(head.key_range());
-    Ok(Record::from_parts(
+    read_record_in(bytes, 0, head)
+}
+
+/// The same for the record that begins at byte `at` of `window`, which may go on behind it: a
+/// reader of many records counts one reference to its window for each key and each value, and none for
+/// the record.
+///
+/// # Errors
+///
+/// As [`read_record`]; [`RecordError::Malformed`] if the window ends before the record does.
+pub fn read_record_in(window: &Bytes, at: usize, head: &RecordHead) -> Result<Record, RecordError> {
+    if (window.len() as u64) < (at as u64).saturating_add(head.total_len()) {
+        return Err(RecordError::Malformed("the window ends before it does"));
+    }
+    let mut record = slice_record(window, at, head);
+    if head.compression != Compression::None {
+        record.value = decompressed(&record.value, head)?;
+    }
+    Ok(record)
+}
+
+/// The same without the decompression: the value is the bytes as they are stored.
+///
+/// # Panics
+///
+/// If the window ends before the record does.
+// The result is made where the caller wants it: moving it costs as much as making it.
+#[allow(clippy::inline_always)]
+#[inline(always)]
+#[must_use]
+pub fn slice_record(window: &Bytes, at: usize, head: &RecordHead) -> Record {
+    let within = |part: Range<usize>| window.slice(at + part.start..at + part.end);
+    Record::from_parts(
         head.kind,
-        key,
-        value,
+        within(head.key_range()),
+        within(head.value_range()),
         head.compression,
-        expiry,
-    ))
+        head.expiry.map_or(Expiry::Never, Expiry::At),
+    )
+}
+
+/// The record that `bytes` begin with, borrowed; its value as it is stored.
+///
+/// # Panics
+///
+/// If the bytes end before the record does.
+#[inline]
+#[must_use]
+pub fn borrow_record<'a>(bytes: &'a [u8], head: &RecordHead) -> RecordRef<'a> {
+    RecordRef {
+        kind: head.kind,
+        key: &bytes[head.key_range()],
+        value: &bytes[head.value_range()],
+        compression: head.compression,
+        expiry: head.expiry.map_or(Expiry::Never, Expiry::At),
+    }
+}
+
+/// Checks that the value of the record that `bytes` begin with can be read, without making it if it is stored as it is.
+///
+/// # Errors
+///
+/// As [`read_record`].
+pub fn check_value(bytes: &[u8], head: &RecordHead) -> Result<(), RecordError> {
+    if head.compression == Compression::None {
+        return Ok(());
+    }
+    let stored = bytes.get(head.value_range());
+    let stored = stored.ok_or(RecordError::Malformed("shorter than its fixed part says"))?;
+    decompressed(stored, head).map(drop)
+}
+
+#[cold]
+fn decompressed(stored: &[u8], head: &RecordHead) -> Result<Bytes, RecordError> {
+    Ok(decompress(head.compression, stored, head.raw_len as usize)?.into())
 }

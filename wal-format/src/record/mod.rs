@@ -10,7 +10,10 @@ mod owned;
 
 use std::time::Duration;
 
-pub use decode::{RecordHead, end_batch, read_record, remask_record, verify_record};
+pub use decode::{
+    RecordHead, borrow_record, check_value, end_batch, read_record, read_record_in, remask_record,
+    slice_record, verify_record,
+};
 pub use encode::EncodedRecord;
 pub use into_bytes::IntoBytes;
 pub use owned::Record;

@@ -388,6 +388,21 @@ pub(super) const VARIANTS: &[Variant] = &[
         "promises::rewinding::a_reader_of_a_removed_record_is_told",
     ),
     promise(
+        "replay-of-two-eras",
+        "records that were removed are never mixed with others",
+        "promises::replay::records_that_are_removed_meanwhile_are_never_mixed_with_those_that_get_their_lsns",
+    ),
+    promise(
+        "replay-error-of-any-segment",
+        "the first error in the order of LSNs",
+        "promises::replay::the_first_error_in_the_order_of_lsns_is_returned",
+    ),
+    promise(
+        "lengths-on-the-way-believed",
+        "damage is reported where it is",
+        "promises::seeking::damage_to_a_length_on_the_way_is_reported_where_it_is",
+    ),
+    promise(
         "copy-name-not-synced-again",
         "what an open has shown stays",
         "promises::recovery::a_kill_between_the_rename_and_the_directory_sync_loses_nothing_that_a_later_open_has_shown",

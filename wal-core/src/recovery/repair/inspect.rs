@@ -128,8 +128,7 @@ fn records(cursor: &mut SegmentCursor) -> io::Result<bool> {
     loop {
         match cursor.next_record()? {
             RecordStep::Record { offset, head, .. } => {
-                let bytes = cursor.record_bytes(offset, &head);
-                if wal_format::read_record(&bytes, &head).is_err() {
+                if cursor.check_value(offset, &head).is_err() {
                     return Ok(false);
                 }
             }

@@ -1,0 +1,154 @@
+//! Entering a segment: at its start, near an LSN by the index, or at a place that a position hints at.
+
+use std::cmp::Ordering;
+use std::io;
+
+use wal_format::{Lsn, Offset, SegmentId};
+use wal_io::{OpenMode, StorageFile};
+
+use super::{Place, RawReader, Source, Step, read_error};
+use crate::log::{ChainEntry, Mark};
+use crate::segment::{SEEK_WINDOW, SegmentCursor, SegmentFacts, record_at};
+use crate::sync::Arc;
+use crate::{Error, Position, Result};
+
+impl RawReader {
+    /// Goes to the segment that holds `next`; false if there is none yet.
+    pub(super) fn enter(&mut self) -> Result<bool> {
+        let first = self.source.first_lsn();
+        if self.next < first {
+            return Err(Error::Truncated { first, kept: None });
+        }
+        let handed_over = self.source.handed_over();
+        let chain = self.source.chain();
+        let entry = match self.only {
+            Some(only) => chain.iter().find(|entry| entry.header.segment_id == only),
+            None => chain
+                .iter()
+                .rev()
+                .find(|entry| entry.first_lsn <= self.next),
+        };
+        let Some(entry) = entry else {
+            return match &self.source {
+                Source::View(view) if chain.is_empty() => view.refresh(),
+                _ => Ok(false),
+            };
+        };
+        let id = entry.header.segment_id;
+        let limit = Self::end_of_new(entry, handed_over);
+        if limit == Some(0) {
+            return Ok(false);
+        }
+        let name = wal_format::segment_name(id);
+        let file = match self.source.storage().open(&name, OpenMode::Read) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return self.gone(id),
+            Err(error) => return Err(read_error(&self.source, id, error)),
+        };
+        let limit = match limit {
+            Some(limit) => limit,
+            None => file
+                .len()
+                .map_err(|error| read_error(&self.source, id, error))?,
+        };
+        let mut cursor = SegmentCursor::new(Arc::clone(&file), entry.header, limit);
+        if self.next > entry.first_lsn {
+            self.seek(&mut cursor, entry, &file)?;
+        }
+        self.place = Some(Place {
+            id,
+            cursor,
+            end: entry.end,
+            group: (0, Lsn::ZERO),
+        });
+        Ok(true)
+    }
+
+    /// The limit for a segment that is entered; `None`: the file's length.
+    pub(super) fn end_of_new(entry: &ChainEntry, handed_over: Option<Mark>) -> Option<u64> {
+        let end = entry.end.map(|(_, end)| end);
+        let Some(mark) = handed_over else { return end };
+        Some(match entry.header.segment_id.cmp(&mark.segment) {
+            Ordering::Less => end.unwrap_or(0),
+            Ordering::Equal => end.map_or(mark.offset, |end| end.min(mark.offset)),
+            Ordering::Greater => 0,
+        })
+    }
+
+    /// A file of the chain is not there: superseded or truncated meanwhile, or lost. True if the chain has changed.
+    fn gone(&self, id: SegmentId) -> Result<bool> {
+        if let Source::View(view) = &self.source
+            && view.reload()?
+        {
+            return Ok(true);
+        }
+        let first = self.source.first_lsn();
+        if self.next < first {
+            return Err(Error::Truncated { first, kept: None });
+        }
+        Err(Error::MissingSegment {
+            location: self.source.storage().location(),
+            segment_id: id,
+            needed_by: format!("it holds LSN {}", self.next),
+        })
+    }
+
+    /// Jumps near `next` by the index: the footer's, or the writer's own.
+    fn seek(
+        &self,
+        cursor: &mut SegmentCursor,
+        entry: &ChainEntry,
+        file: &Arc<dyn StorageFile>,
+    ) -> Result<()> {
+        cursor.set_window(SEEK_WINDOW);
+        let id = entry.header.segment_id;
+        let found = match &self.source {
+            Source::Live(engine) => engine.indexed(id, self.next),
+            Source::View(_) => None,
+        };
+        let found = match found {
+            Some(found) => Some(found),
+            None if entry.end.is_some() => SegmentFacts::indexed(entry.header, file, self.next)
+                .map_err(|error| read_error(&self.source, id, error))?,
+            None => None,
+        };
+        if let Some(index) = found.filter(|index| index.offset.get() < cursor.limit()) {
+            cursor.jump(index.first_lsn, index.offset);
+        }
+        Ok(())
+    }
+
+    /// The record at the hinted place, if it is the one.
+    pub(super) fn at_hint(&mut self, id: SegmentId, offset: Offset) -> Result<Option<Step>> {
+        let handed_over = self.source.handed_over();
+        let Some(entry) = self.source.entry(id) else {
+            return Ok(None);
+        };
+        let ended = entry.end.is_some_and(|(last, _)| last < self.next);
+        if ended || entry.first_lsn > self.next {
+            return Ok(None);
+        }
+        let Some(limit) = Self::end_of_new(&entry, handed_over) else {
+            return Ok(None);
+        };
+        let Ok(file) = self
+            .source
+            .storage()
+            .open(&wal_format::segment_name(id), OpenMode::Read)
+        else {
+            return Ok(None);
+        };
+        let record = record_at(&*file, &entry.header, self.next, offset, limit);
+        let record = record.map_err(|error| read_error(&self.source, id, error))?;
+        let Some(record) = record else {
+            return Ok(None);
+        };
+        let position = Position {
+            lsn: self.next,
+            segment_id: id,
+            offset,
+        };
+        self.next = self.next.next();
+        Ok(Some(Step::Record(record, position)))
+    }
+}
