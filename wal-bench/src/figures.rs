@@ -1,10 +1,12 @@
 //! Medians with their spread, and latencies.
 
 use hdrhistogram::Histogram;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+
+use crate::contest::Role;
 
 /// What several turns gave.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Summary {
     /// The middle one.
     pub median: f64,
@@ -29,21 +31,29 @@ impl Summary {
         };
         Some(Self { median, low, high })
     }
+
+    /// How far the turns lie apart.
+    #[must_use]
+    pub fn spread(&self) -> f64 {
+        self.high - self.low
+    }
 }
 
-/// One figure of a contender divided by that of a limit, turn by turn.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+/// The figures of a contender divided by those of another, turn by turn.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Ratio {
-    /// The limit.
+    /// The other.
     pub to: String,
-    /// Of the main figure (above 1 is faster than the limit).
+    /// Who that is.
+    pub role: Role,
+    /// Of the main figure.
     pub main: Summary,
-    /// Of the median latency (below 1 is faster than the limit).
+    /// Of the median latency.
     pub p50: Option<Summary>,
 }
 
 /// Microseconds within which so many calls returned.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Latency {
     /// Half of them.
     pub p50: f64,

@@ -5,17 +5,17 @@ use std::io;
 use std::path::Path;
 use std::time::Instant;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use wal_io::{DiskStorage, OpenMode, Storage as _, StorageFileExt as _};
 
-use crate::contest::Turn;
 use crate::figures::Latency;
-use crate::load::histogram;
-use crate::options::Scale;
+use crate::load::{histogram_of, nanos};
+use crate::options::{KIB, MIB, Size};
+use crate::turn::Turn;
 use crate::watch::Stopwatch;
 
 /// What the disk can do at the moment.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Probe {
     /// Microseconds of a write of 1 KiB and its fdatasync, on blocks written before.
     pub sync: Latency,
@@ -28,10 +28,10 @@ impl Probe {
     ///
     /// # Errors
     /// The system's.
-    pub fn of(dir: &Path, scale: &Scale) -> io::Result<Self> {
+    pub fn of(dir: &Path, size: Size) -> io::Result<Self> {
         let own = tempfile::Builder::new().prefix("probe-").tempdir_in(dir)?;
         let storage = DiskStorage::new(own.path().to_owned());
-        let (syncs, bytes) = scale.probe;
+        let (syncs, bytes) = size.pick((5, 256 * KIB), (200, 32 * MIB), (500, 64 * MIB));
         let mebibyte = vec![0x5a; 1 << 20];
         let mut best = 0.0_f64;
         for name in ["first", "second"] {
@@ -44,19 +44,19 @@ impl Probe {
                 at += step;
             }
             file.sync_data()?;
-            best = best.max(Turn::new(1, bytes, watch.elapsed()).mib_per_second());
+            let rate = Turn::new(1, bytes, watch.elapsed()).mib_per_second();
+            best = best.max(rate.unwrap_or_default());
         }
         let file = storage.open("first", OpenMode::ReadWrite)?;
-        let mut latencies = histogram();
-        for n in 0..u64::from(syncs) {
+        let mut latencies = Vec::new();
+        for n in 0..syncs {
             let begun = Instant::now();
             file.write_all_at(&mebibyte[..1024], n * 1024 % bytes)?;
             file.sync_data()?;
-            let nanos = u64::try_from(begun.elapsed().as_nanos()).unwrap_or(u64::MAX);
-            latencies.saturating_record(nanos.max(1));
+            latencies.push(nanos(begun.elapsed()));
         }
         Ok(Self {
-            sync: Latency::from(&latencies),
+            sync: Latency::from(&histogram_of(latencies)),
             sequential_mib_per_second: best,
         })
     }

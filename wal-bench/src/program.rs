@@ -1,4 +1,4 @@
-//! The program: parses the command line, runs the workloads, prints the table, writes the JSON.
+//! The program: parses the command line, runs the workloads, prints the table, writes the JSON, compares.
 
 #![allow(
     clippy::print_stdout,
@@ -7,38 +7,75 @@
 )]
 
 use std::io::IsTerminal as _;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::Parser as _;
 
+use crate::compare;
+use crate::errand::Errand;
 use crate::options::Options;
 use crate::peer::Field;
+use crate::report::Report;
 use crate::workloads::run_with;
 
-/// The `main` of a program that measures the log, the limits and the peers of `field`.
+/// The `main` of a program that measures the log, the limits and the peers of `field`. It ends with failure if the report
+/// is worse than the one that `--compare` names.
 ///
 /// # Errors
-/// As [`run_with`]; the report could not be written.
+/// As [`run_with`]; a report could not be read or written.
 pub fn main_with(field: &Field) -> anyhow::Result<ExitCode> {
     let options = Options::parse();
-    let shows = std::io::stderr().is_terminal();
-    let report = run_with(&options, field, &|what| {
-        if shows {
-            // Over the line before.
-            eprint!("\r\x1b[K{what}");
-        }
-    })?;
-    if shows {
-        eprint!("\r\x1b[K");
+    if let Some(errand) = &options.errand {
+        println!("{}", Errand::serve(errand)?);
+        return Ok(ExitCode::SUCCESS);
     }
+    // Before the run: it may be the file that the new one replaces.
+    let old = options.compare.as_deref().map(compare::read).transpose()?;
+    let report = run(&options, field)?;
     if options.quick {
         println!("tiny sizes: the figures mean nothing");
     }
     print!("{report}");
-    if let Some(path) = &options.json {
-        let json = serde_json::to_string_pretty(&report)?;
-        std::fs::write(path, json + "\n").with_context(|| format!("writing {}", path.display()))?;
+    let path = options
+        .json
+        .clone()
+        .unwrap_or_else(|| PathBuf::from("target/bench.json"));
+    write(&report, &path)?;
+    println!("\nreport: {}", path.display());
+    let Some(old) = old else {
+        return Ok(ExitCode::SUCCESS);
+    };
+    let comparison = compare::compare(&old, &report)?;
+    print!("{comparison}");
+    Ok(if comparison.has_regressed() {
+        ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
+    })
+}
+
+/// On a terminal, a line says what is being run.
+fn run(options: &Options, field: &Field) -> anyhow::Result<Report> {
+    let shows = std::io::stderr().is_terminal();
+    let report = run_with(options, field, &|what| {
+        if shows {
+            // Over the line before.
+            eprint!("\r\x1b[K{what}");
+        }
+    });
+    if shows {
+        eprint!("\r\x1b[K");
     }
-    Ok(ExitCode::SUCCESS)
+    report
+}
+
+fn write(report: &Report, path: &Path) -> anyhow::Result<()> {
+    let json = serde_json::to_string_pretty(report)?;
+    let writing = || format!("writing {}", path.display());
+    if let Some(parent) = path.parent() {
+        std::fs::create_dir_all(parent).with_context(writing)?;
+    }
+    std::fs::write(path, json + "\n").with_context(writing)
 }
