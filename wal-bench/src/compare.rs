@@ -7,8 +7,9 @@
 //! 3. Else by its own figure, if both ran on the same machine and file system. A time without anything beside it moves with the
 //!    machine: it has a wider margin.
 //!
-//! Two figures differ if their medians are further apart than the turns of either run are among themselves, and by at least
-//! the margin. Rows of limits and peers are not judged, nor rows that one of the reports does not have.
+//! Two figures differ if their medians are further apart than the turns of both runs are among themselves (the distance between
+//! the quartiles of the one and of the other, added up), and by at least the margin. Rows of limits and peers are not judged,
+//! nor rows that one of the reports does not have.
 
 use std::fmt;
 use std::path::Path;
@@ -41,7 +42,7 @@ pub enum Verdict {
 #[must_use]
 pub fn judge(old: &Summary, new: &Summary, more_is_better: bool, margin: f64) -> Verdict {
     let difference = new.median - old.median;
-    let noise = old.spread().max(new.spread());
+    let noise = old.spread() + new.spread();
     if difference.abs() <= noise || difference.abs() < margin * old.median.abs() {
         Verdict::Same
     } else if (difference > 0.0) == more_is_better {

@@ -9,17 +9,30 @@ use std::time::Duration;
 use wal_bench::peer::Field;
 use wal_bench::{Contest, Elapsed, Ground, Host, Measure, Outcome, Probe, Size, Summary, Turn};
 
-fn summary(values: &[f64]) -> Option<(f64, f64, f64)> {
-    let summary = Summary::of(values.iter().copied())?;
-    Some((summary.median, summary.low, summary.high))
+fn summary(values: &[f64]) -> Option<[f64; 5]> {
+    let Summary {
+        low,
+        lower,
+        median,
+        upper,
+        high,
+    } = Summary::of(values.iter().copied())?;
+    Some([low, lower, median, upper, high])
 }
 
 #[test]
-fn a_summary_is_the_middle_and_the_ends() {
+fn a_summary_is_the_middle_the_quartiles_and_the_ends() {
     assert_eq!(summary(&[]), None);
-    assert_eq!(summary(&[3.0]), Some((3.0, 3.0, 3.0)));
-    assert_eq!(summary(&[3.0, 1.0, 9.0]), Some((3.0, 1.0, 9.0)));
-    assert_eq!(summary(&[4.0, 1.0, 2.0, 9.0]), Some((3.0, 1.0, 9.0)));
+    assert_eq!(summary(&[3.0]), Some([3.0; 5]));
+    assert_eq!(summary(&[3.0, 1.0]), Some([1.0, 1.5, 2.0, 2.5, 3.0]));
+    assert_eq!(
+        summary(&[9.0, 3.0, 1.0, 4.0, 5.0]),
+        Some([1.0, 3.0, 4.0, 5.0, 9.0])
+    );
+    assert_eq!(
+        summary(&[4.0, 1.0, 2.0, 9.0]),
+        Some([1.0, 1.75, 3.0, 5.25, 9.0])
+    );
 }
 
 fn turn(records: u64) -> Turn {

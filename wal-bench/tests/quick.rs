@@ -309,7 +309,9 @@ fn with_figures(report: &Value, figure: f64) -> String {
     let mut report = report.clone();
     for section in report["sections"].as_array_mut().expect("sections") {
         for row in section["rows"].as_array_mut().expect("rows") {
-            row["summary"] = json!({ "median": figure, "low": figure, "high": figure });
+            row["summary"] = json!({
+                "low": figure, "lower": figure, "median": figure, "upper": figure, "high": figure
+            });
         }
     }
     report.to_string()
