@@ -12,7 +12,6 @@ use crate::host::Host;
 use crate::load::histogram;
 use crate::options::Size;
 use crate::peer::Field;
-use crate::probe::Probe;
 use crate::report::Row;
 use crate::turn::{Measure, Turn};
 
@@ -29,8 +28,6 @@ pub struct Ground<'a> {
     pub field: &'a Field,
     /// The machine.
     pub host: &'a Host,
-    /// The disk, just before.
-    pub disk: &'a Probe,
     /// Is told what is being run.
     pub progress: &'a dyn Fn(&str),
 }

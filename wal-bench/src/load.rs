@@ -24,7 +24,7 @@ impl Until {
     pub(crate) fn of(size: Size, bytes: u64, writers: usize) -> Self {
         let most = size.pick(256 * KIB, 96 * MIB, 96 * MIB);
         Self {
-            time: Duration::from_millis(size.pick(5, 300, 600)),
+            time: Duration::from_millis(size.pick(5, 400, 600)),
             calls: (most / bytes / writers as u64).max(1),
         }
     }

@@ -17,7 +17,7 @@ pub struct Options {
     /// Only this workload; may be given more than once.
     #[arg(long, value_name = "NAME", value_parser = PossibleValuesParser::new(workloads::names()))]
     pub only: Vec<String>,
-    /// Turns that each contender has [default: 5, quick: 2].
+    /// Turns that each contender has [default: 9, full: 7, quick: 2].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub turns: Option<u32>,
     /// Where the report is written as JSON [default: target/bench.json].
@@ -54,7 +54,7 @@ impl Options {
     /// The turns asked for.
     #[must_use]
     pub fn turns(&self) -> u32 {
-        self.turns.unwrap_or(if self.quick { 2 } else { 5 })
+        self.turns.unwrap_or(self.size().pick(2, 9, 7))
     }
 
     /// The sizes asked for.

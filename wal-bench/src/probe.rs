@@ -32,34 +32,45 @@ impl Probe {
         let own = tempfile::Builder::new().prefix("probe-").tempdir_in(dir)?;
         let storage = DiskStorage::new(own.path().to_owned());
         let (syncs, bytes) = size.pick((5, 256 * KIB), (200, 32 * MIB), (500, 64 * MIB));
-        let mebibyte = vec![0x5a; 1 << 20];
-        let mut best = 0.0_f64;
-        for name in ["first", "second"] {
-            let file = storage.open(name, OpenMode::CreateNew)?;
-            let watch = Stopwatch::start();
-            let mut at = 0;
-            while at < bytes {
-                let step = (bytes - at).min(mebibyte.len() as u64);
-                file.write_all_at(&mebibyte[..step as usize], at)?;
-                at += step;
-            }
-            file.sync_data()?;
-            let rate = Turn::new(1, bytes, watch.elapsed()).mib_per_second();
-            best = best.max(rate.unwrap_or_default());
-        }
+        let [first, second] = ["first", "second"].map(|name| sequential(&storage, name, bytes));
+        let payload = [0x5a; 1024];
         let file = storage.open("first", OpenMode::ReadWrite)?;
         let mut latencies = Vec::new();
         for n in 0..syncs {
             let begun = Instant::now();
-            file.write_all_at(&mebibyte[..1024], n * 1024 % bytes)?;
+            file.write_all_at(&payload, n * 1024 % bytes)?;
             file.sync_data()?;
             latencies.push(nanos(begun.elapsed()));
         }
         Ok(Self {
             sync: Latency::from(&histogram_of(latencies)),
-            sequential_mib_per_second: best,
+            sequential_mib_per_second: first?.max(second?),
         })
     }
+}
+
+/// Mebibytes a second of a new file of `bytes` bytes in `dir`, with one fdatasync at its end.
+///
+/// # Errors
+/// The system's.
+pub(crate) fn sustained(dir: &Path, bytes: u64) -> io::Result<f64> {
+    let own = tempfile::Builder::new().prefix("probe-").tempdir_in(dir)?;
+    sequential(&DiskStorage::new(own.path().to_owned()), "file", bytes)
+}
+
+fn sequential(storage: &DiskStorage, name: &str, bytes: u64) -> io::Result<f64> {
+    let mebibyte = vec![0x5a; 1 << 20];
+    let file = storage.open(name, OpenMode::CreateNew)?;
+    let watch = Stopwatch::start();
+    let mut at = 0;
+    while at < bytes {
+        let step = (bytes - at).min(mebibyte.len() as u64);
+        file.write_all_at(&mebibyte[..step as usize], at)?;
+        at += step;
+    }
+    file.sync_data()?;
+    let rate = Turn::new(1, bytes, watch.elapsed()).mib_per_second();
+    Ok(rate.unwrap_or_default())
 }
 
 impl fmt::Display for Probe {

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use wal_bench::peer::Field;
-use wal_bench::{Contest, Elapsed, Ground, Host, Measure, Outcome, Probe, Size, Summary, Turn};
+use wal_bench::{Contest, Elapsed, Ground, Host, Measure, Outcome, Size, Summary, Turn};
 
 fn summary(values: &[f64]) -> Option<[f64; 5]> {
     let Summary {
@@ -46,14 +46,12 @@ fn turn(records: u64) -> Turn {
 /// Runs three turns in `dir`.
 fn run(contest: Contest<'_>, dir: &Path) -> anyhow::Result<Outcome> {
     let (field, host) = (Field::default(), Host::of(dir)?);
-    let disk = Probe::of(dir, Size::Quick)?;
     contest.run(&Ground {
         dir,
         turns: 3,
         size: Size::Quick,
         field: &field,
         host: &host,
-        disk: &disk,
         progress: &|_| {},
     })
 }

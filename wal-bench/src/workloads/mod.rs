@@ -97,7 +97,6 @@ pub fn run_with(
             size: options.size(),
             field,
             host: &host,
-            disk: &disk,
             progress: &progress,
         })
         .context(workload.name)?;

@@ -15,6 +15,7 @@ use crate::contest::{Contest, Ground, Outcome};
 use crate::load::{histogram_of, nanos};
 use crate::options::{KIB, MIB, Size};
 use crate::payload::Payloads;
+use crate::probe::sustained;
 use crate::turn::{Measure, Turn};
 use crate::watch::Stopwatch;
 
@@ -40,8 +41,9 @@ fn run(ground: &Ground<'_>) -> anyhow::Result<(String, Outcome)> {
     let (rate, pace) = if ground.host.is_memory() {
         (None, "as fast as it can".to_owned())
     } else {
-        let rate = ground.disk.sequential_mib_per_second / 2.0;
-        let pace = format!("at {rate:.0} MiB/s, half of what the disk takes");
+        // As much as a turn writes: a disk may take less than the probe is fast.
+        let rate = sustained(ground.dir, bytes)? / 2.0;
+        let pace = format!("at {rate:.0} MiB/s, half of what the disk took of as many bytes");
         (Some(rate), pace)
     };
     let mut contest = Contest::new(Measure::TailMicros);
