@@ -13,6 +13,7 @@ use wal_bench::{Options, Report, Role, Row, run_with};
 #[derive(Debug)]
 struct Toy {
     name: &'static str,
+    version: &'static str,
     can_sync: bool,
     can_replay: bool,
 }
@@ -23,7 +24,7 @@ impl Peer for Toy {
     }
 
     fn version(&self) -> &str {
-        "1.2.3"
+        self.version
     }
 
     fn create(&self, dir: &Path, reached: Reached) -> anyhow::Result<Option<Box<dyn PeerLog>>> {
@@ -88,6 +89,7 @@ fn run(workload: &str) -> (Report, Vec<Row>) {
     let dir = tempfile::tempdir().expect("a directory");
     let toy = |name, able| Toy {
         name,
+        version: "1.2.3",
         can_sync: able,
         can_replay: able,
     };
