@@ -9,7 +9,8 @@
 //!
 //! Two figures differ if their medians are further apart than the turns of both runs are among themselves (the distance between
 //! the quartiles of the one and of the other, added up), and by at least the margin. Rows of limits and peers are not judged,
-//! nor rows that one of the reports does not have.
+//! nor rows that one of the reports does not have. The turns of one run do not tell how the machine drifts from one run to the
+//! next, so the program measures the workloads with worse rows once more: what is not worse again was noise.
 
 use std::fmt;
 use std::path::Path;
@@ -65,7 +66,9 @@ struct Pair {
 /// A row that is no longer what it was.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Change {
-    /// Workload, case and contender.
+    /// Whose row it is.
+    pub workload: String,
+    /// Case and contender.
     pub row: String,
     /// Never [`Verdict::Same`].
     pub verdict: Verdict,
@@ -88,6 +91,34 @@ impl Comparison {
         self.changes
             .iter()
             .any(|change| change.verdict == Verdict::Worse)
+    }
+
+    /// The workloads in which something has become worse.
+    #[must_use]
+    pub fn worse_workloads(&self) -> Vec<String> {
+        let mut names: Vec<String> = Vec::new();
+        for Change {
+            workload, verdict, ..
+        } in &self.changes
+        {
+            if *verdict == Verdict::Worse && !names.contains(workload) {
+                names.push(workload.clone());
+            }
+        }
+        names
+    }
+
+    /// Without the rows that are worse here but not in `again`, which is another run beside the same old report.
+    #[must_use]
+    pub fn confirmed_by(mut self, again: &Self) -> Self {
+        self.changes.retain(|change| {
+            let is_it = |other: &Change| {
+                (&other.workload, &other.row, other.verdict)
+                    == (&change.workload, &change.row, change.verdict)
+            };
+            change.verdict != Verdict::Worse || again.changes.iter().any(is_it)
+        });
+        self
     }
 }
 
@@ -125,7 +156,8 @@ pub fn compare(old: &Report, new: &Report) -> anyhow::Result<Comparison> {
             comparison.rows += 1;
             if first != Verdict::Same && pairs.iter().all(|pair| pair.verdict == first) {
                 comparison.changes.push(Change {
-                    row: format!("{}, {}, {}", section.workload, row.case, row.contender),
+                    workload: section.workload.clone(),
+                    row: format!("{}, {}", row.case, row.contender),
                     verdict: first,
                     pairs,
                 });
@@ -211,7 +243,7 @@ impl fmt::Display for Comparison {
                 Verdict::Worse => "WORSE",
                 Verdict::Better | Verdict::Same => "better",
             };
-            writeln!(f, "  {word:<6}  {}", change.row)?;
+            writeln!(f, "  {word:<6}  {}, {}", change.workload, change.row)?;
             for Pair { to, old, new, .. } in &change.pairs {
                 let what = to
                     .as_ref()

@@ -194,6 +194,20 @@ fn what_only_one_report_has_is_not_judged() {
 }
 
 #[test]
+fn what_is_not_worse_again_was_noise() {
+    let with = |figure| report(row(Measure::Milliseconds, figure, Vec::new()));
+    let beside = |figure| compare(&with(1.0), &with(figure)).expect("of one size");
+    let worse = beside(2.0);
+    assert_eq!(worse.worse_workloads(), ["workload"]);
+    assert!(worse.clone().confirmed_by(&beside(3.0)).has_regressed());
+    assert!(!worse.clone().confirmed_by(&beside(1.0)).has_regressed());
+    assert!(!worse.confirmed_by(&beside(0.1)).has_regressed());
+    let better = beside(0.1);
+    assert_eq!(better.worse_workloads(), [""; 0]);
+    assert_eq!(better.clone().confirmed_by(&beside(1.0)), better);
+}
+
+#[test]
 fn reports_of_two_sizes_are_not_compared() {
     let (mut old, new) = (
         report(row(Measure::Milliseconds, 1.0, Vec::new())),
