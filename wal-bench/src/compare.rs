@@ -5,7 +5,7 @@
 //! 1. A row of the log with ratios to hand-written limits is judged by those. It is worse if it is worse against each of them.
 //! 2. Else by its ratios to another way of the log (without rotation, without compression, with one thread).
 //! 3. Else by its own figure, if both ran on the same machine and file system. A time without anything beside it moves with the
-//!    machine: it has a wider margin.
+//!    machine: it is worse where it is twice as long.
 //!
 //! Two figures differ if their medians are further apart than the turns of both runs are among themselves (the distance between
 //! the quartiles of the one and of the other, added up), and by at least the margin. Rows of limits and peers are not judged,
@@ -23,10 +23,10 @@ use crate::figures::Summary;
 use crate::report::{Report, Row, SCHEMA};
 use crate::turn::Measure;
 
-/// Of the old median, for ratios and for figures that no clock has part in.
+/// Of the lower median, for ratios and for figures that no clock has part in.
 const MARGIN: f64 = 0.05;
-/// Of the old median, for times without anything beside them.
-const MARGIN_OF_TIMES: f64 = 0.25;
+/// Of the lower median, for times without anything beside them: twice as long.
+const MARGIN_OF_TIMES: f64 = 1.0;
 
 /// What a new figure is beside an old one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,12 +39,13 @@ pub enum Verdict {
     Worse,
 }
 
-/// Judges two figures; `margin` is a part of the old median.
+/// Judges two figures; `margin` is a part of the lower median.
 #[must_use]
 pub fn judge(old: &Summary, new: &Summary, more_is_better: bool, margin: f64) -> Verdict {
     let difference = new.median - old.median;
     let noise = old.spread() + new.spread();
-    if difference.abs() <= noise || difference.abs() < margin * old.median.abs() {
+    let lower = old.median.abs().min(new.median.abs());
+    if difference.abs() <= noise || difference.abs() < margin * lower {
         Verdict::Same
     } else if (difference > 0.0) == more_is_better {
         Verdict::Better

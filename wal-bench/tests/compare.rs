@@ -163,12 +163,12 @@ fn without_limits_another_way_of_the_log_is_what_counts_and_peers_never_do() {
 fn without_any_ratio_the_figure_counts_on_the_same_machine() {
     let with = |measure, figure| report(row(measure, figure, Vec::new()));
     let ms = |figure| with(Measure::Milliseconds, figure);
-    assert_eq!(
-        verdict(&ms(1.0), &ms(1.2)),
-        (1, Same),
-        "a time has a margin of 25 %"
-    );
-    assert_eq!(verdict(&ms(1.0), &ms(1.3)), (1, Worse));
+    assert_eq!(verdict(&ms(1.0), &ms(1.9)), (1, Same), "the machine's mood");
+    assert_eq!(verdict(&ms(1.0), &ms(2.1)), (1, Worse), "twice as long");
+    assert_eq!(verdict(&ms(2.1), &ms(1.0)), (1, Better));
+    let rate = |figure| with(Measure::RecordsPerSecond, figure);
+    assert_eq!(verdict(&rate(1.9), &rate(1.0)), (1, Same));
+    assert_eq!(verdict(&rate(2.1), &rate(1.0)), (1, Worse), "half as many");
     let bytes = |figure| with(Measure::BytesPerByte, figure);
     assert_eq!(
         verdict(&bytes(1.0), &bytes(1.06)),
