@@ -4,20 +4,30 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use hdrhistogram::Histogram;
+use serde::{Deserialize, Serialize};
 use wal_io::{DiskStorage, Storage as _};
 
-use crate::figures::{Latency, Ratio, Summary, micros};
+use crate::figures::{Latency, Ratio, Summary};
+use crate::host::Host;
 use crate::load::histogram;
-use crate::report::{Measure, Row};
-use crate::watch::Elapsed;
+use crate::options::Size;
+use crate::peer::Field;
+use crate::report::Row;
+use crate::turn::{Measure, Turn};
 
-/// Where the turns take place.
+/// Where the turns take place, and what is known of it.
+#[derive(Clone, Copy)]
 pub struct Ground<'a> {
-    /// A directory of the benchmark's own.
-    pub dir: PathBuf,
+    /// A directory of the workload's own.
+    pub dir: &'a Path,
     /// Turns of each contender.
     pub turns: u32,
+    /// How much is run.
+    pub size: Size,
+    /// Who takes part from elsewhere.
+    pub field: &'a Field,
+    /// The machine.
+    pub host: &'a Host,
     /// Is told what is being run.
     pub progress: &'a dyn Fn(&str),
 }
@@ -27,205 +37,267 @@ impl fmt::Debug for Ground<'_> {
         f.debug_struct("Ground")
             .field("dir", &self.dir)
             .field("turns", &self.turns)
+            .field("size", &self.size)
             .finish_non_exhaustive()
-    }
-}
-
-/// What one turn of a contender came to.
-#[derive(Clone, Debug)]
-pub struct Turn {
-    /// Records appended or read; times that a log was opened.
-    pub calls: u64,
-    /// Bytes of their payload.
-    pub bytes: u64,
-    /// How long it took.
-    pub elapsed: Elapsed,
-    /// Of the calls, in nanoseconds.
-    pub latencies: Option<Histogram<u64>>,
-    /// Syncs within the time.
-    pub syncs: Option<u64>,
-    /// What else there is to say.
-    pub note: Option<String>,
-}
-
-impl Turn {
-    /// A turn without latencies.
-    #[must_use]
-    pub fn new(calls: u64, bytes: u64, elapsed: Elapsed) -> Self {
-        Self {
-            calls,
-            bytes,
-            elapsed,
-            latencies: None,
-            syncs: None,
-            note: None,
-        }
-    }
-
-    #[allow(clippy::cast_precision_loss)] // Figures of four digits.
-    fn per_second(&self, count: u64) -> f64 {
-        count as f64 / self.elapsed.time.as_secs_f64().max(1e-9)
-    }
-
-    /// Bytes of payload a second.
-    #[must_use]
-    pub fn mib_per_second(&self) -> f64 {
-        self.per_second(self.bytes) / f64::from(1 << 20)
-    }
-
-    /// The main figure.
-    fn figure(&self, measure: Measure) -> f64 {
-        match measure {
-            Measure::RecordsPerSecond => self.per_second(self.calls),
-            Measure::Milliseconds => self.elapsed.time.as_secs_f64() * 1e3,
-        }
-    }
-
-    /// Microseconds of processor time for one call.
-    #[allow(clippy::cast_precision_loss)] // As above.
-    fn cpu_micros(&self) -> Option<f64> {
-        Some(self.elapsed.cpu?.as_secs_f64() * 1e6 / self.calls.max(1) as f64)
-    }
-
-    fn p50(&self) -> Option<f64> {
-        Some(micros(self.latencies.as_ref()?.value_at_quantile(0.5)))
     }
 }
 
 /// Who takes part.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Role {
-    /// What the others are divided by.
+    /// Hand-written, for the others to be divided by.
     Limit,
-    /// What is measured.
-    Measured,
+    /// The log, in one of its ways.
+    Log,
+    /// A log or a store from elsewhere.
+    Peer,
 }
 
-/// Runs one turn in an empty directory, which is removed afterwards.
-type Run<'a> = Box<dyn FnMut(&Path) -> anyhow::Result<Turn> + 'a>;
+/// Runs one turn in an empty directory, which is removed afterwards; `None` from who does not offer what is asked.
+type Run<'a> = Box<dyn FnMut(&Path) -> anyhow::Result<Option<Turn>> + 'a>;
 
-/// One who takes part in a contest.
-pub struct Contender<'a> {
+/// Names a contender within its contest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Id(usize);
+
+struct Contender<'a> {
+    case: String,
     name: String,
+    version: Option<String>,
     role: Role,
     run: Run<'a>,
+    /// Others that it is divided by, beside the limits and the peers of its case, and as what.
+    others: Vec<(Id, String)>,
+    turns: Vec<Turn>,
+    /// It does not take part (any longer).
+    out: bool,
 }
 
-impl fmt::Debug for Contender<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Contender")
-            .field("name", &self.name)
-            .field("role", &self.role)
-            .finish_non_exhaustive()
-    }
-}
-
-impl<'a> Contender<'a> {
-    /// A hand-written limit.
-    pub fn limit(
-        name: impl Into<String>,
-        run: impl FnMut(&Path) -> anyhow::Result<Turn> + 'a,
-    ) -> Self {
-        Self::new(name.into(), Role::Limit, Box::new(run))
-    }
-
-    /// The log, in one of its ways.
-    pub fn measured(
-        name: impl Into<String>,
-        run: impl FnMut(&Path) -> anyhow::Result<Turn> + 'a,
-    ) -> Self {
-        Self::new(name.into(), Role::Measured, Box::new(run))
-    }
-
-    fn new(name: String, role: Role, run: Run<'a>) -> Self {
-        Self { name, role, run }
-    }
-}
-
-/// One case of a workload, and who takes part in it.
-#[derive(Debug)]
+/// Those who take turns, in one case or in several.
 pub struct Contest<'a> {
-    /// What the case is.
-    pub case: String,
-    /// What the main figure is.
-    pub measure: Measure,
-    /// Who takes part.
-    pub contenders: Vec<Contender<'a>>,
+    measure: Measure,
+    contenders: Vec<Contender<'a>>,
 }
 
-impl Contest<'_> {
+impl fmt::Debug for Contest<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names = self.contenders.iter().map(|contender| &contender.name);
+        f.debug_struct("Contest")
+            .field("measure", &self.measure)
+            .field("contenders", &names.collect::<Vec<_>>())
+            .finish()
+    }
+}
+
+/// What the contests of a workload came to.
+#[derive(Clone, Debug, Default)]
+pub struct Outcome {
+    /// One for each contender of each case.
+    pub rows: Vec<Row>,
+    /// Peers that failed.
+    pub left_out: Vec<String>,
+}
+
+impl Outcome {
+    /// Adds another contest's.
+    pub fn add(&mut self, more: Self) {
+        self.rows.extend(more.rows);
+        self.left_out.extend(more.left_out);
+    }
+}
+
+impl<'a> Contest<'a> {
+    /// A contest without contenders.
+    #[must_use]
+    pub fn new(measure: Measure) -> Self {
+        Self {
+            measure,
+            contenders: Vec::new(),
+        }
+    }
+
+    /// Adds a hand-written limit.
+    pub fn limit(
+        &mut self,
+        case: &str,
+        name: &str,
+        mut run: impl FnMut(&Path) -> anyhow::Result<Turn> + 'a,
+    ) -> Id {
+        self.add(
+            case,
+            name,
+            Role::Limit,
+            Box::new(move |dir| run(dir).map(Some)),
+        )
+    }
+
+    /// Adds the log, in one of its ways.
+    pub fn log(
+        &mut self,
+        case: &str,
+        name: &str,
+        mut run: impl FnMut(&Path) -> anyhow::Result<Turn> + 'a,
+    ) -> Id {
+        self.add(
+            case,
+            name,
+            Role::Log,
+            Box::new(move |dir| run(dir).map(Some)),
+        )
+    }
+
+    /// Adds a log or a store from elsewhere. It takes no part if its first turn gives `None`, and is left out if it fails.
+    pub fn peer(
+        &mut self,
+        case: &str,
+        name: &str,
+        version: &str,
+        run: impl FnMut(&Path) -> anyhow::Result<Option<Turn>> + 'a,
+    ) -> Id {
+        let id = self.add(case, name, Role::Peer, Box::new(run));
+        self.contenders[id.0].version = Some(version.to_owned());
+        id
+    }
+
+    /// Has `id` divided by `other` too, under the name `as_what`.
+    pub fn against(&mut self, id: Id, other: Id, as_what: &str) {
+        self.contenders[id.0]
+            .others
+            .push((other, as_what.to_owned()));
+    }
+
+    fn add(&mut self, case: &str, name: &str, role: Role, run: Run<'a>) -> Id {
+        self.contenders.push(Contender {
+            case: case.to_owned(),
+            name: name.to_owned(),
+            version: None,
+            role,
+            run,
+            others: Vec::new(),
+            turns: Vec::new(),
+            out: false,
+        });
+        Id(self.contenders.len() - 1)
+    }
+
     /// Runs all turns; one row for each contender.
     ///
     /// # Errors
-    /// What a contender gave.
-    pub fn run(mut self, ground: &Ground<'_>) -> anyhow::Result<Vec<Row>> {
-        let mut turns: Vec<Vec<Turn>> = self.contenders.iter().map(|_| Vec::new()).collect();
+    /// What a limit or the log gave.
+    pub fn run(mut self, ground: &Ground<'_>) -> anyhow::Result<Outcome> {
+        let mut left_out = Vec::new();
+        settle(ground.dir)?;
         for turn in 0..ground.turns as usize {
-            (ground.progress)(&format!("{}, turn {}", self.case, turn + 1));
             for at in 0..self.contenders.len() {
                 // Nobody is always the first.
                 let at = (at + turn) % self.contenders.len();
                 let contender = &mut self.contenders[at];
-                let outcome = one_turn(&ground.dir, &mut contender.run)
-                    .with_context(|| format!("{}: {}", self.case, contender.name))?;
-                turns[at].push(outcome);
+                if contender.out {
+                    continue;
+                }
+                let place = format!("{}: {}", contender.case, contender.name);
+                (ground.progress)(&format!("turn {}, {place}", turn + 1));
+                match one_turn(ground.dir, &mut contender.run) {
+                    Ok(Some(turn)) => contender.turns.push(turn),
+                    Ok(None) => contender.out = true,
+                    Err(error) if contender.role == Role::Peer => {
+                        contender.out = true;
+                        left_out.push(format!("{place}: {error:#}"));
+                    }
+                    Err(error) => return Err(error.context(place)),
+                }
             }
         }
-        let rows = (0..self.contenders.len()).map(|at| self.row(at, &turns));
-        rows.collect()
+        let all = &self.contenders;
+        let rows = (0..all.len()).filter(|at| !all[*at].out);
+        let rows = rows.map(|at| self.row(at)).collect::<anyhow::Result<_>>()?;
+        Ok(Outcome { rows, left_out })
     }
 
-    fn row(&self, at: usize, turns: &[Vec<Turn>]) -> anyhow::Result<Row> {
-        let (contender, own) = (&self.contenders[at], &turns[at]);
-        let figures: Vec<f64> = own.iter().map(|turn| turn.figure(self.measure)).collect();
-        let of = |figure: &dyn Fn(&Turn) -> Option<f64>| Summary::of(own.iter().filter_map(figure));
+    fn row(&self, at: usize) -> anyhow::Result<Row> {
+        let own = &self.contenders[at];
+        let of = |figure: &dyn Fn(&Turn) -> Option<f64>| {
+            Summary::of(own.turns.iter().filter_map(figure))
+        };
+        let figure = |turn: &Turn| turn.figure(self.measure);
         let mut latencies = histogram();
-        for own in own.iter().filter_map(|turn| turn.latencies.as_ref()) {
-            latencies.add(own)?;
+        for turn in own.turns.iter().filter_map(|turn| turn.latencies.as_ref()) {
+            latencies.add(turn)?;
         }
-        let limits = self.contenders.iter().zip(turns).enumerate();
-        let limits = limits.filter(|(other, (limit, _))| *other != at && limit.role == Role::Limit);
         Ok(Row {
-            case: self.case.clone(),
-            contender: contender.name.clone(),
-            is_limit: contender.role == Role::Limit,
+            case: own.case.clone(),
+            contender: own.name.clone(),
+            version: own.version.clone(),
+            role: own.role,
             measure: self.measure,
-            summary: Summary::of(figures.iter().copied()).context("no turns")?,
-            turns: figures,
-            mib_per_second: of(&|turn| (turn.bytes > 0).then(|| turn.mib_per_second())),
+            summary: of(&figure).with_context(|| format!("{}: no figure", own.name))?,
+            turns: own.turns.iter().filter_map(figure).collect(),
+            mib_per_second: of(&Turn::mib_per_second),
             latency: (!latencies.is_empty()).then(|| Latency::from(&latencies)),
             cpu_micros: of(&Turn::cpu_micros),
-            syncs_per_second: of(&|turn| Some(turn.per_second(turn.syncs?))),
-            ratios: limits
-                .filter_map(|(_, (limit, turns))| self.ratio(&limit.name, own, turns))
-                .collect(),
-            note: own.iter().rev().find_map(|turn| turn.note.clone()),
+            syncs_per_second: of(&Turn::syncs_per_second),
+            bytes_per_byte: of(&Turn::bytes_per_byte),
+            peak_mib: of(&Turn::peak_mib),
+            ratios: self.ratios(at),
+            note: own.turns.iter().rev().find_map(|turn| turn.note.clone()),
         })
     }
 
+    /// To the limits of the case, to the others that were named, and to the peers of the case.
+    fn ratios(&self, at: usize) -> Vec<Ratio> {
+        let own = &self.contenders[at];
+        let with = |role: Role| {
+            let all = self.contenders.iter().enumerate();
+            let all = all.filter(move |(other, contender)| {
+                *other != at && contender.role == role && contender.case == own.case
+            });
+            all.map(|(_, contender)| (contender, contender.name.as_str()))
+        };
+        let others = own.others.iter();
+        let others =
+            others.map(|(Id(other), as_what)| (&self.contenders[*other], as_what.as_str()));
+        let peers = with(Role::Peer).filter(|_| own.role == Role::Log);
+        let all = with(Role::Limit)
+            .filter(|_| own.role != Role::Limit)
+            .chain(others)
+            .chain(peers);
+        all.filter_map(|(other, name)| self.ratio(own, other, name))
+            .collect()
+    }
+
     /// Turn by turn: what disturbs the machine for a while disturbs both sides of a ratio.
-    fn ratio(&self, to: &str, own: &[Turn], limit: &[Turn]) -> Option<Ratio> {
-        let pairs = || own.iter().zip(limit);
-        let main = pairs().map(|(own, limit)| {
-            let (own, limit) = (own.figure(self.measure), limit.figure(self.measure));
-            match self.measure {
-                Measure::RecordsPerSecond => own / limit,
-                Measure::Milliseconds => limit / own,
-            }
-        });
+    fn ratio(&self, own: &Contender<'_>, other: &Contender<'_>, to: &str) -> Option<Ratio> {
+        if other.out {
+            return None;
+        }
+        let pairs = || own.turns.iter().zip(&other.turns);
+        let divided = |figure: &dyn Fn(&Turn) -> Option<f64>| {
+            let both = |(own, other)| Some(figure(own)? / figure(other)?);
+            Summary::of(pairs().filter_map(both))
+        };
         Some(Ratio {
             to: to.to_owned(),
-            main: Summary::of(main)?,
-            p50: Summary::of(pairs().filter_map(|(own, limit)| Some(own.p50()? / limit.p50()?))),
+            role: other.role,
+            main: divided(&|turn| turn.figure(self.measure))?,
+            p50: divided(&|turn| turn.latency(0.5)),
         })
     }
 }
 
-fn one_turn(dir: &Path, run: &mut Run<'_>) -> anyhow::Result<Turn> {
+fn one_turn(dir: &Path, run: &mut Run<'_>) -> anyhow::Result<Option<Turn>> {
     let own = tempfile::Builder::new().prefix("turn-").tempdir_in(dir)?;
     let turn = run(own.path())?;
     own.close()?;
     // What the file system still has to do for this turn's files is not the next one's business.
     DiskStorage::new(dir.to_owned()).sync_dir()?;
     Ok(turn)
+}
+
+/// What was written before the first turn goes down now, not meanwhile.
+fn settle(dir: &Path) -> anyhow::Result<()> {
+    #[cfg(target_os = "linux")]
+    rustix::fs::syncfs(std::fs::File::open(dir)?)?;
+    DiskStorage::new(PathBuf::from(dir)).sync_dir()?;
+    Ok(())
 }

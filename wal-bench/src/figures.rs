@@ -1,15 +1,21 @@
 //! Medians with their spread, and latencies.
 
 use hdrhistogram::Histogram;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+
+use crate::contest::Role;
 
 /// What several turns gave.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Summary {
-    /// The middle one.
-    pub median: f64,
     /// The lowest.
     pub low: f64,
+    /// The lower quartile.
+    pub lower: f64,
+    /// The middle one.
+    pub median: f64,
+    /// The upper quartile.
+    pub upper: f64,
     /// The highest.
     pub high: f64,
 }
@@ -20,30 +26,44 @@ impl Summary {
     pub fn of(values: impl IntoIterator<Item = f64>) -> Option<Self> {
         let mut sorted: Vec<f64> = values.into_iter().collect();
         sorted.sort_by(f64::total_cmp);
-        let (low, high) = (*sorted.first()?, *sorted.last()?);
-        let middle = sorted.len() / 2;
-        let median = if sorted.len().is_multiple_of(2) {
-            f64::midpoint(sorted[middle - 1], sorted[middle])
-        } else {
-            sorted[middle]
+        let last = sorted.len().checked_sub(1)?;
+        // The place of a quarter, in quarters; between two values, on the line between them.
+        let quarter = |n: usize| {
+            let (at, rest) = (last * n / 4, last * n % 4);
+            let (value, next) = (sorted[at], sorted[(at + 1).min(last)]);
+            value + (next - value) * [0.0, 0.25, 0.5, 0.75][rest]
         };
-        Some(Self { median, low, high })
+        Some(Self {
+            low: sorted[0],
+            lower: quarter(1),
+            median: quarter(2),
+            upper: quarter(3),
+            high: sorted[last],
+        })
+    }
+
+    /// How far the turns lie apart: half of them are within this.
+    #[must_use]
+    pub fn spread(&self) -> f64 {
+        self.upper - self.lower
     }
 }
 
-/// One figure of a contender divided by that of a limit, turn by turn.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+/// The figures of a contender divided by those of another, turn by turn.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Ratio {
-    /// The limit.
+    /// The other.
     pub to: String,
-    /// Of the main figure (above 1 is faster than the limit).
+    /// Who that is.
+    pub role: Role,
+    /// Of the main figure.
     pub main: Summary,
-    /// Of the median latency (below 1 is faster than the limit).
+    /// Of the median latency.
     pub p50: Option<Summary>,
 }
 
 /// Microseconds within which so many calls returned.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Latency {
     /// Half of them.
     pub p50: f64,

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use hdrhistogram::Histogram;
 
-use crate::options::Scale;
+use crate::options::{KIB, MIB, Size};
 use crate::watch::{Elapsed, Stopwatch};
 
 /// How long each writer goes on.
@@ -19,11 +19,21 @@ pub(crate) struct Until {
 }
 
 impl Until {
-    /// As `scale` says for calls that write `bytes` bytes, by so many writers together.
-    pub(crate) fn of(scale: &Scale, bytes: u64, writers: usize) -> Self {
+    /// For calls that write `bytes` bytes, by so many writers together: a time, or the most that fits in one segment. With a
+    /// third segment begun, the log would wait for the sync of the first.
+    pub(crate) fn of(size: Size, bytes: u64, writers: usize) -> Self {
+        let most = size.pick(256 * KIB, 96 * MIB, 96 * MIB);
         Self {
-            time: scale.durable_time,
-            calls: (scale.durable_bytes / bytes / writers as u64).max(1),
+            time: Duration::from_millis(size.pick(5, 400, 600)),
+            calls: (most / bytes / writers as u64).max(1),
+        }
+    }
+
+    /// For this many calls of each writer, however long they take.
+    pub(crate) fn calls(calls: u64) -> Self {
+        Self {
+            time: Duration::MAX,
+            calls,
         }
     }
 
@@ -47,24 +57,25 @@ pub(crate) struct Done {
 struct Own {
     begun: Instant,
     ended: Instant,
-    latencies: Histogram<u64>,
+    /// A histogram for each of a thousand tasks would take half a gigabyte.
+    latencies: Vec<u64>,
 }
 
 impl Own {
     fn new() -> Self {
+        let latencies = Vec::with_capacity(1 << 10);
         let now = Instant::now();
         Self {
             begun: now,
             ended: now,
-            latencies: histogram(),
+            latencies,
         }
     }
 
     /// Notes a call that ends now.
     fn note(&mut self) -> Instant {
         let now = Instant::now();
-        let nanos = u64::try_from((now - self.ended).as_nanos()).unwrap_or(u64::MAX);
-        self.latencies.saturating_record(nanos.max(1));
+        self.latencies.push(nanos(now - self.ended));
         self.ended = now;
         now
     }
@@ -75,14 +86,25 @@ pub(crate) fn histogram() -> Histogram<u64> {
     Histogram::new_with_bounds(1, 60_000_000_000, 3).expect("the bounds are in order")
 }
 
+/// Of latencies in nanoseconds.
+pub(crate) fn histogram_of(nanos: impl IntoIterator<Item = u64>) -> Histogram<u64> {
+    let mut histogram = histogram();
+    for nanos in nanos {
+        histogram.saturating_record(nanos);
+    }
+    histogram
+}
+
+/// At least one.
+pub(crate) fn nanos(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX).max(1)
+}
+
 fn sum(owns: &[Own], watch: &Stopwatch) -> anyhow::Result<Done> {
     let begun = owns.iter().map(|own| own.begun).min();
     let ended = owns.iter().map(|own| own.ended).max();
     let (begun, ended) = begun.zip(ended).context("no writer")?;
-    let mut latencies = histogram();
-    for own in owns {
-        latencies.add(&own.latencies)?;
-    }
+    let latencies = histogram_of(owns.iter().flat_map(|own| own.latencies.iter().copied()));
     Ok(Done {
         calls: latencies.len(),
         elapsed: Elapsed {
@@ -167,7 +189,62 @@ where
     sum(&owns, &watch)
 }
 
-/// A runtime with a worker for each core.
-pub(crate) fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
-    Ok(tokio::runtime::Builder::new_multi_thread().build()?)
+/// Notes the latency of one call in `every`: reading the clock at each would be most of a short one.
+#[derive(Debug)]
+pub(crate) struct Sampler {
+    every: u64,
+    left: u64,
+    latencies: Vec<u64>,
+}
+
+impl Sampler {
+    /// For records of so many bytes: each of 10 KiB, one of 64 of 100 B.
+    pub(crate) fn of(record: u64) -> Self {
+        let every = (6400 / record).max(1);
+        Self {
+            every,
+            left: every,
+            latencies: Vec::with_capacity(16 << 10),
+        }
+    }
+
+    /// Before a call.
+    #[inline]
+    pub(crate) fn begin(&mut self) -> Option<Instant> {
+        self.left -= 1;
+        if self.left > 0 {
+            return None;
+        }
+        self.left = self.every;
+        Some(Instant::now())
+    }
+
+    /// Behind it, with what [`begin`](Self::begin) gave.
+    #[inline]
+    pub(crate) fn end(&mut self, begun: Option<Instant>) {
+        if let Some(begun) = begun {
+            self.latencies.push(nanos(begun.elapsed()));
+        }
+    }
+
+    pub(crate) fn into_latencies(self) -> Vec<u64> {
+        self.latencies
+    }
+}
+
+/// A runtime of tokio.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Flavour {
+    /// With a worker for each core.
+    MultiThread,
+    CurrentThread,
+}
+
+impl Flavour {
+    pub(crate) fn runtime(self) -> std::io::Result<tokio::runtime::Runtime> {
+        match self {
+            Self::MultiThread => tokio::runtime::Builder::new_multi_thread().build(),
+            Self::CurrentThread => tokio::runtime::Builder::new_current_thread().build(),
+        }
+    }
 }

@@ -2,15 +2,26 @@
 
 use std::fmt;
 
+use crate::contest::Role;
 use crate::figures::{Ratio, Summary};
-use crate::report::{Measure, Row};
+use crate::report::Row;
+use crate::turn::Measure;
 
-/// Writes `rows`, which have one measure.
+/// Writes `rows`, those of one measure together.
 pub(crate) fn write(f: &mut fmt::Formatter<'_>, rows: &[Row]) -> fmt::Result {
+    for rows in rows.chunk_by(|one, next| one.measure == next.measure) {
+        figures(f, rows)?;
+        by_peer(f, rows)?;
+    }
+    Ok(())
+}
+
+fn figures(f: &mut fmt::Formatter<'_>, rows: &[Row]) -> fmt::Result {
+    let measure = rows.first().map_or("", |row| row.measure.title());
     let mut columns = vec![
         Column::left("case", rows, |row| row.case.clone()),
         Column::left("", rows, |row| row.contender.clone()),
-        Column::right(main_title(rows), rows, |row| {
+        Column::right(measure, rows, |row| {
             spread(&row.summary, |value| figure(row.measure, value))
         }),
         Column::right("MiB/s", rows, |row| median(row.mib_per_second, short)),
@@ -27,21 +38,59 @@ pub(crate) fn write(f: &mut fmt::Formatter<'_>, rows: &[Row]) -> fmt::Result {
     columns.push(Column::right("syncs/s", rows, |row| {
         median(row.syncs_per_second, short)
     }));
-    for limit in limits(rows) {
-        columns.push(Column::right(&format!("x {limit}"), rows, |row| {
-            ratio(row, limit).map_or_else(String::new, |ratio| spread(&ratio.main, times))
+    columns.push(Column::right("written", rows, |row| {
+        let is_main = row.measure == Measure::BytesPerByte;
+        median(row.bytes_per_byte.filter(|_| !is_main), |value| {
+            format!("{value:.3}")
+        })
+    }));
+    columns.push(Column::right("peak MiB", rows, |row| {
+        let is_main = row.measure == Measure::Mebibytes;
+        median(row.peak_mib.filter(|_| !is_main), short)
+    }));
+    for other in others(rows, |ratio| ratio.role != Role::Peer) {
+        columns.push(Column::right(&format!("x {other}"), rows, |row| {
+            ratio(row, other).map_or_else(String::new, |ratio| spread(&ratio.main, times))
         }));
-        columns.push(Column::right(&format!("p50 x {limit}"), rows, |row| {
-            let p50 = ratio(row, limit).and_then(|ratio| ratio.p50.as_ref());
-            p50.map_or_else(String::new, |p50| spread(p50, times))
+        // Where calls wait for the disk.
+        let waits = |row: &&Row| row.syncs_per_second.is_some_and(|syncs| syncs.median > 0.0);
+        columns.push(Column::right(&format!("p50 x {other}"), rows, |row| {
+            let ratio = ratio(row, other).filter(|_| rows.iter().any(|row| waits(&row)));
+            ratio
+                .and_then(|ratio| ratio.p50.as_ref())
+                .map_or_else(String::new, |p50| spread(p50, times))
         }));
     }
     columns.push(Column::left("note", rows, |row| {
         row.note.clone().unwrap_or_default()
     }));
+    lines(f, columns, rows.len())
+}
+
+/// The log divided by each peer, as a table of its own: there may be many.
+fn by_peer(f: &mut fmt::Formatter<'_>, rows: &[Row]) -> fmt::Result {
+    let peers = others(rows, |ratio| ratio.role == Role::Peer);
+    if peers.is_empty() {
+        return Ok(());
+    }
+    let own = |row: &&Row| row.ratios.iter().any(|ratio| ratio.role == Role::Peer);
+    let rows: Vec<Row> = rows.iter().filter(own).cloned().collect();
+    let mut columns = vec![
+        Column::left("divided by the peer", &rows, |row| row.case.clone()),
+        Column::left("", &rows, |row| row.contender.clone()),
+    ];
+    for peer in peers {
+        columns.push(Column::right(peer, &rows, |row| {
+            ratio(row, peer).map_or_else(String::new, |ratio| spread(&ratio.main, times))
+        }));
+    }
+    lines(f, columns, rows.len())
+}
+
+fn lines(f: &mut fmt::Formatter<'_>, mut columns: Vec<Column>, rows: usize) -> fmt::Result {
     columns.retain(|column| column.cells.iter().any(|cell| !cell.is_empty()));
     merge_cases(&mut columns);
-    for line in 0..=rows.len() {
+    for line in 0..=rows {
         let cells: Vec<String> = columns.iter().map(|column| column.at(line)).collect();
         writeln!(f, "  {}", cells.join("  ").trim_end())?;
     }
@@ -103,32 +152,27 @@ fn merge_cases(columns: &mut [Column]) {
     }
 }
 
-/// The limits, in the order of their rows.
-fn limits(rows: &[Row]) -> Vec<&str> {
-    let mut limits: Vec<&str> = Vec::new();
-    for row in rows.iter().filter(|row| row.is_limit) {
-        if !limits.contains(&row.contender.as_str()) {
-            limits.push(&row.contender);
+/// Those of the rows' ratios that are `wanted`, each once, in the order of the rows.
+fn others(rows: &[Row], wanted: impl Fn(&Ratio) -> bool) -> Vec<&str> {
+    let mut names: Vec<&str> = Vec::new();
+    let ratios = rows.iter().flat_map(|row| &row.ratios);
+    for ratio in ratios.filter(|ratio| wanted(ratio)) {
+        if !names.contains(&ratio.to.as_str()) {
+            names.push(&ratio.to);
         }
     }
-    limits
+    names
 }
 
 fn ratio<'a>(row: &'a Row, limit: &str) -> Option<&'a Ratio> {
     row.ratios.iter().find(|ratio| ratio.to == limit)
 }
 
-fn main_title(rows: &[Row]) -> &'static str {
-    match rows.first().map(|row| row.measure) {
-        Some(Measure::Milliseconds) => "ms",
-        _ => "records/s",
-    }
-}
-
 fn figure(measure: Measure, value: f64) -> String {
     match measure {
-        Measure::RecordsPerSecond => short(value),
         Measure::Milliseconds => format!("{value:.2}"),
+        Measure::BytesPerByte | Measure::CallsPerGroup => format!("{value:.3}"),
+        _ => short(value),
     }
 }
 

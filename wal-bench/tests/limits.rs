@@ -7,7 +7,7 @@ use std::path::Path;
 use std::thread;
 
 use wal_bench::Payloads;
-use wal_bench::limits::{Chunks, HEAD_LEN, Prewritten, RawChunk, RawDirect, RawGroup};
+use wal_bench::limits::{Chunks, HEAD_LEN, Prewritten, RawChunk, RawDirect, RawGroup, RawPoint};
 
 fn lengths() -> impl Iterator<Item = u64> {
     [0, 1, 100, 1024, 10_240, 65_000]
@@ -118,4 +118,27 @@ fn raw_group_writes_every_record_once() {
     found.sort_unstable();
     written.sort_unstable();
     assert_eq!(found, written);
+}
+
+#[test]
+fn raw_point_reads_the_record_that_it_is_asked_for() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let payloads = Payloads::default();
+    let mut file = RawChunk::create(dir.path()).expect("a file");
+    for n in 0..50 {
+        file.append(payloads.get(n, 100)).expect("appended");
+    }
+    file.flush().expect("flushed");
+    let points = RawPoint::open(dir.path(), 100).expect("a file");
+    for n in [49, 0, 17] {
+        assert_eq!(points.read(n).expect("valid"), payloads.get(n, 100));
+    }
+    points.read(50).expect_err("behind the end");
+    let path = dir.path().join("raw-chunk");
+    let mut bytes = std::fs::read(&path).expect("the file");
+    bytes[17 * (HEAD_LEN + 100) + HEAD_LEN + 5] ^= 1;
+    std::fs::write(&path, bytes).expect("written");
+    points.read(16).expect("valid");
+    let error = points.read(17).expect_err("a flipped bit");
+    assert_eq!(error.kind(), ErrorKind::InvalidData);
 }

@@ -1,82 +1,36 @@
-//! A quick run has every row that a full one has. No figure is looked at: they mean nothing here.
+//! A quick run has the rows that a longer one has. No figure is looked at: they mean nothing here.
 
 #![forbid(unsafe_code)]
 
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Output};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
-const BUFFERED: [&str; 5] = [
-    "raw-chunk",
-    "blocking, Os",
-    "async, Os",
-    "blocking, Batch(5ms)",
-    "async, Batch(5ms)",
-];
-const DURABLE: [&str; 4] = [
-    "raw-direct",
-    "raw-group",
-    "blocking, threads",
-    "async, tasks",
-];
-const BATCHES: [&str; 3] = ["raw-direct", "append each, sync", "append_batch"];
-
-/// Workload, case and contender of every row, in their order.
-fn expected() -> Vec<[&'static str; 3]> {
-    let cases: [(&str, &[&str], &[&str]); 5] = [
-        ("append-buffered", &["100 B", "1 KiB", "10 KiB"], &BUFFERED),
-        (
-            "append-durable",
-            &["1 writer", "2 writers", "8 writers", "32 writers"],
-            &DURABLE,
-        ),
-        (
-            "batch-durable",
-            &["10 records", "100 records", "1000 records"],
-            &BATCHES,
-        ),
-        ("replay", &["256 KiB"], &["raw-chunk", "blocking", "async"]),
-        (
-            "open",
-            &[
-                "closed, 256 KiB",
-                "dropped, 64 KiB, Os",
-                "dropped, 64 KiB, Batch(5ms)",
-            ],
-            &["blocking"],
-        ),
-    ];
-    let mut rows = Vec::new();
-    for (workload, cases, contenders) in cases {
-        for case in cases {
-            rows.extend(
-                contenders
-                    .iter()
-                    .map(|contender| [workload, case, contender]),
-            );
-        }
-    }
-    rows
-}
-
-/// Runs the program in `dir`; its table and its report.
-fn quick(dir: &Path, more: &[&str]) -> (String, Value) {
-    let json = dir.join("report.json");
-    let output = Command::new(env!("CARGO_BIN_EXE_wal-bench"))
+/// Runs the program in `dir`, of which `only` one workload if it is named.
+fn quick(dir: &Path, more: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_wal-bench"))
         .args(["--quick", "--dir"])
         .arg(dir)
         .arg("--json")
-        .arg(&json)
+        .arg(dir.join("report.json"))
         .args(more)
         .output()
-        .expect("the program starts");
+        .expect("the program starts")
+}
+
+/// Its table and its report.
+fn report(dir: &Path, more: &[&str]) -> (String, Value) {
+    let output = quick(dir, more);
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{errors}");
     assert_eq!(errors, "", "progress is for terminals");
+    let json = dir.join("report.json");
     let report = std::fs::read(&json).expect("the report");
     let report = serde_json::from_slice(&report).expect("valid JSON");
     std::fs::remove_file(json).expect("removed");
+    let left = std::fs::read_dir(dir).expect("the directory");
+    assert_eq!(left.count(), 0, "files were left behind");
     (String::from_utf8(output.stdout).expect("text"), report)
 }
 
@@ -88,56 +42,237 @@ fn text<'a>(value: &'a Value, name: &str) -> &'a str {
     value[name].as_str().unwrap_or_default()
 }
 
-#[test]
-fn every_row_is_in_the_report_and_in_the_table() {
+/// Runs one workload; the rows, each as "case: contender" with what it is divided by.
+fn rows(workload: &str) -> Vec<(String, Vec<String>)> {
     let dir = tempfile::tempdir().expect("a directory");
-    let (table, report) = quick(dir.path(), &[]);
-    let mut found = Vec::new();
-    for section in list(&report, "sections") {
-        let workload = text(section, "workload");
-        assert!(table.contains(&format!("\n{workload}: ")), "{table}");
-        for row in list(section, "rows") {
-            let (case, contender) = (text(row, "case"), text(row, "contender"));
-            found.push([workload, case, contender]);
-            assert!(table.contains(contender), "{contender}:\n{table}");
-            check(workload, row, &found);
+    let (table, report) = report(dir.path(), &["--only", workload]);
+    let [section] = list(&report, "sections") else {
+        panic!("{report}");
+    };
+    assert_eq!(text(section, "workload"), workload);
+    assert!(table.contains(&format!("\n{workload}: ")), "{table}");
+    assert!(section["disk"]["sync"]["p50"].is_f64(), "{section}");
+    let mut rows = Vec::new();
+    for row in list(section, "rows") {
+        let (case, contender) = (text(row, "case"), text(row, "contender"));
+        assert!(
+            table.contains(case) && table.contains(contender),
+            "{case}: {contender}:\n{table}"
+        );
+        assert_eq!(list(row, "turns").len(), 2, "{case}: {contender}");
+        let ratios = list(row, "ratios")
+            .iter()
+            .map(|ratio| text(ratio, "to").to_owned());
+        rows.push((format!("{case}: {contender}"), ratios.collect()));
+    }
+    rows
+}
+
+/// Compares rows with lines of the form "case: contender", or "case: contender / ratio / ratio".
+fn assert_rows(workload: &str, expected: &[&str]) {
+    let found: Vec<String> = rows(workload)
+        .into_iter()
+        .map(|(row, ratios)| [vec![row], ratios].concat().join(" / "))
+        .collect();
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn append_buffered() {
+    let rows = rows("append-buffered");
+    let find = |row: &str| {
+        let found = rows.iter().find(|(name, _)| name == row);
+        &found
+            .unwrap_or_else(|| panic!("{row} is not in {rows:?}"))
+            .1
+    };
+    for record in ["100 B", "1 KiB", "10 KiB"] {
+        assert!(find(&format!("{record}, 1 writer: raw-chunk")).is_empty());
+        for way in ["blocking", "async"] {
+            assert_eq!(
+                *find(&format!("{record}, 1 writer: {way}, Os")),
+                ["raw-chunk"]
+            );
+            assert_eq!(
+                *find(&format!("{record}, 1 writer: {way}, Batch(5ms)")),
+                ["raw-chunk", "Os"]
+            );
+            assert_eq!(
+                *find(&format!("{record}, 8 writers: {way}, Os")),
+                ["raw-chunk", "1 writer"]
+            );
+        }
+        find(&format!("{record}, 2 writers: blocking, Os"));
+    }
+    assert_eq!(rows.len(), 3 * 8);
+}
+
+#[test]
+fn append_durable() {
+    let rows = rows("append-durable");
+    let mut expected = Vec::new();
+    for record in ["1 KiB", "100 B"] {
+        for (writers, contenders) in [
+            (
+                "1 writer",
+                "raw-direct|raw-group|blocking, threads|async, multi-thread|async, current-thread",
+            ),
+            ("2 writers", "raw-lock|raw-group|blocking, threads"),
+            (
+                "8 writers",
+                "raw-lock|raw-group|blocking, threads|async, multi-thread|async, current-thread",
+            ),
+            ("32 writers", "raw-lock|raw-group|blocking, threads"),
+            (
+                "64 writers",
+                "raw-lock|raw-group|async, multi-thread|async, current-thread",
+            ),
+            (
+                "1000 writers",
+                "raw-batch|async, multi-thread|async, current-thread",
+            ),
+        ] {
+            let contenders = contenders.split('|');
+            expected.extend(contenders.map(|name| format!("{record}, {writers}: {name}")));
         }
     }
-    assert_eq!(found, expected());
-    for when in ["disk_before", "disk_after"] {
-        assert!(report[when]["sync"]["p50"].is_f64(), "{report}");
-    }
-    let left = std::fs::read_dir(dir.path()).expect("the directory");
-    assert_eq!(left.count(), 0, "files were left behind");
-}
-
-/// Each row has a figure for each turn, and what its workload promises beside it.
-fn check(workload: &str, row: &Value, place: &[[&str; 3]]) {
-    let place = place.last();
-    assert_eq!(list(row, "turns").len(), 2, "{place:?}");
-    let is_limit = row["is_limit"] == Value::Bool(true);
-    let limits = match workload {
-        "append-durable" => 2,
-        "open" => 0,
-        _ => 1,
-    };
-    let ratios = list(row, "ratios");
-    assert_eq!(ratios.len(), limits - usize::from(is_limit), "{place:?}");
-    let has_latency = workload.ends_with("-durable");
-    assert_eq!(row["latency"].is_object(), has_latency, "{place:?}");
-    assert_eq!(
-        row["syncs_per_second"].is_object(),
-        has_latency,
-        "{place:?}"
-    );
-    assert_eq!(row["note"].is_string(), workload == "open", "{place:?}");
-    for ratio in ratios {
-        assert_eq!(ratio["p50"].is_object(), has_latency, "{place:?}");
-    }
+    let found: Vec<&String> = rows.iter().map(|(row, _)| row).collect();
+    assert_eq!(found, expected.iter().collect::<Vec<_>>());
 }
 
 #[test]
-fn only_what_was_asked_for_is_run() {
+fn batch_durable() {
+    let rows = rows("batch-durable");
+    let found: Vec<&String> = rows.iter().map(|(row, _)| row).collect();
+    let expected = ["10", "100", "1000"].into_iter().flat_map(|batch| {
+        let contenders = ["raw-direct", "append each, sync", "append_batch"];
+        contenders.map(|contender| format!("{batch} records: {contender}"))
+    });
+    assert_eq!(
+        found,
+        expected.collect::<Vec<_>>().iter().collect::<Vec<_>>()
+    );
+}
+
+#[test]
+fn replay() {
+    assert_rows(
+        "replay",
+        &[
+            "256 KiB of 1 KiB: raw-chunk",
+            "256 KiB of 1 KiB: blocking / raw-chunk",
+            "256 KiB of 1 KiB: async / raw-chunk",
+            "256 KiB of 1 KiB, opened: raw-chunk",
+            "256 KiB of 1 KiB, opened: blocking / raw-chunk",
+        ],
+    );
+}
+
+#[test]
+fn parallel() {
+    let rows = rows("parallel");
+    let replays = rows.iter().filter(|(row, _)| row.starts_with("replay: "));
+    assert_eq!(replays.count(), 2, "{rows:?}");
+    assert!(
+        rows.iter().any(|(row, _)| row.starts_with("verify: ")),
+        "{rows:?}"
+    );
+    assert_eq!(rows[1].1, ["1 thread"]);
+}
+
+#[test]
+fn point_read() {
+    assert_rows(
+        "point-read",
+        &[
+            "1 KiB, 1 thread: raw-point",
+            "1 KiB, 1 thread: by LSN / raw-point",
+            "1 KiB, 1 thread: by position / raw-point",
+        ],
+    );
+}
+
+#[test]
+fn lag() {
+    assert_rows(
+        "lag",
+        &[
+            "Os, 10000 records/s: reader of the writer",
+            "Os, 10000 records/s: read-only beside it",
+            "Always, 1000 records/s: reader of the writer",
+            "Always, 1000 records/s: read-only beside it",
+        ],
+    );
+}
+
+#[test]
+fn open() {
+    assert_rows(
+        "open",
+        &[
+            "closed, 256 KiB in segments of 128 MiB: blocking",
+            "closed, 2 MiB in segments of 1 MiB: blocking",
+            "killed under Os, 64 KiB in segments of 128 MiB: blocking",
+            "killed under Batch(5ms), 64 KiB in segments of 128 MiB: blocking",
+        ],
+    );
+}
+
+#[test]
+fn rotation() {
+    assert_rows(
+        "rotation",
+        &[
+            "Os: no rotation",
+            "Os: segments of 1 MiB / no rotation",
+            "Batch(5ms): no rotation",
+            "Batch(5ms): segments of 1 MiB / no rotation",
+        ],
+    );
+}
+
+#[test]
+fn compression() {
+    assert_rows(
+        "compression",
+        &[
+            "text, 1 KiB: none",
+            "text, 1 KiB: lz4 / none",
+            "text, 1 KiB: zstd / none",
+            "random, 1 KiB: none",
+            "random, 1 KiB: lz4 / none",
+            "random, 1 KiB: zstd / none",
+        ],
+    );
+}
+
+#[test]
+fn preallocate() {
+    assert_rows(
+        "preallocate",
+        &["Os: on", "Os: off / on", "Always: on", "Always: off / on"],
+    );
+}
+
+#[test]
+fn footprint() {
+    let rows = rows("footprint");
+    for expected in [
+        "written, 100 B: Os",
+        "written, 1 KiB: Always",
+        "memory, Os: 1 MiB of 1 KiB",
+        "system calls, 8 writers: blocking, Always",
+    ] {
+        assert!(
+            rows.iter().any(|(row, _)| row == expected),
+            "{expected} is not in {rows:?}"
+        );
+    }
+    assert_eq!(rows.len(), 6 + 4 + 2);
+}
+
+#[test]
+fn only_what_was_asked_for_is_run_in_the_order_of_all() {
     let dir = tempfile::tempdir().expect("a directory");
     let more = [
         "--only",
@@ -147,14 +282,15 @@ fn only_what_was_asked_for_is_run() {
         "--turns",
         "1",
     ];
-    let (table, report) = quick(dir.path(), &more);
-    let workloads: Vec<_> = list(&report, "sections")
-        .iter()
-        .map(|section| text(section, "workload"))
-        .collect();
+    let (table, report) = report(dir.path(), &more);
+    let sections = list(&report, "sections").iter();
+    let workloads: Vec<_> = sections.map(|section| text(section, "workload")).collect();
     assert_eq!(workloads, ["batch-durable", "replay"]);
     assert!(!table.contains("append-durable"), "{table}");
-    assert_eq!(report["turns"], 1);
+    assert_eq!(
+        (&report["turns"], &report["schema"]),
+        (&json!(1), &json!(1))
+    );
 }
 
 #[test]
@@ -166,4 +302,53 @@ fn a_directory_that_is_not_there_is_named() {
     assert!(!output.status.success());
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(errors.contains("no/such/directory"), "{errors}");
+}
+
+/// Every main figure of the log as it was in an earlier report.
+fn with_figures(report: &Value, figure: f64) -> String {
+    let mut report = report.clone();
+    for section in report["sections"].as_array_mut().expect("sections") {
+        for row in section["rows"].as_array_mut().expect("rows") {
+            row["summary"] = json!({
+                "low": figure, "lower": figure, "median": figure, "upper": figure, "high": figure
+            });
+        }
+    }
+    report.to_string()
+}
+
+#[test]
+fn a_report_that_is_worse_than_the_old_one_ends_with_failure() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let only = ["--only", "footprint"];
+    let (_, report) = report(dir.path(), &only);
+    let old = dir.path().join("old.json");
+    let beside = |text: String| {
+        std::fs::write(&old, text).expect("written");
+        let output = quick(
+            dir.path(),
+            &[
+                "--only",
+                "footprint",
+                "--compare",
+                old.to_str().expect("a path"),
+            ],
+        );
+        let texts =
+            [output.stdout, output.stderr].map(|text| String::from_utf8(text).expect("text"));
+        (output.status.success(), texts.concat())
+    };
+    // Less is better in each of its rows.
+    let (passed, table) = beside(with_figures(&report, 1e9));
+    assert!(passed && table.contains(" 0 worse, 12 better"), "{table}");
+    let (passed, table) = beside(with_figures(&report, 1e-9));
+    assert!(!passed && table.contains(" 12 worse, 0 better"), "{table}");
+    assert!(
+        table.contains("WORSE   footprint, written, 100 B, Os"),
+        "{table}"
+    );
+    let mut other = report.clone();
+    other["schema"] = json!(77);
+    let (passed, table) = beside(other.to_string());
+    assert!(!passed && table.contains("schema is 77"), "{table}");
 }

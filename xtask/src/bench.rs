@@ -1,6 +1,6 @@
 //! `cargo xtask bench`: the benchmark, built in release mode.
 //!
-//! What it can do is wal-bench's: this only runs it.
+//! What it can do is wal-bench's: this builds the program with or without peers, and runs it.
 
 use std::process::ExitCode;
 
@@ -8,10 +8,11 @@ use anyhow::Context as _;
 
 use crate::cargo::Cargo;
 
-/// Everything is passed on; `cargo xtask bench -- --help` shows what there is.
+/// `--peers` runs the program that has other logs in it, `--peers=rocksdb,sqlite` with those features of wal-bench/peers, which build C
+/// or C++. Everything else is passed on; `cargo xtask bench -- --help` shows what there is.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Options of wal-bench.
+    /// --peers[=FEATURES], and options of wal-bench.
     #[arg(
         trailing_var_arg = true,
         allow_hyphen_values = true,
@@ -33,20 +34,52 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     })
 }
 
+/// Wherever `--peers` stands: the options before it are wal-bench's.
 fn benchmark(options: &[String]) -> Cargo {
-    Cargo::new("run --release --package wal-bench --").with_args(options)
+    let mut build = "run --release --package wal-bench".to_owned();
+    let mut passed_on = vec!["--".to_owned()];
+    for option in options {
+        match option.strip_prefix("--peers") {
+            Some("") => build = with_peers(None),
+            Some(features) if features.starts_with('=') => build = with_peers(Some(&features[1..])),
+            _ => passed_on.push(option.clone()),
+        }
+    }
+    Cargo::new(&build).with_args(&passed_on)
+}
+
+fn with_peers(features: Option<&str>) -> String {
+    let run = "run --release --manifest-path wal-bench/peers/Cargo.toml";
+    match features {
+        None => run.to_owned(),
+        Some(features) => format!("{run} --features {features}"),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn line(options: &[&str]) -> String {
+        let options: Vec<String> = options.iter().map(|option| (*option).to_owned()).collect();
+        benchmark(&options).to_string()
+    }
+
     #[test]
     fn options_are_passed_on_as_they_are() {
-        let options = ["--only".to_owned(), "replay".to_owned()];
         assert_eq!(
-            benchmark(&options).to_string(),
-            "cargo run --release --package wal-bench -- --only replay"
+            line(&["--only", "replay", "--full"]),
+            "cargo run --release --package wal-bench -- --only replay --full"
+        );
+    }
+
+    #[test]
+    fn the_peers_have_a_program_of_their_own() {
+        let program = "cargo run --release --manifest-path wal-bench/peers/Cargo.toml";
+        assert_eq!(line(&["--peers"]), format!("{program} --"));
+        assert_eq!(
+            line(&["--full", "--peers=rocksdb,sqlite", "--turns", "7"]),
+            format!("{program} --features rocksdb,sqlite -- --full --turns 7")
         );
     }
 }

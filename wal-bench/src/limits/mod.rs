@@ -2,8 +2,10 @@
 //!
 //! ```text
 //! raw_chunk    length, checksum and payload into buffers of 256 KiB, one pwrite each; and its replay
-//! raw_direct   one pwrite and one fdatasync for each record, under one lock
+//! raw_direct   one pwrite and one fdatasync for each record, under one lock; with several writers the rows name it raw-lock,
+//!              and raw-batch where each write holds a record of all of them
 //! raw_group    the same for all records that wait at that moment, by a leader
+//! raw_point    one pread and one checksum for each record that is read
 //! ```
 //!
 //! They stand on wal-io's disk file (a bare pwrite and a bare fdatasync), so they build wherever the log does. Deliberately
@@ -12,10 +14,12 @@
 mod raw_chunk;
 mod raw_direct;
 mod raw_group;
+mod raw_point;
 
 pub use raw_chunk::{Chunks, RawChunk};
 pub use raw_direct::RawDirect;
 pub use raw_group::RawGroup;
+pub use raw_point::RawPoint;
 
 use std::io;
 use std::path::Path;
@@ -40,6 +44,10 @@ fn encode(buffer: &mut Vec<u8>, payload: &[u8]) {
 fn head(bytes: &[u8]) -> Option<(usize, u32)> {
     let word = |at: usize| Some(u32::from_le_bytes(bytes.get(at..at + 4)?.try_into().ok()?));
     Some((word(0)? as usize, word(4)?))
+}
+
+fn invalid(what: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, format!("{what} is not valid"))
 }
 
 /// Opens or makes the file `name` in `dir`.

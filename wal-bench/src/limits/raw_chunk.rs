@@ -6,11 +6,11 @@ use std::sync::Arc;
 
 use wal_io::{OpenMode, StorageFile, StorageFileExt as _};
 
-use super::{HEAD_LEN, encode, file, head};
+use super::{HEAD_LEN, encode, file, head, invalid};
 
 /// Bytes of a buffer, and of a read.
 const CHUNK: usize = 256 << 10;
-const NAME: &str = "raw-chunk";
+pub(super) const NAME: &str = "raw-chunk";
 
 /// A growing file of records, written a buffer at a time.
 #[derive(Debug)]
@@ -126,8 +126,4 @@ impl Chunks {
         self.offset += read as u64;
         Ok(read > 0)
     }
-}
-
-fn invalid(what: &str) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, format!("{what} is not valid"))
 }

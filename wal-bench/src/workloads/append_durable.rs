@@ -1,70 +1,140 @@
-//! Appends that are durable when they return, by 1 to 32 writers.
+//! Appends that are durable when they return, by 1 to 1000 writers.
 
 use std::path::Path;
 use std::sync::Arc;
 
-use wal_core::{FsyncPolicy, RecordRef, Wal, blocking};
+use wal_core::{RecordRef, Wal};
 
-use super::{check_last, config, log_dir};
-use crate::contest::{Contender, Contest, Ground, Turn};
+use super::Workload;
+use super::common::{Policy, begun, check_last, counted, log_dir, size_name};
+use crate::contest::{Contest, Ground, Outcome};
 use crate::limits::{Prewritten, RawDirect, RawGroup};
-use crate::load::{Done, Until, on_tasks, on_threads, runtime};
-use crate::options::Scale;
+use crate::load::{Done, Flavour, Until, on_tasks, on_threads};
+use crate::options::{KIB, MIB, Size};
 use crate::payload::Payloads;
-use crate::report::{Measure, Row};
+use crate::peer::{Peer, Reached};
+use crate::turn::{Measure, Turn};
+
+pub(super) const WORKLOAD: Workload = Workload {
+    name: "append-durable",
+    run,
+};
+
+/// Who appends in a case, beside the limits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Who {
+    writers: usize,
+    threads: bool,
+    tasks: bool,
+    /// Tasks on a runtime of one thread, too.
+    one_thread: bool,
+}
+
+/// Writers that are more than this are too many for a thread each: the limit of their tasks writes and syncs for all at once.
+const MOST_THREADS: usize = 64;
+
+fn cases(size: Size) -> Vec<(u64, Who)> {
+    let who = |writers, threads, tasks, one_thread| Who {
+        writers,
+        threads,
+        tasks,
+        one_thread,
+    };
+    let all = [
+        who(1, true, true, true),
+        who(2, true, false, false),
+        who(8, true, true, true),
+        who(32, true, false, false),
+        who(64, false, true, true),
+        who(1000, false, true, true),
+    ];
+    let of = |record, who: &[Who]| who.iter().map(|who| (record, *who)).collect::<Vec<_>>();
+    let short = [
+        who(1, true, true, false),
+        who(8, true, true, false),
+        who(32, true, false, false),
+    ];
+    match size {
+        Size::Quick | Size::Full => [of(KIB, &all), of(100, &all)].concat(),
+        Size::Short => [of(KIB, &short), of(100, &[who(1000, false, true, true)])].concat(),
+    }
+}
 
 /// What one turn appends.
-#[derive(Clone, Copy, Debug)]
-struct Work<'a> {
-    payloads: &'a Arc<Payloads>,
+#[derive(Clone, Debug)]
+struct Work {
+    payloads: Arc<Payloads>,
     record: u64,
     writers: usize,
     until: Until,
 }
 
-pub(super) fn run(ground: &Ground<'_>, scale: &Scale) -> anyhow::Result<(String, Vec<Row>)> {
+fn run(ground: &Ground<'_>) -> anyhow::Result<(String, Outcome)> {
     let payloads = Arc::new(Payloads::default());
-    let direct = Prewritten::create(&ground.dir, "raw-direct", scale.prewritten)?;
-    let group = Prewritten::create(&ground.dir, "raw-group", scale.prewritten)?;
-    let mut rows = Vec::new();
-    for writers in scale.writers.iter().copied() {
+    let len = ground.size.pick(2 * MIB, 64 * MIB, 64 * MIB);
+    let direct = Prewritten::create(ground.dir, "raw-direct", len)?;
+    let group = Prewritten::create(ground.dir, "raw-group", len)?;
+    let mut outcome = Outcome::default();
+    for (record, who) in cases(ground.size) {
+        let case = format!(
+            "{}, {}",
+            size_name(record),
+            counted(who.writers as u64, "writer")
+        );
         let work = Work {
-            payloads: &payloads,
-            record: scale.record,
-            writers,
-            until: Until::of(scale, scale.record, writers),
+            payloads: Arc::clone(&payloads),
+            record,
+            writers: who.writers,
+            until: Until::of(ground.size, record, who.writers),
         };
-        let contest = Contest {
-            case: match writers {
-                1 => "1 writer".to_owned(),
-                _ => format!("{writers} writers"),
-            },
-            measure: Measure::RecordsPerSecond,
-            contenders: vec![
-                Contender::limit("raw-direct", |_| {
-                    let file = RawDirect::new(direct.clone());
-                    let done = work.on_threads(|payload| Ok(file.append(payload)?))?;
-                    Ok(work.turn(done, file.syncs()))
-                }),
-                Contender::limit("raw-group", |_| {
-                    let file = RawGroup::new(group.clone());
-                    let done = work.on_threads(|payload| Ok(file.append(payload)?))?;
-                    Ok(work.turn(done, file.syncs()))
-                }),
-                Contender::measured("blocking, threads", |dir| work.blocking(dir)),
-                Contender::measured("async, tasks", |dir| work.tasks(dir)),
-            ],
-        };
-        rows.extend(contest.run(ground)?);
+        let mut contest = Contest::new(Measure::RecordsPerSecond);
+        if who.writers > MOST_THREADS {
+            contest.limit(&case, "raw-batch", |_| {
+                work.raw_batches(&direct, ground.size)
+            });
+        } else {
+            let name = if who.writers == 1 {
+                "raw-direct"
+            } else {
+                "raw-lock"
+            };
+            contest.limit(&case, name, |_| {
+                let file = RawDirect::new(direct.clone());
+                let done = work.on_threads(|payload| Ok(file.append(payload)?))?;
+                Ok(work.turn(done, file.syncs()))
+            });
+            contest.limit(&case, "raw-group", |_| {
+                let file = RawGroup::new(group.clone());
+                let done = work.on_threads(|payload| Ok(file.append(payload)?))?;
+                Ok(work.turn(done, file.syncs()))
+            });
+        }
+        if who.threads {
+            contest.log(&case, "blocking, threads", |dir| work.blocking(dir));
+        }
+        if who.tasks {
+            contest.log(&case, "async, multi-thread", |dir| {
+                work.tasks(dir, Flavour::MultiThread)
+            });
+        }
+        if who.one_thread {
+            contest.log(&case, "async, current-thread", |dir| {
+                work.tasks(dir, Flavour::CurrentThread)
+            });
+        }
+        for peer in ground.field.logs.iter().filter(|_| who.threads) {
+            contest.peer(&case, peer.name(), peer.version(), |dir| {
+                work.peer(dir, peer.as_ref())
+            });
+        }
+        outcome.add(contest.run(ground)?);
     }
-    let about = format!(
-        "records of {} B, each on stable storage when its append returns (policy Always)",
-        scale.record
-    );
-    Ok((about, rows))
+    let about = "each record is on stable storage when its append returns (policy Always); \
+                 async appends by tasks, all others by threads";
+    Ok((about.to_owned(), outcome))
 }
 
-impl Work<'_> {
+impl Work {
     /// Each writer has payloads of its own.
     fn on_threads(
         &self,
@@ -83,10 +153,21 @@ impl Work<'_> {
         }
     }
 
+    /// What the writers could reach if each write and sync served all of them.
+    fn raw_batches(&self, prewritten: &Prewritten, size: Size) -> anyhow::Result<Turn> {
+        let file = RawDirect::new(prewritten.clone());
+        let all = self.writers as u64;
+        let until = Until::of(size, self.record * all, 1);
+        let mut done = on_threads(1, until, |_, n| {
+            let batch = (n * all..(n + 1) * all).map(|n| self.payloads.get(n, self.record));
+            Ok(file.append_batch(batch)?)
+        })?;
+        done.calls *= all;
+        Ok(self.turn(done, file.syncs()))
+    }
+
     fn blocking(&self, dir: &Path) -> anyhow::Result<Turn> {
-        let wal = blocking::Wal::open(log_dir(dir), config(FsyncPolicy::Always))?;
-        // The first segment is made with the first append.
-        wal.append(RecordRef::data(b"the first"))?;
+        let wal = begun(dir, Policy::Always.config())?;
         let before = wal.stats().syncs;
         let done = self.on_threads(|payload| {
             wal.append(RecordRef::data(payload))?;
@@ -96,12 +177,13 @@ impl Work<'_> {
         Ok(self.turn(done, wal.stats().syncs - before))
     }
 
-    fn tasks(&self, dir: &Path) -> anyhow::Result<Turn> {
-        let runtime = runtime()?;
-        let wal = runtime.block_on(Wal::open(log_dir(dir), config(FsyncPolicy::Always)))?;
+    fn tasks(&self, dir: &Path, flavour: Flavour) -> anyhow::Result<Turn> {
+        let runtime = flavour.runtime()?;
+        let wal = runtime.block_on(Wal::open(log_dir(dir), Policy::Always.config()))?;
+        // The first segment is made with the first append.
         runtime.block_on(wal.append(RecordRef::data(b"the first")))?;
         let before = wal.stats().syncs;
-        let (log, payloads, record) = (wal.clone(), Arc::clone(self.payloads), self.record);
+        let (log, payloads, record) = (wal.clone(), Arc::clone(&self.payloads), self.record);
         let done = on_tasks(&runtime, self.writers, self.until, move |writer, n| {
             let (log, payloads) = (log.clone(), Arc::clone(&payloads));
             async move {
@@ -112,5 +194,17 @@ impl Work<'_> {
         })?;
         check_last(wal.durable_lsn(), done.calls + 1)?;
         Ok(self.turn(done, wal.stats().syncs - before))
+    }
+
+    fn peer(&self, dir: &Path, peer: &dyn Peer) -> anyhow::Result<Option<Turn>> {
+        let Some(log) = peer.create(dir, Reached::Durable)? else {
+            return Ok(None);
+        };
+        log.append(b"the first")?;
+        let done = self.on_threads(|payload| log.append(payload))?;
+        Ok(Some(Turn {
+            latencies: Some(done.latencies),
+            ..Turn::new(done.calls, done.calls * self.record, done.elapsed)
+        }))
     }
 }

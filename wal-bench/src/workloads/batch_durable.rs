@@ -2,77 +2,88 @@
 
 use std::path::Path;
 
-use wal_core::{FsyncPolicy, Record, RecordRef, blocking::Wal};
+use wal_core::{Record, RecordRef, blocking::Wal};
 
-use super::{check_last, config, log_dir};
-use crate::contest::{Contender, Contest, Ground, Turn};
+use super::Workload;
+use super::common::{Policy, begun, check_last, size_name};
+use crate::contest::{Contest, Ground, Outcome};
 use crate::limits::{Prewritten, RawDirect};
 use crate::load::{Done, Until, on_threads};
-use crate::options::Scale;
+use crate::options::{KIB, MIB};
 use crate::payload::Payloads;
-use crate::report::{Measure, Row};
+use crate::peer::{Peer, Reached};
+use crate::turn::{Measure, Turn};
+
+pub(super) const WORKLOAD: Workload = Workload {
+    name: "batch-durable",
+    run,
+};
+
+const RECORD: u64 = KIB;
 
 /// What one turn appends.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 struct Work<'a> {
     payloads: &'a Payloads,
-    record: u64,
     batch: u64,
     until: Until,
 }
 
-pub(super) fn run(ground: &Ground<'_>, scale: &Scale) -> anyhow::Result<(String, Vec<Row>)> {
+fn run(ground: &Ground<'_>) -> anyhow::Result<(String, Outcome)> {
     let payloads = Payloads::default();
-    let prewritten = Prewritten::create(&ground.dir, "raw-direct", scale.prewritten)?;
-    let mut rows = Vec::new();
-    for batch in scale.batches.iter().copied() {
+    let len = ground.size.pick(2 * MIB, 64 * MIB, 64 * MIB);
+    let prewritten = Prewritten::create(ground.dir, "raw-direct", len)?;
+    let mut outcome = Outcome::default();
+    for batch in [10, 100, 1000] {
         let work = Work {
             payloads: &payloads,
-            record: scale.record,
             batch,
-            until: Until::of(scale, scale.record * batch, 1),
+            until: Until::of(ground.size, RECORD * batch, 1),
         };
-        let contest = Contest {
-            case: format!("{batch} records"),
-            measure: Measure::RecordsPerSecond,
-            contenders: vec![
-                Contender::limit("raw-direct", |_| work.raw_direct(&prewritten)),
-                Contender::measured("append each, sync", |dir| work.append_and_sync(dir)),
-                Contender::measured("append_batch", |dir| work.append_batch(dir)),
-            ],
-        };
-        rows.extend(contest.run(ground)?);
+        let case = format!("{batch} records");
+        let mut contest = Contest::new(Measure::RecordsPerSecond);
+        contest.limit(&case, "raw-direct", |_| work.raw_direct(&prewritten));
+        contest.log(&case, "append each, sync", move |dir| {
+            work.append_and_sync(dir)
+        });
+        contest.log(&case, "append_batch", move |dir| work.append_batch(dir));
+        for peer in &ground.field.logs {
+            contest.peer(&case, peer.name(), peer.version(), move |dir| {
+                work.peer(dir, peer.as_ref())
+            });
+        }
+        outcome.add(contest.run(ground)?);
     }
     let about = format!(
-        "one writer, records of {} B; a latency is that of a whole batch (append each under Os, append_batch under Always)",
-        scale.record
+        "one writer, records of {}; a latency is that of a whole batch (append each under Os, append_batch under Always)",
+        size_name(RECORD)
     );
-    Ok((about, rows))
+    Ok((about, outcome))
 }
 
 impl Work<'_> {
     fn batch(&self, n: u64) -> impl Iterator<Item = &[u8]> {
         let numbers = n * self.batch..(n + 1) * self.batch;
-        numbers.map(|n| self.payloads.get(n, self.record))
+        numbers.map(|n| self.payloads.get(n, RECORD))
     }
 
-    fn turn(&self, done: Done, syncs: u64) -> Turn {
+    fn turn(&self, done: Done, syncs: Option<u64>) -> Turn {
         let records = done.calls * self.batch;
         Turn {
             latencies: Some(done.latencies),
-            syncs: Some(syncs),
-            ..Turn::new(records, records * self.record, done.elapsed)
+            syncs,
+            ..Turn::new(records, records * RECORD, done.elapsed)
         }
     }
 
     fn raw_direct(&self, prewritten: &Prewritten) -> anyhow::Result<Turn> {
         let file = RawDirect::new(prewritten.clone());
         let done = on_threads(1, self.until, |_, n| Ok(file.append_batch(self.batch(n))?))?;
-        Ok(self.turn(done, file.syncs()))
+        Ok(self.turn(done, Some(file.syncs())))
     }
 
     fn append_and_sync(&self, dir: &Path) -> anyhow::Result<Turn> {
-        self.on_log(dir, FsyncPolicy::Os, |wal, n| {
+        self.on_log(dir, Policy::Os, |wal, n| {
             for payload in self.batch(n) {
                 wal.append(RecordRef::data(payload))?;
             }
@@ -82,7 +93,7 @@ impl Work<'_> {
 
     /// The records are made within the time: a copy of each payload, as a caller has it.
     fn append_batch(&self, dir: &Path) -> anyhow::Result<Turn> {
-        self.on_log(dir, FsyncPolicy::Always, |wal, n| {
+        self.on_log(dir, Policy::Always, |wal, n| {
             let records: Vec<Record> = self.batch(n).map(Record::data).collect();
             wal.append_batch(&records)?;
             Ok(())
@@ -92,16 +103,25 @@ impl Work<'_> {
     fn on_log(
         &self,
         dir: &Path,
-        policy: FsyncPolicy,
+        policy: Policy,
         batch: impl Fn(&Wal, u64) -> anyhow::Result<()> + Sync,
     ) -> anyhow::Result<Turn> {
-        let wal = Wal::open(log_dir(dir), config(policy))?;
-        // The first segment is made with the first append.
-        wal.append(RecordRef::data(b"the first"))?;
-        wal.sync()?;
+        let wal = begun(dir, policy.config())?;
         let before = wal.stats().syncs;
         let done = on_threads(1, self.until, |_, n| batch(&wal, n))?;
         check_last(wal.durable_lsn(), done.calls * self.batch + 1)?;
-        Ok(self.turn(done, wal.stats().syncs - before))
+        Ok(self.turn(done, Some(wal.stats().syncs - before)))
+    }
+
+    fn peer(&self, dir: &Path, peer: &dyn Peer) -> anyhow::Result<Option<Turn>> {
+        let Some(log) = peer.create(dir, Reached::Durable)? else {
+            return Ok(None);
+        };
+        log.append(b"the first")?;
+        let done = on_threads(1, self.until, |_, n| {
+            let batch: Vec<&[u8]> = self.batch(n).collect();
+            log.append_batch(&batch)
+        })?;
+        Ok(Some(self.turn(done, None)))
     }
 }

@@ -1,131 +1,122 @@
 //! The workloads, one file each, and the run through them.
+//!
+//! To add one: a file with a `WORKLOAD`, and its line in [`ALL`]. What a size means for it stands at the head of its file.
 
 mod append_buffered;
 mod append_durable;
 mod batch_durable;
+mod common;
+mod compression;
+mod footprint;
+mod lag;
 mod open;
+mod parallel;
+mod point_read;
+mod preallocate;
 mod replay;
+mod rotation;
 
-use std::path::Path;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::fmt;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use anyhow::{Context as _, ensure};
-use wal_core::{FsyncPolicy, Lsn, WalConfig};
+use anyhow::Context as _;
 
-use crate::contest::Ground;
-use crate::options::{Options, Scale, Workload};
-use crate::payload::Payloads;
+use crate::contest::{Ground, Outcome};
+use crate::host::Host;
+use crate::options::Options;
+use crate::peer::Field;
 use crate::probe::Probe;
-use crate::report::{Report, Row, Section};
+use crate::report::{Report, SCHEMA, Section};
 
-/// Runs what `options` ask for. `progress` is told what is being run.
+pub(crate) use common::{Policy, fill};
+
+/// All of them, in the order in which they are run.
+pub(crate) const ALL: &[&Workload] = &[
+    &append_buffered::WORKLOAD,
+    &append_durable::WORKLOAD,
+    &batch_durable::WORKLOAD,
+    &replay::WORKLOAD,
+    &parallel::WORKLOAD,
+    &point_read::WORKLOAD,
+    &lag::WORKLOAD,
+    &open::WORKLOAD,
+    &rotation::WORKLOAD,
+    &compression::WORKLOAD,
+    &preallocate::WORKLOAD,
+    &footprint::WORKLOAD,
+];
+
+/// Something that is measured.
+pub struct Workload {
+    /// As the command line and the report name it.
+    pub name: &'static str,
+    run: fn(&Ground<'_>) -> anyhow::Result<(String, Outcome)>,
+}
+
+impl fmt::Debug for Workload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Workload").field(&self.name).finish()
+    }
+}
+
+/// Their names.
+pub(crate) fn names() -> Vec<&'static str> {
+    ALL.iter().map(|workload| workload.name).collect()
+}
+
+/// Runs what `options` ask for, with the log, the limits and the peers of `field`. `progress` is told what is being run.
+///
+/// Some workloads start the running program again as a process of its own, so its `main` must be
+/// [`main_with`](crate::main_with).
 ///
 /// # Errors
-/// What the system, the log or a limit gave; a contender that did not do what it should.
-pub fn run(options: &Options, progress: &dyn Fn(&str)) -> anyhow::Result<Report> {
+/// What the system, the log or a limit gave; a contender that did not do what it should. A peer that fails is left out and
+/// named in the report.
+pub fn run_with(
+    options: &Options,
+    field: &Field,
+    progress: &dyn Fn(&str),
+) -> anyhow::Result<Report> {
     let base = options.dir.clone().unwrap_or_else(std::env::temp_dir);
     let tmp = tempfile::Builder::new()
         .prefix("wal-bench-")
         .tempdir_in(&base)
         .with_context(|| format!("making a directory in {}", base.display()))?;
-    let scale = options.scale();
     let begun = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
-    progress("probing the disk");
-    let disk_before = Probe::of(tmp.path(), &scale)?;
+    let (watch, host) = (Instant::now(), Host::of(tmp.path())?);
     let mut sections = Vec::new();
     for workload in options.workloads() {
-        let dir = tmp.path().join(workload.name());
+        let dir = tmp.path().join(workload.name);
         std::fs::create_dir(&dir)?;
-        let progress = |what: &str| progress(&format!("{}: {what}", workload.name()));
-        let ground = Ground {
-            dir: dir.clone(),
+        let progress = |what: &str| progress(&format!("{}: {what}", workload.name));
+        progress("probing the disk");
+        let disk = Probe::of(&dir, options.size())?;
+        let (about, outcome) = (workload.run)(&Ground {
+            dir: &dir,
             turns: options.turns(),
+            size: options.size(),
+            field,
+            host: &host,
             progress: &progress,
-        };
-        let (about, rows) = one(workload, &ground, &scale)?;
+        })
+        .context(workload.name)?;
         sections.push(Section {
-            workload: workload.name(),
+            workload: workload.name.to_owned(),
             about,
-            rows,
+            disk,
+            rows: outcome.rows,
+            left_out: outcome.left_out,
         });
         std::fs::remove_dir_all(&dir)?;
     }
-    progress("probing the disk");
     Ok(Report {
-        version: env!("CARGO_PKG_VERSION"),
+        schema: SCHEMA,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
         begun,
-        system: format!("{} {}", std::env::consts::OS, std::env::consts::ARCH),
-        cores: std::thread::available_parallelism()?.get(),
+        seconds: watch.elapsed().as_secs_f64(),
+        host,
         turns: options.turns(),
-        disk_before,
-        disk_after: Probe::of(tmp.path(), &scale)?,
-        scale,
+        size: options.size(),
         sections,
     })
-}
-
-fn one(
-    workload: Workload,
-    ground: &Ground<'_>,
-    scale: &Scale,
-) -> anyhow::Result<(String, Vec<Row>)> {
-    match workload {
-        Workload::AppendBuffered => append_buffered::run(ground, scale),
-        Workload::AppendDurable => append_durable::run(ground, scale),
-        Workload::BatchDurable => batch_durable::run(ground, scale),
-        Workload::Replay => replay::run(ground, scale),
-        Workload::Open => open::run(ground, scale),
-    }
-}
-
-/// The default settings with this policy.
-fn config(fsync_policy: FsyncPolicy) -> WalConfig {
-    WalConfig {
-        fsync_policy,
-        ..WalConfig::default()
-    }
-}
-
-/// The window of `Batch` that all workloads use.
-const BATCH: FsyncPolicy = FsyncPolicy::Batch(Duration::from_millis(5));
-
-/// As the rows name it.
-fn policy_name(policy: FsyncPolicy) -> String {
-    match policy {
-        FsyncPolicy::Batch(window) => format!("Batch({window:?})"),
-        FsyncPolicy::Always | FsyncPolicy::Os => format!("{policy:?}"),
-    }
-}
-
-/// Bytes as the rows name them.
-fn size_name(bytes: u64) -> String {
-    match bytes {
-        n if n >= 1 << 20 && n.is_multiple_of(1 << 20) => format!("{} MiB", n >> 20),
-        n if n >= 1 << 10 && n.is_multiple_of(1 << 10) => format!("{} KiB", n >> 10),
-        n => format!("{n} B"),
-    }
-}
-
-/// Appends `bytes` bytes of payload in records of `record`, without waiting for a sync; returns their number.
-fn fill(wal: &wal_core::blocking::Wal, record: u64, bytes: u64) -> anyhow::Result<u64> {
-    let (payloads, count) = (Payloads::default(), bytes / record);
-    for n in 0..count {
-        wal.append(wal_core::RecordRef::data(payloads.get(n, record)))?;
-    }
-    wal.flush()?;
-    Ok(count)
-}
-
-/// A contender that lost or doubled a record has no figure.
-fn check_last(found: Lsn, expected: u64) -> anyhow::Result<()> {
-    ensure!(
-        found.get() == expected,
-        "the log holds {found} records, {expected} were appended"
-    );
-    Ok(())
-}
-
-/// Where a turn has its log.
-fn log_dir(dir: &Path) -> std::path::PathBuf {
-    dir.join("log")
 }
