@@ -1,37 +1,9 @@
-//! `wal-bench`: runs the workloads, prints the table, writes the JSON.
+//! `wal-bench`: the log and the limits. The peers have a program of their own.
 
 #![forbid(unsafe_code)]
-#![allow(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "the table is for the person who started it"
-)]
 
-use std::io::IsTerminal as _;
+use std::process::ExitCode;
 
-use anyhow::Context as _;
-use clap::Parser as _;
-use wal_bench::Options;
-
-fn main() -> anyhow::Result<()> {
-    let options = Options::parse();
-    let shows = std::io::stderr().is_terminal();
-    let report = wal_bench::run(&options, &|what| {
-        if shows {
-            // Over the line before.
-            eprint!("\r\x1b[K{what}");
-        }
-    })?;
-    if shows {
-        eprint!("\r\x1b[K");
-    }
-    if options.quick {
-        println!("tiny sizes: the figures mean nothing");
-    }
-    print!("{report}");
-    if let Some(path) = &options.json {
-        let json = serde_json::to_string_pretty(&report)?;
-        std::fs::write(path, json + "\n").with_context(|| format!("writing {}", path.display()))?;
-    }
-    Ok(())
+fn main() -> anyhow::Result<ExitCode> {
+    wal_bench::main_with(&wal_bench::peer::Field::default())
 }

@@ -1,9 +1,30 @@
 //! What a log or a store from elsewhere must offer to take part. The implementations live in `wal-bench/peers`, a package of
 //! its own: what they depend on is in no other build.
 
+use std::fmt;
 use std::path::Path;
 
 use bytes::Bytes;
+
+/// Who takes part beside the log and the limits; by default nobody.
+#[derive(Default)]
+pub struct Field {
+    /// Logs.
+    pub logs: Vec<Box<dyn Peer>>,
+    /// Key-value stores.
+    pub stores: Vec<Box<dyn PeerStore>>,
+}
+
+impl fmt::Debug for Field {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let logs: Vec<&str> = self.logs.iter().map(|peer| peer.name()).collect();
+        let stores: Vec<&str> = self.stores.iter().map(|peer| peer.name()).collect();
+        f.debug_struct("Field")
+            .field("logs", &logs)
+            .field("stores", &stores)
+            .finish()
+    }
+}
 
 /// What an append, or a put, has reached when it returns. Peers are compared at equal durability only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

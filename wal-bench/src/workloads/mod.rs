@@ -15,14 +15,19 @@ use wal_core::{FsyncPolicy, Lsn, WalConfig};
 use crate::contest::Ground;
 use crate::options::{Options, Scale, Workload};
 use crate::payload::Payloads;
+use crate::peer::Field;
 use crate::probe::Probe;
 use crate::report::{Report, Row, Section};
 
-/// Runs what `options` ask for. `progress` is told what is being run.
+/// Runs what `options` ask for, with the log, the limits and the peers of `field`. `progress` is told what is being run.
 ///
 /// # Errors
-/// What the system, the log or a limit gave; a contender that did not do what it should.
-pub fn run(options: &Options, progress: &dyn Fn(&str)) -> anyhow::Result<Report> {
+/// What the system, the log, a limit or a peer gave; a contender that did not do what it should.
+pub fn run_with(
+    options: &Options,
+    _field: &Field,
+    progress: &dyn Fn(&str),
+) -> anyhow::Result<Report> {
     let base = options.dir.clone().unwrap_or_else(std::env::temp_dir);
     let tmp = tempfile::Builder::new()
         .prefix("wal-bench-")
