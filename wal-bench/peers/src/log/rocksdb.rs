@@ -1,4 +1,5 @@
-//! RocksDB as a log: numbers for keys, and a memtable that is never full, so that its log is all that is written.
+//! RocksDB as a log: numbers for keys, and a memtable that is never full, so that its log is all that is written
+//! until it is opened again: that moves the records into a table, and the next reads that.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,15 +16,14 @@ struct Log {
     next: AtomicU64,
 }
 
-/// Bytes of the memtable.
-const NEVER: usize = 64 << 30;
+/// Bytes of the memtable: more than a workload writes. Not more than that, for the log gets as much disk at its begin.
+const MEMTABLE: usize = 512 << 20;
 
 fn open(dir: &Path) -> anyhow::Result<DB> {
     let mut options = Options::default();
     options.create_if_missing(true);
-    options.set_write_buffer_size(NEVER);
+    options.set_write_buffer_size(MEMTABLE);
     options.set_compression_type(DBCompressionType::None);
-    options.set_avoid_flush_during_recovery(true);
     Ok(DB::open(&options, dir)?)
 }
 
@@ -71,7 +71,7 @@ impl PeerLog for Log {
         for payload in payloads {
             batch.put(self.key(), payload);
         }
-        Ok(self.db.write_opt(&batch, &self.write)?)
+        Ok(self.db.write_opt(batch, &self.write)?)
     }
 
     fn flush(&self) -> anyhow::Result<()> {

@@ -40,8 +40,8 @@ fn connect(dir: &Path, reached: Reached) -> rusqlite::Result<Connection> {
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", synchronous(reached))?;
     // In KiB if it is below zero.
-    connection.pragma_update(None, "cache_size", -((CACHE >> 10) as i64))?;
-    connection.pragma_update(None, "mmap_size", CACHE as i64)?;
+    connection.pragma_update(None, "cache_size", -(CACHE >> 10).cast_signed())?;
+    connection.pragma_update(None, "mmap_size", CACHE.cast_signed())?;
     Ok(connection)
 }
 
