@@ -1,7 +1,7 @@
 //! okaywal: each commit of an entry syncs, in a group with others.
 //!
-//! There is no append without a sync. The buffered way is one entry that takes every record as a chunk and is committed by
-//! `flush`. A checkpoint takes records out of the log, so only a log without checkpoints can be read from its start.
+//! There is no append without a sync. The buffered way is one entry that takes every record as a chunk. What is left in the
+//! buffer at the end can only be handed over by a commit, which syncs everything: `flush` makes it, or leaves that rest. A checkpoint takes records out of the log, so only a log without checkpoints can be read from its start.
 
 use std::fs::{self, File};
 use std::path::Path;
@@ -21,8 +21,11 @@ pub(super) struct Okaywal {
     tuned: bool,
 }
 
-/// One entry for all, committed by `flush`.
-pub(super) struct OkaywalBuffered;
+/// One entry for all.
+pub(super) struct OkaywalBuffered {
+    name: &'static str,
+    flush_commits: bool,
+}
 
 struct Durable {
     /// `None` behind the drop.
@@ -32,6 +35,7 @@ struct Durable {
 struct Buffered {
     /// `None` behind the drop.
     open: Mutex<Option<Open>>,
+    flush_commits: bool,
 }
 
 type Unfinished<'a> = Option<EntryWriter<'a>>;
@@ -59,6 +63,18 @@ impl Okaywal {
     pub(super) const DEFAULT: Self = Self {
         name: "okaywal-default",
         tuned: false,
+    };
+}
+
+impl OkaywalBuffered {
+    pub(super) const SYNCED: Self = Self {
+        name: "okaywal, its flush syncs",
+        flush_commits: true,
+    };
+    /// For less than a buffer no sync of all: what the appends alone cost.
+    pub(super) const KEPT: Self = Self {
+        name: "okaywal, last 256 KiB kept",
+        flush_commits: false,
     };
 }
 
@@ -141,7 +157,7 @@ impl Drop for Durable {
 
 impl Peer for OkaywalBuffered {
     fn name(&self) -> &'static str {
-        "okaywal, its flush syncs"
+        self.name
     }
 
     fn version(&self) -> &'static str {
@@ -154,7 +170,11 @@ impl Peer for OkaywalBuffered {
         }
         let wal = tuned(dir, None).open(LogVoid)?;
         let open = Mutex::new(Some(Open::new(wal, |_| None)));
-        Ok(Some(Box::new(Buffered { open })))
+        let flush_commits = self.flush_commits;
+        Ok(Some(Box::new(Buffered {
+            open,
+            flush_commits,
+        })))
     }
 
     fn replay(&self, dir: &Path, each: &mut dyn FnMut(&[u8])) -> anyhow::Result<Option<()>> {
@@ -183,7 +203,11 @@ impl PeerLog for Buffered {
     }
 
     fn flush(&self) -> anyhow::Result<()> {
-        lock(&self.open).as_mut().map_or(Ok(()), commit)
+        if self.flush_commits {
+            lock(&self.open).as_mut().map_or(Ok(()), commit)
+        } else {
+            Ok(())
+        }
     }
 }
 

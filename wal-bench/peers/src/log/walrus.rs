@@ -21,6 +21,8 @@ struct Log(Walrus);
 
 /// The folder of a log, and what its records are filed under.
 const KEY: &str = "log";
+/// Bytes that are read at once.
+const READ: usize = 1 << 20;
 /// Records that a batch may have.
 const BATCH: usize = 2000;
 
@@ -81,10 +83,15 @@ impl Peer for WalrusRust {
 
     fn replay(&self, dir: &Path, each: &mut dyn FnMut(&[u8])) -> anyhow::Result<Option<()>> {
         let wal = open(dir, FsyncSchedule::NoFsync)?;
-        while let Some(entry) = wal.read_next(KEY, true)? {
-            each(&entry.data);
+        loop {
+            let entries = wal.batch_read_for_topic(KEY, READ, true)?;
+            if entries.is_empty() {
+                return Ok(Some(()));
+            }
+            for entry in entries {
+                each(&entry.data);
+            }
         }
-        Ok(Some(()))
     }
 }
 
