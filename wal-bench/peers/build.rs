@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 /// Crates whose version a row shows.
-const PEERS: [&str; 12] = [
+const PEERS: [&str; 11] = [
     "commitlog",
     "fjall",
     "okaywal",
@@ -15,7 +15,6 @@ const PEERS: [&str; 12] = [
     "sled",
     "wal-db",
     "walrus-rust",
-    "libsqlite3-sys",
 ];
 
 fn main() -> ExitCode {

@@ -58,7 +58,7 @@ impl PeerStore for Sqlite {
     }
 
     fn version(&self) -> &'static str {
-        rusqlite::version()
+        env!("VERSION_RUSQLITE")
     }
 
     fn open(&self, dir: &Path, reached: Reached) -> anyhow::Result<Option<Box<dyn PeerMap>>> {
