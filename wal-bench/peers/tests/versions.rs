@@ -4,7 +4,7 @@
 
 use wal_bench_peers::{logs, stores};
 
-/// The crate that a row is named after, where it is not the row's name up to its first comma.
+/// The crate that a row is named after, where it is not the row's name up to its first bracket.
 const CRATES: [(&str, &str); 7] = [
     ("commitlog-fsync", "commitlog"),
     ("fjall-manual", "fjall"),
@@ -16,7 +16,7 @@ const CRATES: [(&str, &str); 7] = [
 ];
 
 fn crate_of(row: &str) -> &str {
-    let row = row.split(',').next().unwrap_or(row);
+    let row = row.split(" (").next().unwrap_or(row);
     let named = CRATES.iter().find(|(name, _)| *name == row);
     named.map_or(row, |(_, krate)| krate)
 }

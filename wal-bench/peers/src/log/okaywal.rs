@@ -68,12 +68,12 @@ impl Okaywal {
 
 impl OkaywalBuffered {
     pub(super) const SYNCED: Self = Self {
-        name: "okaywal, its flush syncs",
+        name: "okaywal (flush syncs)",
         flush_commits: true,
     };
     /// For less than a buffer no sync of all: what the appends alone cost.
     pub(super) const KEPT: Self = Self {
-        name: "okaywal, last 256 KiB kept",
+        name: "okaywal (keeps 256 KiB)",
         flush_commits: false,
     };
 }

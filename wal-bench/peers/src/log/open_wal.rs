@@ -64,7 +64,7 @@ impl Peer for OpenWal {
 
 impl Peer for OpenWalBuffered {
     fn name(&self) -> &'static str {
-        "open-wal, its flush syncs"
+        "open-wal (flush syncs)"
     }
 
     fn version(&self) -> &'static str {
