@@ -1,0 +1,31 @@
+//! The key-value stores, one file each. All have a cache that holds the whole data set of the workloads, as wal-kv does.
+
+mod fjall;
+mod redb;
+#[cfg(feature = "rocksdb")]
+mod rocksdb;
+mod sled;
+#[cfg(feature = "sqlite")]
+mod sqlite;
+
+use wal_bench::peer::PeerStore;
+
+/// Each in every way of use.
+pub(crate) fn all() -> Vec<Box<dyn PeerStore>> {
+    vec![
+        Box::new(fjall::Fjall),
+        Box::new(redb::Redb),
+        Box::new(sled::Sled::PLAIN),
+        Box::new(sled::Sled::FSYNC),
+        #[cfg(feature = "sqlite")]
+        Box::new(sqlite::Sqlite),
+        #[cfg(feature = "rocksdb")]
+        Box::new(rocksdb::RocksDb),
+    ]
+}
+
+/// Bytes of each one's cache.
+const CACHE: u64 = 512 << 20;
+
+/// Puts of one transaction, where the store has no cheaper way to put without a sync.
+const PUTS: usize = 1000;
