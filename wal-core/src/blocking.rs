@@ -38,7 +38,7 @@ use crate::{Appended, OnDamage, Position, Result, WalConfig, sabotage};
 /// ```
 #[derive(Clone, Debug)]
 pub struct Wal {
-    handle: Arc<Handle>,
+    pub(crate) handle: Arc<Handle>,
 }
 
 impl Wal {
@@ -63,7 +63,7 @@ impl Wal {
         Builder::new(dir)
     }
 
-    fn engine(&self) -> Result<&Arc<Engine>> {
+    pub(crate) fn engine(&self) -> Result<&Arc<Engine>> {
         self.handle.engine()
     }
 
@@ -292,7 +292,7 @@ impl Builder<Wal> {
 }
 
 /// Waits on this thread. Without threads of its own, the log's steps run here meanwhile.
-fn wait<T>(engine: &Engine, future: impl Future<Output = Result<T>>) -> Result<T> {
+pub(crate) fn wait<T>(engine: &Engine, future: impl Future<Output = Result<T>>) -> Result<T> {
     sync::block_on(future, || {
         if engine.settings.driver == Driver::Threads {
             return false;

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
-use wal_kv::{FsyncPolicy, KvStore, WalConfig};
+use wal_kv::{FsyncPolicy, KvConfig, KvStore};
 
 const USERS: u32 = 10_000;
 
@@ -20,9 +20,9 @@ async fn main() -> anyhow::Result<()> {
         .nth(1)
         .map_or_else(|| temporary.path().join("store"), PathBuf::from);
     // `Always` would sync each put: right where no write may be lost, and as fast as the disk's syncs.
-    let config = WalConfig {
+    let config = KvConfig {
         fsync_policy: FsyncPolicy::Batch(Duration::from_millis(5)),
-        ..WalConfig::default()
+        ..KvConfig::default()
     };
 
     let store = KvStore::open(&dir, config.clone()).await?;

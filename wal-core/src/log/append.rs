@@ -41,6 +41,8 @@ pub(super) enum Entrant<'a, 'r> {
     Records(&'a [EncodedRecord<'r>], usize),
     /// The log's new first LSN. It may use the reserve that every segment keeps for it.
     Cut(Lsn),
+    /// Nothing: only room is made for a batch of so many bytes.
+    Room(usize),
 }
 
 impl<'a, 'r> Entrant<'a, 'r> {
@@ -50,7 +52,7 @@ impl<'a, 'r> Entrant<'a, 'r> {
 
     fn bytes(&self) -> usize {
         match self {
-            Self::Records(_, bytes) => *bytes,
+            Self::Records(_, bytes) | Self::Room(bytes) => *bytes,
             Self::Cut(_) => wal_format::GROUP_HEADER_LEN + wal_format::CUT_BODY_LEN,
         }
     }
@@ -58,7 +60,9 @@ impl<'a, 'r> Entrant<'a, 'r> {
     /// Where the buffer would end in the file with it, and where it must end at the latest.
     fn end_and_limit(&self, state: &State, segment: &LiveSegment) -> (u64, u64) {
         match self {
-            Self::Records(_, bytes) => (state.filling.room_for(*bytes), segment.data_limit),
+            Self::Records(_, bytes) | Self::Room(bytes) => {
+                (state.filling.room_for(*bytes), segment.data_limit)
+            }
             Self::Cut(_) => {
                 let alignment = segment.header.alignment;
                 let end = alignment.round_up(state.filling.end().get() + self.bytes() as u64);
@@ -167,6 +171,28 @@ impl Engine {
             self.reach_in(era, Goal::Durable, last.get(), shell).await?;
         }
         Ok((first, last))
+    }
+
+    /// Enters if there is room, and waits for nothing; `None` if there is none.
+    pub(crate) fn try_append(
+        &self,
+        records: &[EncodedRecord<'_>],
+    ) -> Result<Option<(Position, Lsn)>> {
+        if records.is_empty() {
+            let state = self.state();
+            Self::check_open(&state)?;
+            let last = state.last_lsn();
+            drop(state);
+            return Ok(Some((self.next_position(), last)));
+        }
+        let entered = self.try_enter(Entrant::records(records))?;
+        Ok(entered.map(|entered| (entered.first, entered.last)))
+    }
+
+    /// Waits until there is room for `records`.
+    pub(crate) async fn room_for(&self, records: &[EncodedRecord<'_>], shell: Shell) -> Result<()> {
+        let bytes = Entrant::records(records).bytes();
+        self.enter(Entrant::Room(bytes), shell).await.map(drop)
     }
 
     /// The fast path: enters if there is room, without a waker.
@@ -293,6 +319,7 @@ impl Engine {
             return Ok(match entrant {
                 Entrant::Records(records, _) => self.push(state, records),
                 Entrant::Cut(log_first) => Self::push_cut(state, log_first),
+                Entrant::Room(_) => Self::place(state),
             });
         }
     }
@@ -369,6 +396,11 @@ impl Engine {
             .active
             .as_ref()
             .map_or(SegmentId::NONE, |active| active.segment.id());
+        Self::place(state)
+    }
+
+    /// Where the next record goes.
+    fn place(state: &State) -> Entry {
         let first = Position {
             lsn: state.next_lsn,
             segment_id: state.next_segment,
