@@ -250,10 +250,10 @@ impl KvStore {
         &self,
         key: impl AsRef<[u8]>,
         value: impl AsRef<[u8]>,
-        condition: Condition,
+        condition: &Condition,
     ) -> Result<Conditional> {
         let change = put(key.as_ref(), value.as_ref());
-        self.write_if(change, &condition)
+        self.write_if(change, condition)
     }
 
     /// Removes `key` if the condition holds: as [`put_if`](Self::put_if).
@@ -263,9 +263,9 @@ impl KvStore {
     ///
     /// # Errors
     /// As [`put_if`](Self::put_if).
-    pub fn delete_if(&self, key: impl AsRef<[u8]>, condition: Condition) -> Result<Conditional> {
+    pub fn delete_if(&self, key: impl AsRef<[u8]>, condition: &Condition) -> Result<Conditional> {
         let change = Change::Delete { key: key.as_ref() };
-        self.write_if(change, &condition)
+        self.write_if(change, condition)
     }
 
     /// Puts `new` in the place of `expected`, if that is what `key` has: `None` stands for no value. As [`put_if`](Self::put_if)

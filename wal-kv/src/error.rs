@@ -128,11 +128,8 @@ pub enum Error {
 }
 
 fn rejected(damaged: &[(String, String)]) -> String {
-    let mut text = String::new();
-    for (name, damage) in damaged {
-        text += &format!(" ({name}: {damage})");
-    }
-    text
+    let one = |(name, damage): &(String, String)| format!(" ({name}: {damage})");
+    damaged.iter().map(one).collect()
 }
 
 impl Error {

@@ -286,10 +286,10 @@ impl KvStore {
         &self,
         key: impl AsRef<[u8]>,
         value: impl AsRef<[u8]>,
-        condition: Condition,
+        condition: &Condition,
     ) -> Result<Conditional> {
         let change = put(key.as_ref(), value.as_ref());
-        self.write_if(change, &condition).await
+        self.write_if(change, condition).await
     }
 
     /// Removes `key` if the condition holds: as [`put_if`](Self::put_if).
@@ -305,10 +305,10 @@ impl KvStore {
     pub async fn delete_if(
         &self,
         key: impl AsRef<[u8]>,
-        condition: Condition,
+        condition: &Condition,
     ) -> Result<Conditional> {
         let change = Change::Delete { key: key.as_ref() };
-        self.write_if(change, &condition).await
+        self.write_if(change, condition).await
     }
 
     /// Puts `new` in the place of `expected`, if that is what `key` has: `None` stands for no value. As [`put_if`](Self::put_if)
@@ -477,7 +477,11 @@ impl KvStore {
     pub async fn close(&self) -> Result<()> {
         // What has expired is marked, so that it stays so.
         let core = Arc::clone(&self.shared.core);
-        in_background(move || Ok(core.sweep())).await?;
+        in_background(move || {
+            core.sweep();
+            Ok(())
+        })
+        .await?;
         self.core().stop();
         Ok(self.wal.close().await?)
     }

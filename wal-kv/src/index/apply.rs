@@ -131,7 +131,7 @@ impl Index {
             Some(_) => {}
         }
         let rehash = |version: &Version| self.hash(version.key());
-        let replaces = old.as_ref().map(Version::lsn);
+        let old_lsn = old.as_ref().map(Version::lsn);
         let is_tombstone = version.is_tombstone();
         let mut shard = self.shard(hash).write();
         let replaced = shard.put(hash, version, rehash);
@@ -150,10 +150,10 @@ impl Index {
                     shard.keep(hash, replaced, rehash);
                 }
                 drop(shard);
-                if replaces.is_some() || is_tombstone {
+                if old_lsn.is_some() || is_tombstone {
                     ledger.replaced.push_back(Replaced {
                         by: lsn,
-                        lsn: replaces,
+                        lsn: old_lsn,
                         hash,
                     });
                 }
@@ -170,22 +170,13 @@ impl Index {
             self.applied.store(lsn, Ordering::Release);
         }
         self.ordered.write().remove(known.key(), known.lsn());
-        self.gone(ledger, known);
+        gone(ledger, known);
         ledger.count(&Count {
             lsn,
             keys: -1,
             added: None,
             removed: expiring(known, hash),
         });
-    }
-
-    /// The last version of a key has left the index.
-    fn gone(&self, ledger: &mut Ledger, version: &Version) {
-        ledger.release(version);
-        ledger.memory = ledger.memory.saturating_sub(PLACES);
-        if !version.is_tombstone() {
-            ledger.payload = ledger.payload.saturating_sub(version.payload());
-        }
     }
 
     /// Counts what has become visible, and forgets what nobody can see any more.
@@ -220,7 +211,7 @@ impl Index {
         drop(shard);
         if let Some(tombstone) = removed {
             self.ordered.write().remove(tombstone.key(), due.by);
-            self.gone(ledger, &tombstone);
+            gone(ledger, &tombstone);
         }
     }
 
@@ -249,7 +240,7 @@ impl Index {
             shard.remove(hash, lsn);
             drop(shard);
             self.ordered.write().remove(version.key(), lsn);
-            self.gone(ledger, &version);
+            gone(ledger, &version);
             ledger.count(&Count {
                 lsn,
                 keys: -1,
@@ -259,5 +250,14 @@ impl Index {
             swept += 1;
         }
         swept
+    }
+}
+
+/// The last version of a key has left the index.
+fn gone(ledger: &mut Ledger, version: &Version) {
+    ledger.release(version);
+    ledger.memory = ledger.memory.saturating_sub(PLACES);
+    if !version.is_tombstone() {
+        ledger.payload = ledger.payload.saturating_sub(version.payload());
     }
 }

@@ -108,10 +108,10 @@ impl Loader<'_> {
                 self.sorted.into_iter().map(Mutex::new).collect();
             in_parallel(threads, blocks.len(), |at| {
                 let mut block = std::mem::take(&mut *blocks[at].lock());
-                if !untouched {
-                    block.retain(|version| is_newest(version));
-                } else {
+                if untouched {
                     block.retain(|version| version.is_live(|| now));
+                } else {
+                    block.retain(|version| is_newest(version));
                 }
                 block
             })

@@ -211,6 +211,7 @@ fn as_bound(bound: &Bound<Vec<u8>>) -> Bound<&[u8]> {
 }
 
 /// What a stretch of versions holds.
+#[derive(Clone, Copy, Debug)]
 struct Found {
     highest: u64,
     tombstones: usize,

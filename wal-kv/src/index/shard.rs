@@ -53,16 +53,14 @@ impl Shard {
         version: Version,
         rehash: impl Fn(&Version) -> u64,
     ) -> Option<Version> {
-        match self
+        let known = self
             .newest
-            .find_mut(hash, |known| known.key() == version.key())
-        {
-            Some(known) => Some(std::mem::replace(known, version)),
-            None => {
-                self.newest.insert_unique(hash, version, rehash);
-                None
-            }
+            .find_mut(hash, |known| known.key() == version.key());
+        if let Some(known) = known {
+            return Some(std::mem::replace(known, version));
         }
+        self.newest.insert_unique(hash, version, rehash);
+        None
     }
 
     /// The same unless a newer version is there; returns the older one of the two, if there were two.

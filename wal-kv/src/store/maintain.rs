@@ -242,9 +242,8 @@ impl Core {
         let mut mark = None;
         if ledger.marked < now {
             let payload = time_mark(now);
-            let prepared = match self.wal.prepare(RecordRef::data(&payload)) {
-                Ok(prepared) => prepared,
-                Err(_) => return Reclaimed::Refused,
+            let Ok(prepared) = self.wal.prepare(RecordRef::data(&payload)) else {
+                return Reclaimed::Refused;
             };
             let lsn = match self.wal.try_append(&prepared) {
                 Ok(Some(appended)) => appended.last_lsn,

@@ -32,7 +32,7 @@ impl Ordered {
             nodes.push(Node::Leaf(Leaf::of(bounds, part)));
         }
         while nodes.len() > 1 {
-            (nodes, fences) = level(nodes, fences);
+            (nodes, fences) = level(nodes, &fences);
         }
         Self {
             root: nodes.pop().unwrap_or_else(Node::empty),
@@ -51,7 +51,7 @@ fn between(fences: &[Box<[u8]>], first: usize, last: usize) -> Bounds<'_> {
 }
 
 /// One level of inner nodes above `nodes`.
-fn level(nodes: Vec<Node>, fences: Vec<Box<[u8]>>) -> (Vec<Node>, Vec<Box<[u8]>>) {
+fn level(nodes: Vec<Node>, fences: &[Box<[u8]>]) -> (Vec<Node>, Vec<Box<[u8]>>) {
     let count = nodes.len();
     let (mut above, mut above_fences) = (Vec::new(), Vec::new());
     let mut nodes = nodes.into_iter();
@@ -61,7 +61,7 @@ fn level(nodes: Vec<Node>, fences: Vec<Box<[u8]>>) -> (Vec<Node>, Vec<Box<[u8]>>
         let last = first + children.len() - 1;
         let own = fences[first..last].to_vec();
         above.push(Node::Inner(Inner::of(
-            between(&fences, first, last),
+            between(fences, first, last),
             own,
             children,
         )));
