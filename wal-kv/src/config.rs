@@ -13,11 +13,11 @@ pub const MAX_KEY: usize = 64 << 10;
 /// When a snapshot is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Snapshots {
-    /// When the log since the last one has so many percent of the bytes of all keys and values, but at least
-    /// [`snapshot_after`](crate::Builder::snapshot_after) bytes. 10 to 10,000 percent. With `p` percent, a byte of the log costs at most
-    /// `1 + 100 / p` bytes of writing.
+    /// When the log since the last one has so many percent of the bytes that a snapshot would have (keys, values and 16 bytes for
+    /// each key), but at least [`snapshot_after`](crate::Builder::snapshot_after) bytes. 10 to 10,000 percent. With `p` percent, a
+    /// byte of the log costs at most `1 + 100 / p` bytes of writing.
     Automatic {
-        /// Bytes of the log, of a hundred bytes of keys and values.
+        /// Bytes of the log, for a hundred bytes of a snapshot.
         percent: u32,
     },
     /// By a call of `snapshot()` only. The log grows until then.

@@ -19,6 +19,11 @@ pub(crate) use ground::{
     AtomicBool, AtomicU64, Condvar, JoinHandle, Mutex, MutexGuard, Ordering, RwLock, cores,
 };
 
+/// Lets others go first.
+pub(crate) fn yield_now() {
+    thread::yield_now();
+}
+
 /// Starts a named thread.
 pub(crate) fn spawn(
     name: &str,

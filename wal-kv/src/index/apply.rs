@@ -8,6 +8,9 @@ use super::ledger::{Count, Replaced, expiring};
 use super::{Index, Ledger, PLACES, Shown, Version};
 use crate::sync::Ordering;
 
+/// At most so many versions are forgotten at a time.
+const SETTLED_AT_ONCE: usize = 64;
+
 /// What a write does to one key.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Change<'a> {
@@ -179,17 +182,23 @@ impl Index {
         });
     }
 
-    /// Counts what has become visible, and forgets what nobody can see any more.
-    pub(crate) fn settle(&self, ledger: &mut Ledger, visible: u64) {
+    /// Counts what has become visible, and forgets what nobody can see any more: some of it, so that nobody waits long for the
+    /// ledger. False if some is left.
+    pub(crate) fn settle(&self, ledger: &mut Ledger, visible: u64) -> bool {
         let horizon = ledger.horizon(visible);
         let visible = ledger.last_visible();
         ledger.count_up_to(visible);
-        while let Some(due) = ledger.replaced.front().copied()
-            && due.by <= horizon
-        {
+        for _ in 0..SETTLED_AT_ONCE {
+            let Some(due) = ledger.replaced.front().copied() else {
+                return true;
+            };
+            if due.by > horizon {
+                return true;
+            }
             ledger.replaced.pop_front();
             self.forget(ledger, due);
         }
+        false
     }
 
     fn forget(&self, ledger: &mut Ledger, due: Replaced) {

@@ -28,6 +28,9 @@ pub(super) struct Replaced {
     pub(super) hash: u64,
 }
 
+/// Bytes of a snapshot for one pair, beside key and value: three numbers, flags, and a share of what a block has.
+const PAIR_OVERHEAD: u64 = 16;
+
 /// See the module's head. Every change of the index is made by who holds its lock.
 #[derive(Debug, Default)]
 pub(crate) struct Ledger {
@@ -131,6 +134,11 @@ impl Ledger {
     /// Bytes that the keys and their versions take.
     pub(crate) fn memory(&self) -> u64 {
         self.memory
+    }
+
+    /// Bytes that a snapshot would have at most, before it is compressed.
+    pub(crate) fn snapshot_bytes(&self) -> u64 {
+        self.payload + self.keys as u64 * PAIR_OVERHEAD
     }
 
     /// Bytes of the live keys and values.

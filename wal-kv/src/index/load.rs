@@ -100,9 +100,9 @@ impl Loader<'_> {
         };
         // The newest of the tail, in order.
         let tail = std::mem::take(&mut *self.tail.lock());
+        // What the tail has replaced or deleted is no longer the newest.
+        let untouched = tail.is_empty();
         let tail = sort(tail, threads, is_newest);
-        // What the tail has replaced is no longer the newest.
-        let untouched = tail.is_empty() && self.sorted.iter().all(|block| !block.is_empty());
         let sorted: Vec<Vec<Version>> = {
             let blocks: Vec<Mutex<Vec<Version>>> =
                 self.sorted.into_iter().map(Mutex::new).collect();

@@ -22,7 +22,7 @@ use std::ops::Bound;
 use bytes::Bytes;
 use wal_core::UnixMillis;
 
-use crate::sync::{Arc, AtomicU64, MutexGuard, Ordering, RwLock};
+use crate::sync::{Arc, AtomicU64, MutexGuard, Ordering, RwLock, yield_now};
 use crate::time::Time;
 
 pub(crate) use apply::Change;
@@ -217,14 +217,16 @@ struct Found {
     tombstones: usize,
 }
 
-/// First looks at all versions, which the processor does for many at a time; then counts a reference to each, which it does one
-/// by one but finds in its cache.
+/// First looks at all versions, their values too, which the processor does for many at a time; then counts a reference to each,
+/// which it does one by one but finds in its cache.
 fn take(versions: &[Version], out: &mut Vec<Version>) -> Found {
-    let (mut highest, mut tombstones) = (0, 0);
+    let (mut highest, mut tombstones, mut touched) = (0, 0, 0);
     for version in versions {
         highest = highest.max(version.lsn());
         tombstones += usize::from(version.is_tombstone());
+        touched ^= version.touch();
     }
+    std::hint::black_box(touched);
     out.extend_from_slice(versions);
     Found {
         highest,
@@ -273,9 +275,16 @@ impl Hold {
 
 impl Drop for Hold {
     fn drop(&mut self) {
-        let mut ledger = self.index.ledger();
-        ledger.close_view(self.lsn);
-        let visible = ledger.last_visible();
-        self.index.settle(&mut ledger, visible);
+        self.index.ledger().close_view(self.lsn);
+        loop {
+            let mut ledger = self.index.ledger();
+            let visible = ledger.last_visible();
+            if self.index.settle(&mut ledger, visible) {
+                return;
+            }
+            drop(ledger);
+            // Writers first.
+            yield_now();
+        }
     }
 }

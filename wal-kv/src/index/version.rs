@@ -134,6 +134,13 @@ impl Version {
         }
     }
 
+    /// Reads a byte of each cache line of a short value.
+    #[inline]
+    pub(crate) fn touch(&self) -> u8 {
+        let lines = self.0.slice.iter().step_by(64).take(4);
+        lines.fold(0, |touched, byte| touched ^ byte)
+    }
+
     /// Bytes of memory that it takes.
     pub(crate) fn cost(&self) -> u64 {
         cost(self.0.slice.len())

@@ -17,7 +17,7 @@ use crate::{Error, Result};
 /// Expired keys are reclaimed so often.
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
 /// At most so many at a time: writers wait meanwhile.
-const SWEPT_AT_ONCE: usize = 512;
+const SWEPT_AT_ONCE: usize = 64;
 
 /// The first byte of a record without a key, and what it says.
 const TIME_MARK: u8 = 1;
@@ -182,7 +182,7 @@ impl Core {
             self.background.look_at.store(u64::MAX, Ordering::Relaxed);
             return false;
         };
-        let live = self.index.ledger().payload();
+        let live = self.index.ledger().snapshot_bytes();
         let due_at = (live / 100).saturating_mul(u64::from(percent));
         let due_at = due_at.max(self.snapshot_after);
         let due_at = due_at.max(self.counters.retry_at.load(Ordering::Relaxed));
