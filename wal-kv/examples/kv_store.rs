@@ -44,6 +44,22 @@ async fn main() -> anyhow::Result<()> {
     let begun = Instant::now();
     let found = (0..USERS).filter(|id| store.get(format!("user:{id}").as_bytes()).is_some());
     println!("{} gets found, in {:?}", found.count(), begun.elapsed());
+    let begun = Instant::now();
+    let last = store.scan_prefix(b"user:").next_back();
+    let last = last.context("there are users")?;
+    println!(
+        "the last user is {:?}, in {:?}",
+        String::from_utf8_lossy(last.key()),
+        begun.elapsed()
+    );
+
+    // The log is cut: the next opening reads the snapshot, and what was written since.
+    let snapshot = store.snapshot().await?;
+    println!(
+        "a snapshot of {} pairs has {} bytes",
+        snapshot.pairs, snapshot.bytes
+    );
+    store.put("user:42", "another name of user 42").await?;
     store.close().await?;
 
     let begun = Instant::now();

@@ -6,7 +6,7 @@ use super::{Bounds, find, head, separator};
 use crate::index::version::Version;
 
 /// Most keys of a leaf, and most children of an inner node. Few in tests, so that a few thousand keys make a tree of some height.
-pub(super) const LEAF: usize = if cfg!(test) { 12 } else { 256 };
+pub(super) const LEAF: usize = if cfg!(test) { 12 } else { 128 };
 pub(super) const INNER: usize = if cfg!(test) { 8 } else { 128 };
 /// Nodes grow by so many places at a time.
 const STEP: usize = LEAF / 8;
