@@ -64,13 +64,11 @@ fn a_batch_enters_as_a_whole_and_room_is_made_for_all_of_it() {
     let mut rounds = 0;
     for round in 0..20_u64 {
         let entered = loop {
-            match wal.try_append(&prepared).expect("asked") {
-                Some(entered) => break entered,
-                None => {
-                    rounds += 1;
-                    wal.wait_for_room(&prepared).expect("room");
-                }
+            if let Some(entered) = wal.try_append(&prepared).expect("asked") {
+                break entered;
             }
+            rounds += 1;
+            wal.wait_for_room(&prepared).expect("room");
         };
         assert_eq!(entered.first.lsn.get(), round * 5 + 1);
         assert_eq!(entered.last_lsn.get(), round * 5 + 5);

@@ -256,6 +256,14 @@ impl Engine {
                         .waiters
                         .wait_for_room(&mut waiting.ticket, context.waker());
                     self.signal_keeper(&state);
+                    // Whoever entered without waiting may have left nobody to commit.
+                    let unled = matches!(entrant, Entrant::Room(_))
+                        && self.settings.config.fsync_policy == FsyncPolicy::Always
+                        && state.dirty.len() > 1;
+                    if unled {
+                        state.commit_requested = true;
+                        self.signal_syncer(&state);
+                    }
                     return Poll::Pending;
                 }
             }
