@@ -38,7 +38,7 @@ use crate::{Appended, OnDamage, Position, Result, Threads, WalConfig, sabotage};
 /// ```
 #[derive(Clone, Debug)]
 pub struct Wal {
-    handle: Arc<Handle>,
+    pub(crate) handle: Arc<Handle>,
 }
 
 impl Wal {
@@ -63,7 +63,7 @@ impl Wal {
         Builder::new(dir)
     }
 
-    fn engine(&self) -> Result<&Arc<Engine>> {
+    pub(crate) fn engine(&self) -> Result<&Arc<Engine>> {
         self.handle.engine()
     }
 
@@ -337,7 +337,6 @@ impl Builder<Wal> {
     }
 }
 
-/// Waits on this thread. Without threads of its own, the log's steps run here meanwhile.
 /// Appends one batch; nothing is set up for waiting unless it has to.
 #[inline]
 fn append(
@@ -354,7 +353,8 @@ fn append(
     }
 }
 
-fn wait<T>(engine: &Engine, future: impl Future<Output = Result<T>>) -> Result<T> {
+/// Waits on this thread. Without threads of its own, the log's steps run here meanwhile.
+pub(crate) fn wait<T>(engine: &Engine, future: impl Future<Output = Result<T>>) -> Result<T> {
     let stuck = || {
         if engine.settings.driver == Driver::Threads {
             return false;

@@ -14,6 +14,7 @@ mod handle;
 mod log;
 pub mod offline;
 mod position;
+mod prepared;
 mod reader;
 mod recovery;
 mod replay;
@@ -31,6 +32,7 @@ pub use builder::Builder;
 pub use config::{FsyncPolicy, MAX_BATCH_WINDOW, OnDamage, Prewrite, RecoveryMode, WalConfig};
 pub use error::{Corruption, Error, Poisoned, Result};
 pub use position::{Appended, Position, Start};
+pub use prepared::Prepared;
 pub use recovery::{
     LostRecords, RecoveryReport, RepairMode, RepairReport, Tail, repair, repair_storage,
 };

@@ -16,7 +16,7 @@ use crate::recovery::RecoveryReport;
 use crate::shell::Shell;
 use crate::stats::Stats;
 use crate::sync::Arc;
-use crate::{Appended, Error, OnDamage, Position, Result, Threads, WalConfig};
+use crate::{Appended, Error, OnDamage, Position, Result, Threads, WalConfig, blocking};
 
 /// A write-ahead log. Clones are handles to the same log.
 ///
@@ -70,7 +70,7 @@ impl Wal {
         Builder::new(dir)
     }
 
-    fn engine(&self) -> Result<&Arc<Engine>> {
+    pub(crate) fn engine(&self) -> Result<&Arc<Engine>> {
         self.handle.engine()
     }
 
@@ -358,6 +358,20 @@ impl Wal {
             // Nothing to make durable.
             Err(_) => Ok(()),
         }
+    }
+}
+
+/// Another handle to the same log.
+impl From<blocking::Wal> for Wal {
+    fn from(wal: blocking::Wal) -> Self {
+        Self { handle: wal.handle }
+    }
+}
+
+/// Another handle to the same log.
+impl From<Wal> for blocking::Wal {
+    fn from(wal: Wal) -> Self {
+        Self { handle: wal.handle }
     }
 }
 

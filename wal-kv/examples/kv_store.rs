@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
-use wal_kv::{FsyncPolicy, KvStore, WalConfig};
+use wal_kv::{FsyncPolicy, KvConfig, KvStore};
 
 const USERS: u32 = 10_000;
 
@@ -20,9 +20,9 @@ async fn main() -> anyhow::Result<()> {
         .nth(1)
         .map_or_else(|| temporary.path().join("store"), PathBuf::from);
     // `Always` would sync each put: right where no write may be lost, and as fast as the disk's syncs.
-    let config = WalConfig {
+    let config = KvConfig {
         fsync_policy: FsyncPolicy::Batch(Duration::from_millis(5)),
-        ..WalConfig::default()
+        ..KvConfig::default()
     };
 
     let store = KvStore::open(&dir, config.clone()).await?;
@@ -44,6 +44,22 @@ async fn main() -> anyhow::Result<()> {
     let begun = Instant::now();
     let found = (0..USERS).filter(|id| store.get(format!("user:{id}").as_bytes()).is_some());
     println!("{} gets found, in {:?}", found.count(), begun.elapsed());
+    let begun = Instant::now();
+    let last = store.scan_prefix(b"user:").next_back();
+    let last = last.context("there are users")?;
+    println!(
+        "the last user is {:?}, in {:?}",
+        String::from_utf8_lossy(last.key()),
+        begun.elapsed()
+    );
+
+    // The log is cut: the next opening reads the snapshot, and what was written since.
+    let snapshot = store.snapshot().await?;
+    println!(
+        "a snapshot of {} pairs has {} bytes",
+        snapshot.pairs, snapshot.bytes
+    );
+    store.put("user:42", "another name of user 42").await?;
     store.close().await?;
 
     let begun = Instant::now();

@@ -1,86 +1,78 @@
 //! The store for threads: the same calls as the async `KvStore`, without `async`.
 //!
-//! Needs no runtime and no feature.
+//! Needs no runtime and no feature. Deliberately absent: everything but waiting, which is all that differs.
 
 use std::fmt;
+use std::ops::RangeBounds;
 use std::path::Path;
 use std::time::Duration;
 
 use bytes::Bytes;
-use wal_core::blocking::Wal;
-use wal_core::clock::{Clock, SystemClock};
-use wal_core::{Builder, IntoBytes, Lsn, Position, WalConfig};
+use wal_core::{Lsn, Position, Prepared};
 
-use crate::Result;
-use crate::change::Change;
-use crate::index::{Contents, Index};
-use crate::sync::{Arc, Mutex};
-use crate::time::Time;
+use crate::batch::changes;
+use crate::builder::{Builder, Shared};
+use crate::config::{Condition, Conditional, KvConfig};
+use crate::index::Change;
+use crate::report::{OpenReport, SnapshotReport, Stats};
+use crate::store::{Attempt, Core, Written, applied};
+use crate::sync::Arc;
+use crate::view::{Pair, Scan, View};
+use crate::{Batch, Result};
 
 /// A key-value store in memory, every write in a log first. Clones are handles to the same store.
 ///
-/// One writer at a time: a write waits until the one before it has returned, under
-/// [`Always`](crate::FsyncPolicy::Always) for its sync too. Reads wait for neither.
+/// Reads wait for no write, no sync and no snapshot. Writers that wait for the disk at the same time share a sync.
 ///
 /// ```
-/// use wal_kv::{FsyncPolicy, WalConfig, blocking::KvStore};
+/// use wal_kv::{FsyncPolicy, KvConfig, blocking::KvStore};
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # let tmp = tempfile::tempdir()?;
 /// # let dir = tmp.path().join("store");
-/// let config = WalConfig { fsync_policy: FsyncPolicy::Always, ..WalConfig::default() };
+/// let config = KvConfig { fsync_policy: FsyncPolicy::Always, ..KvConfig::default() };
 /// let store = KvStore::open(&dir, config)?;
-/// store.put("key", "value")?;
-/// assert_eq!(store.get(b"key").as_deref(), Some(&b"value"[..]));
-/// store.delete("key")?;
-/// assert!(!store.contains_key(b"key"));
+/// store.put("user:1", "Ada")?;
+/// store.put("user:2", "Grace")?;
+/// assert_eq!(store.get(b"user:1").as_deref(), Some(&b"Ada"[..]));
+/// for pair in store.scan_prefix(b"user:").rev() {
+///     println!("{:?} = {:?}", pair.key(), pair.value());
+/// }
+/// store.delete("user:1")?;
+/// assert!(!store.contains_key(b"user:1"));
 /// store.close()?;
 /// # Ok(())
 /// # }
 /// ```
 #[derive(Clone)]
 pub struct KvStore {
-    inner: Arc<Inner>,
-}
-
-struct Inner {
-    wal: Wal,
-    index: Index,
-    /// Held from the append to the change of the map, so that both have one order.
-    writer: Mutex<()>,
+    shared: Arc<Shared>,
 }
 
 impl KvStore {
-    /// Opens the store in the directory `dir`, and creates it if there is none. Reads the whole log.
+    /// Opens the store in the directory `dir`, and creates it if there is none: the newest good snapshot, then the log behind it.
     ///
     /// # Durability
     /// All that the store holds on return is on stable storage.
     ///
     /// # Errors
-    /// [`NotAStore`](crate::Error::NotAStore) if the log holds records without keys, else what opening and reading the log
-    /// gave: see [`Wal::open`](wal_core::blocking::Wal::open). Nothing is lost by any of them.
-    pub fn open(dir: impl AsRef<Path>, config: WalConfig) -> Result<Self> {
-        let clock = Arc::new(SystemClock::default());
-        Self::open_with(Wal::builder(dir).config(config), clock)
+    /// [`Locked`](wal_core::Error::Locked) if it is open elsewhere, [`PlainLog`](crate::Error::PlainLog) if the directory holds a log
+    /// that is not a store's, [`NoSnapshot`](crate::Error::NoSnapshot) and the log's [`Corruption`](wal_core::Error::Corruption),
+    /// [`MissingSegment`](wal_core::Error::MissingSegment) and [`Gap`](wal_core::Error::Gap) if durable data is damaged,
+    /// [`UnknownVersion`](crate::Error::UnknownVersion), [`UnknownRecord`](crate::Error::UnknownRecord),
+    /// [`ForeignFile`](crate::Error::ForeignFile), [`NoSpace`](crate::Error::NoSpace), [`Io`](crate::Error::Io), and the log's own.
+    /// Nothing is lost by any of them.
+    pub fn open(dir: impl AsRef<Path>, config: KvConfig) -> Result<Self> {
+        Self::builder(dir).config(config).open()
     }
 
-    /// Opens with another storage and another clock, for tests.
-    #[doc(hidden)]
-    pub fn open_with(builder: Builder<Wal>, clock: Arc<dyn Clock>) -> Result<Self> {
-        let wal = builder.open()?;
-        let time = Time::new(clock);
-        let now = time.now();
-        let mut contents = Contents::default();
-        let mut reader = wal.read_from(Lsn::ZERO)?;
-        while let Some((record, position)) = reader.next_record()? {
-            contents.apply(Change::of(&record, position)?, || now);
-        }
-        Ok(Self {
-            inner: Arc::new(Inner {
-                wal,
-                index: Index::new(contents, time),
-                writer: Mutex::default(),
-            }),
-        })
+    /// Opens with further settings.
+    #[must_use]
+    pub fn builder(dir: impl AsRef<Path>) -> Builder<Self> {
+        Builder::new(dir)
+    }
+
+    fn core(&self) -> &Core {
+        &self.shared.core
     }
 
     /// The value of `key`. Waits for no write and no I/O.
@@ -91,19 +83,33 @@ impl KvStore {
     #[must_use]
     #[inline]
     pub fn get(&self, key: &[u8]) -> Option<Bytes> {
-        self.inner.index.get(key)
+        self.core().get(key)
     }
 
     /// Whether there is a value for `key`: as [`get`](Self::get).
     #[must_use]
+    #[inline]
     pub fn contains_key(&self, key: &[u8]) -> bool {
-        self.inner.index.contains_key(key)
+        self.core().contains_key(key)
+    }
+
+    /// The value of `key` with its LSN and expiry. One whose LSN is at or below [`durable_lsn`](Self::durable_lsn) is on stable
+    /// storage.
+    #[must_use]
+    pub fn get_pair(&self, key: &[u8]) -> Option<Pair> {
+        self.core().pair(key)
+    }
+
+    /// The values of several keys at one moment.
+    #[must_use]
+    pub fn multi_get<K: AsRef<[u8]>>(&self, keys: &[K]) -> Vec<Option<Bytes>> {
+        self.core().multi_get(keys)
     }
 
     /// How many keys there are.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.inner.index.len()
+        self.core().len()
     }
 
     /// Whether there is no key.
@@ -112,23 +118,60 @@ impl KvStore {
         self.len() == 0
     }
 
-    /// Sets the value of `key`. Every `get` that begins after the return shows it, or a later one.
+    /// The store as it is now, to be read while writers go on.
+    #[must_use]
+    pub fn view(&self) -> View {
+        self.core().view()
+    }
+
+    /// The pairs whose keys lie in `range`, as they are now, in the order of the keys; [`rev`](Iterator::rev) turns it round. Writers
+    /// do not wait for a scan. For all pairs there is [`iter`](Self::iter).
+    pub fn scan<K: AsRef<[u8]>>(&self, range: impl RangeBounds<K>) -> Scan {
+        self.view().scan(range)
+    }
+
+    /// The pairs whose keys begin with `prefix`: as [`scan`](Self::scan).
+    #[must_use]
+    pub fn scan_prefix(&self, prefix: &[u8]) -> Scan {
+        self.view().scan_prefix(prefix)
+    }
+
+    /// All pairs: as [`scan`](Self::scan).
+    #[must_use]
+    pub fn iter(&self) -> Scan {
+        self.view().iter()
+    }
+
+    /// Sets the value of `key`. Every read that begins after the return shows it, or a later one.
     ///
     /// # Durability
     /// As the [policy](crate::FsyncPolicy) says of an append.
     ///
     /// # Errors
-    /// What the append gave: see [`Wal::append`](wal_core::blocking::Wal::append). The store shows what it showed before;
-    /// only after [`Poisoned`](wal_core::Error::Poisoned) may the new value be there when the store is opened again.
-    pub fn put(&self, key: impl IntoBytes, value: impl IntoBytes) -> Result<Position> {
-        self.write(Change::Put {
-            key: key.into_bytes(),
-            value: value.into_bytes(),
-            expires_at: None,
-        })
+    /// [`KeyTooLarge`](crate::Error::KeyTooLarge), the log's [`TooLarge`](wal_core::Error::TooLarge),
+    /// [`NoSpace`](wal_core::Error::NoSpace) and [`Closed`](wal_core::Error::Closed),
+    /// [`OverMemoryLimit`](crate::Error::OverMemoryLimit): nothing was written. [`Poisoned`](wal_core::Error::Poisoned): under
+    /// [`Always`](crate::FsyncPolicy::Always) it is not shown, and may be there when the store is opened again.
+    pub fn put(&self, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Result<Position> {
+        let change = put(key.as_ref(), value.as_ref());
+        self.write_one(change, Durability::Policy)
     }
 
-    /// Sets the value of `key` for a time: `ttl` from now on, to the millisecond, the key is gone, also after reopening.
+    /// As [`put`](Self::put), and returns when it is on stable storage, whatever the policy. Under [`Batch`](crate::FsyncPolicy::Batch)
+    /// and [`Os`](crate::FsyncPolicy::Os) it is shown before that.
+    ///
+    /// # Durability
+    /// It and all writes before it survive a power loss.
+    ///
+    /// # Errors
+    /// As [`put`](Self::put). After [`Poisoned`](wal_core::Error::Poisoned) under the other policies it may be shown.
+    pub fn put_durable(&self, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Result<Position> {
+        let change = put(key.as_ref(), value.as_ref());
+        self.write_one(change, Durability::Durable)
+    }
+
+    /// Sets the value of `key` for a time: `ttl` from now on, to the millisecond, the key is gone for every read, also after
+    /// reopening. The time is kept as a point in time; a clock that goes back revives nothing.
     ///
     /// # Durability
     /// As [`put`](Self::put).
@@ -137,36 +180,172 @@ impl KvStore {
     /// As [`put`](Self::put).
     pub fn put_with_ttl(
         &self,
-        key: impl IntoBytes,
-        value: impl IntoBytes,
+        key: impl AsRef<[u8]>,
+        value: impl AsRef<[u8]>,
         ttl: Duration,
     ) -> Result<Position> {
-        self.write(Change::Put {
-            key: key.into_bytes(),
-            value: value.into_bytes(),
-            expires_at: Some(self.inner.index.now().saturating_add(ttl)),
-        })
+        let change = Change::Put {
+            key: key.as_ref(),
+            value: value.as_ref(),
+            expires_at: Some(self.core().now().saturating_add(ttl)),
+        };
+        self.write_one(change, Durability::Policy)
     }
 
     /// Removes `key`. One that is not there gets a record in the log all the same.
     ///
     /// # Durability
-    /// As [`put`](Self::put).
+    /// As [`put`](Self::put). A key whose delete is durable does not come back.
     ///
     /// # Errors
-    /// As [`put`](Self::put).
-    pub fn delete(&self, key: impl IntoBytes) -> Result<Position> {
-        self.write(Change::Delete {
-            key: key.into_bytes(),
-        })
+    /// As [`put`](Self::put), without the limit of memory.
+    pub fn delete(&self, key: impl AsRef<[u8]>) -> Result<Position> {
+        let change = Change::Delete { key: key.as_ref() };
+        self.write_one(change, Durability::Policy)
     }
 
-    fn write(&self, change: Change) -> Result<Position> {
-        let one_at_a_time = self.inner.writer.lock();
-        let position = self.inner.wal.append(change.record())?;
-        self.inner.index.apply(change);
-        drop(one_at_a_time);
-        Ok(position)
+    /// As [`delete`](Self::delete), and returns when it is on stable storage, whatever the policy.
+    ///
+    /// # Durability
+    /// It and all writes before it survive a power loss.
+    ///
+    /// # Errors
+    /// As [`delete`](Self::delete).
+    pub fn delete_durable(&self, key: impl AsRef<[u8]>) -> Result<Position> {
+        let change = Change::Delete { key: key.as_ref() };
+        self.write_one(change, Durability::Durable)
+    }
+
+    /// Makes all writes of the batch, or none. They are shown together. Returns the position of the first; an empty batch writes
+    /// nothing.
+    ///
+    /// # Durability
+    /// As [`put`](Self::put), for the batch as a whole.
+    ///
+    /// # Errors
+    /// As [`put`](Self::put); [`TooLarge`](wal_core::Error::TooLarge) also if the batch does not fit in a segment.
+    pub fn write(&self, batch: Batch) -> Result<Position> {
+        self.write_batch(batch, Durability::Policy)
+    }
+
+    /// As [`write`](Self::write), and returns when the batch is on stable storage, whatever the policy.
+    ///
+    /// # Durability
+    /// The batch and all writes before it survive a power loss.
+    ///
+    /// # Errors
+    /// As [`write`](Self::write).
+    pub fn write_durable(&self, batch: Batch) -> Result<Position> {
+        self.write_batch(batch, Durability::Durable)
+    }
+
+    /// Sets the value of `key` if the condition holds; nothing comes between the check and the write.
+    ///
+    /// # Durability
+    /// As [`put`](Self::put). Under [`Always`](crate::FsyncPolicy::Always) what a refusal tells of is on stable storage too.
+    ///
+    /// # Errors
+    /// As [`put`](Self::put). A condition that does not hold is no error.
+    pub fn put_if(
+        &self,
+        key: impl AsRef<[u8]>,
+        value: impl AsRef<[u8]>,
+        condition: &Condition,
+    ) -> Result<Conditional> {
+        let change = put(key.as_ref(), value.as_ref());
+        self.write_if(change, condition)
+    }
+
+    /// Removes `key` if the condition holds: as [`put_if`](Self::put_if).
+    ///
+    /// # Durability
+    /// As [`put_if`](Self::put_if).
+    ///
+    /// # Errors
+    /// As [`put_if`](Self::put_if).
+    pub fn delete_if(&self, key: impl AsRef<[u8]>, condition: &Condition) -> Result<Conditional> {
+        let change = Change::Delete { key: key.as_ref() };
+        self.write_if(change, condition)
+    }
+
+    /// Puts `new` in the place of `expected`, if that is what `key` has: `None` stands for no value. As [`put_if`](Self::put_if)
+    /// and [`delete_if`](Self::delete_if).
+    ///
+    /// # Durability
+    /// As [`put_if`](Self::put_if).
+    ///
+    /// # Errors
+    /// As [`put_if`](Self::put_if).
+    pub fn compare_and_swap(
+        &self,
+        key: impl AsRef<[u8]>,
+        expected: Option<&[u8]>,
+        new: Option<&[u8]>,
+    ) -> Result<Conditional> {
+        let key = key.as_ref();
+        let condition = expected.map_or(Condition::Absent, |value| {
+            Condition::ValueIs(Bytes::copy_from_slice(value))
+        });
+        let change = new.map_or(Change::Delete { key }, |value| put(key, value));
+        self.write_if(change, &condition)
+    }
+
+    fn write_one(&self, change: Change<'_>, durability: Durability) -> Result<Position> {
+        let prepared = self.core().prepare(&change)?;
+        match self.enter(&prepared, &[change], None, durability)? {
+            Outcome::Written(written) => Ok(written.first),
+            Outcome::Refused(_) => unreachable!("there was no condition"),
+        }
+    }
+
+    fn write_batch(&self, batch: Batch, durability: Durability) -> Result<Position> {
+        let core = self.core();
+        let records = batch.into_records(|| core.now());
+        let prepared = core.prepare_batch(&records)?;
+        match self.enter(&prepared, &changes(&records), None, durability)? {
+            Outcome::Written(written) => Ok(written.first),
+            Outcome::Refused(_) => unreachable!("there was no condition"),
+        }
+    }
+
+    fn write_if(&self, change: Change<'_>, condition: &Condition) -> Result<Conditional> {
+        let prepared = self.core().prepare(&change)?;
+        let entered = self.enter(&prepared, &[change], Some(condition), Durability::Policy)?;
+        match entered {
+            Outcome::Written(written) => Ok(applied(written)),
+            Outcome::Refused(found) => Ok(Conditional::Refused { found }),
+        }
+    }
+
+    /// Enters the log and the index in one step, then waits for the disk if it has to.
+    fn enter(
+        &self,
+        prepared: &Prepared<'_>,
+        changes: &[Change<'_>],
+        condition: Option<&Condition>,
+        durability: Durability,
+    ) -> Result<Outcome> {
+        let core = self.core();
+        loop {
+            match core.attempt(prepared, changes, condition)? {
+                Attempt::NoRoom => self.core().wal.wait_for_room(prepared)?,
+                Attempt::Refused { found, seen } => {
+                    if let Some(seen) = seen {
+                        self.core().wal.wait_durable(Lsn::new(seen))?;
+                    }
+                    return Ok(Outcome::Refused(found));
+                }
+                Attempt::Entered(written) => {
+                    let durable = durability == Durability::Durable || core.waits();
+                    // An empty batch has nothing to wait for.
+                    if durable && !changes.is_empty() {
+                        self.core().wal.wait_durable(Lsn::new(written.last))?;
+                    }
+                    core.drive();
+                    return Ok(Outcome::Written(written));
+                }
+            }
+        }
     }
 
     /// Returns when all writes that returned before the call are on stable storage.
@@ -175,20 +354,109 @@ impl KvStore {
     /// They survive a power loss.
     ///
     /// # Errors
-    /// As [`Wal::sync`](wal_core::blocking::Wal::sync).
+    /// The log's [`Poisoned`](wal_core::Error::Poisoned) and [`Closed`](wal_core::Error::Closed).
     pub fn sync(&self) -> Result<()> {
-        Ok(self.inner.wal.sync()?)
+        Ok(self.core().wal.sync()?)
     }
 
-    /// Closes the log: writes then get [`Closed`](wal_core::Error::Closed). Reads go on as before.
+    /// Returns when the write with this LSN is on stable storage, and all before it.
+    ///
+    /// # Durability
+    /// They survive a power loss.
+    ///
+    /// # Errors
+    /// The log's [`NotAppended`](wal_core::Error::NotAppended) for an LSN never given, else as [`sync`](Self::sync).
+    pub fn wait_durable(&self, lsn: Lsn) -> Result<()> {
+        Ok(self.core().wal.wait_durable(lsn)?)
+    }
+
+    /// The highest LSN known to be on stable storage, also after the log has failed.
+    #[must_use]
+    pub fn durable_lsn(&self) -> Lsn {
+        self.core().wal.durable_lsn()
+    }
+
+    /// Writes a snapshot of what is shown now, reads it back, and cuts the log. Reads and writes go on meanwhile. If nothing was
+    /// written since the last one, that is the one.
+    ///
+    /// # Durability
+    /// All that it holds survives a power loss. Until it has been read back, the log and the snapshot before it stay.
+    ///
+    /// # Errors
+    /// [`NoSpace`](crate::Error::NoSpace), [`Io`](crate::Error::Io),
+    /// [`SnapshotNotVerified`](crate::Error::SnapshotNotVerified), the log's [`Poisoned`](wal_core::Error::Poisoned) and
+    /// [`Closed`](wal_core::Error::Closed). The store is as it was, and a later call tries again.
+    pub fn snapshot(&self) -> Result<SnapshotReport> {
+        self.core().snapshot()
+    }
+
+    /// What opening the store found and did.
+    #[must_use]
+    pub fn open_report(&self) -> &OpenReport {
+        self.core().report()
+    }
+
+    /// Counters of this handle and its clones, and where the store stands.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        self.core().stats()
+    }
+
+    /// Closes the store: writes then get [`Closed`](wal_core::Error::Closed). Reads go on as before. A snapshot that is being written by
+    /// itself is given up.
     ///
     /// # Durability
     /// Under every policy all writes survive a power loss.
     ///
     /// # Errors
-    /// As [`Wal::close`](wal_core::blocking::Wal::close).
+    /// The log's [`Poisoned`](wal_core::Error::Poisoned) if a write or a sync failed.
     pub fn close(&self) -> Result<()> {
-        Ok(self.inner.wal.close()?)
+        // What has expired is marked, so that it stays so.
+        self.core().sweep();
+        self.core().stop();
+        Ok(self.core().wal.close()?)
+    }
+}
+
+impl Builder<KvStore> {
+    /// Opens the store.
+    ///
+    /// # Errors
+    /// As [`KvStore::open`].
+    pub fn open(self) -> Result<KvStore> {
+        Ok(KvStore {
+            shared: Arc::new(self.build()?),
+        })
+    }
+}
+
+impl IntoIterator for &KvStore {
+    type Item = Pair;
+    type IntoIter = Scan;
+
+    fn into_iter(self) -> Scan {
+        self.iter()
+    }
+}
+
+/// How long a write waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Durability {
+    Policy,
+    Durable,
+}
+
+#[derive(Debug)]
+enum Outcome {
+    Written(Written),
+    Refused(Option<Bytes>),
+}
+
+fn put<'a>(key: &'a [u8], value: &'a [u8]) -> Change<'a> {
+    Change::Put {
+        key,
+        value,
+        expires_at: None,
     }
 }
 
@@ -196,7 +464,7 @@ impl fmt::Debug for KvStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // The keys and values are the user's own.
         f.debug_struct("KvStore")
-            .field("len", &self.len())
+            .field("core", self.core())
             .finish_non_exhaustive()
     }
 }

@@ -1,23 +1,148 @@
-//! The errors of the store: the log's, and what only a store can find.
+//! The errors of the store: the log's, and what only a store can find. One kind for each next step of the caller.
 
-use wal_core::Position;
+use std::io;
+use std::sync::Arc;
+
+use wal_core::{Lsn, Position};
 
 /// The result of a call on the store.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// Why a call on the store failed.
+/// Why a call on the store failed. Each message says where, what, and what to do next.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The log refused. Its error says what to do.
+    /// The log refused. Its error says what to do: [`Locked`](wal_core::Error::Locked) where the store is open elsewhere,
+    /// [`Closed`](wal_core::Error::Closed), [`Poisoned`](wal_core::Error::Poisoned), [`NoSpace`](wal_core::Error::NoSpace),
+    /// [`TooLarge`](wal_core::Error::TooLarge) for a value or a batch, [`Gap`](wal_core::Error::Gap) where a repair has recorded a loss.
     #[error(transparent)]
     Log(#[from] wal_core::Error),
+    /// The key is too long. Nothing was written: use a shorter one.
+    #[error(
+        "a key of {len} bytes is above the limit of {limit} bytes; nothing was written: use a shorter key"
+    )]
+    KeyTooLarge {
+        /// Its length in bytes.
+        len: usize,
+        /// The limit in bytes.
+        limit: usize,
+    },
+    /// The write would take more memory than the store may use. Nothing was written: delete keys, or raise the limit.
+    #[error(
+        "the store holds {used} of {limit} bytes of memory, and the write needs {needed} more; nothing was written: delete keys, or raise memory_limit"
+    )]
+    OverMemoryLimit {
+        /// Bytes in use.
+        used: u64,
+        /// Bytes that the write needs in addition.
+        needed: u64,
+        /// The limit in bytes.
+        limit: u64,
+    },
     /// The directory holds a log that no store wrote. Open it as a log, or name another directory.
     #[error(
-        "{position}: a record of data, which has no key: the directory holds a log but no store; nothing was changed: name another directory"
+        "{location}: holds a log of {records} records but no store; nothing was changed: open it as a log, or name another directory"
     )]
-    NotAStore {
-        /// Where the first such record is.
+    PlainLog {
+        /// The directory.
+        location: String,
+        /// Records in the log.
+        records: u64,
+    },
+    /// A record of the log is none that a store of this version writes. Use a newer build.
+    #[error(
+        "{position}: a record that this build's stores do not write; nothing was changed: use a newer build"
+    )]
+    UnknownRecord {
+        /// Where it is.
         position: Position,
     },
+    /// A file of the store was written by a version that this build does not know. Use a newer build.
+    #[error(
+        "{location}: {name} has version {version}, this build reads version {known}; use a build that knows it"
+    )]
+    UnknownVersion {
+        /// The directory.
+        location: String,
+        /// The file.
+        name: String,
+        /// Its version.
+        version: u32,
+        /// The version that this build reads and writes.
+        known: u32,
+    },
+    /// A file has a name like the store's own but is none of them. Move it elsewhere.
+    #[error(
+        "{location}: {name:?} is not the store's; move it elsewhere, or name another directory"
+    )]
+    ForeignFile {
+        /// The directory.
+        location: String,
+        /// The file.
+        name: String,
+    },
+    /// No snapshot can be read that the log goes on from. Restore the snapshot from a copy.
+    #[error(
+        "{location}: the log begins at LSN {first_lsn}, and no snapshot leads up to it{}; nothing was changed: restore the snapshot from a copy", rejected(.damaged)
+    )]
+    NoSnapshot {
+        /// The directory.
+        location: String,
+        /// The first LSN of the log.
+        first_lsn: Lsn,
+        /// Snapshots that are damaged: name and damage.
+        damaged: Vec<(String, String)>,
+    },
+    /// A snapshot that was just written does not read back as it was written. It was removed; the snapshot before and the log are as
+    /// they were: see to the disk.
+    #[error(
+        "{location}: {name} does not read back as it was written: {what}; it was removed, the log and the snapshot before are unchanged: see to the disk"
+    )]
+    SnapshotNotVerified {
+        /// The directory.
+        location: String,
+        /// The file.
+        name: String,
+        /// What does not verify.
+        what: String,
+    },
+    /// The disk is full. Nothing is torn: free some space and call again.
+    #[error("{location}: no space left for {what}; nothing was changed: free space and try again")]
+    NoSpace {
+        /// The directory.
+        location: String,
+        /// What the space was needed for.
+        what: &'static str,
+    },
+    /// The operating system reported an error. Mend the cause and try again.
+    #[error("{location}: {what}: {source}")]
+    Io {
+        /// The directory.
+        location: String,
+        /// What was tried.
+        what: &'static str,
+        /// The system's error.
+        #[source]
+        source: Arc<io::Error>,
+    },
+}
+
+fn rejected(damaged: &[(String, String)]) -> String {
+    let one = |(name, damage): &(String, String)| format!(" ({name}: {damage})");
+    damaged.iter().map(one).collect()
+}
+
+impl Error {
+    pub(crate) fn io(location: String, what: &'static str, source: io::Error) -> Self {
+        match source.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                Self::NoSpace { location, what }
+            }
+            _ => Self::Io {
+                location,
+                what,
+                source: Arc::new(source),
+            },
+        }
+    }
 }

@@ -2,16 +2,28 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+mod batch;
 pub mod blocking;
-mod change;
+mod builder;
+mod config;
 mod error;
+mod files;
 mod index;
 #[cfg(feature = "tokio")]
+mod kv;
+mod report;
+mod snapshot;
 mod store;
 mod sync;
 mod time;
+mod view;
 
+pub use batch::Batch;
+pub use builder::Builder;
+pub use config::{Condition, Conditional, KvConfig, MAX_KEY, Snapshots};
 pub use error::{Error, Result};
 #[cfg(feature = "tokio")]
-pub use store::KvStore;
-pub use wal_core::{FsyncPolicy, IntoBytes, Lsn, Position, WalConfig};
+pub use kv::KvStore;
+pub use report::{OpenPhase, OpenProgress, OpenReport, SnapshotReport, Stats};
+pub use view::{Pair, Scan, View};
+pub use wal_core::{Compression, FsyncPolicy, IntoBytes, Lsn, Position, UnixMillis};

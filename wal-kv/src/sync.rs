@@ -1,37 +1,64 @@
-//! The store's locks and atomics in one place, so that a model checker can take theirs.
+//! The one module that knows locks, atomics and threads, so that a model checker can take their place.
 //!
-//! A lock here has no poisoning of its own: what it guards is changed in one step that does not panic.
+//! `sync/system.rs` has those of the standard library. With `--cfg wal_shuttle` those of `sync/model.rs` are compiled in their place.
+//! Deliberately absent: time, which is the clock's; only how to wait for it is here.
+//!
+//! A lock here has no poisoning of its own: what it guards is changed in steps that do not panic.
+
+#[cfg(wal_shuttle)]
+#[path = "sync/model.rs"]
+mod ground;
+#[cfg(not(wal_shuttle))]
+#[path = "sync/system.rs"]
+mod ground;
 
 pub(crate) use std::sync::Arc;
-pub(crate) use std::sync::atomic::{AtomicU64, Ordering};
 
-use std::sync::{MutexGuard, PoisonError, RwLockReadGuard, RwLockWriteGuard};
+use ground::thread;
+pub(crate) use ground::{
+    AtomicBool, AtomicU64, Condvar, JoinHandle, Mutex, MutexGuard, Ordering, RwLock, cores,
+};
 
-/// A mutual-exclusion lock.
-#[derive(Debug, Default)]
-pub(crate) struct Mutex<T>(std::sync::Mutex<T>);
-
-impl<T> Mutex<T> {
-    pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+/// Lets others go first.
+pub(crate) fn yield_now() {
+    thread::yield_now();
 }
 
-/// A lock for many readers or one writer.
-#[derive(Debug, Default)]
-pub(crate) struct RwLock<T>(std::sync::RwLock<T>);
+/// Starts a named thread.
+pub(crate) fn spawn(
+    name: &str,
+    body: impl FnOnce() + Send + 'static,
+) -> std::io::Result<JoinHandle<()>> {
+    thread::Builder::new().name(name.into()).spawn(body)
+}
 
-impl<T> RwLock<T> {
-    pub(crate) fn new(value: T) -> Self {
-        Self(std::sync::RwLock::new(value))
+/// Calls `work` with 0 to `count - 1`, on at most `threads` threads; the results in order.
+pub(crate) fn in_parallel<T: Send>(
+    threads: usize,
+    count: usize,
+    work: impl Fn(usize) -> T + Sync,
+) -> Vec<T> {
+    let threads = threads.min(count);
+    if threads < 2 {
+        return (0..count).map(work).collect();
     }
-
-    #[inline]
-    pub(crate) fn read(&self) -> RwLockReadGuard<'_, T> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(crate) fn write(&self) -> RwLockWriteGuard<'_, T> {
-        self.0.write().unwrap_or_else(PoisonError::into_inner)
-    }
+    let next = AtomicU64::new(0);
+    let done = Mutex::new(Vec::with_capacity(count));
+    thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                loop {
+                    let at = next.fetch_add(1, Ordering::Relaxed) as usize;
+                    if at >= count {
+                        return;
+                    }
+                    let result = work(at);
+                    done.lock().push((at, result));
+                }
+            });
+        }
+    });
+    let mut done = std::mem::take(&mut *done.lock());
+    done.sort_unstable_by_key(|(at, _)| *at);
+    done.into_iter().map(|(_, result)| result).collect()
 }

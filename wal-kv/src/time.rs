@@ -1,4 +1,7 @@
 //! The time by which keys expire: the injected clock, except that it never goes back.
+//!
+//! Deliberately absent: how the highest time survives a reopening. Snapshots carry it, and so do time marks in the log
+//! (`store/maintain.rs`); whoever reads one raises it here.
 
 use wal_core::UnixMillis;
 use wal_core::clock::Clock;
@@ -25,5 +28,10 @@ impl Time {
         let shown = self.clock.unix().get();
         let before = self.latest.fetch_max(shown, Ordering::Relaxed);
         UnixMillis::new(shown.max(before))
+    }
+
+    /// It was at least this late before.
+    pub(crate) fn raise(&self, to: UnixMillis) {
+        self.latest.fetch_max(to.get(), Ordering::Relaxed);
     }
 }

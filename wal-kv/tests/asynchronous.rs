@@ -6,13 +6,13 @@ use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
 use tempfile::TempDir;
-use wal_kv::{FsyncPolicy, KvStore, WalConfig};
+use wal_kv::{FsyncPolicy, KvConfig, KvStore};
 
-fn config() -> WalConfig {
-    WalConfig {
+fn config() -> KvConfig {
+    KvConfig {
         max_segment_size: 1 << 20,
         fsync_policy: FsyncPolicy::Always,
-        ..WalConfig::default()
+        ..KvConfig::default()
     }
 }
 
@@ -33,7 +33,10 @@ async fn writers_and_a_reopening() {
                     store.put(key, [task, n]).await.expect("put");
                     assert!(store.contains_key(&key));
                 }
-                store.delete([task % 3]).await.expect("deleted");
+                let own = [100 + task];
+                store.put(own, "value").await.expect("put");
+                store.delete(own).await.expect("deleted");
+                assert!(!store.contains_key(&own));
             })
         })
         .collect();

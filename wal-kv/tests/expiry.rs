@@ -9,7 +9,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use wal_core::UnixMillis;
-use wal_core::blocking::Wal;
 use wal_core::clock::{Clock, ManualClock};
 use wal_io::MemoryStorage;
 use wal_kv::FsyncPolicy;
@@ -99,14 +98,79 @@ impl Clock for SetClock {
 #[test]
 fn a_clock_that_is_set_back_revives_nothing_in_an_open_store() {
     let clock = Arc::new(SetClock::default());
-    let builder = Wal::builder("store")
-        .storage(Arc::new(MemoryStorage::new()))
-        .driven_by_caller();
-    let store = KvStore::open_with(builder, clock.clone()).expect("a store");
+    let config = common::config(FsyncPolicy::Os);
+    let store = common::builder(&MemoryStorage::new(), config, clock.clone());
+    let store = store.open().expect("a store");
     store.put_with_ttl("session", "user", TTL).expect("put");
     clock.0.store(10, Ordering::Relaxed);
     assert_eq!(store.get(b"session"), None);
     clock.0.store(1, Ordering::Relaxed);
     assert_eq!(store.get(b"session"), None);
     assert_eq!(store.len(), 0);
+}
+
+#[test]
+fn a_clock_that_is_set_back_before_reopening_revives_nothing() {
+    let (storage, clock) = (MemoryStorage::new(), Arc::new(SetClock::default()));
+    let open = || {
+        let config = common::config(FsyncPolicy::Os);
+        let builder = common::builder(&storage, config, clock.clone());
+        builder.open().expect("a store")
+    };
+    let store = open();
+    store.put_with_ttl("a", "1", TTL).expect("put");
+    store.put_with_ttl("b", "1", TTL * 2).expect("put");
+    store.put_with_ttl("c", "1", TTL * 3).expect("put");
+    clock.0.store(10, Ordering::Relaxed);
+    assert!(!store.contains_key(b"a"));
+    store.close().expect("closed");
+    // By the log's time mark.
+    clock.0.store(1, Ordering::Relaxed);
+    let store = open();
+    assert!(!store.contains_key(b"a") && store.contains_key(b"b"));
+    assert_eq!(store.len(), 2);
+    // By the snapshot, which outlives the mark.
+    clock.0.store(20, Ordering::Relaxed);
+    store.snapshot().expect("a snapshot");
+    drop(store);
+    clock.0.store(1, Ordering::Relaxed);
+    let store = open();
+    assert!(!store.contains_key(b"b") && store.contains_key(b"c"));
+    assert_eq!(store.len(), 1);
+    drop(store);
+    // What had expired when the store was opened is marked as well.
+    clock.0.store(30, Ordering::Relaxed);
+    let store = open();
+    assert!(store.is_empty());
+    store.close().expect("closed");
+    clock.0.store(1, Ordering::Relaxed);
+    assert!(open().is_empty());
+}
+
+#[test]
+fn keys_that_have_expired_are_reclaimed() {
+    let (storage, clock) = (MemoryStorage::new(), ManualClock::default());
+    let store = open(&storage, &clock);
+    store.put("kept", "value").expect("put");
+    let before = store.stats().memory_bytes;
+    for n in 0..1500_u32 {
+        store
+            .put_with_ttl(n.to_be_bytes(), "user", TTL)
+            .expect("put");
+    }
+    // Expired under a view that needs the value before it.
+    store.put("replaced", "old").expect("put");
+    let view = store.view();
+    store.put_with_ttl("replaced", "new", TTL).expect("put");
+    clock.advance(TTL);
+    store.put("kept", "value").expect("put");
+    assert_eq!(store.len(), 1);
+    assert_eq!(view.get(b"replaced").as_deref(), Some(&b"old"[..]));
+    assert_eq!(view.get(&7_u32.to_be_bytes()), None);
+    drop(view);
+    store.put("kept", "value").expect("put");
+    let stats = store.stats();
+    assert_eq!((stats.keys, stats.memory_bytes), (1, before));
+    assert_eq!(stats.reclaimed, 1501);
+    assert_eq!((stats.kept_versions, stats.views), (0, 0));
 }

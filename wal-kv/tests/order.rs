@@ -8,16 +8,16 @@ use std::thread;
 use std::time::Duration;
 
 use wal_kv::blocking::KvStore;
-use wal_kv::{FsyncPolicy, Lsn, WalConfig};
+use wal_kv::{FsyncPolicy, KvConfig, Lsn};
 
 const WRITERS: u64 = 4;
 const KEYS: u64 = 3;
 
-fn config(policy: FsyncPolicy) -> WalConfig {
-    WalConfig {
+fn config(policy: FsyncPolicy) -> KvConfig {
+    KvConfig {
         max_segment_size: 1 << 20,
         fsync_policy: policy,
-        ..WalConfig::default()
+        ..KvConfig::default()
     }
 }
 

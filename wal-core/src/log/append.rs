@@ -19,6 +19,8 @@ use crate::{Error, FsyncPolicy, Position, Result, sabotage};
 /// Whether the call waits for stable storage whatever the policy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Durability {
+    /// Return when the record is in the log: somebody else waits for it.
+    Entered,
     /// As the policy says.
     Policy,
     /// Return only when durable.
@@ -41,6 +43,8 @@ pub(super) enum Entrant<'a, 'r> {
     Records(&'a [EncodedRecord<'r>], usize),
     /// The log's new first LSN. It may use the reserve that every segment keeps for it.
     Cut(Lsn),
+    /// Nothing: only room is made for a batch of so many bytes.
+    Room(usize),
 }
 
 impl<'a, 'r> Entrant<'a, 'r> {
@@ -50,7 +54,7 @@ impl<'a, 'r> Entrant<'a, 'r> {
 
     fn bytes(&self) -> usize {
         match self {
-            Self::Records(_, bytes) => *bytes,
+            Self::Records(_, bytes) | Self::Room(bytes) => *bytes,
             Self::Cut(_) => wal_format::GROUP_HEADER_LEN + wal_format::CUT_BODY_LEN,
         }
     }
@@ -58,7 +62,9 @@ impl<'a, 'r> Entrant<'a, 'r> {
     /// Where the buffer would end in the file with it, and where it must end at the latest.
     fn end_and_limit(&self, state: &State, segment: &LiveSegment) -> (u64, u64) {
         match self {
-            Self::Records(_, bytes) => (state.filling.room_for(*bytes), segment.data_limit),
+            Self::Records(_, bytes) | Self::Room(bytes) => {
+                (state.filling.room_for(*bytes), segment.data_limit)
+            }
             Self::Cut(_) => {
                 let alignment = segment.header.alignment;
                 let end = alignment.round_up(state.filling.end().get() + self.bytes() as u64);
@@ -178,9 +184,7 @@ impl Engine {
             }
         };
         drop(state);
-        if durability == Durability::Durable
-            || self.settings.config.fsync_policy == FsyncPolicy::Always
-        {
+        if self.waits(durability) {
             return Ok(Begun::Entered(entered));
         }
         Ok(Begun::Done(entered.first, entered.last))
@@ -200,12 +204,37 @@ impl Engine {
             Begun::Entered(entered) => entered,
             Begun::NoRoom => self.enter(Entrant::records(records), shell).await?,
         };
-        if durability == Durability::Durable
-            || self.settings.config.fsync_policy == FsyncPolicy::Always
-        {
+        if self.waits(durability) {
             self.reach_in(era, Goal::Durable, last.get(), shell).await?;
         }
         Ok((first, last))
+    }
+
+    /// Enters if there is room, and waits for nothing; `None` if there is none.
+    pub(crate) fn try_append(
+        &self,
+        records: &[EncodedRecord<'_>],
+    ) -> Result<Option<(Position, Lsn)>> {
+        Ok(match self.begin(records, Durability::Entered)? {
+            Begun::Done(first, last) => Some((first, last)),
+            Begun::Entered(entered) => Some((entered.first, entered.last)),
+            Begun::NoRoom => None,
+        })
+    }
+
+    /// Waits until there is room for `records`.
+    pub(crate) async fn room_for(&self, records: &[EncodedRecord<'_>], shell: Shell) -> Result<()> {
+        let bytes = Entrant::records(records).bytes();
+        self.enter(Entrant::Room(bytes), shell).await.map(drop)
+    }
+
+    /// Whether the call waits for stable storage.
+    fn waits(&self, durability: Durability) -> bool {
+        match durability {
+            Durability::Entered => false,
+            Durability::Policy => self.settings.config.fsync_policy == FsyncPolicy::Always,
+            Durability::Durable => true,
+        }
     }
 
     pub(super) async fn enter(&self, entrant: Entrant<'_, '_>, shell: Shell) -> Result<Entered> {
@@ -252,6 +281,14 @@ impl Engine {
                         .waiters
                         .wait_for_room(&mut waiting.ticket, context.waker());
                     self.signal_keeper(&state);
+                    // Whoever entered without waiting may have left nobody to commit.
+                    let unled = matches!(entrant, Entrant::Room(_))
+                        && self.settings.config.fsync_policy == FsyncPolicy::Always
+                        && state.dirty.len() > 1;
+                    if unled {
+                        state.commit_requested = true;
+                        self.signal_syncer(&state);
+                    }
                     return Poll::Pending;
                 }
             }
@@ -328,6 +365,7 @@ impl Engine {
                     state.push(records, bytes)
                 }
                 Entrant::Cut(log_first) => Self::push_cut(state, log_first),
+                Entrant::Room(_) => return Ok(Entry::Entered(Self::place(state))),
             };
             self.after_enter(state);
             return Ok(Entry::Entered(entered));
@@ -401,6 +439,11 @@ impl Engine {
             .active
             .as_ref()
             .map_or(SegmentId::NONE, |active| active.segment.id());
+        Self::place(state)
+    }
+
+    /// Where the next record goes.
+    fn place(state: &State) -> Entered {
         let first = Position {
             lsn: state.next_lsn,
             segment_id: state.next_segment,

@@ -1,0 +1,212 @@
+//! Opening a store with more than the settings of [`KvConfig`].
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use wal_core::Compression;
+use wal_core::clock::{Clock, SystemClock};
+use wal_core::entropy::Entropy;
+use wal_io::{DiskStorage, Storage};
+
+use crate::config::KvConfig;
+use crate::report::OpenProgress;
+use crate::store::{Core, Driver, Progress, Settings};
+use crate::sync::Arc;
+use crate::{Error, Result};
+
+/// Opens a store; `S` is the handle that it gives, [`KvStore`](crate::KvStore) or [`blocking::KvStore`](crate::blocking::KvStore).
+///
+/// ```
+/// use wal_kv::{KvConfig, blocking::KvStore};
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let tmp = tempfile::tempdir()?;
+/// # let dir = tmp.path().join("store");
+/// let store = KvStore::builder(&dir)
+///     .config(KvConfig { memory_limit: Some(1 << 30), ..KvConfig::default() })
+///     .progress(|progress| println!("{:?}: {} of {}", progress.phase, progress.done, progress.total))
+///     .open()?;
+/// # store.close()?;
+/// # Ok(())
+/// # }
+/// ```
+pub struct Builder<S> {
+    storage: Arc<dyn Storage>,
+    config: KvConfig,
+    clock: Arc<dyn Clock>,
+    entropy: Option<Arc<dyn Entropy>>,
+    small_segments: bool,
+    record_limit: Option<u64>,
+    lock_wait: Duration,
+    snapshot_after: u64,
+    compression: Option<Compression>,
+    driver: Driver,
+    progress: Option<Progress>,
+    handle: PhantomData<fn() -> S>,
+}
+
+impl<S> fmt::Debug for Builder<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builder")
+            .field("storage", &self.storage)
+            .field("config", &self.config)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The least length of the log, in bytes, for which a snapshot is written by itself.
+const SNAPSHOT_AFTER: u64 = 32 << 20;
+
+impl<S> Builder<S> {
+    pub(crate) fn new(dir: impl AsRef<Path>) -> Self {
+        Self {
+            storage: Arc::new(DiskStorage::new(PathBuf::from(dir.as_ref()))),
+            config: KvConfig::default(),
+            clock: Arc::new(SystemClock::default()),
+            entropy: None,
+            small_segments: false,
+            record_limit: None,
+            lock_wait: Duration::ZERO,
+            snapshot_after: SNAPSHOT_AFTER,
+            compression: None,
+            driver: Driver::Thread,
+            progress: None,
+            handle: PhantomData,
+        }
+    }
+
+    /// The settings that most users need.
+    #[must_use]
+    pub fn config(mut self, config: KvConfig) -> Self {
+        self.config = config;
+        self
+    }
+
+    /// Where the files are, instead of the directory on disk: memory, fault injection, a storage of one's own.
+    #[must_use]
+    pub fn storage(mut self, storage: Arc<dyn Storage>) -> Self {
+        self.storage = storage;
+        self
+    }
+
+    /// Most bytes of key and value together. Default 64 MiB, or what fits in a segment if that is less.
+    #[must_use]
+    pub fn record_limit(mut self, bytes: u64) -> Self {
+        self.record_limit = Some(bytes);
+        self
+    }
+
+    /// How long to wait for another process to close the store. Default not at all.
+    #[must_use]
+    pub fn lock_wait(mut self, time: Duration) -> Self {
+        self.lock_wait = time;
+        self
+    }
+
+    /// Bytes of the log before which no snapshot is written by itself, so that a small store does not write one after the other.
+    /// Default 32 MiB.
+    #[must_use]
+    pub fn snapshot_after(mut self, bytes: u64) -> Self {
+        self.snapshot_after = bytes;
+        self
+    }
+
+    /// How the blocks of a snapshot are compressed. Default LZ4 where the build has it.
+    #[must_use]
+    pub fn snapshot_compression(mut self, compression: Compression) -> Self {
+        self.compression = Some(compression);
+        self
+    }
+
+    /// Is told how far opening has come, from any thread: keep it short.
+    #[must_use]
+    pub fn progress(mut self, progress: impl Fn(OpenProgress) + Send + Sync + 'static) -> Self {
+        self.progress = Some(Arc::new(progress));
+        self
+    }
+
+    /// Another source of time.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// Another source of the log's identities.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn entropy(mut self, entropy: Arc<dyn Entropy>) -> Self {
+        self.entropy = Some(entropy);
+        self
+    }
+
+    /// Segments from 8 KiB on.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn small_segments(mut self) -> Self {
+        self.small_segments = true;
+        self
+    }
+
+    /// No threads: what is due runs in the calls that write or wait. The same calls make the same operations on the storage.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn driven_by_caller(mut self) -> Self {
+        self.driver = Driver::Caller;
+        self
+    }
+
+    pub(crate) fn build(self) -> Result<Shared> {
+        let compression = match self.compression {
+            Some(compression) if !compression.is_available() => {
+                return Err(Error::Log(wal_core::Error::CompressionUnavailable {
+                    compression,
+                }));
+            }
+            Some(compression) => compression,
+            None if Compression::Lz4.is_available() => Compression::Lz4,
+            None => Compression::None,
+        };
+        let core = Core::open(Settings {
+            storage: self.storage,
+            config: self.config,
+            clock: self.clock,
+            entropy: self.entropy,
+            small_segments: self.small_segments,
+            record_limit: self.record_limit,
+            lock_wait: self.lock_wait,
+            snapshot_after: self.snapshot_after,
+            compression,
+            driver: self.driver,
+            progress: self.progress,
+        })?;
+        Shared::start(core)
+    }
+}
+
+/// An open store and its thread. The last handle to be dropped ends both.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) core: Arc<Core>,
+    thread: Option<crate::sync::JoinHandle<()>>,
+}
+
+impl Shared {
+    fn start(core: Core) -> Result<Self> {
+        let core = Arc::new(core);
+        let thread = core.start()?;
+        Ok(Self { core, thread })
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.core.stop();
+        if let Some(thread) = self.thread.take() {
+            // A thread that panicked has nothing to finish.
+            let _ = thread.join();
+        }
+    }
+}

@@ -1,0 +1,226 @@
+//! Filling an index when a store is opened: from many threads, in any order, the newest version of each key wins.
+//!
+//! Deliberately absent: where versions come from (`store/open.rs`).
+
+use wal_core::UnixMillis;
+
+use super::ledger::expiring;
+use super::{Index, Ordered, PLACES, Padded, SHARDS, Shard, Version};
+use crate::sync::{Mutex, Ordering, RwLock, in_parallel};
+
+/// An index that nobody reads yet.
+#[derive(Debug)]
+pub(crate) struct Loader<'a> {
+    index: &'a mut Index,
+    /// Versions of a snapshot by block, in the order of their keys.
+    sorted: Vec<Vec<Version>>,
+    /// Versions that the log has put since, tombstones too.
+    tail: Mutex<Vec<Version>>,
+}
+
+impl Index {
+    /// Everything that the loader puts is visible when it is done.
+    pub(crate) fn loader(&mut self) -> Loader<'_> {
+        Loader {
+            index: self,
+            sorted: Vec::new(),
+            tail: Mutex::default(),
+        }
+    }
+}
+
+impl Loader<'_> {
+    /// Makes room for so many keys.
+    pub(crate) fn reserve(&mut self, keys: usize) {
+        // Shards differ a little.
+        let each = keys / SHARDS + keys / SHARDS / 8 + 4;
+        if keys > SHARDS {
+            for shard in &mut self.index.shards {
+                *shard = Padded(RwLock::new(Shard::with_room_for(each)));
+            }
+        }
+    }
+
+    /// Versions that have been put, at most.
+    pub(crate) fn keys(&self) -> u64 {
+        let sorted = self.sorted.iter().map(Vec::len);
+        (sorted.sum::<usize>() + self.tail.lock().len()) as u64
+    }
+
+    /// Puts versions of a snapshot.
+    pub(crate) fn put_sorted(&self, versions: &[Version]) {
+        for version in versions {
+            self.insert(version.clone());
+        }
+    }
+
+    /// The blocks of a snapshot, in order; their versions have been put.
+    pub(crate) fn set_sorted(&mut self, blocks: Vec<Vec<Version>>) {
+        self.sorted = blocks;
+    }
+
+    /// Puts versions of the log.
+    pub(crate) fn put_tail(&self, versions: Vec<Version>) {
+        for version in &versions {
+            self.insert(version.clone());
+        }
+        self.tail.lock().extend(versions);
+    }
+
+    fn insert(&self, version: Version) {
+        let hash = self.index.hash(version.key());
+        let rehash = |version: &Version| self.index.hash(version.key());
+        let older = self
+            .index
+            .shard(hash)
+            .write()
+            .put_if_newer(hash, version, rehash);
+        drop(older);
+    }
+
+    /// Forgets what was put: the snapshot that it came from is damaged.
+    pub(crate) fn clear(&mut self) {
+        self.sorted = Vec::new();
+        for shard in &mut self.index.shards {
+            *shard = Padded::default();
+        }
+    }
+
+    /// Ends the loading: what is shown is the state at `lsn`; it was as late as `marked` before. Returns how many keys had expired.
+    pub(crate) fn finish(self, lsn: u64, marked: UnixMillis, threads: usize) -> usize {
+        let index = &*self.index;
+        index.time.raise(marked);
+        // What has expired since then stays for the first sweep, which marks the time first.
+        let now = marked;
+        let is_newest = |version: &Version| {
+            let hash = index.hash(version.key());
+            let shard = index.shard(hash).read();
+            let newest = shard.newest_with(hash, version.lsn());
+            newest.is_some() && version.is_live(|| now)
+        };
+        // The newest of the tail, in order.
+        let tail = std::mem::take(&mut *self.tail.lock());
+        // What the tail has replaced or deleted is no longer the newest.
+        let untouched = tail.is_empty();
+        let tail = sort(tail, threads, is_newest);
+        let sorted: Vec<Vec<Version>> = {
+            let blocks: Vec<Mutex<Vec<Version>>> =
+                self.sorted.into_iter().map(Mutex::new).collect();
+            in_parallel(threads, blocks.len(), |at| {
+                let mut block = std::mem::take(&mut *blocks[at].lock());
+                if untouched {
+                    block.retain(|version| version.is_live(|| now));
+                } else {
+                    block.retain(|version| is_newest(version));
+                }
+                block
+            })
+        };
+        let all = merge(sorted, tail);
+        let found: usize = all.len();
+        // Tombstones have done their work, and what has expired is gone.
+        let dropped = in_parallel(threads, SHARDS, |at| {
+            let mut shard = index.shards[at].0.write();
+            let mut expired = 0;
+            shard.retain(|version| {
+                expired += usize::from(!version.is_tombstone() && !version.is_live(|| now));
+                version.is_live(|| now)
+            });
+            expired
+        });
+        let mut ledger = index.ledger();
+        let mut memory = 0;
+        let mut payload = 0;
+        for version in &all {
+            memory += version.cost() + PLACES;
+            payload += version.payload();
+            if let Some(expiry) = expiring(version, index.hash_if_expiring(version)) {
+                ledger.expiries.insert(expiry);
+            }
+        }
+        ledger.set_loaded(found, memory, payload, lsn);
+        ledger.marked = marked;
+        drop(ledger);
+        *index.ordered.write() = Ordered::build(all);
+        index.applied.store(lsn, Ordering::Release);
+        dropped.into_iter().sum()
+    }
+}
+
+impl Index {
+    fn hash_if_expiring(&self, version: &Version) -> u64 {
+        version.expires_at().map_or(0, |_| self.hash(version.key()))
+    }
+}
+
+/// The versions that are to be kept, in the order of their keys.
+fn sort(
+    versions: Vec<Version>,
+    threads: usize,
+    keep: impl Fn(&Version) -> bool + Sync,
+) -> Vec<Version> {
+    if versions.is_empty() {
+        return versions;
+    }
+    let each = versions.len().div_ceil(threads.max(1));
+    let mut parts: Vec<Mutex<Vec<Version>>> = Vec::new();
+    let mut versions = versions.into_iter();
+    loop {
+        let part: Vec<Version> = versions.by_ref().take(each).collect();
+        if part.is_empty() {
+            break;
+        }
+        parts.push(Mutex::new(part));
+    }
+    let parts = in_parallel(threads, parts.len(), |at| {
+        let mut part: Vec<(u64, Version)> = std::mem::take(&mut *parts[at].lock())
+            .into_iter()
+            .filter(|version| keep(version))
+            .map(|version| (first_bytes(version.key()), version))
+            .collect();
+        part.sort_unstable_by(|(a, version), (b, other)| {
+            a.cmp(b).then_with(|| version.key().cmp(other.key()))
+        });
+        part.into_iter().map(|(_, version)| version).collect()
+    });
+    parts.into_iter().reduce(merge_two).unwrap_or_default()
+}
+
+fn first_bytes(key: &[u8]) -> u64 {
+    let mut eight = [0; 8];
+    let len = key.len().min(8);
+    eight[..len].copy_from_slice(&key[..len]);
+    u64::from_be_bytes(eight)
+}
+
+fn merge(sorted: Vec<Vec<Version>>, tail: Vec<Version>) -> Vec<Version> {
+    let len = sorted.iter().map(Vec::len).sum();
+    let mut all = Vec::with_capacity(len);
+    for block in sorted {
+        all.extend(block);
+    }
+    if tail.is_empty() {
+        return all;
+    }
+    merge_two(all, tail)
+}
+
+/// Merges versions of different keys.
+fn merge_two(left: Vec<Version>, right: Vec<Version>) -> Vec<Version> {
+    if left.is_empty() {
+        return right;
+    }
+    let mut merged = Vec::with_capacity(left.len() + right.len());
+    let (mut left, mut right) = (left.into_iter().peekable(), right.into_iter().peekable());
+    while let (Some(a), Some(b)) = (left.peek(), right.peek()) {
+        let next = if a.key() <= b.key() {
+            left.next()
+        } else {
+            right.next()
+        };
+        merged.extend(next);
+    }
+    merged.extend(left);
+    merged.extend(right);
+    merged
+}

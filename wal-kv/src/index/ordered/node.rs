@@ -1,0 +1,366 @@
+//! Nodes of the ordered index: how keys enter and leave.
+
+#[cfg(test)]
+use super::common;
+use super::{Bounds, find, head, separator};
+use crate::index::version::Version;
+
+/// Most keys of a leaf, and most children of an inner node. Few in tests, so that a few thousand keys make a tree of some height.
+pub(super) const LEAF: usize = if cfg!(test) { 12 } else { 128 };
+pub(super) const INNER: usize = if cfg!(test) { 8 } else { 128 };
+/// Nodes grow by so many places at a time.
+const STEP: usize = LEAF / 8;
+
+#[derive(Debug)]
+pub(super) enum Node {
+    Leaf(Leaf),
+    Inner(Inner),
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Leaf {
+    pub(super) skip: usize,
+    pub(super) heads: Vec<u64>,
+    pub(super) versions: Vec<Version>,
+}
+
+/// `fences[i]` is the low bound of `children[i + 1]`.
+#[derive(Debug)]
+pub(super) struct Inner {
+    pub(super) skip: usize,
+    pub(super) heads: Vec<u64>,
+    pub(super) fences: Vec<Box<[u8]>>,
+    pub(super) children: Vec<Node>,
+}
+
+/// What a split left behind: the new right part, and where it begins.
+pub(super) type Split = (Box<[u8]>, Node);
+
+fn insert_at<T>(items: &mut Vec<T>, at: usize, item: T) {
+    if items.len() == items.capacity() {
+        items.reserve_exact(STEP);
+    }
+    items.insert(at, item);
+}
+
+fn split_off<T>(items: &mut Vec<T>, at: usize) -> Vec<T> {
+    let right = items.split_off(at);
+    items.shrink_to(at + STEP);
+    right
+}
+
+impl Leaf {
+    pub(super) fn of(bounds: Bounds<'_>, versions: Vec<Version>) -> Self {
+        let mut leaf = Self {
+            skip: bounds.shared(),
+            heads: Vec::new(),
+            versions,
+        };
+        leaf.take_heads();
+        leaf
+    }
+
+    fn take_heads(&mut self) {
+        let skip = self.skip;
+        self.heads.clear();
+        self.heads.shrink_to(self.versions.len() + STEP);
+        let heads = self
+            .versions
+            .iter()
+            .map(|version| head(version.key(), skip));
+        self.heads.extend(heads);
+    }
+
+    /// New bounds: the shared prefix may be another one.
+    fn rebound(&mut self, bounds: Bounds<'_>) {
+        if self.skip != bounds.shared() {
+            self.skip = bounds.shared();
+            self.take_heads();
+        }
+    }
+
+    pub(super) fn find(&self, key: &[u8]) -> Result<usize, usize> {
+        find(&self.heads, self.skip, key, |at| self.versions[at].key())
+    }
+
+    fn put(&mut self, bounds: Bounds<'_>, version: Version) -> (Option<Version>, Option<Split>) {
+        let at = match self.find(version.key()) {
+            Ok(at) => {
+                return (
+                    Some(std::mem::replace(&mut self.versions[at], version)),
+                    None,
+                );
+            }
+            Err(at) => at,
+        };
+        insert_at(&mut self.heads, at, head(version.key(), self.skip));
+        insert_at(&mut self.versions, at, version);
+        if self.versions.len() <= LEAF {
+            return (None, None);
+        }
+        // Keys that arrive in order leave full leaves behind.
+        let last = bounds.high.is_none() && at + 1 == self.versions.len();
+        let middle = if last { at } else { self.versions.len() / 2 };
+        let fence = separator(self.versions[middle - 1].key(), self.versions[middle].key());
+        let heads = split_off(&mut self.heads, middle);
+        let mut right = Self {
+            skip: self.skip,
+            heads,
+            versions: split_off(&mut self.versions, middle),
+        };
+        self.rebound(Bounds {
+            low: bounds.low,
+            high: Some(&fence),
+        });
+        right.rebound(Bounds {
+            low: &fence,
+            high: bounds.high,
+        });
+        (None, Some((fence, Node::Leaf(right))))
+    }
+}
+
+impl Inner {
+    pub(super) fn of(bounds: Bounds<'_>, fences: Vec<Box<[u8]>>, children: Vec<Node>) -> Self {
+        let mut inner = Self {
+            skip: bounds.shared(),
+            heads: Vec::new(),
+            fences,
+            children,
+        };
+        inner.take_heads();
+        inner
+    }
+
+    fn take_heads(&mut self) {
+        let skip = self.skip;
+        self.heads = self.fences.iter().map(|fence| head(fence, skip)).collect();
+    }
+
+    fn rebound(&mut self, bounds: Bounds<'_>) {
+        if self.skip != bounds.shared() {
+            self.skip = bounds.shared();
+            self.take_heads();
+        }
+    }
+
+    /// The child in which `key` belongs.
+    pub(super) fn child_of(&self, key: &[u8]) -> usize {
+        match find(&self.heads, self.skip, key, |at| &self.fences[at]) {
+            Ok(at) => at + 1,
+            Err(at) => at,
+        }
+    }
+
+    /// The bounds of a child.
+    fn bounds_of<'a>(fences: &'a [Box<[u8]>], bounds: Bounds<'a>, child: usize) -> Bounds<'a> {
+        Bounds {
+            low: child
+                .checked_sub(1)
+                .map_or(bounds.low, |before| &fences[before]),
+            high: fences.get(child).map(AsRef::as_ref).or(bounds.high),
+        }
+    }
+
+    fn put(&mut self, bounds: Bounds<'_>, version: Version) -> (Option<Version>, Option<Split>) {
+        let child = self.child_of(version.key());
+        let within = Self::bounds_of(&self.fences, bounds, child);
+        let (replaced, split) = self.children[child].put(within, version);
+        let Some((fence, right)) = split else {
+            return (replaced, None);
+        };
+        insert_at(&mut self.heads, child, head(&fence, self.skip));
+        insert_at(&mut self.fences, child, fence);
+        insert_at(&mut self.children, child + 1, right);
+        if self.children.len() <= INNER {
+            return (replaced, None);
+        }
+        let last = bounds.high.is_none() && child + 2 == self.children.len();
+        let middle = if last {
+            self.children.len() - 2
+        } else {
+            self.children.len() / 2
+        };
+        // The fence between the halves goes up.
+        let fences = split_off(&mut self.fences, middle);
+        let fence = self.fences.pop().expect("a full node has two halves");
+        let mut right = Self {
+            skip: usize::MAX,
+            heads: Vec::new(),
+            fences,
+            children: split_off(&mut self.children, middle),
+        };
+        self.heads.truncate(self.fences.len());
+        self.rebound(Bounds {
+            low: bounds.low,
+            high: Some(&fence),
+        });
+        right.rebound(Bounds {
+            low: &fence,
+            high: bounds.high,
+        });
+        (replaced, Some((fence, Node::Inner(right))))
+    }
+
+    fn remove(&mut self, bounds: Bounds<'_>, key: &[u8], lsn: u64) -> Option<Version> {
+        let child = self.child_of(key);
+        let within = Self::bounds_of(&self.fences, bounds, child);
+        let removed = self.children[child].remove(within, key, lsn)?;
+        if self.children[child].is_sparse() && self.children.len() > 1 {
+            self.join(bounds, child.min(self.children.len() - 2));
+        }
+        Some(removed)
+    }
+
+    /// Joins a child with the next one if both fit in one well.
+    fn join(&mut self, bounds: Bounds<'_>, left: usize) {
+        if !self.children[left].fits_with(&self.children[left + 1]) {
+            return;
+        }
+        let right = self.children.remove(left + 1);
+        let fence = self.fences.remove(left);
+        self.heads.remove(left);
+        let within = Self::bounds_of(&self.fences, bounds, left);
+        self.children[left].append(within, fence, right);
+    }
+}
+
+impl Node {
+    pub(super) fn empty() -> Self {
+        Self::Leaf(Leaf::default())
+    }
+
+    /// A new root.
+    pub(super) fn above(left: Self, (fence, right): Split) -> Self {
+        Self::Inner(Inner::of(Bounds::ALL, vec![fence], vec![left, right]))
+    }
+
+    pub(super) fn put(
+        &mut self,
+        bounds: Bounds<'_>,
+        version: Version,
+    ) -> (Option<Version>, Option<Split>) {
+        match self {
+            Self::Leaf(leaf) => leaf.put(bounds, version),
+            Self::Inner(inner) => inner.put(bounds, version),
+        }
+    }
+
+    pub(super) fn remove(&mut self, bounds: Bounds<'_>, key: &[u8], lsn: u64) -> Option<Version> {
+        match self {
+            Self::Leaf(leaf) => {
+                let at = leaf.find(key).ok()?;
+                if leaf.versions[at].lsn() != lsn {
+                    return None;
+                }
+                leaf.heads.remove(at);
+                Some(leaf.versions.remove(at))
+            }
+            Self::Inner(inner) => inner.remove(bounds, key, lsn),
+        }
+    }
+
+    fn len(&self) -> usize {
+        match self {
+            Self::Leaf(leaf) => leaf.versions.len(),
+            Self::Inner(inner) => inner.children.len(),
+        }
+    }
+
+    fn most(&self) -> usize {
+        match self {
+            Self::Leaf(_) => LEAF,
+            Self::Inner(_) => INNER,
+        }
+    }
+
+    fn is_sparse(&self) -> bool {
+        self.len() < self.most() / 4
+    }
+
+    fn fits_with(&self, right: &Self) -> bool {
+        self.len() + right.len() <= self.most() * 3 / 4
+    }
+
+    /// Takes over what the next node of the same height holds.
+    fn append(&mut self, bounds: Bounds<'_>, fence: Box<[u8]>, right: Self) {
+        match (self, right) {
+            (Self::Leaf(left), Self::Leaf(mut right)) => {
+                left.versions.append(&mut right.versions);
+                left.skip = bounds.shared();
+                left.take_heads();
+            }
+            (Self::Inner(left), Self::Inner(mut right)) => {
+                left.fences.push(fence);
+                left.fences.append(&mut right.fences);
+                left.children.append(&mut right.children);
+                left.skip = bounds.shared();
+                left.take_heads();
+            }
+            (Self::Leaf(_), Self::Inner(_)) | (Self::Inner(_), Self::Leaf(_)) => {
+                unreachable!("all leaves are at one height")
+            }
+        }
+    }
+
+    /// A root with one child is not needed.
+    pub(super) fn collapse(&mut self) {
+        while let Self::Inner(inner) = self
+            && inner.children.len() == 1
+            && let Some(child) = inner.children.pop()
+        {
+            *self = child;
+        }
+    }
+
+    pub(super) fn bytes(&self) -> u64 {
+        match self {
+            Self::Leaf(leaf) => {
+                let words = leaf.heads.capacity() + leaf.versions.capacity();
+                (words * 8) as u64
+            }
+            Self::Inner(inner) => {
+                let own = inner.heads.capacity() * 8
+                    + inner.fences.capacity() * size_of::<Box<[u8]>>()
+                    + inner.children.capacity() * size_of::<Self>();
+                let fences: usize = inner.fences.iter().map(|fence| fence.len()).sum();
+                let children = inner.children.iter().map(Self::bytes);
+                (own + fences) as u64 + children.sum::<u64>()
+            }
+        }
+    }
+}
+
+/// For the checks of tests: every key is where its bounds say, in order, with the right head.
+#[cfg(test)]
+impl Node {
+    pub(super) fn check(&self, bounds: Bounds<'_>, keys: &mut Vec<Vec<u8>>) -> usize {
+        match self {
+            Self::Leaf(leaf) => {
+                assert_eq!(leaf.skip, bounds.shared());
+                assert_eq!(leaf.heads.len(), leaf.versions.len());
+                for (version, known) in leaf.versions.iter().zip(&leaf.heads) {
+                    let key = version.key();
+                    assert!(key >= bounds.low && bounds.high.is_none_or(|high| key < high));
+                    assert_eq!(*known, head(key, leaf.skip));
+                    assert!(common(key, bounds.low) >= leaf.skip);
+                    keys.push(key.to_vec());
+                }
+                1
+            }
+            Self::Inner(inner) => {
+                assert_eq!(inner.skip, bounds.shared());
+                assert_eq!(inner.children.len(), inner.fences.len() + 1);
+                assert_eq!(inner.heads.len(), inner.fences.len());
+                let mut heights = Vec::new();
+                for (at, child) in inner.children.iter().enumerate() {
+                    let within = Inner::bounds_of(&inner.fences, bounds, at);
+                    assert!(within.high.is_none_or(|high| within.low < high));
+                    heights.push(child.check(within, keys));
+                }
+                assert!(heights.iter().all(|height| *height == heights[0]));
+                heights[0] + 1
+            }
+        }
+    }
+}

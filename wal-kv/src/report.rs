@@ -1,0 +1,107 @@
+//! What the store tells of itself: opening it, snapshots, counters.
+
+use std::time::Duration;
+
+use wal_core::{Lsn, RecoveryReport};
+
+/// How far opening a store has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct OpenProgress {
+    /// What is being done.
+    pub phase: OpenPhase,
+    /// Bytes (of a snapshot) or records (of the log) that are done.
+    pub done: u64,
+    /// How many there are.
+    pub total: u64,
+}
+
+/// The parts of opening a store that take time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum OpenPhase {
+    /// The snapshot is read and verified: bytes.
+    Snapshot,
+    /// The log's records behind it are read: records.
+    Log,
+    /// The ordered index is built: keys.
+    Index,
+}
+
+/// What opening a store found and did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct OpenReport {
+    /// The LSN of the snapshot that was read, if there was one.
+    pub snapshot: Option<Lsn>,
+    /// Pairs in it.
+    pub snapshot_pairs: u64,
+    /// Its length in bytes.
+    pub snapshot_bytes: u64,
+    /// Snapshots that could not be used: name and damage. They are left where they are until the next snapshot.
+    pub damaged: Vec<(String, String)>,
+    /// Records of the log that were read.
+    pub records: u64,
+    /// Keys that were dropped because they had expired.
+    pub expired: u64,
+    /// Keys in the store.
+    pub keys: u64,
+    /// Unfinished files that were removed.
+    pub leftovers: Vec<String>,
+    /// How long it took.
+    pub time: Duration,
+    /// What opening the log found and did.
+    pub log: RecoveryReport,
+}
+
+/// What writing a snapshot came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SnapshotReport {
+    /// The LSN of the last write in it.
+    pub lsn: Lsn,
+    /// Pairs in it.
+    pub pairs: u64,
+    /// Bytes of the pairs before compression.
+    pub raw_bytes: u64,
+    /// Length of the file in bytes.
+    pub bytes: u64,
+    /// How long it took.
+    pub time: Duration,
+}
+
+/// Where the store stands, and what this handle and its clones have done since it was opened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Keys that are shown.
+    pub keys: u64,
+    /// Bytes of memory for keys, values and their places in the index, as [`memory_limit`](crate::KvConfig::memory_limit) counts them.
+    pub memory_bytes: u64,
+    /// Bytes of the live keys and values.
+    pub live_bytes: u64,
+    /// Bytes of the index's tables and nodes as they are now.
+    pub index_bytes: u64,
+    /// Versions that are kept because a view needs them, or a newer one is not shown yet.
+    pub kept_versions: u64,
+    /// Open views; a scan has one.
+    pub views: u64,
+    /// The LSN of the last write that is shown.
+    pub visible_lsn: Lsn,
+    /// The highest LSN known to be on stable storage. After a failure of the log, what reads show up to here is durable.
+    pub durable_lsn: Lsn,
+    /// Bytes of the log since the last snapshot.
+    pub log_bytes: u64,
+    /// The LSN of the last snapshot; 0 if there is none.
+    pub snapshot_lsn: Lsn,
+    /// Snapshots written.
+    pub snapshots: u64,
+    /// Bytes of those snapshots.
+    pub snapshot_bytes: u64,
+    /// Snapshots that could not be written.
+    pub snapshot_failures: u64,
+    /// Keys that expired and were reclaimed.
+    pub reclaimed: u64,
+    /// The log's own counters.
+    pub log: wal_core::Stats,
+}

@@ -1,0 +1,288 @@
+//! What the store does by itself: snapshots when they are due, and reclaiming keys that have expired.
+//!
+//! A key that has expired is gone for every read at once. A *sweep* frees its memory, after it has put a time mark into the log: a
+//! record without a key that says how late it was, so that a clock that is set back while the store is closed revives nothing.
+//! Deliberately absent: how a snapshot is written (`snapshot.rs`).
+
+use std::time::Duration;
+
+use wal_core::{FsyncPolicy, Lsn, RecordRef, UnixMillis};
+
+use super::Core;
+use crate::config::Snapshots;
+use crate::index::Ledger;
+use crate::sync::{Arc, AtomicBool, AtomicU64, Condvar, JoinHandle, Mutex, Ordering, spawn};
+use crate::{Error, Result};
+
+/// Expired keys are reclaimed so often.
+const SWEEP_EVERY: Duration = Duration::from_secs(1);
+/// At most so many at a time: writers wait meanwhile.
+const SWEPT_AT_ONCE: usize = 64;
+
+/// The first byte of a record without a key, and what it says.
+const TIME_MARK: u8 = 1;
+const TIME_MARK_LEN: usize = 9;
+
+/// The payload of a time mark.
+fn time_mark(now: UnixMillis) -> [u8; TIME_MARK_LEN] {
+    let mut bytes = [TIME_MARK; TIME_MARK_LEN];
+    bytes[1..].copy_from_slice(&now.get().to_le_bytes());
+    bytes
+}
+
+/// The time that a record without a key marks; `None` if it is no time mark.
+pub(super) fn marked_time(payload: &[u8]) -> Option<UnixMillis> {
+    let (tag, time) = payload.split_first()?;
+    let time: [u8; 8] = time.try_into().ok()?;
+    (*tag == TIME_MARK).then(|| UnixMillis::new(u64::from_le_bytes(time)))
+}
+
+/// Who runs what is due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Driver {
+    /// A thread of the store's own.
+    Thread,
+    /// Whoever writes. Deterministic.
+    Caller,
+}
+
+/// The thread, or what stands in for it.
+#[derive(Debug)]
+pub(crate) struct Background {
+    policy: FsyncPolicy,
+    driver: Driver,
+    wanted: Mutex<Wanted>,
+    condvar: Condvar,
+    /// Bytes of the log at which to look whether a snapshot is due.
+    look_at: AtomicU64,
+    expiring: AtomicBool,
+    stopping: AtomicBool,
+}
+
+#[derive(Debug, Default)]
+struct Wanted {
+    tick: bool,
+    stop: bool,
+}
+
+impl Background {
+    pub(super) fn new(policy: FsyncPolicy, driver: Driver) -> Self {
+        Self {
+            policy,
+            driver,
+            wanted: Mutex::default(),
+            condvar: Condvar::default(),
+            look_at: AtomicU64::new(0),
+            expiring: AtomicBool::new(false),
+            stopping: AtomicBool::new(false),
+        }
+    }
+
+    pub(super) fn policy(&self) -> FsyncPolicy {
+        self.policy
+    }
+
+    pub(super) fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Acquire)
+    }
+
+    fn wake(&self) {
+        self.wanted.lock().tick = true;
+        self.condvar.notify_all();
+    }
+
+    /// The log has so many bytes since the last snapshot.
+    #[inline]
+    pub(super) fn logged(&self, bytes: u64) {
+        if bytes >= self.look_at.load(Ordering::Relaxed) {
+            // Not again before the thread has looked.
+            self.look_at.store(u64::MAX, Ordering::Relaxed);
+            self.wake();
+        }
+    }
+
+    #[inline]
+    pub(super) fn has_expiring_keys(&self) {
+        if !self.expiring.load(Ordering::Relaxed) {
+            self.expiring.store(true, Ordering::Relaxed);
+            self.wake();
+        }
+    }
+}
+
+impl Core {
+    /// Starts the thread, unless the caller drives.
+    pub(crate) fn start(self: &Arc<Self>) -> Result<Option<JoinHandle<()>>> {
+        if self.background.driver == Driver::Caller {
+            return Ok(None);
+        }
+        let core = Arc::clone(self);
+        let thread = spawn("wal-kv", move || core.run());
+        let io = |error| {
+            Error::io(
+                self.storage.location(),
+                "starting the store's thread",
+                error,
+            )
+        };
+        thread.map(Some).map_err(io)
+    }
+
+    /// Ends the thread soon; a snapshot that it is writing is given up.
+    pub(crate) fn stop(&self) {
+        self.background.stopping.store(true, Ordering::Release);
+        self.background.wanted.lock().stop = true;
+        self.background.condvar.notify_all();
+    }
+
+    fn run(&self) {
+        loop {
+            {
+                let mut wanted = self.background.wanted.lock();
+                if !wanted.stop && !wanted.tick {
+                    wanted = if self.background.expiring.load(Ordering::Relaxed) {
+                        self.background.condvar.wait_for(wanted, SWEEP_EVERY)
+                    } else {
+                        self.background.condvar.wait(wanted)
+                    };
+                }
+                if wanted.stop {
+                    return;
+                }
+                wanted.tick = false;
+            }
+            self.tick();
+        }
+    }
+
+    /// Does what is due.
+    fn tick(&self) {
+        self.sweep();
+        if self.is_snapshot_due() {
+            // The counters tell of a failure, and it is tried again later.
+            let _ = self.snapshot();
+            self.is_snapshot_due();
+        }
+    }
+
+    /// After a write, where the caller drives.
+    #[inline]
+    pub(crate) fn drive(&self) {
+        if self.background.driver == Driver::Caller {
+            let due = std::mem::take(&mut self.background.wanted.lock().tick);
+            if due || self.background.expiring.load(Ordering::Relaxed) {
+                self.tick();
+            }
+        }
+    }
+
+    /// Whether a snapshot is due; says when to look next if it is not.
+    fn is_snapshot_due(&self) -> bool {
+        let Snapshots::Automatic { percent } = self.snapshots else {
+            self.background.look_at.store(u64::MAX, Ordering::Relaxed);
+            return false;
+        };
+        let live = self.index.ledger().snapshot_bytes();
+        let due_at = (live / 100).saturating_mul(u64::from(percent));
+        let due_at = due_at.max(self.snapshot_after);
+        let due_at = due_at.max(self.counters.retry_at.load(Ordering::Relaxed));
+        if self.counters.log_bytes.load(Ordering::Relaxed) >= due_at {
+            return true;
+        }
+        self.background.look_at.store(due_at, Ordering::Relaxed);
+        // A write may have passed the mark before it was set.
+        if self.counters.log_bytes.load(Ordering::Relaxed) >= due_at {
+            self.background.wake();
+        }
+        false
+    }
+
+    /// Frees the keys that have expired. Waits for room in the log, so not where a caller must not wait.
+    pub(crate) fn sweep(&self) {
+        if !self.background.expiring.load(Ordering::Relaxed) {
+            return;
+        }
+        let mut mark = None;
+        loop {
+            let mut ledger = self.index.ledger();
+            let reclaimed = self.reclaim(&mut ledger);
+            drop(ledger);
+            match reclaimed {
+                Reclaimed::Some { mark: marked } => mark = marked.or(mark),
+                Reclaimed::All { mark: marked } => {
+                    mark = marked.or(mark);
+                    break;
+                }
+                Reclaimed::NoRoom => {
+                    let payload = time_mark(UnixMillis::default());
+                    let prepared = self.wal.prepare(RecordRef::data(&payload));
+                    let room = prepared.and_then(|mark| self.wal.wait_for_room(&mark));
+                    if room.is_err() {
+                        break;
+                    }
+                }
+                Reclaimed::Refused => break,
+            }
+        }
+        // No timer makes it durable there.
+        if let Some(lsn) = mark.filter(|_| self.waits()) {
+            // An error is the log's, and every write says so.
+            let _ = self.wal.wait_durable(lsn);
+        }
+    }
+
+    /// Frees some keys that have expired, behind a time mark in the log. Where that cannot be, they stay, hidden.
+    pub(super) fn reclaim(&self, ledger: &mut Ledger) -> Reclaimed {
+        let visible = self.index.visible(|| self.durable());
+        self.index.settle(ledger, visible);
+        let now = self.index.now();
+        if ledger.next_expiry().is_none_or(|at| at > now) {
+            return Reclaimed::All { mark: None };
+        }
+        let mut mark = None;
+        if ledger.marked < now {
+            let payload = time_mark(now);
+            let Ok(prepared) = self.wal.prepare(RecordRef::data(&payload)) else {
+                return Reclaimed::Refused;
+            };
+            let lsn = match self.wal.try_append(&prepared) {
+                Ok(Some(appended)) => appended.last_lsn,
+                Ok(None) => return Reclaimed::NoRoom,
+                // The log's error is told to every write.
+                Err(_) => return Reclaimed::Refused,
+            };
+            ledger.marked = now;
+            self.index.pass(ledger, lsn.get(), || self.durable());
+            self.logged(prepared.encoded_len());
+            mark = Some(lsn);
+        }
+        let swept = self.index.sweep(ledger, now, SWEPT_AT_ONCE);
+        self.counters
+            .reclaimed
+            .fetch_add(swept as u64, Ordering::Relaxed);
+        if swept == SWEPT_AT_ONCE {
+            Reclaimed::Some { mark }
+        } else {
+            Reclaimed::All { mark }
+        }
+    }
+}
+
+/// What an attempt to free expired keys came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reclaimed {
+    /// There may be more of them.
+    Some {
+        /// The time mark that it took.
+        mark: Option<Lsn>,
+    },
+    /// None are left that can be freed now.
+    All {
+        /// The time mark that it took.
+        mark: Option<Lsn>,
+    },
+    /// The log has no room for the time mark now.
+    NoRoom,
+    /// The log takes no more records.
+    Refused,
+}

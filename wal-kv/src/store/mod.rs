@@ -1,0 +1,150 @@
+//! What the async and the blocking store share: the log, the index over it, and the files beside it.
+//!
+//! ```text
+//! open.rs       newest good snapshot, then the log's tail, on all cores
+//! write.rs      condition, limits, entry into the log, change of the index: under one lock that no I/O is done under
+//! snapshot.rs   a snapshot written aside, read back; then the log is cut
+//! maintain.rs   when snapshots are due, keys that have expired, the thread that sees to both
+//! ```
+//!
+//! Deliberately absent: waiting. What may have to wait for the log is in `blocking.rs` and `kv.rs`.
+
+mod maintain;
+mod open;
+mod snapshot;
+mod write;
+
+use std::fmt;
+
+use bytes::Bytes;
+use wal_core::blocking::Wal;
+use wal_core::clock::Clock;
+use wal_core::{Compression, Lsn};
+use wal_io::Storage;
+
+use crate::config::Snapshots;
+use crate::index::{Hold, Index, Version};
+use crate::report::{OpenReport, SnapshotReport, Stats};
+use crate::sync::{Arc, AtomicU64, Mutex, Ordering};
+use crate::view::{Pair, View};
+
+pub(crate) use maintain::{Background, Driver};
+pub(crate) use open::{Progress, Settings};
+pub(crate) use write::{Attempt, Written, applied};
+
+/// An open store.
+pub(crate) struct Core {
+    pub(crate) wal: Wal,
+    index: Arc<Index>,
+    storage: Arc<dyn Storage>,
+    clock: Arc<dyn Clock>,
+    snapshots: Snapshots,
+    snapshot_after: u64,
+    memory_limit: Option<u64>,
+    compression: Compression,
+    report: OpenReport,
+    /// The last snapshot; one at a time is written.
+    last_snapshot: Mutex<Option<SnapshotReport>>,
+    counters: Counters,
+    background: Background,
+}
+
+#[derive(Debug, Default)]
+struct Counters {
+    /// Bytes of the log since the last snapshot.
+    log_bytes: AtomicU64,
+    /// Bytes of the log at which the next snapshot is tried, after one has failed.
+    retry_at: AtomicU64,
+    snapshot_lsn: AtomicU64,
+    snapshots: AtomicU64,
+    snapshot_bytes: AtomicU64,
+    snapshot_failures: AtomicU64,
+    reclaimed: AtomicU64,
+}
+
+impl Core {
+    /// The log's word on what is durable.
+    #[inline]
+    fn durable(&self) -> u64 {
+        self.wal.durable_lsn().get()
+    }
+
+    #[inline]
+    pub(crate) fn get(&self, key: &[u8]) -> Option<Bytes> {
+        self.index.get(key, || self.durable())
+    }
+
+    #[inline]
+    pub(crate) fn contains_key(&self, key: &[u8]) -> bool {
+        self.index.contains_key(key, || self.durable())
+    }
+
+    pub(crate) fn pair(&self, key: &[u8]) -> Option<Pair> {
+        self.index.version(key, || self.durable()).map(Pair::new)
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.index.len(|| self.durable())
+    }
+
+    pub(crate) fn view(&self) -> View {
+        View::new(self.hold())
+    }
+
+    fn hold(&self) -> Hold {
+        Hold::now(&self.index, || self.durable())
+    }
+
+    pub(crate) fn multi_get<K: AsRef<[u8]>>(&self, keys: &[K]) -> Vec<Option<Bytes>> {
+        let view = self.view();
+        keys.iter().map(|key| view.get(key.as_ref())).collect()
+    }
+
+    pub(crate) fn report(&self) -> &OpenReport {
+        &self.report
+    }
+
+    pub(crate) fn stats(&self) -> Stats {
+        let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let keys = self.len() as u64;
+        let (memory_bytes, live_bytes, kept, views) = {
+            let ledger = self.index.ledger();
+            (
+                ledger.memory(),
+                ledger.payload(),
+                ledger.kept(),
+                ledger.views(),
+            )
+        };
+        Stats {
+            keys,
+            memory_bytes,
+            live_bytes,
+            index_bytes: self.index.structure_bytes(),
+            kept_versions: kept as u64,
+            views: views as u64,
+            visible_lsn: Lsn::new(self.index.visible(|| self.durable())),
+            durable_lsn: self.wal.durable_lsn(),
+            log_bytes: get(&self.counters.log_bytes),
+            snapshot_lsn: Lsn::new(get(&self.counters.snapshot_lsn)),
+            snapshots: get(&self.counters.snapshots),
+            snapshot_bytes: get(&self.counters.snapshot_bytes),
+            snapshot_failures: get(&self.counters.snapshot_failures),
+            reclaimed: get(&self.counters.reclaimed),
+            log: self.wal.stats(),
+        }
+    }
+
+    /// The value that a write finds, if it has not expired.
+    fn live(&self, version: Option<Version>) -> Option<Version> {
+        version.filter(|version| version.is_live(|| self.index.now()))
+    }
+}
+
+impl fmt::Debug for Core {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Core")
+            .field("location", &self.storage.location())
+            .finish_non_exhaustive()
+    }
+}

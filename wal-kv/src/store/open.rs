@@ -1,0 +1,408 @@
+//! Opening: is this a store, newest good snapshot, the log's tail behind it, the ordered index; then what a crash left undone.
+//!
+//! Versions are put into the index from many threads in any order: the highest LSN wins, whatever comes first. Deliberately absent:
+//! any repair. Where neither a snapshot nor the log's start can be read, opening is refused.
+
+use std::fmt;
+use std::time::Duration;
+
+use wal_core::blocking::Wal;
+use wal_core::clock::Clock;
+use wal_core::entropy::Entropy;
+use wal_core::{Compression, FsyncPolicy, Lsn, RecordKind};
+use wal_io::{OpenMode, Storage};
+
+use super::maintain::{Driver, marked_time};
+use super::{Background, Core, Counters};
+use crate::batch::change_of;
+use crate::config::KvConfig;
+use crate::files::{Listing, Marker, WithoutOwn, read_marker, snapshot_name, write_marker};
+use crate::index::{Change, Index, Loader, Shown, Version};
+use crate::report::{OpenPhase, OpenProgress, OpenReport, SnapshotReport};
+use crate::snapshot::{Reader, Unusable};
+use crate::sync::{Arc, AtomicU64, Mutex, Ordering, cores, in_parallel};
+use crate::time::Time;
+use crate::{Error, Result};
+
+/// Who is told of the progress of opening.
+pub(crate) type Progress = Arc<dyn Fn(OpenProgress) + Send + Sync>;
+
+/// What the builder decided.
+pub(crate) struct Settings {
+    pub(crate) storage: Arc<dyn Storage>,
+    pub(crate) config: KvConfig,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) entropy: Option<Arc<dyn Entropy>>,
+    pub(crate) small_segments: bool,
+    pub(crate) record_limit: Option<u64>,
+    pub(crate) lock_wait: Duration,
+    pub(crate) snapshot_after: u64,
+    pub(crate) compression: Compression,
+    pub(crate) driver: Driver,
+    pub(crate) progress: Option<Progress>,
+}
+
+impl fmt::Debug for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Settings")
+            .field("storage", &self.storage)
+            .field("config", &self.config)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Settings {
+    fn threads(&self) -> usize {
+        match (self.driver, self.config.open_threads) {
+            // The same operations in the same order.
+            (Driver::Caller, _) => 1,
+            (Driver::Thread, 0) => cores(),
+            (Driver::Thread, threads) => threads,
+        }
+    }
+
+    fn log(&self) -> wal_core::Builder<Wal> {
+        let hidden = WithoutOwn(Arc::clone(&self.storage));
+        let mut builder = Wal::builder("")
+            .storage(Arc::new(hidden))
+            .config(self.config.log())
+            .clock(Arc::clone(&self.clock))
+            .lock_wait(self.lock_wait);
+        if let Some(entropy) = &self.entropy {
+            builder = builder.entropy(Arc::clone(entropy));
+        }
+        if let Some(limit) = self.record_limit {
+            builder = builder.record_limit(limit);
+        }
+        if self.small_segments {
+            builder = builder.small_segments();
+        }
+        if self.driver == Driver::Caller {
+            builder = builder.driven_by_caller();
+        }
+        builder
+    }
+
+    fn tell(&self, phase: OpenPhase, done: u64, total: u64) {
+        if let Some(progress) = &self.progress {
+            progress(OpenProgress { phase, done, total });
+        }
+    }
+}
+
+/// What was found in the store's own files.
+#[derive(Debug, Default)]
+struct Found {
+    snapshot: Option<SnapshotReport>,
+    damaged: Vec<(String, String)>,
+}
+
+/// What the log had behind the snapshot.
+#[derive(Debug, Default)]
+struct Replayed {
+    records: u64,
+    bytes: u64,
+}
+
+impl Core {
+    /// Opens or creates the store.
+    pub(crate) fn open(settings: Settings) -> Result<Self> {
+        settings.config.check()?;
+        let begun = settings.clock.monotonic();
+        let storage = Arc::clone(&settings.storage);
+        let before = Listing::read(&*storage)?;
+        if !before.marker && before.exists {
+            refuse_plain_log(&settings)?;
+        }
+        if before.marker {
+            // A version that is not known is met before anything is changed.
+            read_marker(&*storage)?;
+        }
+        let wal = settings.log().open()?;
+        // Nobody else changes the directory from here on.
+        let listing = Listing::read(&*storage)?;
+        if !listing.marker || read_marker(&*storage)? == Marker::Unreadable {
+            claim(&*storage, &wal, &listing)?;
+        }
+        let leftovers = remove_leftovers(&*storage, listing.temporaries)?;
+        let policy = settings.config.fsync_policy;
+        let shown = match policy {
+            FsyncPolicy::Always => Shown::WhenDurable,
+            FsyncPolicy::Batch(_) | FsyncPolicy::Os => Shown::AtOnce,
+        };
+        let mut index = Index::new(shown, Time::new(Arc::clone(&settings.clock)));
+        let (found, replayed, expired) = load(&settings, &wal, &mut index, listing.snapshots)?;
+        let snapshot = found.snapshot;
+        let background = Background::new(policy, settings.driver);
+        let keys = index.len(|| wal.last_lsn().get()) as u64;
+        let report = OpenReport {
+            snapshot: snapshot.map(|snapshot| snapshot.lsn),
+            snapshot_pairs: snapshot.map_or(0, |snapshot| snapshot.pairs),
+            snapshot_bytes: snapshot.map_or(0, |snapshot| snapshot.bytes),
+            damaged: found.damaged,
+            records: replayed.records,
+            expired: expired as u64,
+            keys,
+            leftovers,
+            time: settings.clock.monotonic().saturating_sub(begun),
+            log: wal.recovery_report().clone(),
+        };
+        let counters = Counters::default();
+        counters.log_bytes.store(replayed.bytes, Ordering::Relaxed);
+        let snapshot_lsn = snapshot.map_or(0, |snapshot| snapshot.lsn.get());
+        counters.snapshot_lsn.store(snapshot_lsn, Ordering::Relaxed);
+        let core = Self {
+            wal,
+            index: Arc::new(index),
+            storage,
+            clock: settings.clock,
+            snapshots: settings.config.snapshots,
+            snapshot_after: settings.snapshot_after,
+            memory_limit: settings.config.memory_limit,
+            compression: settings.compression,
+            report,
+            last_snapshot: Mutex::new(snapshot),
+            counters,
+            background,
+        };
+        if core.index.ledger().next_expiry().is_some() {
+            core.background.has_expiring_keys();
+        }
+        // A crash may have come between a snapshot and the cut. Best effort: the next snapshot does it too.
+        if let Some(lsn) = core.report.snapshot
+            && core.wal.first_lsn() <= lsn
+        {
+            let _ = core.retire_before(lsn);
+        }
+        Ok(core)
+    }
+}
+
+/// A directory without the marker: a log that has records is not ours.
+fn refuse_plain_log(settings: &Settings) -> Result<()> {
+    let view = match settings.log().read_only().open() {
+        Ok(view) => view,
+        // There is no log yet; or it is for the writer to recover.
+        Err(wal_core::Error::NotALog { .. }) => return Ok(()),
+        Err(error) => return Err(error.into()),
+    };
+    check_empty(&*settings.storage, &view)
+}
+
+fn check_empty(storage: &dyn Storage, wal: &Wal) -> Result<()> {
+    // A log that was cut had records too.
+    let records = wal.last_lsn().get();
+    if records == 0 {
+        return Ok(());
+    }
+    Err(Error::PlainLog {
+        location: storage.location(),
+        records,
+    })
+}
+
+/// Makes a new directory a store. The marker is durable before the first record is.
+fn claim(storage: &dyn Storage, wal: &Wal, listing: &Listing) -> Result<()> {
+    if !listing.marker {
+        check_empty(storage, wal)?;
+    }
+    write_marker(storage)
+}
+
+fn remove_leftovers(storage: &dyn Storage, names: Vec<String>) -> Result<Vec<String>> {
+    for name in &names {
+        match storage.remove(name) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                let what = "removing an unfinished file";
+                return Err(Error::io(storage.location(), what, error));
+            }
+            Err(_) | Ok(()) => {}
+        }
+    }
+    Ok(names)
+}
+
+/// Fills the index. What was found, what was replayed, and how many keys had expired.
+fn load(
+    settings: &Settings,
+    wal: &Wal,
+    index: &mut Index,
+    snapshots: Vec<Lsn>,
+) -> Result<(Found, Replayed, usize)> {
+    let threads = settings.threads();
+    let time = Mutex::new(wal_core::UnixMillis::default());
+    let mut loader = index.loader();
+    let found = load_snapshot(settings, wal, &mut loader, snapshots, &time)?;
+    let snapshot = found.snapshot.map_or(Lsn::ZERO, |snapshot| snapshot.lsn);
+    let replayed = replay(settings, wal, &loader, snapshot, &time)?;
+    let last = wal.last_lsn().max(snapshot);
+    let marked = *time.lock();
+    let keys = loader.keys();
+    settings.tell(OpenPhase::Index, 0, keys);
+    let expired = loader.finish(last.get(), marked, threads);
+    settings.tell(OpenPhase::Index, keys, keys);
+    Ok((found, replayed, expired))
+}
+
+/// Reads the newest snapshot that is good and that the log goes on from.
+fn load_snapshot(
+    settings: &Settings,
+    wal: &Wal,
+    loader: &mut Loader<'_>,
+    snapshots: Vec<Lsn>,
+    time: &Mutex<wal_core::UnixMillis>,
+) -> Result<Found> {
+    let storage = &*settings.storage;
+    let first_lsn = wal.first_lsn();
+    let mut damaged = Vec::new();
+    for lsn in snapshots.into_iter().rev() {
+        // The log has lost the records behind an older one.
+        if lsn.next() < first_lsn {
+            break;
+        }
+        let name = snapshot_name(lsn);
+        match read_snapshot(settings, loader, lsn) {
+            Ok((snapshot, marked)) => {
+                *time.lock() = marked;
+                return Ok(Found {
+                    snapshot: Some(snapshot),
+                    damaged,
+                });
+            }
+            Err(Unusable::Damaged(what)) => damaged.push((name, what)),
+            Err(Unusable::Version(version)) => {
+                return Err(Error::UnknownVersion {
+                    location: storage.location(),
+                    name,
+                    version,
+                    known: crate::snapshot::VERSION,
+                });
+            }
+            Err(Unusable::Io(error)) => {
+                return Err(Error::io(storage.location(), "reading a snapshot", error));
+            }
+        }
+        loader.clear();
+    }
+    if first_lsn > Lsn::FIRST {
+        return Err(Error::NoSnapshot {
+            location: storage.location(),
+            first_lsn,
+            damaged,
+        });
+    }
+    Ok(Found {
+        snapshot: None,
+        damaged,
+    })
+}
+
+fn read_snapshot(
+    settings: &Settings,
+    loader: &mut Loader<'_>,
+    lsn: Lsn,
+) -> Result<(SnapshotReport, wal_core::UnixMillis), Unusable> {
+    let file = settings.storage.open(&snapshot_name(lsn), OpenMode::Read)?;
+    let reader = Reader::open(file, lsn.get())?;
+    loader.reserve(reader.pairs() as usize);
+    let (done, total) = (AtomicU64::new(0), reader.len());
+    settings.tell(OpenPhase::Snapshot, 0, total);
+    let shared = &*loader;
+    let blocks = reader.read(
+        settings.threads(),
+        |versions| {
+            shared.put_sorted(&versions);
+            versions
+        },
+        |bytes| {
+            let done = done.fetch_add(bytes, Ordering::Relaxed) + bytes;
+            settings.tell(OpenPhase::Snapshot, done, total);
+        },
+    )?;
+    settings.tell(OpenPhase::Snapshot, total, total);
+    loader.set_sorted(blocks);
+    let report = SnapshotReport {
+        lsn,
+        pairs: reader.pairs(),
+        raw_bytes: reader.raw(),
+        bytes: reader.len(),
+        time: Duration::ZERO,
+    };
+    Ok((report, reader.time()))
+}
+
+/// Records that one thread reads before it looks for more work.
+const PART: u64 = 1 << 16;
+/// Records that are put into the index together.
+const PUT_AT_ONCE: usize = 1 << 12;
+
+/// Reads the log behind `snapshot`, in parts, on many threads.
+fn replay(
+    settings: &Settings,
+    wal: &Wal,
+    loader: &Loader<'_>,
+    snapshot: Lsn,
+    time: &Mutex<wal_core::UnixMillis>,
+) -> Result<Replayed> {
+    let first = snapshot.next().max(wal.first_lsn());
+    let total = (wal.last_lsn().get() + 1).saturating_sub(first.get());
+    let threads = settings.threads();
+    // Many small parts end together; few if one thread reads anyway.
+    let part = if threads < 2 { total.max(1) } else { PART };
+    let done = AtomicU64::new(0);
+    settings.tell(OpenPhase::Log, 0, total);
+    let count = total.div_ceil(part) as usize;
+    let parts = in_parallel(threads, count, |at| {
+        let from = first.get() + at as u64 * part;
+        let to = (from + part).min(first.get() + total);
+        let bytes = replay_part(wal, loader, from, to, time)?;
+        let done = done.fetch_add(to - from, Ordering::Relaxed) + (to - from);
+        settings.tell(OpenPhase::Log, done, total);
+        Ok(bytes)
+    });
+    let bytes: Result<u64> = parts.into_iter().sum();
+    Ok(Replayed {
+        records: total,
+        bytes: bytes?,
+    })
+}
+
+fn replay_part(
+    wal: &Wal,
+    loader: &Loader<'_>,
+    from: u64,
+    to: u64,
+    time: &Mutex<wal_core::UnixMillis>,
+) -> Result<u64> {
+    let mut reader = wal.read_from(Lsn::new(from))?;
+    let mut versions = Vec::new();
+    let mut scratch = Vec::new();
+    let mut bytes = 0;
+    for _ in from..to {
+        let Some((record, position)) = reader.next_record()? else {
+            break;
+        };
+        let lsn = position.lsn.get();
+        // What a record takes beside its key and value, about.
+        bytes += (record.key.len() + record.value.len()) as u64 + 8;
+        match change_of(&record) {
+            Some(Change::Put {
+                key,
+                value,
+                expires_at,
+            }) => versions.push(Version::put(&mut scratch, lsn, key, value, expires_at)),
+            Some(Change::Delete { key }) => versions.push(Version::tombstone(lsn, key)),
+            None => {
+                debug_assert!(record.kind() == RecordKind::Data, "only data has no key");
+                let marked = marked_time(&record.value).ok_or(Error::UnknownRecord { position })?;
+                let mut time = time.lock();
+                *time = marked.max(*time);
+            }
+        }
+        if versions.len() >= PUT_AT_ONCE {
+            loader.put_tail(std::mem::take(&mut versions));
+        }
+    }
+    loader.put_tail(versions);
+    Ok(bytes)
+}

@@ -1,0 +1,173 @@
+//! Writing a snapshot aside, and cutting the log behind it.
+//!
+//! The order is what makes it safe: the snapshot is written under a temporary name and synced; it is read back whole; what it shows
+//! is durable in the log too; it gets its name, and the directory is synced; only then are the log's records dropped and the
+//! snapshot before it removed. Writers go on all the while: the pairs come from a view. Deliberately absent: the bytes of a
+//! snapshot (`crate::snapshot`), and when one is due (`maintain.rs`).
+
+use std::io;
+
+use wal_core::Lsn;
+use wal_io::OpenMode;
+
+use super::Core;
+use crate::files::{Listing, snapshot_name, temporary_name};
+use crate::report::SnapshotReport;
+use crate::snapshot::{Reader, Unusable, Writer, Written};
+use crate::sync::Ordering;
+use crate::view::View;
+use crate::{Error, Result};
+
+impl Core {
+    /// Writes a snapshot of what is visible now, and cuts the log.
+    pub(crate) fn snapshot(&self) -> Result<SnapshotReport> {
+        let mut last = self.last_snapshot.lock();
+        let written = self.snapshot_and_cut(last.as_ref());
+        let counters = &self.counters;
+        match &written {
+            // Nothing was written since.
+            Ok((report, _)) if Some(report) == last.as_ref() => {}
+            Ok((report, cut)) => {
+                *last = Some(*report);
+                counters.retry_at.store(0, Ordering::Relaxed);
+                counters.log_bytes.fetch_sub(*cut, Ordering::Relaxed);
+                counters
+                    .snapshot_lsn
+                    .store(report.lsn.get(), Ordering::Relaxed);
+                counters.snapshots.fetch_add(1, Ordering::Relaxed);
+                counters
+                    .snapshot_bytes
+                    .fetch_add(report.bytes, Ordering::Relaxed);
+            }
+            Err(_) => {
+                counters.snapshot_failures.fetch_add(1, Ordering::Relaxed);
+                // Not with every write from now on.
+                let log_bytes = counters.log_bytes.load(Ordering::Relaxed);
+                counters
+                    .retry_at
+                    .store(log_bytes + self.snapshot_after, Ordering::Relaxed);
+            }
+        }
+        written.map(|(report, _)| report)
+    }
+
+    /// The report, and how many bytes of the log the snapshot stands for.
+    fn snapshot_and_cut(&self, last: Option<&SnapshotReport>) -> Result<(SnapshotReport, u64)> {
+        let begun = self.clock.monotonic();
+        // Before the view: it stands for these bytes at least.
+        let log_bytes = self.counters.log_bytes.load(Ordering::Relaxed);
+        let view = self.view();
+        let lsn = view.lsn();
+        if let Some(last) = last.filter(|last| last.lsn == lsn) {
+            return Ok((*last, 0));
+        }
+        let name = snapshot_name(lsn);
+        let temporary = temporary_name(lsn);
+        let written = self.write_aside(&view, &temporary, &name);
+        drop(view);
+        let written = match written {
+            Ok(written) => written,
+            Err(error) => {
+                // Best effort; the next open removes it too.
+                let _ = self.storage.remove(&temporary);
+                return Err(error);
+            }
+        };
+        self.retire_before(lsn)?;
+        let report = SnapshotReport {
+            lsn,
+            pairs: written.pairs,
+            raw_bytes: written.raw,
+            bytes: written.len,
+            time: self.clock.monotonic().saturating_sub(begun),
+        };
+        Ok((report, log_bytes))
+    }
+
+    fn write_aside(&self, view: &View, temporary: &str, name: &str) -> Result<Written> {
+        let io = |error| Error::io(self.storage.location(), "writing a snapshot", error);
+        let written = self.write_pairs(view, temporary)?;
+        self.read_back(view.lsn(), temporary, written)?;
+        // A store never shows after a crash what its log has lost.
+        if view.lsn() > Lsn::ZERO {
+            self.wal.wait_durable(view.lsn())?;
+        }
+        self.storage.rename(temporary, name).map_err(io)?;
+        self.storage.sync_dir().map_err(io)?;
+        Ok(written)
+    }
+
+    fn write_pairs(&self, view: &View, temporary: &str) -> Result<Written> {
+        let io = |error| Error::io(self.storage.location(), "writing a snapshot", error);
+        match self.storage.remove(temporary) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(io(error)),
+            Err(_) | Ok(()) => {}
+        }
+        let file = self
+            .storage
+            .open(temporary, OpenMode::CreateNew)
+            .map_err(io)?;
+        let time = self.index.now();
+        let lsn = view.lsn().get();
+        let mut writer = Writer::begin(&*file, lsn, time, self.compression).map_err(io)?;
+        for pair in view {
+            // Everything expired by the time in the header is left out, so that no clock brings it back.
+            if pair.expires_at().is_some_and(|at| at <= time) {
+                continue;
+            }
+            writer.push(&pair).map_err(io)?;
+            if self.background.is_stopping() {
+                return Err(Error::Log(wal_core::Error::Closed));
+            }
+        }
+        let time = self.index.now();
+        let written = writer.finish(time).map_err(io)?;
+        file.sync_data().map_err(io)?;
+        Ok(written)
+    }
+
+    /// Reads the snapshot as the next open will, from the device if the system lets go of its pages.
+    fn read_back(&self, lsn: Lsn, temporary: &str, written: Written) -> Result<()> {
+        let verified = self.open_written(temporary, lsn).and_then(|reader| {
+            let pairs = reader.read(1, |versions| versions.len() as u64, |_| {})?;
+            Ok((pairs.into_iter().sum::<u64>(), reader.len()))
+        });
+        let what = match verified {
+            Ok((pairs, len)) if (pairs, len) == (written.pairs, written.len) => return Ok(()),
+            Ok((pairs, len)) => format!("it has {pairs} pairs in {len} bytes"),
+            Err(Unusable::Damaged(what)) => what,
+            Err(Unusable::Version(version)) => format!("it has version {version}"),
+            Err(Unusable::Io(error)) => error.to_string(),
+        };
+        Err(Error::SnapshotNotVerified {
+            location: self.storage.location(),
+            name: temporary.into(),
+            what,
+        })
+    }
+
+    fn open_written(&self, name: &str, lsn: Lsn) -> Result<Reader, Unusable> {
+        let file = self.storage.open(name, OpenMode::Read)?;
+        // A hint: where the system keeps its pages, they are what is read.
+        let _ = file.evict(0, 0);
+        Reader::open(file, lsn.get())
+    }
+
+    /// Drops what the snapshot at `lsn`, which has been read, stands for: the log's records up to it, and other snapshots.
+    pub(super) fn retire_before(&self, lsn: Lsn) -> Result<()> {
+        let io = |error| Error::io(self.storage.location(), "removing a snapshot", error);
+        self.wal.truncate_before(lsn.next())?;
+        let listing = Listing::read(&*self.storage)?;
+        let mut removed = false;
+        for other in listing.snapshots {
+            if other != lsn {
+                self.storage.remove(&snapshot_name(other)).map_err(io)?;
+                removed = true;
+            }
+        }
+        if removed {
+            self.storage.sync_dir().map_err(io)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,195 @@
+//! Writing: condition, limits, entry into the log and change of the index, under one lock, in the order of the log.
+//!
+//! The lock is the ledger's. It is held for as long as memory takes and never across I/O: a write that finds no room in the log
+//! lets go of it and tries again. Deliberately absent: waiting for room and for the disk.
+
+use bytes::Bytes;
+use wal_core::{FsyncPolicy, Position, Prepared, RecordRef, UnixMillis};
+
+use super::Core;
+use crate::config::{Condition, Conditional, MAX_KEY};
+use crate::index::{Change, Ledger, PLACES, Version, cost};
+use crate::sync::Ordering;
+use crate::{Error, Result};
+
+/// What one try to write came to.
+#[derive(Debug)]
+pub(crate) enum Attempt {
+    /// It is in the log and in the index.
+    Entered(Written),
+    /// The log has no room now: wait for some, and try again.
+    NoRoom,
+    /// The condition does not hold. Who is told of what was found waits until `seen` is durable, if it is given.
+    Refused {
+        found: Option<Bytes>,
+        seen: Option<u64>,
+    },
+}
+
+/// A write that is in the log and in the index.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Written {
+    pub(crate) first: Position,
+    /// LSN of the last record.
+    pub(crate) last: u64,
+}
+
+impl Core {
+    /// The record of a change.
+    pub(crate) fn prepare<'a>(&self, change: &Change<'a>) -> Result<Prepared<'a>> {
+        let record = match change {
+            Change::Put {
+                key,
+                value,
+                expires_at,
+            } => {
+                let record = RecordRef::put(key, value);
+                match expires_at {
+                    Some(at) => record.with_expiry(*at),
+                    None => record,
+                }
+            }
+            Change::Delete { key } => RecordRef::delete(key),
+        };
+        check_key(change.key())?;
+        Ok(self.wal.prepare(record)?)
+    }
+
+    /// The records of a batch.
+    pub(crate) fn prepare_batch<'a>(
+        &self,
+        records: &'a [wal_core::Record],
+    ) -> Result<Prepared<'a>> {
+        for record in records {
+            check_key(&record.key)?;
+        }
+        Ok(self.wal.prepare_batch(records)?)
+    }
+
+    pub(crate) fn now(&self) -> UnixMillis {
+        self.index.now()
+    }
+
+    /// Whether a write is to wait for the disk before it returns, when its caller has not asked for that.
+    pub(crate) fn waits(&self) -> bool {
+        self.background.policy() == FsyncPolicy::Always
+    }
+
+    /// Tries to write. Once it has entered the log it is in the index too, at its place.
+    pub(crate) fn attempt(
+        &self,
+        prepared: &Prepared<'_>,
+        changes: &[Change<'_>],
+        condition: Option<&Condition>,
+    ) -> Result<Attempt> {
+        let mut ledger = self.index.ledger();
+        if let (Some(condition), Some(change)) = (condition, changes.first())
+            && let Some(refused) = self.refuse(condition, change.key())
+        {
+            return Ok(refused);
+        }
+        self.check_memory(&mut ledger, changes)?;
+        let Some(appended) = self.wal.try_append(prepared)? else {
+            return Ok(Attempt::NoRoom);
+        };
+        let (first, last) = (appended.first, appended.last_lsn.get());
+        if !changes.is_empty() {
+            let begin = first.lsn.get();
+            self.index
+                .apply(&mut ledger, changes, begin, || self.durable());
+        }
+        drop(ledger);
+        self.logged(prepared.encoded_len());
+        if changes.iter().any(Change::expires) {
+            self.background.has_expiring_keys();
+        }
+        Ok(Attempt::Entered(Written { first, last }))
+    }
+
+    fn refuse(&self, condition: &Condition, key: &[u8]) -> Option<Attempt> {
+        let newest = self.index.newest(key);
+        // What the caller is told must not be taken back by a crash.
+        let seen = newest.as_ref().map(Version::lsn);
+        let live = self.live(newest);
+        let holds = match (condition, &live) {
+            (Condition::Absent, live) => live.is_none(),
+            (Condition::Present, live) => live.is_some(),
+            (Condition::ValueIs(value), Some(live)) => live.value() == value,
+            (Condition::LsnIs(lsn), Some(live)) => live.lsn() == lsn.get(),
+            (Condition::ValueIs(_) | Condition::LsnIs(_), None) => false,
+        };
+        (!holds).then(|| Attempt::Refused {
+            found: live.map(|live| live.value_bytes()),
+            seen: seen.filter(|seen| self.waits() && *seen > self.durable()),
+        })
+    }
+
+    /// Refuses what would take more memory than there may be. Whatever does not grow is let through.
+    fn check_memory(&self, ledger: &mut Ledger, changes: &[Change<'_>]) -> Result<()> {
+        let Some(limit) = self.memory_limit else {
+            return Ok(());
+        };
+        let needed = changes
+            .iter()
+            .map(|change| self.growth(ledger, change))
+            .sum();
+        if needed == 0 || ledger.memory() + needed <= limit {
+            return Ok(());
+        }
+        // Expired keys and versions that nobody needs go first.
+        let visible = self.index.visible(|| self.durable());
+        self.index.settle(ledger, visible);
+        // As many as are freed in one go.
+        self.reclaim(ledger);
+        let used = ledger.memory();
+        if used + needed <= limit {
+            return Ok(());
+        }
+        Err(Error::OverMemoryLimit {
+            used,
+            needed,
+            limit,
+        })
+    }
+
+    /// Bytes by which a change makes the index grow.
+    fn growth(&self, ledger: &Ledger, change: &Change<'_>) -> u64 {
+        let Change::Put {
+            key,
+            value,
+            expires_at,
+        } = change
+        else {
+            return 0;
+        };
+        let expiry = if expires_at.is_some() { 8 } else { 0 };
+        let new = cost(key.len() + value.len() + expiry);
+        match self.index.newest(key) {
+            // A view may need it as well.
+            Some(_) if ledger.views() > 0 => new,
+            Some(known) => new.saturating_sub(known.cost()),
+            None => new + PLACES,
+        }
+    }
+
+    /// Notes bytes of the log.
+    pub(super) fn logged(&self, bytes: u64) {
+        let before = self.counters.log_bytes.fetch_add(bytes, Ordering::Relaxed);
+        self.background.logged(before + bytes);
+    }
+}
+
+fn check_key(key: &[u8]) -> Result<()> {
+    if key.len() <= MAX_KEY {
+        return Ok(());
+    }
+    Err(Error::KeyTooLarge {
+        len: key.len(),
+        limit: MAX_KEY,
+    })
+}
+
+/// What the caller of a conditional write is told.
+pub(crate) fn applied(written: Written) -> Conditional {
+    Conditional::Applied(written.first)
+}
