@@ -26,7 +26,7 @@ pub struct Options {
     /// Compare with the report of an earlier run, and fail if something has become slower than noise explains.
     #[arg(long, value_name = "OLD.json")]
     pub compare: Option<PathBuf>,
-    /// The whole matrix and large logs: half an hour and 10 GiB of disk.
+    /// The whole matrix and logs of up to 4 GiB: ten minutes or more, and 5 GiB of disk.
     #[arg(long, conflicts_with = "quick")]
     pub full: bool,
     /// Tiny sizes: shows that everything runs. The figures mean nothing.

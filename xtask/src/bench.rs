@@ -8,11 +8,11 @@ use anyhow::Context as _;
 
 use crate::cargo::Cargo;
 
-/// `--peers` runs the program that has other logs in it, `--peers=rocksdb,sqlite` with those features of wal-bench/peers, which build C
-/// or C++. Everything else is passed on; `cargo xtask bench -- --help` shows what there is.
+/// What is passed on.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// --peers[=FEATURES], and options of wal-bench.
+    /// Options of wal-bench, which `cargo xtask bench -- --help` shows. Beside them --peers: other logs take part;
+    /// --peers=rocksdb,sqlite: those that build C++ and C, too.
     #[arg(
         trailing_var_arg = true,
         allow_hyphen_values = true,
