@@ -149,18 +149,14 @@ fn live(storage: &FaultStorage, policy: FsyncPolicy, snapshots: Snapshots, steps
             if step.is_write() {
                 life.tried += 1;
             }
-            match step.run(&store) {
-                Ok(position) => {
-                    if let Some(position) = position {
-                        life.acknowledged += 1;
-                        lasts.push(position.lsn.get() + step.records() - 1);
-                    }
-                }
-                Err(_) => {
-                    let expected = &states[life.acknowledged];
-                    assert_eq!(shown(&store, "after an error"), *expected);
-                    break;
-                }
+            let Ok(position) = step.run(&store) else {
+                let expected = &states[life.acknowledged];
+                assert_eq!(shown(&store, "after an error"), *expected);
+                break;
+            };
+            if let Some(position) = position {
+                life.acknowledged += 1;
+                lasts.push(position.lsn.get() + step.records() - 1);
             }
         }
         let closed = store.close().is_ok();
