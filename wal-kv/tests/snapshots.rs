@@ -263,6 +263,7 @@ fn what_the_disk_took_keeps_its_bound() {
 
 #[test]
 fn writers_and_scans_go_on_while_snapshots_are_written() {
+    const KEYS: u32 = 4000;
     let tmp = tempfile::tempdir().expect("a directory");
     let config = KvConfig {
         max_segment_size: 1 << 20,
@@ -274,7 +275,6 @@ fn writers_and_scans_go_on_while_snapshots_are_written() {
         let builder = KvStore::builder(tmp.path().join("store")).config(config.clone());
         builder.snapshot_after(1 << 18).open().expect("a store")
     };
-    const KEYS: u32 = 4000;
     let store = open();
     fill(&store, KEYS, 0);
     thread::scope(|scope| {
