@@ -93,6 +93,18 @@ pub enum Error {
         /// Snapshots that are damaged: name and damage.
         damaged: Vec<(String, String)>,
     },
+    /// The log ends before the snapshot that it should go on from: its segments are not those of this store. Restore them from a copy.
+    #[error(
+        "{location}: there is a snapshot at LSN {snapshot}, but the log ends at LSN {last_lsn}; nothing was changed: restore the log's segments from a copy"
+    )]
+    LogTooShort {
+        /// The directory.
+        location: String,
+        /// The LSN of the newest snapshot.
+        snapshot: Lsn,
+        /// The last LSN of the log.
+        last_lsn: Lsn,
+    },
     /// A snapshot that was just written does not read back as it was written. It was removed; the snapshot before and the log are as
     /// they were: see to the disk.
     #[error(

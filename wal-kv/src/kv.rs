@@ -60,7 +60,7 @@ impl KvStore {
     ///
     /// # Errors
     /// [`Locked`](wal_core::Error::Locked) if it is open elsewhere, [`PlainLog`](crate::Error::PlainLog) if the directory holds a log
-    /// that is not a store's, [`NoSnapshot`](crate::Error::NoSnapshot) and the log's [`Corruption`](wal_core::Error::Corruption),
+    /// that is not a store's, [`NoSnapshot`](crate::Error::NoSnapshot), [`LogTooShort`](crate::Error::LogTooShort) and the log's [`Corruption`](wal_core::Error::Corruption),
     /// [`MissingSegment`](wal_core::Error::MissingSegment) and [`Gap`](wal_core::Error::Gap) if durable data is damaged,
     /// [`UnknownVersion`](crate::Error::UnknownVersion), [`UnknownRecord`](crate::Error::UnknownRecord),
     /// [`ForeignFile`](crate::Error::ForeignFile), [`NoSpace`](crate::Error::NoSpace), [`Io`](crate::Error::Io), and the log's own.

@@ -255,6 +255,16 @@ fn load_snapshot(
     let storage = &*settings.storage;
     let first_lsn = wal.first_lsn();
     let mut damaged = Vec::new();
+    // A snapshot gets its name when the log is durable up to it.
+    if let Some(newest) = snapshots.last()
+        && *newest > wal.last_lsn()
+    {
+        return Err(Error::LogTooShort {
+            location: storage.location(),
+            snapshot: *newest,
+            last_lsn: wal.last_lsn(),
+        });
+    }
     for lsn in snapshots.into_iter().rev() {
         // The log has lost the records behind an older one.
         if lsn.next() < first_lsn {
