@@ -97,15 +97,18 @@ impl Wal {
         append(engine, &encoded, durability).map(|(first, _)| first)
     }
 
-    /// Appends records that survive a crash all or none: they lie in one segment, with nothing between them. An empty batch
-    /// appends nothing.
+    /// Appends records, a slice of [`Record`](crate::Record) or of [`RecordRef`], that survive a crash all or none: they lie in
+    /// one segment, with nothing between them. An empty batch appends nothing.
     ///
     /// # Durability
     /// As the [policy](crate::FsyncPolicy) says, for the batch as a whole.
     ///
     /// # Errors
     /// As [`append`](Self::append); [`TooLarge`](crate::Error::TooLarge) also if the batch does not fit in a segment.
-    pub fn append_batch(&self, records: &[Record]) -> Result<Appended> {
+    pub fn append_batch<'a, R>(&self, records: &'a [R]) -> Result<Appended>
+    where
+        &'a R: Into<RecordRef<'a>>,
+    {
         let engine = self.engine()?;
         let encoded = engine.encode_batch(records)?;
         let (first, last_lsn) = append(engine, &encoded, Durability::Policy)?;

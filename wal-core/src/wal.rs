@@ -117,8 +117,8 @@ impl Wal {
         }
     }
 
-    /// Appends records that survive a crash all or none: they lie in one segment, with nothing between them. An empty batch
-    /// appends nothing.
+    /// Appends records, a slice of [`Record`](crate::Record) or of [`RecordRef`], that survive a crash all or none: they lie in
+    /// one segment, with nothing between them. An empty batch appends nothing.
     ///
     /// # Durability
     /// As the [policy](crate::FsyncPolicy) says, for the batch as a whole.
@@ -128,7 +128,10 @@ impl Wal {
     ///
     /// # Cancel safety
     /// As [`append`](Self::append), for the batch as a whole.
-    pub async fn append_batch(&self, records: &[Record]) -> Result<Appended> {
+    pub async fn append_batch<'a, R>(&self, records: &'a [R]) -> Result<Appended>
+    where
+        &'a R: Into<RecordRef<'a>>,
+    {
         let engine = self.engine()?;
         let encoded = engine.encode_batch(records)?;
         let (first, last_lsn) = match engine.begin(&encoded, Durability::Policy)? {

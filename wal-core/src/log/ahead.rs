@@ -20,7 +20,7 @@ pub(super) const PAGE: u64 = 4096;
 /// Overwritten in one step. The sync behind a step has to write down that the blocks are in use now, so few large ones are
 /// better than many small ones.
 const STEP: u64 = 1 << 20;
-/// With this much behind the records, the steps take a ninth of the device's time, with less half of it: the rest is the
+/// With this much behind the records, the steps take a fifth of the device's time, with less half of it: the rest is the
 /// commits'.
 const ENOUGH: u64 = 8 << 20;
 /// Appends are left this much room before the range, so that they do not run into it. Doubled when they did.
@@ -186,7 +186,7 @@ impl Engine {
 
         if self.settings.driver == Driver::Threads {
             let lead = range.to.saturating_sub(state.filling.end().get());
-            let rest = if lead < ENOUGH { 1 } else { 8 };
+            let rest = if lead < ENOUGH { 1 } else { 4 };
             state.ahead.not_before = ended + ended.saturating_sub(begun) * rest;
         }
         // An error is no more than that: nothing was lost, and whether the records are safe their own sync says.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use wal_core::blocking::Wal;
-use wal_core::{Error, FsyncPolicy, Lsn, Position, RecordRef, SegmentId};
+use wal_core::{Error, FsyncPolicy, Lsn, Position, Record, RecordRef, SegmentId};
 use wal_io::fault::OperationKind;
 
 use crate::common::trace::{Trace, segment};
@@ -95,7 +95,9 @@ fn an_empty_batch_appends_nothing() {
     let machine = Machine::new(FsyncPolicy::Os);
     let wal = machine.open();
     append(&wal, 1..=2);
-    let appended = wal.append_batch(&[]).expect("nothing is appended");
+    let appended = wal
+        .append_batch::<Record>(&[])
+        .expect("nothing is appended");
     assert_eq!((appended.first.lsn.get(), appended.last_lsn.get()), (3, 2));
     append(&wal, 3..=3);
     assert_holds(&wal, 1..=3);

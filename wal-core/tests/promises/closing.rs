@@ -1,6 +1,6 @@
 //! The end of a handle, and the next one's beginning.
 
-use wal_core::{Error, FsyncPolicy, Lsn, RecordRef};
+use wal_core::{Error, FsyncPolicy, Lsn, Record, RecordRef};
 use wal_io::fault::OperationKind;
 
 use crate::common::trace::{Trace, segment};
@@ -37,7 +37,7 @@ fn after_a_close_others_get_closed() {
             other.append(RecordRef::data(b"late")).map(drop),
             other.append_durable(RecordRef::data(b"late")).map(drop),
             other.append_batch(&batch(4..=5)).map(drop),
-            other.append_batch(&[]).map(drop),
+            other.append_batch::<Record>(&[]).map(drop),
             other.sync(),
             other.flush(),
             other.truncate_before(Lsn::new(2)),

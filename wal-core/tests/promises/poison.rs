@@ -3,7 +3,7 @@
 use std::sync::mpsc;
 
 use wal_core::blocking::Wal;
-use wal_core::{Error, FsyncPolicy, Lsn, RecordRef};
+use wal_core::{Error, FsyncPolicy, Lsn, Record, RecordRef};
 use wal_io::fault::{Fault, FaultConfig, OperationKind, SyncFailure, SystemError};
 
 use crate::common::trace::{Trace, segment, spare};
@@ -30,7 +30,7 @@ fn assert_poisoned(wal: &Wal, durable: u64) {
     let refusals = [
         poisoned(wal.append(RecordRef::data(b"late"))),
         poisoned(wal.append_durable(RecordRef::data(b"late"))),
-        poisoned(wal.append_batch(&[])),
+        poisoned(wal.append_batch::<Record>(&[])),
         poisoned(wal.sync()),
         poisoned(wal.flush()),
         poisoned(wal.truncate_before(Lsn::new(2))),

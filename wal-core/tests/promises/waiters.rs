@@ -6,7 +6,7 @@ use std::thread;
 use std::time::Duration;
 
 use wal_core::blocking::Wal;
-use wal_core::{Error, FsyncPolicy, Lsn, Poisoned, RecordRef, Result};
+use wal_core::{Error, FsyncPolicy, Lsn, Poisoned, Record, RecordRef, Result};
 use wal_io::fault::{Fault, OperationKind, SystemError};
 
 use crate::common::trace::segment;
@@ -125,7 +125,7 @@ fn a_close_that_waits_behind_a_failing_sync_wakes_with_the_error() {
     watched.wait_for_a_sync();
     let close = call(&wal, Wal::close);
     until("the log takes no more", || {
-        matches!(wal.append_batch(&[]), Err(Error::Closed))
+        matches!(wal.append_batch::<Record>(&[]), Err(Error::Closed))
     });
     let fault = Fault::error(SystemError::Io).on(OperationKind::SyncData);
     machine.storage.inject(fault);

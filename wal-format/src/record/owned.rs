@@ -149,6 +149,13 @@ impl<'a> From<&'a Record> for RecordRef<'a> {
     }
 }
 
+/// So that a slice of either can be appended as a batch.
+impl<'a> From<&'a RecordRef<'_>> for RecordRef<'a> {
+    fn from(record: &'a RecordRef<'_>) -> Self {
+        *record
+    }
+}
+
 impl From<RecordRef<'_>> for Record {
     fn from(record: RecordRef<'_>) -> Self {
         record.to_record()
