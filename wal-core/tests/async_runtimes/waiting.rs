@@ -184,7 +184,7 @@ fn close_from_one_clone_closes_the_others() {
                     .await
                     .map(drop),
             );
-            closed(other.append_batch(&[]).await.map(drop));
+            closed(other.append_batch::<Record>(&[]).await.map(drop));
             closed(other.flush().await);
             closed(other.sync().await);
             closed(other.truncate_before(Lsn::FIRST).await);
