@@ -97,7 +97,7 @@ impl Wal {
         append(engine, &encoded, durability).map(|(first, _)| first)
     }
 
-    /// Appends records, a slice of [`Record`](crate::Record) or of [`RecordRef`], that survive a crash all or none: they lie in
+    /// Appends records, a slice of [`Record`] or of [`RecordRef`], that survive a crash all or none: they lie in
     /// one segment, with nothing between them. An empty batch appends nothing.
     ///
     /// # Durability

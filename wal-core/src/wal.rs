@@ -117,7 +117,7 @@ impl Wal {
         }
     }
 
-    /// Appends records, a slice of [`Record`](crate::Record) or of [`RecordRef`], that survive a crash all or none: they lie in
+    /// Appends records, a slice of [`Record`] or of [`RecordRef`], that survive a crash all or none: they lie in
     /// one segment, with nothing between them. An empty batch appends nothing.
     ///
     /// # Durability
