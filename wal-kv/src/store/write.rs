@@ -101,7 +101,9 @@ impl Core {
         let (first, last) = (appended.first, appended.last_lsn.get());
         if sabotage::is("kv-index-changed-in-another-order") {
             drop(ledger);
-            yield_now();
+            for _ in 0..last % 2 * 100 {
+                yield_now();
+            }
             ledger = self.index.ledger();
         }
         if !changes.is_empty() {
