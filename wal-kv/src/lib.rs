@@ -12,6 +12,7 @@ mod index;
 #[cfg(feature = "tokio")]
 mod kv;
 mod report;
+mod sabotage;
 mod snapshot;
 mod store;
 mod sync;

@@ -1,4 +1,5 @@
-//! `cargo xtask shuttle`: the log's threads under a model checker. The scenarios are tests of wal-core.
+//! `cargo xtask shuttle`: the threads of the log and of the store under a model checker. The scenarios are tests of wal-core and
+//! wal-kv.
 //!
 //! They are built with `--cfg wal_shuttle` in a target folder of their own, so that no other build is disturbed.
 
@@ -30,33 +31,41 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let cargo = scenarios(args);
-    let mut child = cargo
-        .command()
-        .stdout(Stdio::piped())
-        .spawn()
-        .with_context(|| format!("could not start {cargo}"))?;
     let mut total = 0;
-    if let Some(stdout) = child.stdout.take() {
-        for line in BufReader::new(stdout).lines() {
-            let line = line.with_context(|| format!("could not read the output of {cargo}"))?;
-            total += schedules(&line).unwrap_or(0);
-            println!("{line}");
-        }
+    let mut passed = true;
+    for cargo in scenarios(args) {
+        passed &= run_one(&cargo, &mut total)?;
     }
-    let status = child
-        .wait()
-        .with_context(|| format!("could not wait for {cargo}"))?;
     println!("shuttle: {total} schedules without a failure");
-    Ok(if status.success() {
+    Ok(if passed {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE
     })
 }
 
+/// Runs the scenarios of one crate, and adds up their schedules; whether all passed.
+fn run_one(cargo: &Cargo, total: &mut u64) -> anyhow::Result<bool> {
+    let mut child = cargo
+        .command()
+        .stdout(Stdio::piped())
+        .spawn()
+        .with_context(|| format!("could not start {cargo}"))?;
+    if let Some(stdout) = child.stdout.take() {
+        for line in BufReader::new(stdout).lines() {
+            let line = line.with_context(|| format!("could not read the output of {cargo}"))?;
+            *total += schedules(&line).unwrap_or(0);
+            println!("{line}");
+        }
+    }
+    let status = child
+        .wait()
+        .with_context(|| format!("could not wait for {cargo}"))?;
+    Ok(status.success())
+}
+
 /// What the step of `cargo xtask ci` runs.
-pub(crate) fn round() -> Cargo {
+pub(crate) fn round() -> Vec<Cargo> {
     scenarios(&Args {
         schedules: IN_CI,
         seed: 1,
@@ -65,12 +74,22 @@ pub(crate) fn round() -> Cargo {
     })
 }
 
-fn scenarios(args: &Args) -> Cargo {
-    let mut cargo = Cargo::new(
-        "test --quiet --release --package wal-core --no-default-features --features tokio \
-         --test shuttle --target-dir target/shuttle --config profile.release.debug-assertions=true \
-         -- --nocapture",
-    )
+/// The crates with scenarios, and the features that these need.
+const CRATES: [&str; 2] = [
+    "wal-core --no-default-features --features tokio",
+    "wal-kv --no-default-features",
+];
+
+fn scenarios(args: &Args) -> Vec<Cargo> {
+    let of = |krate| scenarios_of(krate, args);
+    CRATES.into_iter().map(of).collect()
+}
+
+fn scenarios_of(krate: &str, args: &Args) -> Cargo {
+    let mut cargo = Cargo::new(&format!(
+        "test --quiet --release --package {krate} --test shuttle --target-dir target/shuttle \
+         --config profile.release.debug-assertions=true -- --nocapture"
+    ))
     .with_variable("RUSTFLAGS", "--cfg wal_shuttle")
     .with_variable("WAL_SHUTTLE_SCHEDULES", args.schedules.to_string())
     .with_variable("WAL_TEST_SEED", args.seed.to_string());
@@ -102,17 +121,22 @@ mod tests {
             scenario: Some("rotation".into()),
             replay: Some("91ab".into()),
         };
-        let line = scenarios(&args).to_string();
-        for part in [
-            "RUSTFLAGS='--cfg wal_shuttle' ",
-            "WAL_SHUTTLE_SCHEDULES='7' ",
-            "WAL_TEST_SEED='3' ",
-            "WAL_SHUTTLE_REPLAY='91ab' ",
-            "--target-dir target/shuttle",
-        ] {
-            assert!(line.contains(part), "{line}");
+        let lines: Vec<_> = scenarios(&args).iter().map(ToString::to_string).collect();
+        for (line, krate) in lines.iter().zip(["wal-core", "wal-kv"]) {
+            let package = format!("--package {krate} ");
+            for part in [
+                "RUSTFLAGS='--cfg wal_shuttle' ",
+                "WAL_SHUTTLE_SCHEDULES='7' ",
+                "WAL_TEST_SEED='3' ",
+                "WAL_SHUTTLE_REPLAY='91ab' ",
+                "--target-dir target/shuttle",
+                &package,
+            ] {
+                assert!(line.contains(part), "{line}");
+            }
+            assert!(line.ends_with("-- --nocapture ::rotation"), "{line}");
         }
-        assert!(line.ends_with("-- --nocapture ::rotation"), "{line}");
+        assert_eq!(lines.len(), 2);
     }
 
     #[test]

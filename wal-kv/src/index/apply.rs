@@ -6,7 +6,8 @@ use wal_core::UnixMillis;
 
 use super::ledger::{Count, Replaced, expiring};
 use super::{Index, Ledger, PLACES, Shown, Version};
-use crate::sync::Ordering;
+use crate::sabotage;
+use crate::sync::{Ordering, yield_now};
 
 /// At most so many versions are forgotten at a time.
 const SETTLED_AT_ONCE: usize = 64;
@@ -60,10 +61,14 @@ impl Index {
         first: u64,
         durable: impl FnOnce() -> u64,
     ) {
-        let direct = changes.len() == 1 && self.shown == Shown::AtOnce && !ledger.has_views();
+        let alone = changes.len() == 1 || sabotage::is("kv-batch-shown-in-parts");
+        let direct = alone && self.shown == Shown::AtOnce && !ledger.has_views();
         let way = if direct { Way::Direct } else { Way::Kept };
         for (change, lsn) in changes.iter().zip(first..) {
             self.apply_one(ledger, *change, lsn, way);
+            if sabotage::is("kv-batch-shown-in-parts") {
+                yield_now();
+            }
         }
         let last = first + changes.len() as u64 - 1;
         if !direct {

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use wal_core::UnixMillis;
 
 use super::version::Version;
+use crate::sabotage;
 
 /// A version that expires: when, its LSN, the hash of its key.
 pub(super) type Expiring = (UnixMillis, u64, u64);
@@ -90,6 +91,7 @@ impl Ledger {
     pub(super) fn horizon(&mut self, visible: u64) -> u64 {
         self.last_visible = self.last_visible.max(visible);
         let views = self.views.first_key_value().map(|(lsn, _)| *lsn);
+        let views = views.filter(|_| !sabotage::is("kv-view-not-kept"));
         views.map_or(self.last_visible, |lsn| lsn.min(self.last_visible))
     }
 

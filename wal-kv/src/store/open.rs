@@ -19,6 +19,7 @@ use crate::config::KvConfig;
 use crate::files::{Listing, Marker, WithoutOwn, read_marker, snapshot_name, write_marker};
 use crate::index::{Change, Index, Loader, Shown, Version};
 use crate::report::{OpenPhase, OpenProgress, OpenReport, SnapshotReport};
+use crate::sabotage;
 use crate::snapshot::{Reader, Unusable};
 use crate::sync::{Arc, AtomicU64, Mutex, Ordering, cores, in_parallel};
 use crate::time::Time;
@@ -401,12 +402,15 @@ fn replay_part(
                 value,
                 expires_at,
             }) => versions.push(Version::put(&mut scratch, lsn, key, value, expires_at)),
+            Some(Change::Delete { .. }) if sabotage::is("kv-deletes-not-replayed") => {}
             Some(Change::Delete { key }) => versions.push(Version::tombstone(lsn, key)),
             None => {
                 debug_assert!(record.kind() == RecordKind::Data, "only data has no key");
                 let marked = marked_time(&record.value).ok_or(Error::UnknownRecord { position })?;
                 let mut time = time.lock();
-                *time = marked.max(*time);
+                if !sabotage::is("kv-time-mark-not-read") {
+                    *time = marked.max(*time);
+                }
             }
         }
         if versions.len() >= PUT_AT_ONCE {

@@ -13,6 +13,7 @@ use wal_io::OpenMode;
 use super::Core;
 use crate::files::{Listing, snapshot_name, temporary_name};
 use crate::report::SnapshotReport;
+use crate::sabotage;
 use crate::snapshot::{Reader, Unusable, Writer, Written};
 use crate::sync::Ordering;
 use crate::view::View;
@@ -63,6 +64,9 @@ impl Core {
         }
         let name = snapshot_name(lsn);
         let temporary = temporary_name(lsn);
+        if sabotage::is("kv-old-snapshot-removed-first") {
+            self.remove_other_snapshots(lsn)?;
+        }
         let written = self.write_aside(&view, &temporary, &name);
         drop(view);
         let written = match written {
@@ -87,13 +91,18 @@ impl Core {
     fn write_aside(&self, view: &View, temporary: &str, name: &str) -> Result<Written> {
         let io = |error| Error::io(self.storage.location(), "writing a snapshot", error);
         let written = self.write_pairs(view, temporary)?;
+        if sabotage::is("kv-log-cut-before-the-snapshot-is-durable") {
+            self.wal.truncate_before(view.lsn().next())?;
+        }
         self.read_back(view.lsn(), temporary, written)?;
         // A store never shows after a crash what its log has lost.
-        if view.lsn() > Lsn::ZERO {
+        if view.lsn() > Lsn::ZERO && !sabotage::is("kv-snapshot-ahead-of-the-log") {
             self.wal.wait_durable(view.lsn())?;
         }
         self.storage.rename(temporary, name).map_err(io)?;
-        self.storage.sync_dir().map_err(io)?;
+        sabotage::unless("kv-snapshot-name-not-synced", || {
+            self.storage.sync_dir().map_err(io)
+        })?;
         Ok(written)
     }
 
@@ -122,7 +131,7 @@ impl Core {
         }
         let time = self.index.now();
         let written = writer.finish(time).map_err(io)?;
-        file.sync_data().map_err(io)?;
+        sabotage::unless("kv-snapshot-not-synced", || file.sync_data().map_err(io))?;
         Ok(written)
     }
 
@@ -155,8 +164,12 @@ impl Core {
 
     /// Drops what the snapshot at `lsn`, which has been read, stands for: the log's records up to it, and other snapshots.
     pub(super) fn retire_before(&self, lsn: Lsn) -> Result<()> {
-        let io = |error| Error::io(self.storage.location(), "removing a snapshot", error);
         self.wal.truncate_before(lsn.next())?;
+        self.remove_other_snapshots(lsn)
+    }
+
+    fn remove_other_snapshots(&self, lsn: Lsn) -> Result<()> {
+        let io = |error| Error::io(self.storage.location(), "removing a snapshot", error);
         let listing = Listing::read(&*self.storage)?;
         let mut removed = false;
         for other in listing.snapshots {

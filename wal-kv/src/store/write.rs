@@ -9,7 +9,8 @@ use wal_core::{FsyncPolicy, Position, Prepared, RecordRef, UnixMillis};
 use super::Core;
 use crate::config::{Condition, Conditional, MAX_KEY};
 use crate::index::{Change, Ledger, PLACES, Version, cost};
-use crate::sync::Ordering;
+use crate::sabotage;
+use crate::sync::{Ordering, yield_now};
 use crate::{Error, Result};
 
 /// What one try to write came to.
@@ -88,11 +89,23 @@ impl Core {
         {
             return Ok(refused);
         }
+        if sabotage::is("kv-condition-outside-the-lock") {
+            drop(ledger);
+            yield_now();
+            ledger = self.index.ledger();
+        }
         self.check_memory(&mut ledger, changes)?;
         let Some(appended) = self.wal.try_append(prepared)? else {
             return Ok(Attempt::NoRoom);
         };
         let (first, last) = (appended.first, appended.last_lsn.get());
+        if sabotage::is("kv-index-changed-in-another-order") {
+            drop(ledger);
+            for _ in 0..last % 2 * 100 {
+                yield_now();
+            }
+            ledger = self.index.ledger();
+        }
         if !changes.is_empty() {
             let begin = first.lsn.get();
             self.index
@@ -120,7 +133,9 @@ impl Core {
         };
         (!holds).then(|| Attempt::Refused {
             found: live.map(|live| live.value_bytes()),
-            seen: seen.filter(|seen| self.waits() && *seen > self.durable()),
+            seen: seen
+                .filter(|_| !sabotage::is("kv-refused-before-it-is-durable"))
+                .filter(|seen| self.waits() && *seen > self.durable()),
         })
     }
 

@@ -118,7 +118,7 @@ pub(super) fn action(step: Step, tools: Tools) -> Action {
         }
         Step::Deny => vec![Cargo::new("deny check bans licenses sources")],
         Step::Doctests => vec![Cargo::new("test --doc --workspace")],
-        Step::Shuttle => vec![shuttle::round()],
+        Step::Shuttle => shuttle::round(),
         Step::Sabotage => return Action::Sabotage,
         Step::Tests if !tools.nextest => {
             // Named targets, because the doctests have a step of their own.

@@ -33,7 +33,7 @@ fn names_below(folder: &Path, names: &mut BTreeSet<String>) {
 #[test]
 fn every_variant_is_in_the_code_and_in_the_table() {
     let mut in_code = BTreeSet::new();
-    for krate in ["wal-core", "wal-io"] {
+    for krate in ["wal-core", "wal-io", "wal-kv"] {
         names_below(&root().join(krate).join("src"), &mut in_code);
     }
     let in_table: BTreeSet<String> = VARIANTS.iter().map(|variant| variant.name.into()).collect();

@@ -88,6 +88,16 @@ const fn calls(name: &'static str, breaks: &'static str, by: &'static str) -> Va
     test(name, breaks, "wal-cli", SYSCALLS, by)
 }
 
+/// By a test of the store.
+const fn store(
+    name: &'static str,
+    breaks: &'static str,
+    program: &'static str,
+    by: &'static str,
+) -> Variant {
+    test(name, breaks, "wal-kv", program, by)
+}
+
 /// All of them, by what they are about.
 pub(super) const VARIANTS: &[Variant] = &[
     // Data that no sync has covered.
@@ -416,6 +426,97 @@ pub(super) const VARIANTS: &[Variant] = &[
         "damaged-files-not-kept",
         "a repair keeps every damaged byte",
         "promises::repair::a_repaired_log_opens_with_all_that_could_be_read",
+    ),
+    // The store.
+    store(
+        "kv-shown-before-it-is-durable",
+        "under Always a get shows nothing that a crash could take back",
+        "crash",
+        "a_write_whose_sync_failed_is_not_shown",
+    ),
+    store(
+        "kv-refused-before-it-is-durable",
+        "under Always a refusal tells nothing that a crash could take back",
+        "linear",
+        "linear::refusals::a_refusal_tells_nothing_that_a_crash_could_take_back",
+    ),
+    store(
+        "kv-index-changed-in-another-order",
+        "the index changes in the order of the log",
+        "order",
+        "of_writes_at_the_same_time_the_one_with_the_highest_lsn_is_shown",
+    ),
+    store(
+        "kv-condition-outside-the-lock",
+        "of two swaps of one value one is refused",
+        "linear",
+        "linear::keys::each_key_is_a_register",
+    ),
+    store(
+        "kv-batch-shown-in-parts",
+        "a batch is visible whole or not at all",
+        "linear",
+        "linear::together::several_keys_are_one_register",
+    ),
+    store(
+        "kv-view-not-kept",
+        "a view shows one moment until it is dropped",
+        "expiry",
+        "keys_that_have_expired_are_reclaimed",
+    ),
+    store(
+        "kv-snapshot-checksum-ignored",
+        "a damaged snapshot is never used",
+        "snapshots",
+        "a_snapshot_that_is_damaged_anywhere_is_not_used",
+    ),
+    store(
+        "kv-snapshot-not-synced",
+        "the snapshot is durable before the log is cut",
+        "snapshot_crash",
+        "with_snapshots_on_call_under_always",
+    ),
+    store(
+        "kv-snapshot-name-not-synced",
+        "the snapshot's name is durable before the log is cut",
+        "snapshot_crash",
+        "with_snapshots_on_call_under_always",
+    ),
+    store(
+        "kv-log-cut-before-the-snapshot-is-durable",
+        "the snapshot is durable before the log is cut",
+        "snapshot_crash",
+        "with_snapshots_on_call_under_always",
+    ),
+    store(
+        "kv-snapshot-ahead-of-the-log",
+        "a snapshot shows nothing that its log can lose",
+        "snapshot_crash",
+        "with_snapshots_on_call_under_os",
+    ),
+    store(
+        "kv-old-snapshot-removed-first",
+        "the snapshot before stays until the new one was read back",
+        "snapshot_crash",
+        "with_snapshots_on_call_under_always",
+    ),
+    store(
+        "kv-deletes-not-replayed",
+        "a deleted key never comes back",
+        "snapshot_crash",
+        "with_snapshots_on_call_under_always",
+    ),
+    store(
+        "kv-time-goes-back",
+        "the clock going back revives nothing",
+        "expiry",
+        "a_clock_that_is_set_back_revives_nothing_in_an_open_store",
+    ),
+    store(
+        "kv-time-mark-not-read",
+        "the clock going back before an open revives nothing",
+        "expiry",
+        "a_clock_that_is_set_back_before_reopening_revives_nothing",
     ),
     // The disk backend, seen by its system calls.
     calls(

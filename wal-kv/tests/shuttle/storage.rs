@@ -1,0 +1,91 @@
+//! A storage whose operations take a while: others may run before and behind each. That the log does not do two things at once is
+//! asserted in wal-core; the store's own files have one writer.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use wal_io::{DirEntry, FaultStorage, OpenMode, Storage, StorageFile, StorageLock};
+
+/// The simulated machine's directory.
+#[derive(Clone, Debug)]
+pub(super) struct Slow(pub(super) FaultStorage);
+
+/// Others may run before and behind `work`.
+fn slowly<T>(work: impl FnOnce() -> T) -> T {
+    shuttle::thread::sleep(Duration::ZERO);
+    let done = work();
+    shuttle::thread::sleep(Duration::ZERO);
+    done
+}
+
+impl Storage for Slow {
+    fn create(&self) -> io::Result<()> {
+        self.0.create()
+    }
+
+    fn list(&self) -> io::Result<Vec<DirEntry>> {
+        slowly(|| self.0.list())
+    }
+
+    fn open(&self, name: &str, mode: OpenMode) -> io::Result<Arc<dyn StorageFile>> {
+        Ok(Arc::new(SlowFile(slowly(|| self.0.open(name, mode))?)))
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        slowly(|| self.0.rename(from, to))
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        slowly(|| self.0.remove(name))
+    }
+
+    fn sync_dir(&self) -> io::Result<()> {
+        slowly(|| self.0.sync_dir())
+    }
+
+    fn try_lock(&self, name: &str) -> io::Result<Option<Box<dyn StorageLock>>> {
+        self.0.try_lock(name)
+    }
+
+    fn subdirectory(&self, name: &str) -> io::Result<Arc<dyn Storage>> {
+        self.0.subdirectory(name)
+    }
+
+    fn location(&self) -> String {
+        self.0.location()
+    }
+}
+
+#[derive(Debug)]
+struct SlowFile(Arc<dyn StorageFile>);
+
+impl StorageFile for SlowFile {
+    fn len(&self) -> io::Result<u64> {
+        self.0.len()
+    }
+
+    fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
+        slowly(|| self.0.read_at(buf, offset))
+    }
+
+    fn write_at(&self, buf: &[u8], offset: u64) -> io::Result<usize> {
+        slowly(|| self.0.write_at(buf, offset))
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        slowly(|| self.0.sync_data())
+    }
+
+    fn allocate(&self, offset: u64, len: u64) -> io::Result<()> {
+        slowly(|| self.0.allocate(offset, len))
+    }
+
+    fn prewrite(&self, offset: u64, len: u64) -> io::Result<bool> {
+        slowly(|| self.0.prewrite(offset, len))
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        slowly(|| self.0.set_len(len))
+    }
+}
