@@ -1,11 +1,12 @@
 //! What the workloads share: how a log is set up, named, filled and checked.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use anyhow::ensure;
 use serde::{Deserialize, Serialize};
-use wal_core::{FsyncPolicy, Lsn, RecordRef, WalConfig, blocking::Wal};
+use wal_core::{FsyncPolicy, Lsn, RecordRef, Stats, WalConfig, blocking::Wal};
 
 use crate::options::{GIB, KIB, MIB};
 use crate::payload::Payloads;
@@ -83,6 +84,31 @@ pub(super) fn begun(dir: &Path, config: WalConfig) -> wal_core::Result<Wal> {
     wal.sync()?;
     Ok(wal)
 }
+
+/// The same under `Always`, with time to write zeros ahead of the records: the files of the limits were written before, too.
+pub(super) fn prepared(dir: &Path) -> wal_core::Result<Wal> {
+    let wal = begun(dir, Policy::Always.config())?;
+    while_zeros_are_written(|| wal.stats());
+    Ok(wal)
+}
+
+/// Returns when no zeros were written for a while, or it has taken too long.
+pub(super) fn while_zeros_are_written(stats: impl Fn() -> Stats) {
+    let begun = Instant::now();
+    let mut seen = 0;
+    while begun.elapsed() < MOST_PREPARING {
+        thread::sleep(PREPARED_AFTER);
+        let now = stats().bytes_prewritten;
+        if now == seen {
+            return;
+        }
+        seen = now;
+    }
+}
+
+/// A step on a slow disk, and the rest behind it.
+const PREPARED_AFTER: Duration = Duration::from_millis(60);
+const MOST_PREPARING: Duration = Duration::from_secs(1);
 
 /// Appends `bytes` bytes of payload in records of `record`, without waiting for a sync; returns their number.
 pub(crate) fn fill(wal: &Wal, record: u64, bytes: u64) -> wal_core::Result<u64> {
