@@ -14,7 +14,7 @@ use wal_core::blocking::Wal;
 use crate::memory;
 use crate::turn::Turn;
 use crate::watch::{Elapsed, Stopwatch};
-use crate::workloads::{Policy, fill};
+use crate::workloads::{KvErrand, Policy, fill};
 
 /// What the process does.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -25,6 +25,8 @@ pub(crate) enum Errand {
     WriteAndStay(Writing),
     /// Opens a log.
     Open(PathBuf),
+    /// Something with a store.
+    Kv(KvErrand),
 }
 
 /// The log that is written.
@@ -51,6 +53,20 @@ pub(crate) struct Found {
 }
 
 impl Found {
+    /// What has passed since `watch` was started, with memory of `base`, for so many records.
+    pub(crate) fn of(watch: &Stopwatch, base: Option<u64>, records: u64) -> Self {
+        let elapsed = watch.elapsed();
+        let nanos = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        let peak = memory::peak().zip(base);
+        Self {
+            nanos: nanos(elapsed.time),
+            cpu_nanos: elapsed.cpu.map(nanos),
+            peak: peak.map(|(peak, base)| peak.saturating_sub(base)),
+            records,
+            ..Self::default()
+        }
+    }
+
     /// As a turn of one call, which moved `bytes` bytes.
     pub(crate) fn turn(&self, bytes: u64) -> Turn {
         let elapsed = Elapsed {
@@ -74,6 +90,7 @@ impl Errand {
             Self::Write(writing) => write(&writing, Wal::close)?,
             Self::WriteAndStay(writing) => write(&writing, stay)?,
             Self::Open(log) => open(&log)?,
+            Self::Kv(errand) => errand.serve()?,
         };
         Ok(serde_json::to_string(&found)?)
     }
@@ -156,17 +173,10 @@ fn open(log: &Path) -> anyhow::Result<Found> {
 }
 
 fn found(watch: &Stopwatch, base: Option<u64>, wal: &Wal) -> Found {
-    let elapsed = watch.elapsed();
-    let nanos = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
     let report = wal.recovery_report();
     Found {
-        nanos: nanos(elapsed.time),
-        cpu_nanos: elapsed.cpu.map(nanos),
-        peak: memory::peak()
-            .zip(base)
-            .map(|(peak, base)| peak.saturating_sub(base)),
-        records: report.records(),
         segments: report.segments,
         unproven: report.unproven,
+        ..Found::of(watch, base, report.records())
     }
 }

@@ -11,10 +11,13 @@ use crate::workloads::{self, Workload};
 #[derive(Clone, Debug, Default, clap::Parser)]
 #[command(name = "wal-bench", max_term_width = 100)]
 pub struct Options {
+    /// Only these workloads: as --only.
+    #[arg(value_name = "NAME", value_parser = PossibleValuesParser::new(workloads::names()), hide_possible_values = true)]
+    pub names: Vec<String>,
     /// Where the files go, in a temporary directory of its own [default: the system's].
     #[arg(long, value_name = "DIR")]
     pub dir: Option<PathBuf>,
-    /// Only this workload; may be given more than once.
+    /// Only this workload, or all of the store (kv); may be given more than once.
     #[arg(long, value_name = "NAME", value_parser = PossibleValuesParser::new(workloads::names()))]
     pub only: Vec<String>,
     /// Turns that each contender has [default: 9, full: 7, quick: 2].
@@ -41,8 +44,9 @@ impl Options {
     /// The workloads asked for, in their order.
     #[must_use]
     pub fn workloads(&self) -> Vec<&'static Workload> {
+        let names = || self.names.iter().chain(&self.only);
         let wanted = |workload: &Workload| {
-            self.only.is_empty() || self.only.iter().any(|name| name == workload.name)
+            names().next().is_none() || names().any(|name| workload.is_meant_by(name))
         };
         workloads::ALL
             .iter()

@@ -52,7 +52,13 @@ pub fn main_with(field: &Field) -> anyhow::Result<ExitCode> {
     if comparison.has_regressed() {
         let only = comparison.worse_workloads();
         println!("once more, to tell it from noise: {}", only.join(", "));
-        let again = run(&Options { only, ..options }, field)?;
+        let names = Vec::new();
+        let again = Options {
+            names,
+            only,
+            ..options
+        };
+        let again = run(&again, field)?;
         comparison = comparison.confirmed_by(&compare::compare(&old, &again)?);
         print!("{comparison}");
     }

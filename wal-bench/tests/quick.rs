@@ -272,6 +272,108 @@ fn footprint() {
 }
 
 #[test]
+fn kv_put() {
+    let case = "buffered, 500 keys";
+    assert_rows(
+        "kv-put",
+        &[
+            &format!("{case}: raw-map"),
+            &format!("{case}: Os / raw-map"),
+            &format!("{case}: Batch(5ms) / raw-map"),
+            &format!("{case}: default settings / raw-map"),
+        ],
+    );
+}
+
+#[test]
+fn kv_put_durable() {
+    assert_rows(
+        "kv-put-durable",
+        &[
+            "durable, 1 writer: bare log",
+            "durable, 1 writer: raw-map",
+            "durable, 1 writer: Always / bare log / raw-map",
+            "durable, 2 writers: bare log",
+            "durable, 2 writers: raw-map",
+            "durable, 2 writers: Always / bare log / raw-map",
+        ],
+    );
+}
+
+#[test]
+fn kv_get() {
+    assert_rows(
+        "kv-get",
+        &[
+            "500 keys, 1 thread: HashMap",
+            "500 keys, 1 thread: store / HashMap",
+            "500 keys, 2 threads: HashMap / 1 thread",
+            "500 keys, 2 threads: store / HashMap / 1 thread",
+        ],
+    );
+}
+
+#[test]
+fn kv_scan() {
+    assert_rows(
+        "kv-scan",
+        &[
+            "500 keys: BTreeMap",
+            "500 keys: HashMap",
+            "500 keys: forward / BTreeMap / HashMap",
+            "500 keys: reverse / BTreeMap / HashMap",
+        ],
+    );
+}
+
+#[test]
+fn kv_open() {
+    assert_rows(
+        "kv-open",
+        &[
+            "500 keys: raw-map",
+            "500 keys: raw-maps",
+            "500 keys: log only / raw-map / raw-maps",
+            "500 keys: snapshot / raw-map / raw-maps",
+        ],
+    );
+}
+
+#[test]
+fn kv_pause() {
+    assert_rows(
+        "kv-pause",
+        &[
+            "500 keys, 50,000 puts/s: no snapshot",
+            "500 keys, 50,000 puts/s: snapshot / no snapshot",
+            "500 keys, unlimited: no snapshot",
+            "500 keys, unlimited: snapshot / no snapshot",
+        ],
+    );
+}
+
+#[test]
+fn the_name_of_a_group_means_all_of_it_with_an_option_and_without() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let [plain, option] = [
+        &["kv", "--turns", "1"][..],
+        &["--only", "kv", "--turns", "1"],
+    ]
+    .map(|more| {
+        let (_, report) = report(dir.path(), more);
+        let sections = list(&report, "sections").iter();
+        let names = sections.map(|section| text(section, "workload").to_owned());
+        names.collect::<Vec<_>>()
+    });
+    assert_eq!(plain, option);
+    assert_eq!(plain.len(), 6);
+    assert!(
+        plain.iter().all(|name| name.starts_with("kv-")),
+        "{plain:?}"
+    );
+}
+
+#[test]
 fn only_what_was_asked_for_is_run_in_the_order_of_all() {
     let dir = tempfile::tempdir().expect("a directory");
     let more = [

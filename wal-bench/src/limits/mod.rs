@@ -5,6 +5,7 @@
 //! raw_direct   one pwrite and one fdatasync for each record, under one lock; with several writers the rows name it raw-lock,
 //!              and raw-batch where each write holds a record of all of them
 //! raw_group    the same for all records that wait at that moment, by a leader
+//! raw_map      a HashMap behind a lock, every put in one of the logs above first
 //! raw_point    one pread and one checksum for each record that is read
 //! ```
 //!
@@ -14,11 +15,13 @@
 mod raw_chunk;
 mod raw_direct;
 mod raw_group;
+mod raw_map;
 mod raw_point;
 
 pub use raw_chunk::{Chunks, RawChunk};
 pub use raw_direct::RawDirect;
 pub use raw_group::RawGroup;
+pub use raw_map::RawMap;
 pub use raw_point::RawPoint;
 
 use std::io;

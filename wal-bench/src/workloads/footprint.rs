@@ -60,10 +60,16 @@ fn bytes(ground: &Ground<'_>) -> anyhow::Result<Outcome> {
     contest.run(ground)
 }
 
-fn file_bytes(dir: &Path) -> std::io::Result<u64> {
+/// Of all files in `dir` and below.
+pub(super) fn file_bytes(dir: &Path) -> std::io::Result<u64> {
     let mut total = 0;
     for entry in std::fs::read_dir(dir)? {
-        total += entry?.metadata()?.len();
+        let entry = entry?;
+        total += if entry.file_type()?.is_dir() {
+            file_bytes(&entry.path())?
+        } else {
+            entry.metadata()?.len()
+        };
     }
     Ok(total)
 }

@@ -8,6 +8,7 @@ mod batch_durable;
 mod common;
 mod compression;
 mod footprint;
+mod kv;
 mod lag;
 mod open;
 mod parallel;
@@ -29,6 +30,7 @@ use crate::probe::Probe;
 use crate::report::{Report, SCHEMA, Section};
 
 pub(crate) use common::{Policy, fill};
+pub(crate) use kv::Errand as KvErrand;
 
 /// All of them, in the order in which they are run.
 pub(crate) const ALL: &[&Workload] = &[
@@ -44,6 +46,12 @@ pub(crate) const ALL: &[&Workload] = &[
     &compression::WORKLOAD,
     &preallocate::WORKLOAD,
     &footprint::WORKLOAD,
+    &kv::PUT,
+    &kv::DURABLE,
+    &kv::GET,
+    &kv::SCAN,
+    &kv::OPEN,
+    &kv::PAUSE,
 ];
 
 /// Something that is measured.
@@ -53,15 +61,27 @@ pub struct Workload {
     run: fn(&Ground<'_>) -> anyhow::Result<(String, Outcome)>,
 }
 
+impl Workload {
+    /// Whether `name` asks for it.
+    pub(crate) fn is_meant_by(&self, name: &str) -> bool {
+        let in_group = |rest: &str| GROUPS.contains(&name) && rest.starts_with('-');
+        self.name == name || self.name.strip_prefix(name).is_some_and(in_group)
+    }
+}
+
 impl fmt::Debug for Workload {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Workload").field(&self.name).finish()
     }
 }
 
-/// Their names.
+/// Several that are asked for by one name, which theirs begin with.
+const GROUPS: &[&str] = &["kv"];
+
+/// What can be asked for: their names, and those of the groups.
 pub(crate) fn names() -> Vec<&'static str> {
-    ALL.iter().map(|workload| workload.name).collect()
+    let all = ALL.iter().map(|workload| workload.name);
+    all.chain(GROUPS.iter().copied()).collect()
 }
 
 /// Runs what `options` ask for, with the log, the limits and the peers of `field`. `progress` is told what is being run.

@@ -1,0 +1,160 @@
+//! Opening, from the log alone and from a snapshot. Each open is a process of its own, so that its memory can be told from the
+//! benchmark's.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use anyhow::ensure;
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use wal_kv::blocking::KvStore;
+
+use super::{PAIR, config, count_name, fill, filled, filled_peers};
+use crate::contest::{Contest, Ground, Outcome};
+use crate::errand::Found;
+use crate::limits::{Chunks, RawChunk, RawMap};
+use crate::memory;
+use crate::options::Size;
+use crate::peer::{PeerStore, Reached};
+use crate::turn::{Measure, Turn};
+use crate::watch::Stopwatch;
+use crate::workloads::common::{Policy, log_dir};
+use crate::workloads::footprint::file_bytes;
+
+/// What a process of its own does.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) enum Errand {
+    /// Opens a store.
+    Store(PathBuf),
+    /// Reads raw-chunk's file into a `HashMap`.
+    Map(PathBuf),
+    /// Reads it into a `HashMap` and a `BTreeMap`.
+    TwoMaps(PathBuf),
+}
+
+impl Errand {
+    pub(crate) fn serve(&self) -> anyhow::Result<Found> {
+        let (base, watch) = (memory::peak(), Stopwatch::start());
+        match self {
+            Self::Store(dir) => {
+                let store = KvStore::open(dir, config(Policy::Os))?;
+                let found = Found::of(&watch, base, store.len() as u64);
+                store.close()?;
+                Ok(found)
+            }
+            Self::Map(dir) => {
+                let map = RawMap::read(&mut Chunks::open(dir)?)?;
+                let keys = map.map().len();
+                Ok(Found::of(&watch, base, keys as u64))
+            }
+            Self::TwoMaps(dir) => {
+                let map = RawMap::read(&mut Chunks::open(dir)?)?;
+                // The bytes are shared, as those of the store's two indexes are.
+                let pairs = map.map();
+                let pairs = pairs
+                    .iter()
+                    .map(|(key, value)| (key.clone(), value.clone()));
+                let ordered: BTreeMap<Bytes, Bytes> = pairs.collect();
+                Ok(Found::of(&watch, base, ordered.len() as u64))
+            }
+        }
+    }
+
+    fn turn(self, keys: u64) -> anyhow::Result<Turn> {
+        let found = crate::errand::Errand::Kv(self).run()?;
+        let records = found.records;
+        ensure!(records == keys, "{records} of {keys} keys were found");
+        Ok(found.turn(keys * PAIR))
+    }
+}
+
+fn counts(size: Size) -> Vec<u64> {
+    match size {
+        Size::Quick => vec![500],
+        Size::Short => vec![200_000],
+        Size::Full => vec![1_000_000, 10_000_000],
+    }
+}
+
+pub(super) fn run(ground: &Ground<'_>) -> anyhow::Result<(String, Outcome)> {
+    let mut outcome = Outcome::default();
+    for keys in counts(ground.size) {
+        let dir = ground.dir.join("stores");
+        outcome.add(open(ground, keys, &dir)?);
+        std::fs::remove_dir_all(&dir)?;
+    }
+    let about = "until the first get could be answered, from the page cache; the limits read and verify the same records, written \
+                 by raw-chunk, on one thread, and insert them in std's HashMap, and in a BTreeMap too; MiB/s is of keys and values";
+    Ok((about.to_owned(), outcome))
+}
+
+fn open(ground: &Ground<'_>, keys: u64, dir: &Path) -> anyhow::Result<Outcome> {
+    let place = |name: &str| dir.join(name);
+    for name in ["raw", "log", "snapshot", "peers"] {
+        std::fs::create_dir_all(place(name))?;
+    }
+    (ground.progress)("writing what is opened");
+    let raw = RawMap::buffered(RawChunk::create(&place("raw"))?);
+    fill(keys, |key, value| Ok(raw.put(key, value)?))?;
+    raw.flush()?;
+    drop(raw);
+    filled(&place("log"), keys)?.close()?;
+    let store = filled(&place("snapshot"), keys)?;
+    store.snapshot()?;
+    store.close()?;
+    let mut outcome = Outcome::default();
+    let stores = &ground.field.stores;
+    drop(filled_peers(
+        &place("peers"),
+        keys,
+        stores,
+        &mut outcome.left_out,
+    ));
+
+    let case = count_name(keys);
+    let raw = place("raw");
+    let mut contest = Contest::new(Measure::Milliseconds);
+    contest.limit(&case, "raw-map", |_| {
+        Errand::Map(raw.clone()).turn(keys)?.with_bytes_of(&raw)
+    });
+    contest.limit(&case, "raw-maps", |_| {
+        Errand::TwoMaps(raw.clone()).turn(keys)?.with_bytes_of(&raw)
+    });
+    for (name, place) in [("log only", place("log")), ("snapshot", place("snapshot"))] {
+        contest.log(&case, name, move |_| {
+            let own = log_dir(&place);
+            Errand::Store(own.clone()).turn(keys)?.with_bytes_of(&own)
+        });
+    }
+    for peer in stores {
+        let place = place("peers").join(peer.name());
+        contest.peer(&case, peer.name(), peer.version(), move |_| {
+            opened_by(peer.as_ref(), &place)
+        });
+    }
+    outcome.add(contest.run(ground)?);
+    Ok(outcome)
+}
+
+impl Turn {
+    /// With the bytes of the files in `dir`, for each byte of keys and values.
+    fn with_bytes_of(self, dir: &Path) -> anyhow::Result<Self> {
+        Ok(Self {
+            written: Some(file_bytes(dir)?),
+            ..self
+        })
+    }
+}
+
+/// In this process, whose memory tells nothing about it.
+fn opened_by(peer: &dyn PeerStore, dir: &Path) -> anyhow::Result<Option<Turn>> {
+    let watch = Stopwatch::start();
+    let Some(map) = peer.open(dir, Reached::Buffered)? else {
+        return Ok(None);
+    };
+    let found = map.get(&super::key(0))?;
+    let elapsed = watch.elapsed();
+    ensure!(found.is_some(), "the first key is not there");
+    drop(map);
+    Turn::new(1, 0, elapsed).with_bytes_of(dir).map(Some)
+}
