@@ -60,11 +60,11 @@ impl Timeline {
             next: vec![NONE; head + 1],
             before: vec![NONE; head + 1],
         };
-        let mut last = head;
+        let mut behind = head;
         for (_, node) in moments {
-            list.next[last] = node;
-            list.before[node] = last;
-            last = node;
+            list.next[behind] = node;
+            list.before[node] = behind;
+            behind = node;
         }
         list
     }

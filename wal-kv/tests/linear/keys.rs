@@ -1,7 +1,7 @@
 //! Single keys under every policy: each is a register, beside snapshots too, and after a reopening it holds what it held.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
+use std::thread::{self, ScopedJoinHandle};
 
 use wal_io::MemoryStorage;
 use wal_kv::{FsyncPolicy, Snapshots};
@@ -66,7 +66,7 @@ fn history(policy: FsyncPolicy, beside: Beside, seed: u64) -> usize {
                 })
             })
             .collect();
-        let noted: Vec<_> = callers.into_iter().map(|caller| caller.join()).collect();
+        let noted: Vec<_> = callers.into_iter().map(ScopedJoinHandle::join).collect();
         done.store(true, Ordering::Release);
         let noted = noted.into_iter();
         noted.flat_map(|noted| noted.expect("no panic")).collect()

@@ -98,18 +98,14 @@ impl<'a, C> Recorder<'a, C> {
         failed: impl FnOnce() -> C,
     ) -> bool {
         let begin = self.moments.next();
-        match call() {
-            Ok(answer) => {
-                let end = self.moments.next();
-                self.note(begin, end, Fate::Returned, note(answer));
-                true
-            }
-            Err(_) => {
-                // By when it has happened if it has is known when the life of the store is over.
-                self.note(begin, u64::MAX, Fate::Unknown, failed());
-                false
-            }
-        }
+        let Ok(answer) = call() else {
+            // By when it has happened, if it has, is known when the life of the store is over.
+            self.note(begin, u64::MAX, Fate::Unknown, failed());
+            return false;
+        };
+        let end = self.moments.next();
+        self.note(begin, end, Fate::Returned, note(answer));
+        true
     }
 
     fn note(&mut self, begin: u64, end: u64, fate: Fate, call: C) {

@@ -1,7 +1,7 @@
 //! Several keys as one register: a batch is seen whole or not at all, by reads of many keys and by reads of one.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
+use std::thread::{self, ScopedJoinHandle};
 
 use wal_io::MemoryStorage;
 use wal_kv::blocking::KvStore;
@@ -117,7 +117,7 @@ fn history(policy: FsyncPolicy, seed: u64) -> usize {
                 })
             })
             .collect();
-        let noted: Vec<_> = callers.into_iter().map(|caller| caller.join()).collect();
+        let noted: Vec<_> = callers.into_iter().map(ScopedJoinHandle::join).collect();
         done.store(true, Ordering::Release);
         let noted = noted.into_iter();
         noted.flat_map(|noted| noted.expect("no panic")).collect()

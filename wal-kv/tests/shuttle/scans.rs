@@ -4,7 +4,7 @@ use shuttle::thread::{scope, yield_now};
 use wal_kv::{Batch, View};
 
 use super::explore::{below, explore};
-use super::machine::Machine;
+use super::machine::{Machine, number};
 
 const ROUNDS: u8 = 3;
 
@@ -32,7 +32,7 @@ fn one_moment() {
                 } else {
                     Batch::new().put("a1", [round]).put("a2", [round])
                 };
-                store.write(batch).expect("written");
+                store.write(batch.put("c", [round])).expect("written");
             }
         });
         scope.spawn(move || {
@@ -43,6 +43,9 @@ fn one_moment() {
         });
         scope.spawn(move || {
             for _ in 0..2 {
+                // Of a batch that one read has met, another misses nothing.
+                let (met, last) = (number(store, "a1"), number(store, "c"));
+                assert!(last >= met, "half a batch: {met:?}, {last:?}");
                 let view = store.view();
                 let seen = pairs(&view);
                 let of = |key: &str| {
@@ -55,7 +58,7 @@ fn one_moment() {
                 assert!(second <= first && first <= second + 1, "{seen:?}");
                 yield_now();
                 assert_eq!(pairs(&view), seen, "the same for as long as it is there");
-                for key in ["a1", "a2", "b1", "b2"] {
+                for key in ["a1", "a2", "b1", "b2", "c"] {
                     let found = view.get(key.as_bytes()).map(|value| value[0]);
                     assert_eq!(found, of(key), "{key}");
                 }
