@@ -8,7 +8,8 @@
 //! pause    puts while a snapshot is written
 //! ```
 //!
-//! Everything has 200,000 keys in the short set, and a million in the full one; opening has ten million there, too.
+//! Everything has 200,000 keys in the short set, and a million in the full one. Opening has a million in both, and ten million in the
+//! full one.
 
 mod get;
 mod open;

@@ -71,7 +71,7 @@ impl Errand {
 fn counts(size: Size) -> Vec<u64> {
     match size {
         Size::Quick => vec![500],
-        Size::Short => vec![200_000],
+        Size::Short => vec![200_000, 1_000_000],
         Size::Full => vec![1_000_000, 10_000_000],
     }
 }
