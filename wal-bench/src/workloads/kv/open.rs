@@ -129,7 +129,7 @@ fn open(ground: &Ground<'_>, keys: u64, dir: &Path) -> anyhow::Result<Outcome> {
     for peer in stores {
         let place = place("peers").join(peer.name());
         contest.peer(&case, peer.name(), peer.version(), move |_| {
-            opened_by(peer.as_ref(), &place)
+            opened_by(peer.as_ref(), &place, keys)
         });
     }
     outcome.add(contest.run(ground)?);
@@ -147,7 +147,7 @@ impl Turn {
 }
 
 /// In this process, whose memory tells nothing about it.
-fn opened_by(peer: &dyn PeerStore, dir: &Path) -> anyhow::Result<Option<Turn>> {
+fn opened_by(peer: &dyn PeerStore, dir: &Path, keys: u64) -> anyhow::Result<Option<Turn>> {
     let watch = Stopwatch::start();
     let Some(map) = peer.open(dir, Reached::Buffered)? else {
         return Ok(None);
@@ -156,5 +156,7 @@ fn opened_by(peer: &dyn PeerStore, dir: &Path) -> anyhow::Result<Option<Turn>> {
     let elapsed = watch.elapsed();
     ensure!(found.is_some(), "the first key is not there");
     drop(map);
-    Turn::new(1, 0, elapsed).with_bytes_of(dir).map(Some)
+    Turn::new(1, keys * PAIR, elapsed)
+        .with_bytes_of(dir)
+        .map(Some)
 }
