@@ -1,10 +1,10 @@
 //! Group commit, waits beside appends, full buffers, and the timers.
 
 use shuttle::thread::scope;
-use wal_core::FsyncPolicy;
+use wal_core::{FsyncPolicy, Record};
 
 use super::explore::{below, explore, pick, until};
-use super::machine::{BATCH, ENDS, End, LARGE, Machine};
+use super::machine::{BATCH, ENDS, End, HALF, LARGE, Machine};
 
 fn writers_share_syncs() {
     let machine = Machine::new(FsyncPolicy::Always, LARGE);
@@ -114,4 +114,32 @@ fn nobody_calls_in_the_end() {
 #[test]
 fn the_timers() {
     explore("the_timers", nobody_calls_in_the_end);
+}
+
+/// Records enter without waiting and nobody commits: who waits for room while another hands over is told when that one is through.
+fn room_behind_a_flush() {
+    let machine = Machine::new(FsyncPolicy::Always, LARGE).tight();
+    let wal = machine.open();
+    let record = Record::data(vec![1; HALF]);
+    let prepared = wal.prepare(&record).expect("prepared");
+    wal.wait_for_room(&prepared).expect("room");
+    // All of one buffer.
+    for _ in 0..3 {
+        let entered = wal.try_append(&prepared).expect("asked");
+        assert!(entered.is_some());
+    }
+    scope(|scope| {
+        let (wal, prepared) = (&wal, &prepared);
+        scope.spawn(move || wal.flush().expect("flushed"));
+        scope.spawn(move || {
+            // Two more are full where the flush has taken the first.
+            while wal.try_append(prepared).expect("asked").is_some() {}
+            wal.wait_for_room(prepared).expect("room");
+        });
+    });
+}
+
+#[test]
+fn room_where_nobody_commits() {
+    explore("room_where_nobody_commits", room_behind_a_flush);
 }
