@@ -12,7 +12,7 @@ use wal_format::SegmentId;
 
 use super::state::{Active, LiveSegment, State, Status, first_record_offset};
 use super::{Driver, Engine};
-use crate::sync::Arc;
+use crate::sync::{Arc, MutexGuard};
 use crate::{FsyncPolicy, Prewrite, sabotage};
 
 /// Ranges are multiples of it.
@@ -122,6 +122,7 @@ impl Engine {
             || !self.settings.config.preallocate
             || self.settings.prewrite == Prewrite::Off
             || state.ahead.is_busy()
+            || state.rewinding
             || !matches!(state.status, Status::Open)
         {
             return None;
@@ -157,9 +158,9 @@ impl Engine {
         self.ahead_wanted(state).map(|_| state.ahead.not_before)
     }
 
-    /// Overwrites the next range.
-    pub(super) fn write_ahead(&self) {
-        let mut state = self.state();
+    /// Overwrites the next range. It is taken under the lock under which it was found to be due: what happens to the log beside it
+    /// waits for its end.
+    pub(super) fn write_ahead(&self, mut state: MutexGuard<'_, State>) {
         let Some(range) = self.ahead_wanted(&state) else {
             return;
         };

@@ -415,9 +415,13 @@ impl Engine {
             .min(state.ahead.limit(active.segment.id()))
             .min(start + self.settings.buffer as u64);
         // Where somebody has to be told, and was not yet.
-        for signal in [
-            start + self.settings.hand_over_bytes as u64 - 1,
-            Self::spare_from(active),
+        let len = state.filling.len() as u64;
+        for (end, signal) in [
+            (
+                start + len,
+                start + self.settings.hand_over_bytes as u64 - 1,
+            ),
+            (end, Self::spare_from(active)),
         ] {
             if end <= signal {
                 until = until.min(signal);

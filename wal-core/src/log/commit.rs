@@ -15,7 +15,7 @@ use super::ahead::PAGE;
 use super::state::{Handover, LiveSegment, Mark, Park, State};
 use crate::error::is_no_space;
 use crate::sync::{Arc, IfPanicking, MutexGuard, Ordering};
-use crate::{Result, sabotage};
+use crate::{FsyncPolicy, Result, sabotage};
 
 /// A sync that takes less is over before a thread has fallen asleep and was woken again.
 const QUICK: Duration = Duration::from_micros(20);
@@ -152,7 +152,11 @@ impl Engine {
             return Err(self.poison(state, during, error));
         }
         self.note_written(&mut state, handover);
-        let wakers = state.take_written();
+        let mut wakers = state.take_written();
+        if self.settings.config.fsync_policy == FsyncPolicy::Always && !state.frozen.is_empty() {
+            // No thread of the log writes what is left: whoever waits for room may do it now.
+            state.waiters.take_room(&mut wakers);
+        }
         if state.parked.leaders > 0 {
             self.leaders.notify_all();
         }

@@ -205,8 +205,7 @@ impl Engine {
             return self.commit(state);
         }
         if self.ahead_due(&state) {
-            drop(state);
-            self.write_ahead();
+            self.write_ahead(state);
         }
         Ok(())
     }

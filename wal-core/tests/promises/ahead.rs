@@ -87,7 +87,7 @@ fn an_error_ends_it_and_nothing_else() {
 #[test]
 fn appends_keep_away_from_the_zeros() {
     // The simulated machine panics at a write into a range that is being overwritten, and that poisons the log.
-    for _ in 0..10 {
+    for _ in 0..60 {
         let machine = Machine::new(FsyncPolicy::Always);
         machine.storage.record_operations();
         let wal = machine.open_with_threads();

@@ -1,7 +1,7 @@
 //! A replay on several threads gives what reading in order gives: the same records, and the same error.
 
 use std::num::NonZeroUsize;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use wal_core::blocking::Wal;
 use wal_core::{
@@ -229,6 +229,39 @@ fn records_that_are_removed_meanwhile_are_never_mixed_with_those_that_get_their_
         assert_replays(&wal, 0);
     }
     assert_holds(&wal, 1..=300);
+}
+
+/// The same between two segments, where no reader of a segment can know.
+#[test]
+fn records_that_are_removed_between_two_segments_are_not_mixed_either() {
+    for kept in [150, 40] {
+        let machine = Machine::new(FsyncPolicy::Os).segments_of(SMALL);
+        let wal = machine.open();
+        append(&wal, 1..=300);
+        let segments = replay(&wal, 0, 1).expect("a replay");
+        let behind = |segment: &Read| segment.first().is_some_and(|(lsn, _)| *lsn > 200);
+        let at = segments.iter().position(behind).expect("a later segment");
+        let begun = AtomicUsize::new(0);
+        let outcome = wal.replay(
+            Lsn::ZERO,
+            threads(1),
+            || {
+                if begun.fetch_add(1, Ordering::SeqCst) == at {
+                    wal.truncate_after(Lsn::new(kept)).expect("truncated");
+                    append(&wal, kept + 1..=300);
+                    wal.sync().expect("synced");
+                }
+            },
+            |(), _, _| {},
+        );
+        match outcome {
+            Err(Error::Truncated {
+                kept: Some(found), ..
+            }) => assert_eq!(found.get(), kept),
+            other => panic!("expected to be told, got {other:?}"),
+        }
+        assert_replays(&wal, 0);
+    }
 }
 
 #[test]

@@ -400,7 +400,7 @@ pub(super) const VARIANTS: &[Variant] = &[
     promise(
         "replay-of-two-eras",
         "records that were removed are never mixed with others",
-        "promises::replay::records_that_are_removed_meanwhile_are_never_mixed_with_those_that_get_their_lsns",
+        "promises::replay::records_that_are_removed_between_two_segments_are_not_mixed_either",
     ),
     promise(
         "replay-error-of-any-segment",
