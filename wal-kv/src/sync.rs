@@ -19,9 +19,12 @@ pub(crate) use ground::{
     AtomicBool, AtomicU64, Condvar, JoinHandle, Mutex, MutexGuard, Ordering, RwLock, cores,
 };
 
+/// Long enough for a thread that has been woken to take the lock that it waited for.
+const PAUSE: std::time::Duration = std::time::Duration::from_micros(20);
+
 /// Lets others go first.
-pub(crate) fn yield_now() {
-    thread::yield_now();
+pub(crate) fn pause() {
+    thread::sleep(PAUSE);
 }
 
 /// Starts a named thread.

@@ -23,7 +23,7 @@ use bytes::Bytes;
 use wal_core::UnixMillis;
 
 use crate::sabotage;
-use crate::sync::{Arc, AtomicU64, MutexGuard, Ordering, RwLock, yield_now};
+use crate::sync::{Arc, AtomicU64, MutexGuard, Ordering, RwLock, pause};
 use crate::time::Time;
 
 pub(crate) use apply::Change;
@@ -294,8 +294,8 @@ impl Drop for Hold {
                 return;
             }
             drop(ledger);
-            // Writers first.
-            yield_now();
+            // Writers first. A lock that is taken again at once passes over who sleeps for it: a pause lets them wake up.
+            pause();
         }
     }
 }
