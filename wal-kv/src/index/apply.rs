@@ -7,7 +7,7 @@ use wal_core::UnixMillis;
 use super::ledger::{Count, Replaced, expiring};
 use super::{Index, Ledger, PLACES, Shown, Version};
 use crate::sabotage;
-use crate::sync::{Ordering, yield_now};
+use crate::sync::{Ordering, pause};
 
 /// At most so many versions are forgotten at a time.
 const SETTLED_AT_ONCE: usize = 64;
@@ -67,7 +67,7 @@ impl Index {
         for (change, lsn) in changes.iter().zip(first..) {
             self.apply_one(ledger, *change, lsn, way);
             if sabotage::is("kv-batch-shown-in-parts") {
-                yield_now();
+                pause();
             }
         }
         let last = first + changes.len() as u64 - 1;

@@ -10,7 +10,7 @@ use super::Core;
 use crate::config::{Condition, Conditional, MAX_KEY};
 use crate::index::{Change, Ledger, PLACES, Version, cost};
 use crate::sabotage;
-use crate::sync::{Ordering, yield_now};
+use crate::sync::{Ordering, pause};
 use crate::{Error, Result};
 
 /// What one try to write came to.
@@ -91,7 +91,7 @@ impl Core {
         }
         if sabotage::is("kv-condition-outside-the-lock") {
             drop(ledger);
-            yield_now();
+            pause();
             ledger = self.index.ledger();
         }
         self.check_memory(&mut ledger, changes)?;
@@ -102,7 +102,7 @@ impl Core {
         if sabotage::is("kv-index-changed-in-another-order") {
             drop(ledger);
             for _ in 0..last % 2 * 100 {
-                yield_now();
+                pause();
             }
             ledger = self.index.ledger();
         }
