@@ -57,7 +57,15 @@ impl Call {
     }
 
     fn is_rename_to(&self, extension: &str) -> bool {
-        self.name.starts_with("rename") && self.rest.contains(&format!(".{extension}\")"))
+        // The line may end behind the name: `<unfinished ...>`.
+        let mut names = self.rest.split('"').skip(1).step_by(2);
+        let to = names.nth(1).map(Path::new).and_then(Path::extension);
+        self.name.starts_with("rename") && to.is_some_and(|found| found == extension)
+    }
+
+    /// Zeros ahead of the records, in pieces of their own length and beside the calls that the records cost.
+    fn is_prewrite(&self) -> bool {
+        self.name == "pwrite64" && self.rest.contains(", 262144, ")
     }
 
     /// The directory that it makes.
@@ -111,7 +119,8 @@ impl Trace {
 
     fn calls(&self) -> Vec<Call> {
         let text = fs::read_to_string(self.file()).unwrap_or_default();
-        text.lines().filter_map(Call::of).collect()
+        let calls = text.lines().filter_map(Call::of);
+        calls.filter(|call| !call.is_prewrite()).collect()
     }
 
     /// Looks at the trace while the command runs.
