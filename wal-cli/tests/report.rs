@@ -67,6 +67,34 @@ fn a_closed_log_is_clean() {
 }
 
 #[test]
+fn verify_says_the_same_on_any_number_of_threads() {
+    let place = Place::new();
+    let lines = odd_lines(22, 3_000, Lengths::Long);
+    append(&place.log(), &["--segment-size", "1MiB"], &lines).code(0);
+    assert!(place.files("wal").len() > 2);
+    let on = |threads: &str, code: i32| {
+        let mut command = wal();
+        command.args(["verify", "--json", "--threads", threads]);
+        run(command.arg(place.log()), b"").code(code).json()
+    };
+    assert_eq!(on("1", 0), on("4", 0));
+    // Damage in two segments: both are found, whoever comes first.
+    for segment in &place.files("wal")[..2] {
+        overwrite(segment, 5_000, b"damage");
+    }
+    let report = on("1", 4);
+    let segments = report["segments"].as_array().unwrap();
+    let damaged = segments.iter().filter(|one| one["damaged"] == true);
+    assert_eq!(damaged.count(), 2, "{report}");
+    assert_eq!(report, on("4", 4));
+    run(
+        wal().args(["verify", "--threads", "0"]).arg(place.log()),
+        b"",
+    )
+    .code(2);
+}
+
+#[test]
 fn an_unclean_stop_with_a_whole_end_is_clean_to_verify() {
     let place = Place::new();
     killed(&place, 5);

@@ -184,7 +184,6 @@ impl Engine {
 
         let mut state = self.state();
         state.ahead.busy = None;
-
         if self.settings.driver == Driver::Threads {
             let lead = range.to.saturating_sub(state.filling.end().get());
             let rest = if lead < ENOUGH { 1 } else { 4 };
