@@ -11,6 +11,7 @@ use wal_core::entropy::Entropy;
 use wal_io::{DiskStorage, Storage};
 
 use crate::config::KvConfig;
+use crate::files::OneSync;
 use crate::report::OpenProgress;
 use crate::store::{Core, Driver, Progress, Settings};
 use crate::sync::Arc;
@@ -170,7 +171,7 @@ impl<S> Builder<S> {
             None => Compression::None,
         };
         let core = Core::open(Settings {
-            storage: self.storage,
+            storage: Arc::new(OneSync::new(self.storage)),
             config: self.config,
             clock: self.clock,
             entropy: self.entropy,

@@ -5,6 +5,7 @@
 
 mod hidden;
 mod marker;
+mod one_sync;
 
 use wal_core::Lsn;
 use wal_io::Storage;
@@ -13,6 +14,7 @@ use crate::{Error, Result};
 
 pub(crate) use hidden::WithoutOwn;
 pub(crate) use marker::{Marker, read_marker, write_marker};
+pub(crate) use one_sync::OneSync;
 
 const PREFIX: &str = "kv-";
 const SNAPSHOT: &str = ".snapshot";
