@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! variants.rs  what can be broken, which rule that breaks, and who notices
+//! document.rs  the table in docs/testing.md
 //! build.rs     one build with all variants, in a target directory of its own
 //! trial.rs     one run under one variant, within a limit of time
 //! ```
@@ -10,6 +11,7 @@
 //! `--cfg wal_sabotage` in the crates themselves (`src/sabotage.rs` there).
 
 mod build;
+mod document;
 mod trial;
 mod variants;
 
@@ -39,6 +41,9 @@ pub(crate) struct Args {
     /// Print the variants and what each breaks; run nothing.
     #[arg(long)]
     list: bool,
+    /// Write the table and the count into docs/testing.md.
+    #[arg(long, conflicts_with_all = ["only", "quick", "list"])]
+    write: bool,
 }
 
 /// All that a variant gets before it counts as a survivor.
@@ -80,15 +85,17 @@ fn try_all(args: &Args) -> anyhow::Result<bool> {
         println!("sabotage: a test fails although nothing is broken");
         return Ok(false);
     }
-    println!("| variant | breaks | found by | after |");
-    println!("|---|---|---|---|");
+    let mut table = vec![document::HEADER.to_owned(), document::RULE.to_owned()];
+    println!("{}\n{}", table[0], table[1]);
     let mut survivors = Vec::new();
     for variant in &chosen {
         let found = find(args, &built, variant)?;
         if matches!(found, Found::Nowhere(_)) {
             survivors.push(variant.name);
         }
-        println!("| `{}` | {} | {found} |", variant.name, variant.breaks);
+        let row = format!("| `{}` | {} | {found} |", variant.name, variant.breaks);
+        println!("{row}");
+        table.push(row);
     }
     println!(
         "\n{} variants, {} found, {} not; {:.0} s after a build of {:.0} s",
@@ -100,6 +107,10 @@ fn try_all(args: &Args) -> anyhow::Result<bool> {
     );
     for survivor in &survivors {
         println!("survived: {survivor}; cargo xtask sabotage --only {survivor}");
+    }
+    if args.write {
+        anyhow::ensure!(has_strace(), "without strace the table would not be whole");
+        document::write(&table, chosen.len() - survivors.len(), chosen.len())?;
     }
     Ok(survivors.is_empty())
 }

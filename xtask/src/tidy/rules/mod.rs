@@ -104,6 +104,16 @@ pub(super) const RULES: &[Rule] = &[
         check: docs::links,
     },
     Rule {
+        name: "table",
+        asks: "each row of a table has as many cells as the header",
+        check: docs::equal_cells,
+    },
+    Rule {
+        name: "named-test",
+        asks: "tests that documents name exist where they are said to be",
+        check: docs::tests_exist,
+    },
+    Rule {
         name: "decision",
         asks: "decision notes are named NNNN-slug.md, each number once",
         check: docs::decisions,

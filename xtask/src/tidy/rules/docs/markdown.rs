@@ -82,7 +82,7 @@ fn slug(title: &str) -> String {
 }
 
 /// The lines outside fenced code, numbered from 1.
-fn prose(text: &str) -> impl Iterator<Item = (usize, &str)> {
+pub(super) fn prose(text: &str) -> impl Iterator<Item = (usize, &str)> {
     let mut fence: Option<&str> = None;
     let numbered = text
         .lines()

@@ -1,6 +1,8 @@
-//! Rules about Markdown: links, and the names of decision notes.
+//! Rules about Markdown: links, tables, names of tests, and the names of decision notes.
 
 mod markdown;
+mod tables;
+mod tests_named;
 
 use std::collections::BTreeMap;
 
@@ -8,6 +10,9 @@ use crate::tidy::Finding;
 use crate::tidy::tree::Tree;
 
 use markdown::{Link, anchors};
+
+pub(super) use tables::equal_cells;
+pub(super) use tests_named::exist as tests_exist;
 
 pub(super) fn links(tree: &Tree) -> Vec<Finding> {
     let mut findings = Vec::new();
