@@ -23,7 +23,7 @@ pub(crate) use std::sync::Arc;
 pub(crate) use ground::{
     AtomicBool, AtomicU64, Condvar, JoinHandle, Mutex, MutexGuard, Ordering, sleep,
 };
-use ground::{cores, thread};
+use ground::{cores, spawn_in, thread};
 
 use crate::Threads;
 
@@ -122,7 +122,8 @@ impl<F: FnMut()> Drop for IfPanicking<F> {
     }
 }
 
-/// Calls `work` with 0 to `count - 1`, each once and the lower ones first, on so many threads; the results in order.
+/// Calls `work` with 0 to `count - 1`, each once and the lower ones first; the results in order. The calling thread is one of
+/// `threads`, and does all of it where no other can be started.
 pub(crate) fn in_parallel<T: Send>(
     threads: Threads,
     count: usize,
@@ -138,21 +139,48 @@ pub(crate) fn in_parallel<T: Send>(
     }
     let next = AtomicU64::new(0);
     let done = Mutex::new(Vec::with_capacity(count));
-    thread::scope(|scope| {
-        for _ in 0..threads {
-            scope.spawn(|| {
-                loop {
-                    let at = next.fetch_add(1, Ordering::Relaxed) as usize;
-                    if at >= count {
-                        return;
-                    }
-                    let result = work(at);
-                    done.lock().push((at, result));
-                }
-            });
+    let take_turns = || {
+        loop {
+            let at = next.fetch_add(1, Ordering::Relaxed) as usize;
+            if at >= count {
+                return;
+            }
+            let result = work(at);
+            done.lock().push((at, result));
         }
+    };
+    thread::scope(|scope| {
+        for _ in 1..threads {
+            // Where the system has no more threads, fewer do the work.
+            if spawn_in(scope, take_turns).is_err() {
+                break;
+            }
+        }
+        take_turns();
     });
     let mut done = std::mem::take(&mut *done.lock());
     done.sort_unstable_by_key(|(at, _)| *at);
     done.into_iter().map(|(_, result)| result).collect()
+}
+
+#[cfg(all(test, not(wal_shuttle)))]
+mod tests {
+    use super::ground::with_threads_left;
+    use super::*;
+
+    fn four() -> Threads {
+        Threads::Exactly(std::num::NonZeroUsize::MIN.saturating_add(3))
+    }
+
+    #[test]
+    fn work_goes_on_with_fewer_threads_where_the_system_has_no_more() {
+        for left in 0..5 {
+            let results = with_threads_left(left, || in_parallel(four(), 20, |at| at * at));
+            assert_eq!(
+                results,
+                (0..20).map(|at| at * at).collect::<Vec<_>>(),
+                "{left}"
+            );
+        }
+    }
 }

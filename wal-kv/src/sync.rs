@@ -14,10 +14,10 @@ mod ground;
 
 pub(crate) use std::sync::Arc;
 
-use ground::thread;
 pub(crate) use ground::{
     AtomicBool, AtomicU64, Condvar, JoinHandle, Mutex, MutexGuard, Ordering, RwLock, cores,
 };
+use ground::{spawn_in, thread};
 
 /// Long enough for a thread that has been woken to take the lock that it waited for.
 const PAUSE: std::time::Duration = std::time::Duration::from_micros(20);
@@ -35,7 +35,8 @@ pub(crate) fn spawn(
     thread::Builder::new().name(name.into()).spawn(body)
 }
 
-/// Calls `work` with 0 to `count - 1`, on at most `threads` threads; the results in order.
+/// Calls `work` with 0 to `count - 1`, on at most `threads` threads; the results in order. The calling thread is one of them,
+/// and does all of it where no other can be started.
 pub(crate) fn in_parallel<T: Send>(
     threads: usize,
     count: usize,
@@ -47,21 +48,44 @@ pub(crate) fn in_parallel<T: Send>(
     }
     let next = AtomicU64::new(0);
     let done = Mutex::new(Vec::with_capacity(count));
-    thread::scope(|scope| {
-        for _ in 0..threads {
-            scope.spawn(|| {
-                loop {
-                    let at = next.fetch_add(1, Ordering::Relaxed) as usize;
-                    if at >= count {
-                        return;
-                    }
-                    let result = work(at);
-                    done.lock().push((at, result));
-                }
-            });
+    let take_turns = || {
+        loop {
+            let at = next.fetch_add(1, Ordering::Relaxed) as usize;
+            if at >= count {
+                return;
+            }
+            let result = work(at);
+            done.lock().push((at, result));
         }
+    };
+    thread::scope(|scope| {
+        for _ in 1..threads {
+            // Where the system has no more threads, fewer do the work.
+            if spawn_in(scope, take_turns).is_err() {
+                break;
+            }
+        }
+        take_turns();
     });
     let mut done = std::mem::take(&mut *done.lock());
     done.sort_unstable_by_key(|(at, _)| *at);
     done.into_iter().map(|(_, result)| result).collect()
+}
+
+#[cfg(all(test, not(wal_shuttle)))]
+mod tests {
+    use super::ground::with_threads_left;
+    use super::*;
+
+    #[test]
+    fn work_goes_on_with_fewer_threads_where_the_system_has_no_more() {
+        for left in 0..5 {
+            let results = with_threads_left(left, || in_parallel(4, 20, |at| at * at));
+            assert_eq!(
+                results,
+                (0..20).map(|at| at * at).collect::<Vec<_>>(),
+                "{left}"
+            );
+        }
+    }
 }

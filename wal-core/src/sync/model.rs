@@ -100,3 +100,13 @@ pub(crate) fn sleep(_time: Duration) {
 pub(super) fn cores() -> usize {
     2
 }
+
+/// Starts a thread that ends within `scope`. There is always one left.
+#[allow(clippy::unnecessary_wraps)] // The same call as the system's.
+pub(super) fn spawn_in<'scope>(
+    scope: &'scope thread::Scope<'scope, '_>,
+    body: impl FnOnce() + Send + 'scope,
+) -> std::io::Result<()> {
+    scope.spawn(body);
+    Ok(())
+}

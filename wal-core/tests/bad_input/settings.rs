@@ -174,3 +174,18 @@ fn a_batch_above_a_segment_leaves_the_log_usable() {
     wal.close().expect("closed");
     assert_eq!(place.open().expect("a log").last_lsn().get(), 11);
 }
+
+#[test]
+fn a_batch_above_the_limit_reports_its_whole_size() {
+    let place = Place::empty();
+    let wal = place.open().expect("a log");
+    let batch: Vec<_> = (0..30).map(|n| Record::data(vec![n; 100_000])).collect();
+    let ten = wal.prepare_batch(&batch[..10]).expect("that fits");
+    for count in [11, 20, 30_u64] {
+        match wal.append_batch(&batch[..count as usize]) {
+            Err(Error::TooLarge { len, .. }) => assert_eq!(len, ten.encoded_len() / 10 * count),
+            other => panic!("{other:?}"),
+        }
+    }
+    wal.close().expect("closed");
+}

@@ -73,3 +73,38 @@ impl Condvar {
 pub(crate) fn cores() -> usize {
     thread::available_parallelism().map_or(1, usize::from)
 }
+
+/// Starts a thread that ends within `scope`.
+pub(super) fn spawn_in<'scope>(
+    scope: &'scope thread::Scope<'scope, '_>,
+    body: impl FnOnce() + Send + 'scope,
+) -> std::io::Result<()> {
+    #[cfg(test)]
+    injected()?;
+    thread::Builder::new().spawn_scoped(scope, body).map(drop)
+}
+
+#[cfg(test)]
+std::thread_local! {
+    /// How many more threads the system lets this thread start.
+    static THREADS_LEFT: std::cell::Cell<usize> = const { std::cell::Cell::new(usize::MAX) };
+}
+
+/// As if the system had `left` threads left.
+#[cfg(test)]
+pub(super) fn with_threads_left<T>(left: usize, work: impl FnOnce() -> T) -> T {
+    THREADS_LEFT.set(left);
+    let result = work();
+    THREADS_LEFT.set(usize::MAX);
+    result
+}
+
+#[cfg(test)]
+fn injected() -> std::io::Result<()> {
+    let left = THREADS_LEFT.get();
+    THREADS_LEFT.set(left.saturating_sub(1));
+    match left {
+        0 => Err(std::io::ErrorKind::WouldBlock.into()),
+        _ => Ok(()),
+    }
+}

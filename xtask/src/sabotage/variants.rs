@@ -231,6 +231,13 @@ pub(super) const VARIANTS: &[Variant] = &[
         "a read-only open changes no byte",
     ),
     // Groups, watermarks, epochs.
+    test(
+        "batch-counted-in-part",
+        "an error says how large the batch is",
+        "wal-core",
+        "bad_input",
+        "bad_input::settings::a_batch_above_the_limit_reports_its_whole_size",
+    ),
     programs("batch-in-several-groups", "2: a batch lies in one group"),
     programs(
         "records-not-checked",
