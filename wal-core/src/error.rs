@@ -1,5 +1,6 @@
 //! The errors of the log: one kind for each next step of the caller.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::io;
 
@@ -14,15 +15,16 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The disk is full. Nothing was accepted and nothing is torn: free some space and call again.
+    /// The disk is full, a quota is used up, or the largest allowed file size is reached. Nothing was accepted and nothing is torn:
+    /// free some space and call again.
     #[error(
-        "{location}: no space left for {what}; nothing was accepted: free space (or truncate the log) and try again"
+        "{location}: no space left for {what}; nothing was changed: free space (or truncate the log) and try again"
     )]
     NoSpace {
         /// The log's directory.
         location: String,
-        /// What the space was needed for.
-        what: &'static str,
+        /// What the space was needed for, with the number of bytes where that is known.
+        what: Cow<'static, str>,
     },
     /// A record or a batch is above its limit. The log is as it was: split the data, or raise the limit.
     #[error(
@@ -198,11 +200,12 @@ fn truncated_after(kept: Option<Lsn>) -> String {
     })
 }
 
-/// Whether the system says that the disk, or the user's share of it, is full.
+/// Whether the system says that the disk is full, the user's quota is used up, or the file may not grow further
+/// (`ENOSPC`, `EDQUOT`, `EFBIG`).
 pub(crate) fn is_no_space(error: &io::Error) -> bool {
     matches!(
         error.kind(),
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge
     )
 }
 

@@ -118,7 +118,8 @@ pub enum Error {
         /// What does not verify.
         what: String,
     },
-    /// The disk is full. Nothing is torn: free some space and call again.
+    /// The disk is full, a quota is used up, or the largest allowed file size is reached. Nothing is torn: free some space and call
+    /// again.
     #[error("{location}: no space left for {what}; nothing was changed: free space and try again")]
     NoSpace {
         /// The directory.
@@ -147,9 +148,9 @@ fn rejected(damaged: &[(String, String)]) -> String {
 impl Error {
     pub(crate) fn io(location: String, what: &'static str, source: io::Error) -> Self {
         match source.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-                Self::NoSpace { location, what }
-            }
+            io::ErrorKind::StorageFull
+            | io::ErrorKind::QuotaExceeded
+            | io::ErrorKind::FileTooLarge => Self::NoSpace { location, what },
             _ => Self::Io {
                 location,
                 what,

@@ -2,9 +2,14 @@
 
 #![forbid(unsafe_code)]
 
+mod common;
+
+use wal_core::clock::ManualClock;
 use wal_core::{RecordRef, WalConfig, blocking::Wal};
+use wal_io::FaultStorage;
+use wal_io::fault::{Fault, OperationKind, SystemError};
 use wal_kv::blocking::KvStore;
-use wal_kv::{Batch, Error, KvConfig, Lsn, MAX_KEY};
+use wal_kv::{Batch, Error, FsyncPolicy, KvConfig, Lsn, MAX_KEY};
 
 #[test]
 fn a_plain_log_is_not_a_store_and_a_store_is_not_a_plain_log() {
@@ -147,6 +152,28 @@ fn above_the_limit_of_memory_deletes_still_work() {
     }
     store.delete("new").expect("deleted");
     assert_eq!(store.stats().memory_bytes, 0);
+}
+
+#[test]
+fn a_quota_and_the_largest_file_size_mean_a_full_disk() {
+    let full = [
+        SystemError::NoSpace,
+        SystemError::QuotaExceeded,
+        SystemError::FileTooLarge,
+    ];
+    for error in full {
+        let storage = FaultStorage::new();
+        let clock = ManualClock::default();
+        let store = common::open(&storage, FsyncPolicy::Always, &clock).expect("a store");
+        store.put("key", "value").expect("put");
+        let fault = Fault::error(error).on(OperationKind::CreateFile);
+        storage.inject(fault.persistent());
+        let refused = store.snapshot().expect_err("refused");
+        assert!(matches!(refused, Error::NoSpace { .. }), "{refused}");
+        storage.clear_faults();
+        store.snapshot().expect("there is room again");
+        store.close().expect("closed");
+    }
 }
 
 #[test]

@@ -182,7 +182,7 @@ pub(crate) fn no_space_or_io(storage: &dyn Storage, what: &'static str, error: i
     if is_no_space(&error) {
         return Error::NoSpace {
             location: storage.location(),
-            what,
+            what: what.into(),
         };
     }
     Error::io(storage.location(), what, error)

@@ -199,7 +199,7 @@ impl Engine {
         if is_no_space(&error) {
             return Error::NoSpace {
                 location: self.location(),
-                what,
+                what: what.into(),
             };
         }
         Error::io(self.location(), format!("making {what}"), error)

@@ -93,7 +93,7 @@ impl Copy<'_> {
         move |error| {
             let location = self.location.to_owned();
             if is_no_space(&error) {
-                let what = self.what;
+                let what = self.what.into();
                 return Error::NoSpace { location, what };
             }
             let doing = format!("{doing} while copying {}", self.what);

@@ -197,6 +197,27 @@ fn a_new_log_on_a_full_disk_is_no_space() {
 }
 
 #[test]
+fn a_quota_and_the_largest_file_size_mean_a_full_disk() {
+    let full = [
+        SystemError::NoSpace,
+        SystemError::QuotaExceeded,
+        SystemError::FileTooLarge,
+    ];
+    for error in full {
+        for kind in [OperationKind::Allocate, OperationKind::CreateFile] {
+            let machine = Machine::new(FsyncPolicy::Always);
+            let wal = machine.open();
+            let fault = Fault::error(error).on(kind).persistent();
+            machine.storage.inject(fault);
+            is_no_space(wal.append(RecordRef::data(&payload(1))));
+            machine.storage.clear_faults();
+            append(&wal, 1..=3);
+            assert_holds(&wal, 1..=3);
+        }
+    }
+}
+
+#[test]
 fn an_error_from_the_keeper_ahead_of_time_is_not_the_callers() {
     // A spare that is tried for in the background is not needed yet.
     for kind in [OperationKind::Allocate, OperationKind::SyncData] {

@@ -20,7 +20,7 @@ pub(super) fn quarantine(storage: &dyn Storage, files: &[SegmentId]) -> Result<(
     let failed = |error: io::Error| {
         let location = storage.location();
         if is_no_space(&error) {
-            let what = "the damaged files' place under quarantine/";
+            let what = "the damaged files' place under quarantine/".into();
             return Error::NoSpace { location, what };
         }
         Error::io(location, "keeping a damaged file under quarantine/", error)
