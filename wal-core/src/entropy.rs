@@ -20,7 +20,11 @@ pub struct SystemEntropy;
 
 impl Entropy for SystemEntropy {
     fn next(&self) -> io::Result<u64> {
-        getrandom::u64().map_err(io::Error::other)
+        // As the system's own error where it is one, so that a message says which.
+        getrandom::u64().map_err(|error| match error.raw_os_error() {
+            Some(code) => io::Error::from_raw_os_error(code),
+            None => io::Error::other(error),
+        })
     }
 }
 

@@ -209,6 +209,14 @@ pub(crate) fn is_no_space(error: &io::Error) -> bool {
     )
 }
 
+/// The same error for another caller: the system's own, where it is one.
+pub(crate) fn same_error(error: &io::Error) -> io::Error {
+    match error.raw_os_error() {
+        Some(code) => io::Error::from_raw_os_error(code),
+        None => error.kind().into(),
+    }
+}
+
 impl Error {
     pub(crate) fn io(
         location: impl Into<String>,

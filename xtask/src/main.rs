@@ -18,6 +18,7 @@ mod golden;
 mod miri;
 mod sabotage;
 mod shuttle;
+mod syscalls;
 mod tidy;
 
 use std::process::ExitCode;
@@ -48,6 +49,8 @@ enum Task {
     Miri(miri::Args),
     /// Break the log on purpose, one way at a time, and see that a test notices.
     Sabotage(sabotage::Args),
+    /// Run the command with a fault at one of its system calls, one a run.
+    Syscalls(syscalls::Args),
     /// Measure the log in turns with hand-written limits, in release mode.
     Bench(bench::Args),
     /// Show, check or write the golden files of the format.
@@ -63,6 +66,7 @@ fn main() -> anyhow::Result<ExitCode> {
         Task::Fuzz(args) => fuzz::run(&args),
         Task::Miri(args) => miri::run(&args),
         Task::Sabotage(args) => sabotage::run(&args),
+        Task::Syscalls(args) => syscalls::run(&args),
         Task::Bench(args) => bench::run(&args),
         Task::Golden(args) => golden::run(&args),
     }

@@ -13,7 +13,7 @@ use wal_io::StorageFileExt;
 use super::Engine;
 use super::ahead::PAGE;
 use super::state::{Handover, LiveSegment, Mark, Park, State};
-use crate::error::is_no_space;
+use crate::error::{is_no_space, same_error};
 use crate::sync::{Arc, IfPanicking, MutexGuard, Ordering};
 use crate::{FsyncPolicy, Result, sabotage};
 
@@ -371,9 +371,9 @@ impl Engine {
     pub(super) fn sync_directory(&self) -> Result<(), Failure> {
         let during = || "a sync of the directory".to_owned();
         let mut failed = self.dir_sync.lock();
-        if let Some(kind) = *failed {
+        if let Some(error) = &*failed {
             // Its caller is about to set the poison.
-            return Err((during(), kind.into()));
+            return Err((during(), same_error(error)));
         }
         self.counters.directory_synced();
         // Invariant 5: the second sync succeeds and proves nothing.
@@ -381,7 +381,7 @@ impl Engine {
             return Ok(());
         }
         self.storage.sync_dir().map_err(|error| {
-            *failed = Some(error.kind());
+            *failed = Some(same_error(&error));
             (during(), error)
         })
     }

@@ -31,7 +31,10 @@ impl Engine {
         }
         for (role, name) in roles {
             let engine = Arc::clone(self);
-            let handle = sync::spawn(name, move || engine.run(role)).map_err(|error| {
+            let spawned = sync::spawn(name, move || engine.run(role));
+            // A thread that cannot start is an error, and nobody's bug.
+            assert!(spawned.is_ok() || !sabotage::is("thread-start-unwrapped"));
+            let handle = spawned.map_err(|error| {
                 Error::io(
                     self.location(),
                     format!("starting the thread {name}"),

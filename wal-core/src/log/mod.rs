@@ -99,7 +99,7 @@ pub(crate) struct Engine {
     /// Leaders that wait for the right to write or to sync.
     leaders: Condvar,
     /// One directory sync at a time; how one has failed.
-    dir_sync: Mutex<Option<std::io::ErrorKind>>,
+    dir_sync: Mutex<Option<std::io::Error>>,
     pub(crate) counters: Counters,
     lock: Mutex<Option<Box<dyn StorageLock>>>,
     threads: Mutex<Vec<JoinHandle<()>>>,

@@ -6,7 +6,9 @@
 use std::io;
 use std::task::Waker;
 
-use wal_format::{Epoch, FooterFacts, GroupWriter, LogId, Lsn, Origin, SegmentHeader, SegmentId};
+use wal_format::{
+    Epoch, FileName, FooterFacts, GroupWriter, LogId, Lsn, Origin, SegmentHeader, SegmentId,
+};
 use wal_io::{OpenMode, Storage, StorageFile, StorageFileExt};
 
 use super::ahead::Prewritten;
@@ -29,7 +31,14 @@ pub(crate) fn create_segment_file(
     name: &str,
     header: &SegmentHeader,
 ) -> io::Result<Arc<dyn StorageFile>> {
-    let file = storage.open(name, OpenMode::CreateNew)?;
+    let file = match storage.open(name, OpenMode::CreateNew) {
+        // An attempt that failed has left it. Under such a name a file is nothing yet.
+        Err(error) if is_left_over(name, &error) => {
+            storage.remove(name)?;
+            storage.open(name, OpenMode::CreateNew)?
+        }
+        opened => opened?,
+    };
     // A full disk is met before a record is accepted.
     let made = sabotage::unless("space-not-allocated", || {
         allocate(&*file, 0, header.allocated)
@@ -44,6 +53,11 @@ pub(crate) fn create_segment_file(
         return Err(error);
     }
     Ok(file)
+}
+
+fn is_left_over(name: &str, error: &io::Error) -> bool {
+    let not_a_segment = !matches!(FileName::parse(name), FileName::Segment(_));
+    error.kind() == io::ErrorKind::AlreadyExists && not_a_segment
 }
 
 /// The header of a segment that this log makes next.

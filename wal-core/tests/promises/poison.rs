@@ -4,7 +4,7 @@ use std::sync::mpsc;
 
 use wal_core::blocking::Wal;
 use wal_core::{Error, FsyncPolicy, Lsn, Record, RecordRef};
-use wal_io::fault::{Fault, FaultConfig, OperationKind, SyncFailure, SystemError};
+use wal_io::fault::{Fault, FaultConfig, OperationKind, Script, SyncFailure, SystemError};
 
 use crate::common::trace::{Trace, segment, spare};
 use crate::common::watched::Watched;
@@ -328,6 +328,28 @@ fn a_spare_that_cannot_be_made_poisons_nothing() {
         assert!(matches!(refused, Err(Error::Io { .. })), "{refused:?}");
         assert_eq!(wal.last_lsn(), Lsn::ZERO);
         assert!(!machine.file_names().contains(&spare(1)));
+        append(&wal, 1..=3);
+        wal.sync().expect("synced");
+        assert_holds(&wal, 1..=3);
+    }
+}
+
+#[test]
+fn a_file_that_a_failed_attempt_has_left_is_in_nobodys_way() {
+    // What `open` with an error leaves, and what could not be removed after a later step had failed.
+    for kind in [OperationKind::CreateFile, OperationKind::Allocate] {
+        let machine = Machine::new(FsyncPolicy::Os);
+        let wal = machine.open();
+        machine.storage.set_chooser(Script::new(vec![1]));
+        let fault = Fault::error(SystemError::Io).on(kind).in_file(&spare(1));
+        machine.storage.inject(fault);
+        machine
+            .storage
+            .inject(Fault::error(SystemError::Io).on(OperationKind::Remove));
+        let refused = wal.append(RecordRef::data(&payload(1)));
+        assert!(matches!(refused, Err(Error::Io { .. })), "{refused:?}");
+        assert!(machine.file_names().contains(&spare(1)));
+        machine.storage.clear_faults();
         append(&wal, 1..=3);
         wal.sync().expect("synced");
         assert_holds(&wal, 1..=3);

@@ -15,7 +15,7 @@ use crate::sync::Mutex;
 pub(crate) struct OneSync {
     storage: Arc<dyn Storage>,
     /// Held during a sync; how one has failed.
-    failed: Mutex<Option<io::ErrorKind>>,
+    failed: Mutex<Option<io::Error>>,
 }
 
 impl OneSync {
@@ -50,11 +50,11 @@ impl Storage for OneSync {
 
     fn sync_dir(&self) -> io::Result<()> {
         let mut failed = self.failed.lock();
-        if let Some(kind) = *failed {
-            return Err(kind.into());
+        if let Some(error) = &*failed {
+            return Err(same(error));
         }
         let synced = self.storage.sync_dir();
-        *failed = synced.as_ref().err().map(io::Error::kind);
+        *failed = synced.as_ref().err().map(same);
         synced
     }
 
@@ -68,5 +68,13 @@ impl Storage for OneSync {
 
     fn location(&self) -> String {
         self.storage.location()
+    }
+}
+
+/// The same error for another caller: the system's own, where it is one.
+fn same(error: &io::Error) -> io::Error {
+    match error.raw_os_error() {
+        Some(code) => io::Error::from_raw_os_error(code),
+        None => error.kind().into(),
     }
 }

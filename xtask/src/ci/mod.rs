@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 
 use crate::cargo::Cargo;
-use crate::{sabotage, tidy};
+use crate::{sabotage, syscalls, tidy};
 
 use plan::{Action, Step, Tools};
 use totals::Totals;
@@ -103,6 +103,14 @@ fn run_step(step: Step, action: &Action) -> anyhow::Result<Outcome> {
         Action::Sabotage => {
             println!("   cargo xtask sabotage --quick");
             Ok(if sabotage::quick()? {
+                Outcome::Passed
+            } else {
+                Outcome::Failed
+            })
+        }
+        Action::Syscalls => {
+            println!("   {}", syscalls::sample_line());
+            Ok(if syscalls::sample()? {
                 Outcome::Passed
             } else {
                 Outcome::Failed

@@ -7,7 +7,7 @@ use clap::ValueEnum;
 
 use crate::cargo::Cargo;
 use crate::golden;
-use crate::shuttle;
+use crate::{shuttle, syscalls};
 
 /// The steps, in the order in which they run: cheap ones first, the tests last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -21,6 +21,7 @@ pub(super) enum Step {
     Doctests,
     Shuttle,
     Sabotage,
+    Syscalls,
     Tests,
 }
 
@@ -36,6 +37,7 @@ impl Step {
             Self::Doctests => "doctests",
             Self::Shuttle => "shuttle",
             Self::Sabotage => "sabotage",
+            Self::Syscalls => "syscalls",
             Self::Tests => "tests",
         }
     }
@@ -51,11 +53,13 @@ pub(super) fn select(only: &[Step], skip: &[Step]) -> Vec<Step> {
         .collect()
 }
 
-/// Cargo subcommands that a step uses where they are installed.
+/// What a step uses where it is installed.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Tools {
     pub(super) nextest: bool,
     pub(super) deny: bool,
+    /// Why strace cannot be used, if it cannot.
+    pub(super) no_strace: Option<&'static str>,
 }
 
 impl Tools {
@@ -63,6 +67,7 @@ impl Tools {
         Self {
             nextest: Cargo::new("nextest --version").answers(),
             deny: Cargo::new("deny --version").answers(),
+            no_strace: syscalls::obstacle(),
         }
     }
 }
@@ -78,6 +83,8 @@ pub(super) enum Action {
     Tidy,
     /// Breaks the log on purpose, from this process.
     Sabotage,
+    /// Injects faults into the command's system calls, from this process.
+    Syscalls,
     /// Does nothing, for this reason.
     Skip(String),
 }
@@ -92,6 +99,7 @@ impl fmt::Display for Action {
             Self::CountedTests(cargo) => cargo.fmt(f),
             Self::Tidy => f.write_str("cargo xtask tidy"),
             Self::Sabotage => f.write_str("cargo xtask sabotage --quick"),
+            Self::Syscalls => f.write_str(&syscalls::sample_line()),
             Self::Skip(reason) => write!(f, "skipped: {reason}"),
         }
     }
@@ -120,6 +128,10 @@ pub(super) fn action(step: Step, tools: Tools) -> Action {
         Step::Doctests => vec![Cargo::new("test --doc --workspace")],
         Step::Shuttle => shuttle::round(),
         Step::Sabotage => return Action::Sabotage,
+        Step::Syscalls => {
+            let skipped = |obstacle: &str| Action::Skip(obstacle.to_owned());
+            return tools.no_strace.map_or(Action::Syscalls, skipped);
+        }
         Step::Tests if !tools.nextest => {
             // Named targets, because the doctests have a step of their own.
             let tests =
@@ -138,10 +150,12 @@ mod tests {
     const ALL: Tools = Tools {
         nextest: true,
         deny: true,
+        no_strace: None,
     };
     const NONE: Tools = Tools {
         nextest: false,
         deny: false,
+        no_strace: Some("strace is not installed"),
     };
 
     #[test]
@@ -176,6 +190,13 @@ mod tests {
             "{reason}"
         );
         assert!(matches!(action(Step::Deny, ALL), Action::Commands(_)));
+    }
+
+    #[test]
+    fn faults_in_system_calls_are_skipped_with_the_reason() {
+        assert_eq!(action(Step::Syscalls, ALL), Action::Syscalls);
+        let reason = "skipped: strace is not installed";
+        assert_eq!(action(Step::Syscalls, NONE).to_string(), reason);
     }
 
     #[test]

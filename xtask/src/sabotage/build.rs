@@ -31,10 +31,23 @@ pub(super) struct Built(BTreeMap<String, PathBuf>);
 /// The package and the binary of the random crash programs.
 const CRASH: &str = "wal-crash";
 
-/// Builds the random crash programs and `targets`.
-pub(super) fn build(targets: &[Target]) -> anyhow::Result<Built> {
+/// The command.
+const WAL: &str = "wal";
+
+/// Whether the command is built.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum WithCommand {
+    Yes,
+    No,
+}
+
+/// Builds the random crash programs, `targets`, and the command where it is needed.
+pub(super) fn build(targets: &[Target], command: WithCommand) -> anyhow::Result<Built> {
     let mut built = BTreeMap::new();
     collect(&cargo("build", CRASH, "--bins"), &mut built)?;
+    if command == WithCommand::Yes {
+        collect(&cargo("build", "wal-cli", "--bins"), &mut built)?;
+    }
     for target in targets {
         let what = format!("--test {}", target.name);
         collect(&cargo("test --no-run", target.package, &what), &mut built)?;
@@ -88,6 +101,15 @@ impl Built {
         command
             .args(["--seed", &programs.seed.to_string()])
             .args(["--programs", &programs.count.to_string()]);
+        Ok(Trial::new(command))
+    }
+
+    /// A fault in one system call of the command.
+    pub(super) fn fault(&self, case: &str) -> anyhow::Result<Trial> {
+        let wal = self.0.get(WAL).context("cargo has not said where wal is")?;
+        let mut command = Command::new(std::env::current_exe()?);
+        command.args(["syscalls", "--replay", case]);
+        command.arg("--wal").arg(wal);
         Ok(Trial::new(command))
     }
 

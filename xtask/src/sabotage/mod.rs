@@ -19,7 +19,7 @@ use std::fmt;
 use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
-use build::{Built, Programs};
+use build::{Built, Programs, WithCommand};
 use trial::{Trial, Verdict};
 use variants::{Seen, Test, VARIANTS, Variant};
 
@@ -78,7 +78,13 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
 fn try_all(args: &Args) -> anyhow::Result<bool> {
     let chosen = choose(args)?;
     let begun = Instant::now();
-    let built = build::build(&targets(&chosen))?;
+    let is_fault = |variant: &&'static Variant| matches!(variant.seen, Seen::ByFault(_));
+    let command = if chosen.iter().any(is_fault) {
+        WithCommand::Yes
+    } else {
+        WithCommand::No
+    };
+    let built = build::build(&targets(&chosen), command)?;
     let building = begun.elapsed();
     let begun = Instant::now();
     if !baseline(args, &built, &chosen)? {
@@ -157,7 +163,7 @@ fn targets(chosen: &[&'static Variant]) -> Vec<build::Target> {
 
 fn tests(chosen: &[&'static Variant]) -> impl Iterator<Item = &'static Test> {
     chosen.iter().filter_map(|variant| match &variant.seen {
-        Seen::ByPrograms => None,
+        Seen::ByPrograms | Seen::ByFault(_) => None,
         Seen::By(test) => Some(test),
     })
 }
@@ -177,6 +183,11 @@ fn baseline(args: &Args, built: &Built, chosen: &[&'static Variant]) -> anyhow::
     for test in tests(chosen) {
         trials.push((test.to_string(), built.test(test)?));
     }
+    for variant in chosen {
+        if let Seen::ByFault(case) = variant.seen {
+            trials.push((case.to_owned(), built.fault(case)?));
+        }
+    }
     for (name, trial) in trials {
         let verdict = trial.run(None)?;
         if verdict != Verdict::Passed {
@@ -192,6 +203,7 @@ enum Found {
     /// How many, where the output says it.
     Programs(Option<u64>, Duration),
     Test(&'static Test, Verdict, Duration),
+    Fault(&'static str, Duration),
     Nowhere(Duration),
 }
 
@@ -214,6 +226,9 @@ impl fmt::Display for Found {
                 };
                 write!(f, "{test} | {:.1} s{hung}", time.as_secs_f64())
             }
+            Self::Fault(case, time) => {
+                write!(f, "a fault: `{case}` | {:.1} s", time.as_secs_f64())
+            }
             Self::Nowhere(time) => write!(f, "**nobody** | {:.1} s", time.as_secs_f64()),
         }
     }
@@ -225,21 +240,27 @@ fn find(args: &Args, built: &Built, variant: &'static Variant) -> anyhow::Result
         seed: args.seed,
         count: args.programs,
     };
-    let (trial, test): (Trial, _) = match &variant.seen {
-        Seen::ByPrograms => (built.programs(programs)?, None),
-        Seen::By(test) => (built.test(test)?, Some(test)),
+    let trial: Trial = match &variant.seen {
+        Seen::ByPrograms => built.programs(programs)?,
+        Seen::By(test) => built.test(test)?,
+        Seen::ByFault(case) => built.fault(case)?,
     };
     let verdict = trial.run(Some(variant.name))?;
     let time = begun.elapsed();
-    Ok(match (&verdict, test) {
+    Ok(match (verdict, &variant.seen) {
         (Verdict::Passed, _) => Found::Nowhere(time),
-        (_, Some(test)) => Found::Test(test, verdict, time),
-        (Verdict::Failed(output), None) => {
-            let failing = trial::seed_in(output);
+        (verdict, Seen::By(test)) => Found::Test(test, verdict, time),
+        // A log that could not even be prepared is no find.
+        (Verdict::Failed(output), Seen::ByFault(case)) if output.contains("violation: ") => {
+            Found::Fault(case, time)
+        }
+        (_, Seen::ByFault(_)) => Found::Nowhere(time),
+        (Verdict::Failed(output), Seen::ByPrograms) => {
+            let failing = trial::seed_in(&output);
             let count = failing.map(|seed| seed.saturating_sub(args.seed) + 1);
             Found::Programs(count, time)
         }
-        (Verdict::Hung, None) => Found::Programs(None, time),
+        (Verdict::Hung, Seen::ByPrograms) => Found::Programs(None, time),
     })
 }
 

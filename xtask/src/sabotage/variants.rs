@@ -17,7 +17,11 @@ pub(super) struct Variant {
 impl Variant {
     /// Whether only a trace of the system calls shows it.
     pub(super) fn needs_strace(&self) -> bool {
-        matches!(&self.seen, Seen::By(test) if test.target.name == SYSCALLS)
+        match &self.seen {
+            Seen::ByPrograms => false,
+            Seen::By(test) => test.target.name == SYSCALLS,
+            Seen::ByFault(_) => true,
+        }
     }
 }
 
@@ -31,6 +35,8 @@ pub(super) enum Seen {
     ByPrograms,
     /// A test: it needs threads, damage at rest, or an eye on the system calls.
     By(Test),
+    /// A fault in one system call of the command: a case of `cargo xtask syscalls`.
+    ByFault(&'static str),
 }
 
 /// One test of a test program.
@@ -86,6 +92,15 @@ const fn row(name: &'static str, breaks: &'static str, by: &'static str) -> Vari
 /// By the system calls of the command.
 const fn calls(name: &'static str, breaks: &'static str, by: &'static str) -> Variant {
     test(name, breaks, "wal-cli", SYSCALLS, by)
+}
+
+/// By a fault in one of the command's system calls.
+const fn fault(name: &'static str, breaks: &'static str, case: &'static str) -> Variant {
+    Variant {
+        name,
+        breaks,
+        seen: Seen::ByFault(case),
+    }
 }
 
 /// By a test of the store.
@@ -540,5 +555,21 @@ pub(super) const VARIANTS: &[Variant] = &[
         "disk-parent-not-synced",
         "each directory on the way is durable",
         "each_new_directory_and_each_new_name_is_synced_before_the_first_acknowledgement",
+    ),
+    // The command, with a fault at one of its system calls.
+    fault(
+        "disk-sync-error-ignored",
+        "5: a failed sync is final, as the system reports it",
+        "append always fdatasync EIO 3",
+    ),
+    fault(
+        "disk-write-error-ignored",
+        "5: a failed write is final, as the system reports it",
+        "append always pwrite64 ENOSPC 4",
+    ),
+    fault(
+        "thread-start-unwrapped",
+        "a thread that cannot start is an error, no panic",
+        "append batch clone3 EAGAIN 2",
     ),
 ];

@@ -67,7 +67,7 @@ impl OperationKind {
     pub(super) fn has_partial_effects(self) -> bool {
         matches!(
             self,
-            Self::Write | Self::SyncData | Self::SyncDirectory | Self::Prewrite
+            Self::CreateFile | Self::Write | Self::SyncData | Self::SyncDirectory | Self::Prewrite
         )
     }
 }

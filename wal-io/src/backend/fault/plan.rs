@@ -52,7 +52,7 @@ impl Fault {
     }
 
     /// The operation fails. A write or a prewrite may have written a part; a sync does what
-    /// [`SyncFailure`](super::SyncFailure) says; any other operation does nothing.
+    /// [`SyncFailure`](super::SyncFailure) says; a file that was to be made may be there; any other operation does nothing.
     pub fn error(error: SystemError) -> Self {
         Self::new(Effect::Error(error))
     }

@@ -4,6 +4,7 @@ use std::io;
 use std::sync::Arc;
 
 use super::FaultStorage;
+use super::chooser::pick;
 use super::directory::Node;
 use super::file::{FaultFile, FaultLock};
 use super::inode::Inode;
@@ -80,6 +81,18 @@ impl State {
         Ok(inode)
     }
 
+    /// A file that was to be made and could not be opened may be there all the same: a step after its creation has failed.
+    fn leave_unopened(&mut self, directory: usize, name: &str, error: SystemError) {
+        let before_it_was_made = [SystemError::Interrupted, SystemError::TooManyOpenFiles];
+        if !before_it_was_made.contains(&error)
+            && self.directories[directory].get(name).is_none()
+            && pick(&mut *self.chooser, 2) == 1
+        {
+            // Where there is no room for it, it is not there.
+            let _ = self.create_file(directory, name);
+        }
+    }
+
     fn file_here(&self, directory: usize, name: &str) -> io::Result<usize> {
         match self.directories[directory].get(name) {
             Some(Node::File(inode)) => Ok(inode),
@@ -142,24 +155,29 @@ impl Storage for FaultStorage {
             OpenMode::CreateNew => OperationKind::CreateFile,
             OpenMode::Read | OpenMode::ReadWrite => OperationKind::Open,
         };
-        self.world.perform(Call::named(kind, name), |state, _| {
-            let directory = state.here(&self.path)?;
-            state.check_open_files()?;
-            let inode = match mode {
-                OpenMode::CreateNew => {
-                    if state.directories[directory].get(name).is_some() {
-                        return Err(io::ErrorKind::AlreadyExists.into());
-                    }
-                    state.create_file(directory, name)?
+        self.world
+            .perform(Call::named(kind, name), |state, injected| {
+                let directory = state.here(&self.path)?;
+                if let Injected::Error(error) = injected {
+                    state.leave_unopened(directory, name, error);
+                    return Err(error.into());
                 }
-                OpenMode::Read | OpenMode::ReadWrite => state.file_here(directory, name)?,
-            };
-            if mode == OpenMode::ReadWrite && state.health == Health::ReadOnly {
-                return Err(SystemError::ReadOnly.into());
-            }
-            let file = FaultFile::open(Arc::clone(&self.world), state, inode, mode);
-            Ok(Arc::new(file) as Arc<dyn StorageFile>)
-        })
+                state.check_open_files()?;
+                let inode = match mode {
+                    OpenMode::CreateNew => {
+                        if state.directories[directory].get(name).is_some() {
+                            return Err(io::ErrorKind::AlreadyExists.into());
+                        }
+                        state.create_file(directory, name)?
+                    }
+                    OpenMode::Read | OpenMode::ReadWrite => state.file_here(directory, name)?,
+                };
+                if mode == OpenMode::ReadWrite && state.health == Health::ReadOnly {
+                    return Err(SystemError::ReadOnly.into());
+                }
+                let file = FaultFile::open(Arc::clone(&self.world), state, inode, mode);
+                Ok(Arc::new(file) as Arc<dyn StorageFile>)
+            })
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
