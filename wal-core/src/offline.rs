@@ -89,7 +89,8 @@ pub fn truncate_before_in(storage: &Arc<dyn Storage>, lsn: Lsn) -> Result<Trunca
     }
     // The newest stays, whatever is in it: it says where the log goes on.
     let older = scan.chain.split_last().map_or(&[][..], |(_, older)| older);
-    let mut remembered = false;
+    // Also by a call that was cut short: a name is never given to a second file.
+    let mut remembered = scan.listing.firsts.contains(&first);
     for link in older.iter().filter(|link| link.end.lsn < first) {
         let id = link.facts.id();
         let name = wal_format::segment_name(id);
@@ -138,9 +139,14 @@ fn superseded(scan: &Scan) -> Vec<SegmentId> {
         .collect()
 }
 
-/// Best effort: the next open removes the file.
+/// Best effort: the next open removes the file. Not while it is a segment under another name, which a crash inside a
+/// rename may leave.
 fn empty(storage: &dyn Storage, first: Lsn) {
-    let _ = storage
-        .open(&wal_format::first_name(first), OpenMode::ReadWrite)
-        .and_then(|file| file.set_len(0));
+    let name = wal_format::first_name(first);
+    let _ = storage.open(&name, OpenMode::ReadWrite).and_then(|file| {
+        if file.links()?.is_some_and(|links| links > 1) {
+            return Ok(());
+        }
+        file.set_len(0)
+    });
 }

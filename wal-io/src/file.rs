@@ -27,6 +27,14 @@ pub trait StorageFile: fmt::Debug + Send + Sync + 'static {
     /// What the operating system gave.
     fn len(&self) -> io::Result<u64>;
 
+    /// How many names the file has now; `None` where that cannot be told. 0: it was deleted, and nobody
+    /// can open it again.
+    ///
+    /// # Errors
+    ///
+    /// What the operating system gave.
+    fn links(&self) -> io::Result<Option<u64>>;
+
     /// Reads bytes at `offset` into `buf`; gives their number, which may be less than asked for.
     ///
     /// 0 means the end of the file (or an empty `buf`).

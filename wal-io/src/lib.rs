@@ -21,6 +21,7 @@ mod backend;
 pub mod conformance;
 mod file;
 mod name;
+mod process;
 mod sabotage;
 mod storage;
 
@@ -30,7 +31,8 @@ pub use backend::fault::FaultStorage;
 pub use backend::memory::MemoryStorage;
 pub use file::{StorageFile, StorageFileExt};
 pub use name::check_name;
-pub use storage::{DirEntry, EntryKind, OpenMode, Storage, StorageLock};
+pub use process::Process;
+pub use storage::{DirEntry, EntryKind, OpenMode, Place, Storage, StorageLock};
 
 /// Runs the examples of the README.
 #[cfg(doctest)]

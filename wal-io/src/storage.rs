@@ -32,8 +32,10 @@ pub trait Storage: fmt::Debug + Send + Sync + 'static {
     ///
     /// # Durability
     ///
-    /// On return the directory and every parent it needed are durable, unless the parent of the deepest
-    /// directory that was there already may not be opened (`EACCES`, `EPERM`): that one is not ours.
+    /// On return the directory and every parent it needed are durable. Where a parent may be written to
+    /// but not read, its file system is synced instead. Where the parent of the deepest directory that
+    /// was there already cannot be synced at all (read-only, no permission, no such call), that is no
+    /// error: nothing was changed in it.
     ///
     /// # Errors
     ///
@@ -48,7 +50,7 @@ pub trait Storage: fmt::Debug + Send + Sync + 'static {
     /// `NotFound` if the directory does not exist, `NotADirectory` if it is something else.
     fn list(&self) -> io::Result<Vec<DirEntry>>;
 
-    /// Opens the file `name`.
+    /// Opens the file `name`. A symbolic link of that name is refused, not followed.
     ///
     /// A file stays usable through its handle after it was renamed or removed.
     ///
@@ -63,16 +65,19 @@ pub trait Storage: fmt::Debug + Send + Sync + 'static {
     /// in use, an error of no fixed kind if `name` is not a regular file.
     fn open(&self, name: &str, mode: OpenMode) -> io::Result<Arc<dyn StorageFile>>;
 
-    /// Renames the file `from` to `to`, replacing `to` if it exists. Files only.
+    /// Renames the file `from` to `to`. Never replaces: a name in use stays what it is. Files only.
     ///
     /// # Durability
     ///
-    /// Atomic: after any crash `to` is wholly the old file or wholly the new one, and the renamed file
-    /// has one of the two names. Not durable before [`sync_dir`](Storage::sync_dir).
+    /// Not durable before [`sync_dir`](Storage::sync_dir). Until then the file has one of the two names
+    /// after a crash. Where the file system cannot rename without replacing, the new name is linked, the
+    /// directory synced and the old name removed: a crash or an error in between leaves **both** names,
+    /// and [`StorageFile::links`] tells.
     ///
     /// # Errors
     ///
-    /// `NotFound` if there is no `from`; an error of no fixed kind if `to` is a directory.
+    /// `NotFound` if there is no `from`, `AlreadyExists` if there is a `to`, whatever it is (also where
+    /// both are the same name).
     fn rename(&self, from: &str, to: &str) -> io::Result<()>;
 
     /// Removes the file `name`. Open handles stay usable; the space is freed with the last of them.
@@ -99,16 +104,28 @@ pub trait Storage: fmt::Debug + Send + Sync + 'static {
     /// name is unknown, and a later `Ok` proves nothing about it.
     fn sync_dir(&self) -> io::Result<()>;
 
-    /// Takes the exclusive lock on the file `name`, creating it if needed, without waiting.
+    /// Takes the exclusive lock on the directory, without waiting. The lock is on the file `name`, which
+    /// is created if needed, and on the directory itself: at most one lock is held at a time, whatever
+    /// its name.
     ///
     /// `None` means that someone else holds it: another process, or another handle in this one. The lock
-    /// ends when the value is dropped or the process dies, however it dies. The file is never deleted:
-    /// whoever deletes a lock file lets two holders in.
+    /// ends when the value is dropped in the process that took it, or when that process dies, however it
+    /// dies. A process that was forked from the holder does not end it.
+    ///
+    /// The file must never be deleted. Nobody is let in by that where the file system can lock
+    /// directories; where it cannot (some network file systems) only the file is locked, and deleting it
+    /// lets two holders in.
     ///
     /// # Errors
     ///
     /// What opening or locking the file gave; `Unsupported` where the file system has no locks.
     fn try_lock(&self, name: &str) -> io::Result<Option<Box<dyn StorageLock>>>;
+
+    /// Whether the path by which this directory was found still leads to it.
+    ///
+    /// Everything else here goes to the directory that was found first, wherever it has been moved to.
+    /// An error of the system tells nothing about the directory, so it counts as [`Place::Here`].
+    fn place(&self) -> Place;
 
     /// The directory `name` inside this one, as a storage. Touches nothing: the directory need not
     /// exist, and [`create`](Storage::create) on the result makes it (and this one).
@@ -131,14 +148,27 @@ pub struct DirEntry {
     pub kind: EntryKind,
 }
 
-/// What an entry of a directory is. A symbolic link counts as what it leads to.
+/// Where a directory is; see [`Storage::place`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Place {
+    /// Where it was found, as far as can be told.
+    Here,
+    /// Nothing is at its path: it was moved or deleted.
+    Gone,
+    /// Another directory is at its path: it was moved or deleted, and replaced.
+    Replaced,
+}
+
+/// What an entry of a directory is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum EntryKind {
     /// A regular file.
     File,
     /// A directory.
     Directory,
-    /// Anything else: a device, a socket, a link that leads nowhere.
+    /// A symbolic link, wherever it leads.
+    Link,
+    /// Anything else: a device, a socket, a named pipe.
     Other,
 }
 

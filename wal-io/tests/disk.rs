@@ -79,25 +79,28 @@ fn a_lock_is_the_one_of_the_system() {
 
 #[cfg(unix)]
 #[test]
-fn links_count_as_what_they_lead_to() {
+fn links_inside_are_listed_as_links_and_refused_by_name() {
     use std::os::unix::fs::symlink;
     let (parent, dir) = created();
     fs::write(parent.path().join("target"), b"1").unwrap();
     symlink(parent.path().join("target"), dir.path().join("file")).unwrap();
     symlink(parent.path(), dir.path().join("dir")).unwrap();
     symlink("nowhere", dir.path().join("dangling")).unwrap();
-    let mut entries = dir.list().unwrap();
-    entries.sort();
-    let kinds: Vec<_> = entries
-        .iter()
-        .map(|entry| (entry.name.as_str(), entry.kind))
-        .collect();
-    let expected = [
-        ("dangling", EntryKind::Other),
-        ("dir", EntryKind::Directory),
-        ("file", EntryKind::File),
-    ];
-    assert_eq!(kinds, expected);
+    let entries = dir.list().unwrap();
+    assert_eq!(entries.len(), 3);
+    for entry in entries {
+        assert_eq!(entry.kind, EntryKind::Link);
+        let name = entry.name.as_str();
+        for mode in [OpenMode::Read, OpenMode::ReadWrite] {
+            let error = dir.open(name, mode).unwrap_err();
+            assert!(error.to_string().contains(name), "{error}");
+            assert!(error.to_string().contains("symbolic link"), "{error}");
+        }
+        assert!(dir.try_lock(name).is_err());
+    }
+    assert!(!parent.path().join("nowhere").exists());
+    assert!(dir.subdirectory("dir").unwrap().list().is_err());
+    assert_eq!(fs::read(parent.path().join("target")).unwrap(), b"1");
 }
 
 #[cfg(unix)]

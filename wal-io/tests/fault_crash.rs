@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use common::{S, bytes, created, keep_all, lose_all, new_file, read};
 use wal_io::fault::{
     Bytes, Chooser, CrashMode, DirectoryOrder, Exhaustive, Fault, FaultConfig, Moment, NameSync,
-    Overwrite, PowerLost, Script, Seeded, Unpersisted,
+    Overwrite, PowerLost, Rename, Script, Seeded, Unpersisted,
 };
 use wal_io::{FaultStorage, OpenMode, Storage, StorageFileExt};
 
@@ -150,19 +150,52 @@ fn a_rename_is_atomic() {
             directory,
             ..FaultConfig::default()
         });
-        new_file(&dir, "old", b"old");
-        new_file(&dir, "new", b"new");
-        dir.rename("new", "old").unwrap();
+        new_file(&dir, "old", b"whole");
+        dir.rename("old", "new").unwrap();
         let states = all_crashes(&dir);
         assert_eq!(states.len(), 2);
         for state in states {
-            match state.get("old").unwrap() {
-                b"old" => assert_eq!(state.get("new"), Some(&b"new"[..])),
-                b"new" => assert_eq!(state.get("new"), None),
-                other => panic!("a third content: {other:?}"),
+            match state.get("old") {
+                Some(old) => assert_eq!((old, state.get("new")), (&b"whole"[..], None)),
+                None => assert_eq!(state.get("new"), Some(&b"whole"[..])),
             }
         }
     }
+}
+
+#[test]
+fn a_rename_by_links_never_leaves_neither_name() {
+    let mut both = 0;
+    for point in 0.. {
+        let dir = created(FaultConfig {
+            rename: Rename::LinkThenUnlink,
+            ..FaultConfig::default()
+        });
+        new_file(&dir, "old", b"whole");
+        dir.inject(Fault::power_cut(Moment::After).after(point));
+        let renamed = dir.rename("old", "new");
+        let done = dir.faults_struck() == 0;
+        assert_eq!(renamed.is_ok(), done);
+        for after in [
+            &dir.crash(&mut lose_all()),
+            &dir.crash(&mut keep_all()),
+            &dir.kill(),
+        ] {
+            let image = after.image();
+            let (old, new) = (image.get("old"), image.get("new"));
+            assert!(old.or(new) == Some(b"whole"), "after {point} changes");
+            if old.is_some() && new.is_some() {
+                both += 1;
+                let file = after.open("new", OpenMode::Read).unwrap();
+                assert_eq!(file.links().unwrap(), Some(2));
+            }
+        }
+        if done {
+            break;
+        }
+    }
+    // After the link, and after the sync.
+    assert!(both >= 4, "{both}");
 }
 
 #[test]

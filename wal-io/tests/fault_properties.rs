@@ -227,7 +227,7 @@ proptest! {
                     dir.remove(one).unwrap();
                     model.remove(one);
                 }
-                2 if model.contains_key(one) => {
+                2 if model.contains_key(one) && !model.contains_key(other) => {
                     dir.rename(one, other).unwrap();
                     let content = model.remove(one).unwrap();
                     model.insert(other, content);

@@ -67,7 +67,7 @@ pub(crate) fn apply(
         link: link_body(plan.predecessor, tail.after.lsn, plan.log_first),
         sources: &sources(scan, tail),
         last: plan.last,
-        spares: &scan.listing.spares,
+        spares: &spares(scan),
     };
     let recovered = copy.run(new, preallocate, || ())?;
     remove(storage, &plan.remove);
@@ -75,6 +75,15 @@ pub(crate) fn apply(
         recovered: Some(recovered),
         next_segment: id.next(),
     })
+}
+
+/// Those that may be written to. One whose segment has its name already is that segment: a crash came inside the rename.
+fn spares(scan: &Scan) -> Vec<SegmentId> {
+    let segments = &scan.listing.segments;
+    let spares = scan.listing.spares.iter().copied();
+    spares
+        .filter(|id| !segments.contains(id) || sabotage::is("spare-with-two-names-reused"))
+        .collect()
 }
 
 fn sources(scan: &Scan, tail: CopyTail) -> Vec<Source> {

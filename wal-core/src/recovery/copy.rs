@@ -195,6 +195,11 @@ impl Copy<'_> {
         header: &SegmentHeader,
     ) -> io::Result<Arc<dyn StorageFile>> {
         let file = self.storage.open(spare, OpenMode::ReadWrite)?;
+        // A crash inside a rename leaves a segment that still has the spare's name as well: it is only unlinked.
+        let shared = file.links()?.is_some_and(|links| links > 1);
+        if shared && !sabotage::is("spare-with-two-names-reused") {
+            return Err(io::ErrorKind::AlreadyExists.into());
+        }
         if file.len()? < header.allocated {
             return Err(io::ErrorKind::StorageFull.into());
         }

@@ -50,6 +50,12 @@ impl Listing {
             } else {
                 EntryKind::File
             };
+            if entry.kind == EntryKind::Link && name != FileName::Ignored {
+                return Err(not_a_log(format!(
+                    "{:?} in it is a symbolic link, which is never followed; put the file itself in its place, or name the directory that it is in",
+                    entry.name
+                )));
+            }
             if entry.kind != expected && name != FileName::Ignored {
                 return Err(not_a_log(format!(
                     "{:?} in it is not the log's; move it elsewhere, or name another directory",

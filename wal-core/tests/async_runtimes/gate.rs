@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::{Arc, Condvar, Mutex};
 
-use wal_io::{DirEntry, MemoryStorage, OpenMode, Storage, StorageFile, StorageLock};
+use wal_io::{DirEntry, MemoryStorage, OpenMode, Place, Storage, StorageFile, StorageLock};
 
 #[derive(Debug, Default)]
 struct Posts {
@@ -106,6 +106,10 @@ impl Storage for Gated {
         self.inner.try_lock(name)
     }
 
+    fn place(&self) -> Place {
+        self.inner.place()
+    }
+
     fn subdirectory(&self, name: &str) -> io::Result<Arc<dyn Storage>> {
         self.inner.subdirectory(name)
     }
@@ -124,6 +128,10 @@ struct GatedFile {
 impl StorageFile for GatedFile {
     fn len(&self) -> io::Result<u64> {
         self.inner.len()
+    }
+
+    fn links(&self) -> io::Result<Option<u64>> {
+        self.inner.links()
     }
 
     fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {

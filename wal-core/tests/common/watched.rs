@@ -5,7 +5,7 @@ use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::Duration;
 
-use wal_io::{DirEntry, FaultStorage, OpenMode, Storage, StorageFile, StorageLock};
+use wal_io::{DirEntry, FaultStorage, OpenMode, Place, Storage, StorageFile, StorageLock};
 
 use super::PATIENCE;
 
@@ -197,6 +197,10 @@ impl Storage for Watched {
         self.inner.try_lock(name)
     }
 
+    fn place(&self) -> Place {
+        self.inner.place()
+    }
+
     fn subdirectory(&self, name: &str) -> io::Result<Arc<dyn Storage>> {
         self.inner.subdirectory(name)
     }
@@ -216,6 +220,10 @@ struct WatchedFile {
 impl StorageFile for WatchedFile {
     fn len(&self) -> io::Result<u64> {
         self.inner.len()
+    }
+
+    fn links(&self) -> io::Result<Option<u64>> {
+        self.inner.links()
     }
 
     fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {

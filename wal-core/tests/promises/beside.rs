@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use wal_core::blocking::{Reader, Wal};
 use wal_core::{Error, FsyncPolicy, Lsn, RecordRef};
-use wal_io::{DirEntry, FaultStorage, OpenMode, Storage, StorageFile, StorageLock};
+use wal_io::{DirEntry, FaultStorage, OpenMode, Place, Storage, StorageFile, StorageLock};
 
 use crate::common::{Machine, SMALL, append, large, payload, read_all};
 
@@ -93,6 +93,10 @@ impl Storage for Shared {
         self.inner.try_lock(name)
     }
 
+    fn place(&self) -> Place {
+        self.inner.place()
+    }
+
     fn subdirectory(&self, name: &str) -> io::Result<Arc<dyn Storage>> {
         self.inner.subdirectory(name)
     }
@@ -111,6 +115,10 @@ struct SharedFile {
 impl StorageFile for SharedFile {
     fn len(&self) -> io::Result<u64> {
         self.shared.step(self.inner.len())
+    }
+
+    fn links(&self) -> io::Result<Option<u64>> {
+        self.inner.links()
     }
 
     fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {

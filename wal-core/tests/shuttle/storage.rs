@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use wal_io::{DirEntry, FaultStorage, OpenMode, Storage, StorageFile, StorageLock};
+use wal_io::{DirEntry, FaultStorage, OpenMode, Place, Storage, StorageFile, StorageLock};
 
 /// The simulated machine's directory, one step of the scheduler before and one behind each operation that changes it.
 #[derive(Clone, Debug)]
@@ -101,6 +101,10 @@ impl Storage for Slow {
         self.disk.try_lock(name)
     }
 
+    fn place(&self) -> Place {
+        self.disk.place()
+    }
+
     fn subdirectory(&self, name: &str) -> io::Result<Arc<dyn Storage>> {
         self.disk.subdirectory(name)
     }
@@ -122,6 +126,10 @@ struct SlowFile {
 impl StorageFile for SlowFile {
     fn len(&self) -> io::Result<u64> {
         self.inner.len()
+    }
+
+    fn links(&self) -> io::Result<Option<u64>> {
+        self.inner.links()
     }
 
     fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {

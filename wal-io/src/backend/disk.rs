@@ -1,19 +1,29 @@
-//! A directory on disk, through `std::fs`. Absent: any cache, retry or policy of its own.
+//! A directory on disk. Absent: any cache, retry or policy of its own; how the platform is asked is in `disk_directory`
+//! (Unix) and `disk_paths` (elsewhere).
 
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+#[cfg(unix)]
+use super::disk_directory::Directory;
 use super::disk_file::DiskFile;
+#[cfg(not(unix))]
+use super::disk_paths::Directory;
 use crate::name::check_name;
-use crate::{DirEntry, EntryKind, OpenMode, Storage, StorageFile, StorageLock, sabotage};
+use crate::{DirEntry, OpenMode, Place, Process, Storage, StorageFile, StorageLock, sabotage};
 
 /// A directory on disk.
 ///
+/// On Unix a path is looked up once: the first call that finds the directory opens it, and everything is done
+/// relative to that descriptor, by all clones. So it is one directory for good: moving it does not lead astray,
+/// and another one that is put at the old path is never touched. [`Storage::place`] tells whether that has
+/// happened. The path may lead through symbolic links; inside the directory none is followed.
+///
 /// Assumes of the platform: a sync that returns `Ok` put the bytes on stable storage (on macOS the
 /// standard library asks for the full flush); a rename is atomic; on Windows names are journalled, as
-/// there is no call to sync a directory.
+/// there is no call to sync a directory, and paths are looked up in each call.
 ///
 /// ```
 /// use wal_io::{DiskStorage, OpenMode, Storage, StorageFileExt};
@@ -31,7 +41,7 @@ use crate::{DirEntry, EntryKind, OpenMode, Storage, StorageFile, StorageLock, sa
 /// ```
 #[derive(Debug, Clone)]
 pub struct DiskStorage {
-    path: PathBuf,
+    directory: Arc<Directory>,
 }
 
 impl DiskStorage {
@@ -39,99 +49,31 @@ impl DiskStorage {
     /// directory of now, not of later calls. Touches nothing.
     pub fn new(path: impl Into<PathBuf>) -> Self {
         let path = path.into();
+        let path = std::path::absolute(&path).unwrap_or(path);
         Self {
-            path: std::path::absolute(&path).unwrap_or(path),
+            directory: Arc::new(Directory::at(path)),
         }
     }
 
-    /// The path of the directory.
+    /// The path of the directory, as it was given.
     #[must_use]
     pub fn path(&self) -> &Path {
-        &self.path
-    }
-
-    fn file_path(&self, name: &str) -> io::Result<PathBuf> {
-        check_name(name)?;
-        Ok(self.path.join(name))
+        self.directory.path()
     }
 }
 
 impl Storage for DiskStorage {
     fn create(&self) -> io::Result<()> {
-        let mut missing = Vec::new();
-        let mut existing = None;
-        for ancestor in self.path.ancestors() {
-            match fs::metadata(ancestor) {
-                Ok(meta) if meta.is_dir() => {
-                    existing = Some(ancestor);
-                    break;
-                }
-                Ok(_) => return Err(io::ErrorKind::NotADirectory.into()),
-                Err(e) if e.kind() == io::ErrorKind::NotFound => missing.push(ancestor),
-                Err(e) => return Err(e),
-            }
-        }
-        if let Some(existing) = existing {
-            // `..` rather than the path's own parent: behind a symbolic link they differ.
-            sync_directory_if_permitted(&existing.join(".."))?;
-        }
-        for directory in missing.into_iter().rev() {
-            match fs::create_dir(directory) {
-                // Another process was faster; the sync below covers it as well.
-                Err(e) if e.kind() == io::ErrorKind::AlreadyExists && directory.is_dir() => {}
-                result => result?,
-            }
-            if let Some(parent) = directory.parent() {
-                // A new directory is found after a crash only if its parent was synced.
-                sabotage::unless("disk-parent-not-synced", || sync_directory(parent))?;
-            }
-        }
-        Ok(())
+        self.directory.create()
     }
 
     fn list(&self) -> io::Result<Vec<DirEntry>> {
-        let mut entries = Vec::new();
-        for entry in fs::read_dir(&self.path)? {
-            let entry = entry?;
-            let mut file_type = entry.file_type();
-            if file_type.as_ref().is_ok_and(fs::FileType::is_symlink) {
-                file_type = fs::metadata(entry.path()).map(|meta| meta.file_type());
-            }
-            let kind = match file_type {
-                Ok(t) if t.is_file() => EntryKind::File,
-                Ok(t) if t.is_dir() => EntryKind::Directory,
-                Ok(_) => EntryKind::Other,
-                // A link that leads nowhere, or an entry removed since.
-                Err(e) if e.kind() == io::ErrorKind::NotFound => EntryKind::Other,
-                Err(e) => return Err(e),
-            };
-            entries.push(DirEntry {
-                name: entry.file_name().to_string_lossy().into_owned(),
-                kind,
-            });
-        }
-        Ok(entries)
+        self.directory.list()
     }
 
     fn open(&self, name: &str, mode: OpenMode) -> io::Result<Arc<dyn StorageFile>> {
-        let mut options = OpenOptions::new();
-        options.read(true);
-        match mode {
-            OpenMode::Read => {}
-            OpenMode::ReadWrite => {
-                options.write(true);
-            }
-            OpenMode::CreateNew => {
-                options.write(true).create_new(true);
-            }
-        }
-        // A named pipe under the name of a file must not make the opener wait for a writer.
-        #[cfg(unix)]
-        {
-            use std::os::unix::fs::OpenOptionsExt;
-            options.custom_flags(rustix::fs::OFlags::NONBLOCK.bits().cast_signed());
-        }
-        let file = options.open(self.file_path(name)?)?;
+        check_name(name)?;
+        let file = self.directory.open(name, mode)?;
         let file_type = file.metadata()?.file_type();
         if file_type.is_dir() {
             return Err(io::ErrorKind::IsADirectory.into());
@@ -146,79 +88,95 @@ impl Storage for DiskStorage {
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
-        fs::rename(self.file_path(from)?, self.file_path(to)?)
+        check_name(from)?;
+        check_name(to)?;
+        self.directory.rename(from, to)
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
-        fs::remove_file(self.file_path(name)?)
+        check_name(name)?;
+        self.directory.remove(name)
     }
 
     fn sync_dir(&self) -> io::Result<()> {
         // A new name is found after a crash only if the directory was synced.
-        sabotage::unless("disk-directory-sync-does-nothing", || {
-            sync_directory(&self.path)
-        })
+        sabotage::unless("disk-directory-sync-does-nothing", || self.directory.sync())
     }
 
     fn try_lock(&self, name: &str) -> io::Result<Option<Box<dyn StorageLock>>> {
-        let path = self.file_path(name)?;
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(path)?;
-        match file.try_lock() {
-            Ok(()) => Ok(Some(Box::new(DiskLock { _file: file }))),
-            Err(TryLockError::WouldBlock) => Ok(None),
-            Err(TryLockError::Error(e)) => Err(e),
+        check_name(name)?;
+        let file = self.directory.open_lock(name)?;
+        let mut lock = DiskLock {
+            held: Vec::with_capacity(2),
+            process: Process::current(),
+        };
+        if !lock.take(file)? {
+            return Ok(None);
+        }
+        // Whoever deletes the file admits nobody.
+        let Some(directory) = self.directory.open_again()? else {
+            return Ok(Some(Box::new(lock)));
+        };
+        if sabotage::is("directory-not-locked") {
+            return Ok(Some(Box::new(lock)));
+        }
+        match lock.take(directory) {
+            Ok(false) => Ok(None),
+            // A file system that cannot lock directories: the file has to do.
+            Ok(true) | Err(_) => Ok(Some(Box::new(lock))),
         }
     }
 
+    fn place(&self) -> Place {
+        self.directory.place()
+    }
+
     fn subdirectory(&self, name: &str) -> io::Result<Arc<dyn Storage>> {
+        check_name(name)?;
         Ok(Arc::new(Self {
-            path: self.file_path(name)?,
+            directory: Arc::new(Directory::inside(&self.directory, name)),
         }))
     }
 
     fn location(&self) -> String {
-        self.path.display().to_string()
+        self.path().display().to_string()
     }
 }
 
-/// The lock lives as long as the open file.
+/// Locks belong to open files, which a child shares from `fork` until `exec`. So they are given up by name: closing would
+/// leave them with the child. But never by the child: that would take them from its parent.
 #[derive(Debug)]
 struct DiskLock {
-    _file: File,
+    held: Vec<File>,
+    process: Process,
+}
+
+impl DiskLock {
+    /// Locks `file` too; `false` if someone else has.
+    fn take(&mut self, file: File) -> io::Result<bool> {
+        match file.try_lock() {
+            Ok(()) => {
+                self.held.push(file);
+                Ok(true)
+            }
+            Err(TryLockError::WouldBlock) => Ok(false),
+            Err(TryLockError::Error(error)) => Err(error),
+        }
+    }
+}
+
+impl Drop for DiskLock {
+    fn drop(&mut self) {
+        let ours = self.process.is_current() || sabotage::is("lock-given-up-by-a-child");
+        if !ours || sabotage::is("lock-not-given-up-by-name") {
+            return;
+        }
+        // The directory first: who finds the file free finds both free.
+        for file in self.held.iter().rev() {
+            // It ends with the process at the latest.
+            let _ = file.unlock();
+        }
+    }
 }
 
 impl StorageLock for DiskLock {}
-
-#[cfg(not(windows))]
-fn sync_directory(path: &Path) -> io::Result<()> {
-    File::open(path)?.sync_all()
-}
-
-/// Syncs a directory that is not ours to change, unless it may not be opened.
-#[cfg(not(windows))]
-fn sync_directory_if_permitted(path: &Path) -> io::Result<()> {
-    match File::open(path) {
-        Err(e) if e.kind() == io::ErrorKind::PermissionDenied => Ok(()),
-        opened => opened?.sync_all(),
-    }
-}
-
-#[cfg(windows)]
-fn sync_directory_if_permitted(_path: &Path) -> io::Result<()> {
-    Ok(())
-}
-
-/// Windows cannot sync a directory; this still tells a missing one.
-#[cfg(windows)]
-fn sync_directory(path: &Path) -> io::Result<()> {
-    if fs::metadata(path)?.is_dir() {
-        Ok(())
-    } else {
-        Err(io::ErrorKind::NotADirectory.into())
-    }
-}

@@ -52,6 +52,17 @@ impl StorageFile for DiskFile {
     }
 
     #[cfg(unix)]
+    fn links(&self) -> io::Result<Option<u64>> {
+        let metadata = self.file.metadata()?;
+        Ok(Some(std::os::unix::fs::MetadataExt::nlink(&metadata)))
+    }
+
+    #[cfg(not(unix))]
+    fn links(&self) -> io::Result<Option<u64>> {
+        Ok(None)
+    }
+
+    #[cfg(unix)]
     fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
         std::os::unix::fs::FileExt::read_at(&self.file, buf, offset)
     }

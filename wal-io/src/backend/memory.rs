@@ -1,12 +1,12 @@
 //! A directory in memory. Absent: faults and crashes (see the fault backend), and limits on space.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::memory_file::{Bytes, MemoryFile, MemoryLock};
+use super::memory_file::{Bytes, MemoryFile};
 use crate::name::check_name;
-use crate::{DirEntry, EntryKind, OpenMode, Storage, StorageFile, StorageLock};
+use crate::{DirEntry, EntryKind, OpenMode, Place, Storage, StorageFile, StorageLock};
 
 /// A directory in memory, for tests and for data that need not outlive the process.
 ///
@@ -27,12 +27,16 @@ use crate::{DirEntry, EntryKind, OpenMode, Storage, StorageFile, StorageLock};
 #[derive(Debug, Clone, Default)]
 pub struct MemoryStorage {
     tree: Arc<Mutex<Tree>>,
+    locked: Locked,
     /// Path from the tree's root: empty, or `/name/name`.
     path: String,
 }
 
 /// Every directory that exists, by path. The root has the path "".
 type Tree = BTreeMap<String, BTreeMap<String, Node>>;
+
+/// The directories that are locked, by path.
+type Locked = Arc<Mutex<BTreeSet<String>>>;
 
 #[derive(Debug)]
 enum Node {
@@ -130,8 +134,8 @@ impl Storage for MemoryStorage {
             let Some(Node::File(bytes)) = entries.get(from) else {
                 return Err(missing_file(entries.get(from)));
             };
-            if let Some(Node::Directory) = entries.get(to) {
-                return Err(io::ErrorKind::IsADirectory.into());
+            if entries.contains_key(to) {
+                return Err(io::ErrorKind::AlreadyExists.into());
             }
             let bytes = Arc::clone(bytes);
             entries.remove(from);
@@ -146,7 +150,9 @@ impl Storage for MemoryStorage {
             let Some(Node::File(_)) = entries.get(name) else {
                 return Err(missing_file(entries.get(name)));
             };
-            entries.remove(name);
+            if let Some(Node::File(bytes)) = entries.remove(name) {
+                bytes.unlink();
+            }
             Ok(())
         })
     }
@@ -161,12 +167,16 @@ impl Storage for MemoryStorage {
             let node = entries
                 .entry(name.to_owned())
                 .or_insert_with(|| Node::File(Arc::default()));
-            let Node::File(bytes) = node else {
+            if let Node::Directory = node {
                 return Err(missing_file(Some(node)));
-            };
-            let lock = MemoryLock::take(Arc::clone(bytes));
+            }
+            let lock = MemoryLock::take(&self.locked, &self.path);
             Ok(lock.map(|lock| Box::new(lock) as Box<dyn StorageLock>))
         })
+    }
+
+    fn place(&self) -> Place {
+        Place::Here
     }
 
     fn subdirectory(&self, name: &str) -> io::Result<Arc<dyn Storage>> {
@@ -174,6 +184,7 @@ impl Storage for MemoryStorage {
         let path = format!("{}/{name}", self.path);
         Ok(Arc::new(Self {
             tree: Arc::clone(&self.tree),
+            locked: Arc::clone(&self.locked),
             path,
         }))
     }
@@ -189,6 +200,34 @@ impl Storage for MemoryStorage {
         )
     }
 }
+
+/// A held lock on a directory in memory.
+#[derive(Debug)]
+struct MemoryLock {
+    locked: Locked,
+    path: String,
+}
+
+impl MemoryLock {
+    /// `None` if the lock is held.
+    fn take(locked: &Locked, path: &str) -> Option<Self> {
+        let mut held = locked.lock().unwrap_or_else(PoisonError::into_inner);
+        // Not `then_some`: a value made and dropped would release what another holds.
+        held.insert(path.to_owned()).then(|| Self {
+            locked: Arc::clone(locked),
+            path: path.to_owned(),
+        })
+    }
+}
+
+impl Drop for MemoryLock {
+    fn drop(&mut self) {
+        let mut held = self.locked.lock().unwrap_or_else(PoisonError::into_inner);
+        held.remove(&self.path);
+    }
+}
+
+impl StorageLock for MemoryLock {}
 
 fn missing_file(node: Option<&Node>) -> io::Error {
     match node {

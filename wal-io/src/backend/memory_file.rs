@@ -4,17 +4,24 @@ use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
-use crate::{OpenMode, StorageFile, StorageLock};
+use crate::{OpenMode, StorageFile};
 
 const CHUNK: usize = 64 * 1024;
 /// Longest file: the table of chunks stays below 16 MiB.
 const MAX_LEN: u64 = 1 << 36;
 
-/// What a file in memory is, under whatever name; handles and locks share it.
+/// What a file in memory is, under whatever name; handles share it.
 #[derive(Debug, Default)]
 pub(crate) struct Bytes {
     contents: RwLock<Contents>,
-    locked: AtomicBool,
+    /// Whether its name was removed.
+    unlinked: AtomicBool,
+}
+
+impl Bytes {
+    pub(crate) fn unlink(&self) {
+        self.unlinked.store(true, Ordering::Release);
+    }
 }
 
 /// `None` chunks are zeros. Bytes at and behind `len` in the last chunk are zeros.
@@ -136,6 +143,11 @@ impl StorageFile for MemoryFile {
             .len)
     }
 
+    fn links(&self) -> io::Result<Option<u64>> {
+        let unlinked = self.bytes.unlinked.load(Ordering::Acquire);
+        Ok(Some(u64::from(!unlinked)))
+    }
+
     fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
         Ok(self
             .bytes
@@ -174,26 +186,3 @@ impl StorageFile for MemoryFile {
         })
     }
 }
-
-/// A held lock on a file in memory.
-#[derive(Debug)]
-pub(crate) struct MemoryLock {
-    bytes: Arc<Bytes>,
-}
-
-impl MemoryLock {
-    /// `None` if the lock is held.
-    pub(crate) fn take(bytes: Arc<Bytes>) -> Option<Self> {
-        let free = !bytes.locked.swap(true, Ordering::AcqRel);
-        // Not `then_some`: a value made and dropped would release what another holds.
-        free.then(|| Self { bytes })
-    }
-}
-
-impl Drop for MemoryLock {
-    fn drop(&mut self) {
-        self.bytes.locked.store(false, Ordering::Release);
-    }
-}
-
-impl StorageLock for MemoryLock {}

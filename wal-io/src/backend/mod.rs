@@ -1,7 +1,13 @@
 //! The backends. None knows another; all pass [`crate::conformance`].
 
 pub(crate) mod disk;
+#[cfg(unix)]
+mod disk_directory;
 mod disk_file;
+#[cfg(unix)]
+mod disk_parents;
+#[cfg(not(unix))]
+mod disk_paths;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 mod disk_prewrite;
 pub mod fault;

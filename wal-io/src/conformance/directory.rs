@@ -3,7 +3,7 @@
 use std::io::ErrorKind;
 
 use super::{case_list, content, created, error_kind, names, new_file};
-use crate::{DirEntry, EntryKind, OpenMode, Storage};
+use crate::{DirEntry, EntryKind, OpenMode, Place, Storage};
 
 case_list! {
     a_directory_is_empty_when_made,
@@ -16,6 +16,7 @@ case_list! {
     a_file_is_no_directory,
     only_plain_names_are_accepted,
     a_location_is_told_before_the_directory_exists,
+    a_directory_is_where_it_was_found,
 }
 
 fn a_directory_is_empty_when_made(dir: &dyn Storage) {
@@ -142,4 +143,14 @@ fn a_location_is_told_before_the_directory_exists(dir: &dyn Storage) {
     assert!(!dir.location().is_empty());
     assert_ne!(dir.location(), sub.location());
     assert_eq!(error_kind(dir.list()), ErrorKind::NotFound);
+}
+
+fn a_directory_is_where_it_was_found(dir: &dyn Storage) {
+    let dir = created(dir);
+    assert_eq!(dir.place(), Place::Here);
+    let sub = dir.subdirectory("sub").expect("subdirectory");
+    sub.create().expect("create");
+    new_file(&*sub, "a", b"");
+    assert_eq!(sub.place(), Place::Here);
+    assert_eq!(dir.place(), Place::Here);
 }

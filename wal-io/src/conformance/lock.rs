@@ -8,7 +8,9 @@ case_list! {
     a_lock_ends_with_its_value,
     a_lock_makes_its_file_and_leaves_it,
     a_lock_does_not_touch_the_file,
-    locks_of_different_names_are_independent,
+    a_lock_is_on_the_directory_whatever_its_name,
+    deleting_the_file_of_a_lock_lets_nobody_in,
+    locks_of_different_directories_are_independent,
     a_directory_cannot_be_locked,
     one_of_many_threads_gets_the_lock,
 }
@@ -55,13 +57,32 @@ fn a_lock_does_not_touch_the_file(dir: &dyn Storage) {
     assert_eq!(content(dir, "lock"), b"who");
 }
 
-fn locks_of_different_names_are_independent(dir: &dyn Storage) {
+fn a_lock_is_on_the_directory_whatever_its_name(dir: &dyn Storage) {
     let dir = created(dir);
-    let one = dir.try_lock("one").expect("try_lock");
-    let other = dir.try_lock("other").expect("try_lock");
-    assert!(one.is_some() && other.is_some());
-    drop(one);
+    let held = dir.try_lock("one").expect("try_lock");
+    assert!(held.is_some());
     assert!(dir.try_lock("other").expect("try_lock").is_none());
+    drop(held);
+    assert!(dir.try_lock("other").expect("try_lock").is_some());
+}
+
+fn deleting_the_file_of_a_lock_lets_nobody_in(dir: &dyn Storage) {
+    let dir = created(dir);
+    let held = dir.try_lock("lock").expect("try_lock");
+    assert!(held.is_some());
+    dir.remove("lock").expect("remove");
+    assert!(dir.try_lock("lock").expect("try_lock").is_none());
+    drop(held);
+    assert!(dir.try_lock("lock").expect("try_lock").is_some());
+}
+
+fn locks_of_different_directories_are_independent(dir: &dyn Storage) {
+    let dir = created(dir);
+    let sub = dir.subdirectory("sub").expect("subdirectory");
+    sub.create().expect("create");
+    let outer = dir.try_lock("lock").expect("try_lock");
+    let inner = sub.try_lock("lock").expect("try_lock");
+    assert!(outer.is_some() && inner.is_some());
 }
 
 fn a_directory_cannot_be_locked(dir: &dyn Storage) {

@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
-use wal_io::{DirEntry, OpenMode, Storage, StorageFile, StorageLock};
+use wal_io::{DirEntry, OpenMode, Place, Storage, StorageFile, StorageLock};
 
 use super::is_own;
 
@@ -40,6 +40,10 @@ impl Storage for WithoutOwn {
 
     fn try_lock(&self, name: &str) -> io::Result<Option<Box<dyn StorageLock>>> {
         self.0.try_lock(name)
+    }
+
+    fn place(&self) -> Place {
+        self.0.place()
     }
 
     fn subdirectory(&self, name: &str) -> io::Result<Arc<dyn Storage>> {

@@ -55,8 +55,22 @@ pub(crate) fn read_marker(storage: &dyn Storage) -> Result<Marker> {
 }
 
 /// Makes the directory a store. Durable when it returns.
+///
+/// A marker that cannot be read is written again in its place: a name is never given to a second file, and a store without
+/// any marker would be taken for a log. It is one sector long, and a crash leaves it as unreadable as it was.
 pub(crate) fn write_marker(storage: &dyn Storage) -> Result<()> {
     let io = |error| Error::io(storage.location(), "the store's marker", error);
+    let rewrite = || {
+        let file = storage.open(MARKER, OpenMode::ReadWrite)?;
+        file.set_len(LEN as u64)?;
+        file.write_all_at(&encode(), 0)?;
+        file.sync_data()?;
+        storage.sync_dir()
+    };
+    match rewrite() {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        rewritten => return rewritten.map_err(io),
+    }
     let write = || {
         match storage.remove(MARKER_TEMPORARY) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),

@@ -6,7 +6,7 @@
 use std::io;
 use std::sync::Arc;
 
-use wal_io::{DirEntry, OpenMode, Storage, StorageFile, StorageLock};
+use wal_io::{DirEntry, OpenMode, Place, Storage, StorageFile, StorageLock};
 
 use crate::sync::Mutex;
 
@@ -60,6 +60,10 @@ impl Storage for OneSync {
 
     fn try_lock(&self, name: &str) -> io::Result<Option<Box<dyn StorageLock>>> {
         self.storage.try_lock(name)
+    }
+
+    fn place(&self) -> Place {
+        self.storage.place()
     }
 
     fn subdirectory(&self, name: &str) -> io::Result<Arc<dyn Storage>> {

@@ -99,11 +99,22 @@ impl Core {
         if view.lsn() > Lsn::ZERO && !sabotage::is("kv-snapshot-ahead-of-the-log") {
             self.wal.wait_durable(view.lsn())?;
         }
-        self.storage.rename(temporary, name).map_err(io)?;
+        self.give_name(temporary, name).map_err(io)?;
         sabotage::unless("kv-snapshot-name-not-synced", || {
             self.storage.sync_dir().map_err(io)
         })?;
         Ok(written)
+    }
+
+    fn give_name(&self, temporary: &str, name: &str) -> io::Result<()> {
+        match self.storage.rename(temporary, name) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                // Of the same state, and the open that found it could not use it: it came here without.
+                self.storage.remove(name)?;
+                self.storage.rename(temporary, name)
+            }
+            renamed => renamed,
+        }
     }
 
     fn write_pairs(&self, view: &View, temporary: &str) -> Result<Written> {

@@ -5,7 +5,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use wal_io::{DirEntry, FaultStorage, OpenMode, Storage, StorageFile, StorageLock};
+use wal_io::{DirEntry, FaultStorage, OpenMode, Place, Storage, StorageFile, StorageLock};
 
 /// The simulated machine's directory.
 #[derive(Clone, Debug)]
@@ -48,6 +48,10 @@ impl Storage for Slow {
         self.0.try_lock(name)
     }
 
+    fn place(&self) -> Place {
+        self.0.place()
+    }
+
     fn subdirectory(&self, name: &str) -> io::Result<Arc<dyn Storage>> {
         self.0.subdirectory(name)
     }
@@ -63,6 +67,10 @@ struct SlowFile(Arc<dyn StorageFile>);
 impl StorageFile for SlowFile {
     fn len(&self) -> io::Result<u64> {
         self.0.len()
+    }
+
+    fn links(&self) -> io::Result<Option<u64>> {
+        self.0.links()
     }
 
     fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {

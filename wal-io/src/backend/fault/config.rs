@@ -21,6 +21,8 @@ pub struct FaultConfig {
     pub sync_failure: SyncFailure,
     /// Whether space can be overwritten ahead of the writes into it.
     pub prewrite: Prewrite,
+    /// Whether a file can be renamed without replacing another in one step.
+    pub rename: Rename,
 }
 
 /// The size of a sector in bytes.
@@ -104,6 +106,17 @@ pub enum Prewrite {
     Supported,
     /// It gives `Ok(false)`. It is no operation then: none is counted, recorded or struck by a planned fault.
     Unsupported,
+}
+
+/// How a file is renamed without replacing another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Rename {
+    /// In one step.
+    #[default]
+    Atomic,
+    /// A link to the new name, a sync of the directory, the removal of the old name: three operations, between which
+    /// anything may happen. So it is where the file system does not know `RENAME_NOREPLACE`.
+    LinkThenUnlink,
 }
 
 /// What a failing sync leaves behind. Measured on Linux unless it says otherwise.

@@ -46,6 +46,9 @@ impl State {
         after.limits = self.limits;
         after.stale.clone_from(&self.stale);
         after.directories.clone_from(&self.directories);
+        for directory in &mut after.directories {
+            directory.locked = false;
+        }
         after.slots.clone_from(&self.slots);
         for slot in after.slots.iter_mut().flatten() {
             slot.handles = 0;

@@ -75,6 +75,10 @@ pub(super) struct Directory {
     names: Names,
     durable: Names,
     pending: Vec<Change>,
+    /// Whether someone holds the lock of the directory.
+    pub(super) locked: bool,
+    /// It was deleted: who has it open finds nothing in it and makes nothing in it.
+    removed: bool,
 }
 
 impl Directory {
@@ -82,8 +86,21 @@ impl Directory {
         Self {
             durable: names.clone(),
             names,
-            pending: Vec::new(),
+            ..Self::default()
         }
+    }
+
+    pub(super) fn is_removed(&self) -> bool {
+        self.removed
+    }
+
+    /// Deletes it and all that is in it, durably.
+    pub(super) fn remove_all(&mut self) {
+        *self = Self {
+            locked: self.locked,
+            removed: true,
+            ..Self::default()
+        };
     }
 
     pub(super) fn names(&self) -> &Names {

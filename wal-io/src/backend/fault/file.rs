@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::chooser::pick;
+use super::directory::Node;
 use super::inode::{Damage, MAX_LEN};
 use super::operation::{Call, OperationKind};
-use super::plan::{Injected, Moment, SystemError};
+use super::plan::{Injected, Moment, PowerLost, SystemError};
 use super::prewrite::Running;
-use super::world::{State, World};
+use super::world::{Health, State, World};
 use crate::file::prewrite_end;
 use crate::{OpenMode, StorageFile, StorageLock};
 
@@ -65,6 +66,21 @@ impl StorageFile for FaultFile {
             .perform(self.call(OperationKind::Length, 0, 0), |state, _| {
                 Ok(state.inode(self.inode).len)
             })
+    }
+
+    /// Not an operation: it is not counted, and no fault strikes it.
+    fn links(&self) -> io::Result<Option<u64>> {
+        let state = self.world.lock();
+        if state.health == Health::PowerOff {
+            return Err(PowerLost::error());
+        }
+        let named = state.directories.iter().map(|directory| {
+            let names = directory.names().values();
+            names
+                .filter(|node| **node == Node::File(self.inode))
+                .count() as u64
+        });
+        Ok(Some(named.sum()))
     }
 
     fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
@@ -239,19 +255,30 @@ impl State {
     }
 }
 
-/// A held lock. It does nothing to a machine that has crashed since: that one has none.
+/// A held lock, on a file and on its directory. It does nothing to a machine that has crashed since: that one has none.
 #[derive(Debug)]
 pub(super) struct FaultLock {
     world: Arc<World>,
     inode: usize,
+    directory: usize,
 }
 
 impl FaultLock {
     /// Takes the lock; the caller has checked that it is free.
-    pub(super) fn take(world: Arc<World>, state: &mut State, inode: usize) -> Self {
+    pub(super) fn take(
+        world: Arc<World>,
+        state: &mut State,
+        inode: usize,
+        directory: usize,
+    ) -> Self {
         state.slot_mut(inode).locked = true;
+        state.directories[directory].locked = true;
         state.open_files += 1;
-        Self { world, inode }
+        Self {
+            world,
+            inode,
+            directory,
+        }
     }
 }
 
@@ -260,6 +287,7 @@ impl Drop for FaultLock {
         let mut state = self.world.lock();
         state.open_files -= 1;
         state.slot_mut(self.inode).locked = false;
+        state.directories[self.directory].locked = false;
     }
 }
 

@@ -18,6 +18,8 @@
 //! - **Limits**: space on disk, open files, a read-only file system.
 //! - **The kernel's own doings** ([`FaultStorage::set_background`]): write-back at any time, eviction that
 //!   shows what the disk really has.
+//! - **Meddling** with a directory in use: moved, replaced by another, deleted; a file's name that vanishes; a lock
+//!   file that is deleted.
 //! - **Damage at rest**: flipped bits, filled, swapped, stale and unreadable sectors, misdirected writes,
 //!   files cut, extended, removed, doubled, exchanged and put back from an older [`Image`].
 //!
@@ -36,7 +38,7 @@
 //! # What is deliberately absent
 //!
 //! Time (operations take none and none is slow; a clock, also one that goes back, is the program's business),
-//! threads of its own, hard links, memory maps, `O_DIRECT` (evict and read instead; a test asks
+//! threads of its own, hard links (but for those of [`Rename::LinkThenUnlink`]), memory maps, `O_DIRECT` (evict and read instead; a test asks
 //! [`FaultStorage::on_disk`]), `O_DSYNC`, renames between directories, pages larger than a sector, and
 //! metadata other than names, lengths and space.
 
@@ -48,6 +50,7 @@ mod directory;
 mod file;
 mod image;
 mod inode;
+mod meddling;
 mod operation;
 mod plan;
 mod prewrite;
@@ -59,13 +62,13 @@ mod storage;
 mod world;
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 pub use at_rest::{Fill, Site};
 pub use chooser::{Bytes, Chooser, Exhaustive, Script, Seeded};
 pub use config::{
-    CrashMode, DirectoryOrder, FaultConfig, NameSync, Overwrite, Prewrite, SectorSize, SyncFailure,
-    Unpersisted,
+    CrashMode, DirectoryOrder, FaultConfig, NameSync, Overwrite, Prewrite, Rename, SectorSize,
+    SyncFailure, Unpersisted,
 };
 pub use image::Image;
 pub use inode::Damage;
@@ -80,6 +83,10 @@ pub struct FaultStorage {
     world: Arc<World>,
     /// From the host directory down to this one.
     path: Arc<[Arc<str>]>,
+    /// The directory that was found first, whatever is at the path by now.
+    held: Arc<OnceLock<usize>>,
+    /// The same for the directory that this one was made from, as a part of it.
+    above: Option<Arc<OnceLock<usize>>>,
 }
 
 impl fmt::Debug for FaultStorage {
@@ -114,6 +121,8 @@ impl FaultStorage {
         Self {
             world: Arc::new(World::new(state)),
             path,
+            held: Arc::default(),
+            above: None,
         }
     }
 

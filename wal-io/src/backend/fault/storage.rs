@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::FaultStorage;
 use super::chooser::pick;
+use super::config::Rename;
 use super::directory::Node;
 use super::file::{FaultFile, FaultLock};
 use super::inode::Inode;
@@ -12,18 +13,45 @@ use super::operation::{Call, OperationKind};
 use super::plan::{Injected, SystemError};
 use super::world::{HOST, Health, State};
 use crate::name::check_name;
-use crate::{DirEntry, EntryKind, OpenMode, Storage, StorageFile, StorageLock};
+use crate::{DirEntry, EntryKind, OpenMode, Place, Storage, StorageFile, StorageLock};
 
 impl FaultStorage {
     fn call_here(kind: OperationKind, location: &str) -> Call<'_> {
         Call::named(kind, location)
     }
 
-    fn sync_directory(&self, path: &[Arc<str>]) -> io::Result<()> {
+    /// The directory: the one that was found first, as a descriptor leads to it.
+    fn here(&self, state: &State) -> io::Result<usize> {
+        if let Some(directory) = self.held.get() {
+            return Ok(*directory);
+        }
+        let outer = self.above.as_ref().and_then(|above| above.get());
+        let found = match (outer, self.path.last()) {
+            (Some(outer), Some(name)) => state.directory_in(*outer, name),
+            _ => state.resolve(&self.path),
+        };
+        let directory = found.ok_or(io::ErrorKind::NotFound)?;
+        Ok(*self.held.get_or_init(|| directory))
+    }
+
+    /// Syncs a directory on the way to this one.
+    fn sync_above(&self, path: &[Arc<str>]) -> io::Result<()> {
+        self.sync_directory(path, |state| {
+            state
+                .resolve(path)
+                .ok_or_else(|| io::ErrorKind::NotFound.into())
+        })
+    }
+
+    fn sync_directory(
+        &self,
+        path: &[Arc<str>],
+        find: impl FnOnce(&State) -> io::Result<usize>,
+    ) -> io::Result<()> {
         let location = location(path);
         let call = Self::call_here(OperationKind::SyncDirectory, &location);
         self.world.perform(call, |state, injected| {
-            let directory = state.resolve(path).ok_or(io::ErrorKind::NotFound)?;
+            let directory = find(state)?;
             match injected {
                 Injected::Error(SystemError::Interrupted) => Err(SystemError::Interrupted.into()),
                 Injected::Error(error) if state.fail_directory_sync(directory) => Err(error.into()),
@@ -64,12 +92,17 @@ impl State {
         made
     }
 
-    fn here(&mut self, path: &[Arc<str>]) -> io::Result<usize> {
-        self.resolve(path)
-            .ok_or_else(|| io::ErrorKind::NotFound.into())
+    fn directory_in(&self, outer: usize, name: &str) -> Option<usize> {
+        match self.directories[outer].get(name) {
+            Some(Node::Directory(inner)) => Some(inner),
+            _ => None,
+        }
     }
 
     fn create_file(&mut self, directory: usize, name: &str) -> io::Result<usize> {
+        if self.directories[directory].is_removed() {
+            return Err(io::ErrorKind::NotFound.into());
+        }
         if self.health == Health::ReadOnly {
             return Err(SystemError::ReadOnly.into());
         }
@@ -112,11 +145,19 @@ impl Storage for FaultStorage {
         };
         let existing = existing.unwrap_or(HOST);
         if existing > 0 {
-            self.sync_directory(&self.path[..existing - 1])?;
+            match self.sync_above(&self.path[..existing - 1]) {
+                // Nothing was changed in it.
+                Err(error) if cannot_be_synced(&error) => {}
+                synced => synced?,
+            }
         }
         for depth in existing..self.path.len() {
             self.make_directory(&self.path[..=depth])?;
-            self.sync_directory(&self.path[..depth])?;
+            self.sync_above(&self.path[..depth])?;
+        }
+        let state = self.world.lock();
+        if state.health != Health::PowerOff {
+            self.here(&state)?;
         }
         Ok(())
     }
@@ -126,7 +167,7 @@ impl Storage for FaultStorage {
         self.world.perform(
             Self::call_here(OperationKind::List, &location),
             |state, _| {
-                let Some(directory) = state.resolve(&self.path) else {
+                let Ok(directory) = self.here(state) else {
                     let above = self.path.split_last();
                     let here = above.and_then(|(name, parents)| {
                         state.directories[state.resolve(parents)?].get(name)
@@ -136,6 +177,9 @@ impl Storage for FaultStorage {
                         None => io::ErrorKind::NotFound.into(),
                     });
                 };
+                if state.directories[directory].is_removed() {
+                    return Err(io::ErrorKind::NotFound.into());
+                }
                 let entries = state.directories[directory].names().iter();
                 let entry = |(name, node): (&Arc<str>, &Node)| DirEntry {
                     name: name.to_string(),
@@ -157,7 +201,7 @@ impl Storage for FaultStorage {
         };
         self.world
             .perform(Call::named(kind, name), |state, injected| {
-                let directory = state.here(&self.path)?;
+                let directory = self.here(state)?;
                 if let Injected::Error(error) = injected {
                     state.leave_unopened(directory, name, error);
                     return Err(error.into());
@@ -183,33 +227,41 @@ impl Storage for FaultStorage {
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
         check_name(from)?;
         check_name(to)?;
+        let in_one_step = self.config().rename == Rename::Atomic;
         let call = Call {
             to: Some(to),
             ..Call::named(OperationKind::Rename, from)
         };
         self.world.perform(call, |state, _| {
-            let directory = state.here(&self.path)?;
+            let directory = self.here(state)?;
             let inode = state.file_here(directory, from)?;
-            if let Some(Node::Directory(_)) = state.directories[directory].get(to) {
-                return Err(io::ErrorKind::IsADirectory.into());
-            }
-            if from == to {
-                return Ok(());
+            if state.directories[directory].get(to).is_some() {
+                return Err(io::ErrorKind::AlreadyExists.into());
             }
             let seq = state.next_seq();
             let to: Arc<str> = Arc::from(to);
             state.slot_mut(inode).name = Arc::clone(&to);
-            state.directories[directory].rename(Arc::from(from), to, Node::File(inode), seq);
+            let directory = &mut state.directories[directory];
+            if in_one_step {
+                directory.rename(Arc::from(from), to, Node::File(inode), seq);
+            } else {
+                directory.link(to, Node::File(inode), seq);
+            }
             state.garbage = true;
             Ok(())
-        })
+        })?;
+        if in_one_step {
+            return Ok(());
+        }
+        self.sync_dir()?;
+        self.remove(from)
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
         check_name(name)?;
         self.world
             .perform(Call::named(OperationKind::Remove, name), |state, _| {
-                let directory = state.here(&self.path)?;
+                let directory = self.here(state)?;
                 state.file_here(directory, name)?;
                 let seq = state.next_seq();
                 state.directories[directory].unlink(Arc::from(name), seq);
@@ -219,14 +271,14 @@ impl Storage for FaultStorage {
     }
 
     fn sync_dir(&self) -> io::Result<()> {
-        self.sync_directory(&self.path)
+        self.sync_directory(&self.path, |state| self.here(state))
     }
 
     fn try_lock(&self, name: &str) -> io::Result<Option<Box<dyn StorageLock>>> {
         check_name(name)?;
         self.world
             .perform(Call::named(OperationKind::Lock, name), |state, _| {
-                let directory = state.here(&self.path)?;
+                let directory = self.here(state)?;
                 state.check_open_files()?;
                 let inode = match state.directories[directory].get(name) {
                     None => state.create_file(directory, name)?,
@@ -235,12 +287,24 @@ impl Storage for FaultStorage {
                     }
                     Some(_) => state.file_here(directory, name)?,
                 };
-                if state.slot(inode).locked {
+                if state.slot(inode).locked || state.directories[directory].locked {
                     return Ok(None);
                 }
-                let lock = FaultLock::take(Arc::clone(&self.world), state, inode);
+                let lock = FaultLock::take(Arc::clone(&self.world), state, inode, directory);
                 Ok(Some(Box::new(lock) as Box<dyn StorageLock>))
             })
+    }
+
+    /// Not an operation: it is not counted, and no fault strikes it.
+    fn place(&self) -> Place {
+        let state = self.world.lock();
+        match (self.held.get(), state.resolve(&self.path)) {
+            _ if state.health == Health::PowerOff => Place::Here,
+            (None, _) => Place::Here,
+            (Some(_), None) => Place::Gone,
+            (Some(held), Some(found)) if *held == found => Place::Here,
+            (Some(_), Some(_)) => Place::Replaced,
+        }
     }
 
     fn subdirectory(&self, name: &str) -> io::Result<Arc<dyn Storage>> {
@@ -249,12 +313,24 @@ impl Storage for FaultStorage {
         Ok(Arc::new(Self {
             world: Arc::clone(&self.world),
             path,
+            held: Arc::default(),
+            above: Some(Arc::clone(&self.held)),
         }))
     }
 
     fn location(&self) -> String {
         location(&self.path)
     }
+}
+
+/// Whether an error says that there is no way to sync a directory, rather than that it failed.
+fn cannot_be_synced(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::PermissionDenied
+            | io::ErrorKind::ReadOnlyFilesystem
+            | io::ErrorKind::InvalidInput
+    )
 }
 
 fn location(path: &[Arc<str>]) -> String {

@@ -1,0 +1,98 @@
+//! What somebody does to a directory that a program has in use: moves it, puts another in its place, deletes it, deletes the
+//! name of an open file. Absent: damage to bytes (see `at_rest`).
+//!
+//! Each of these is done at once and durably. None is an operation: none is counted, recorded or struck by a planned fault.
+
+use std::io;
+use std::sync::{Arc, OnceLock};
+
+use super::FaultStorage;
+use super::directory::Node;
+use super::world::State;
+
+impl FaultStorage {
+    /// Moves the directory to another name beside its own. Gives the storage there.
+    ///
+    /// This storage goes on with the directory that it has found, if it has found it: its
+    /// [`place`](crate::Storage::place) then is [`Gone`](crate::Place::Gone).
+    ///
+    /// # Errors
+    ///
+    /// `NotFound` if there is no directory at the path, `AlreadyExists` if the new name is in use.
+    ///
+    /// # Panics
+    ///
+    /// If the storage is the host itself, which none is.
+    pub fn move_directory(&self, to: &str) -> io::Result<Self> {
+        let mut state = self.world.lock();
+        let (outer, name, directory) = self.entry(&state)?;
+        if state.directories[outer].get(to).is_some() {
+            return Err(io::ErrorKind::AlreadyExists.into());
+        }
+        let to: Arc<str> = Arc::from(to);
+        let seq = state.next_seq();
+        let moved = Node::Directory(directory);
+        state.directories[outer].rename(name, Arc::clone(&to), moved, seq);
+        state.directories[outer].sync();
+        drop(state);
+        let (_, above) = self.path.split_last().expect("a directory has a name");
+        Ok(Self {
+            world: Arc::clone(&self.world),
+            path: above.iter().cloned().chain([to]).collect(),
+            held: Arc::default(),
+            above: None,
+        })
+    }
+
+    /// Another storage at the same path, which has found nothing yet: what a program that is started now has.
+    #[must_use]
+    pub fn at_the_same_path(&self) -> Self {
+        Self {
+            world: Arc::clone(&self.world),
+            path: Arc::clone(&self.path),
+            held: Arc::new(OnceLock::new()),
+            above: None,
+        }
+    }
+
+    /// Deletes the directory and all that is in it, as `rm -rf` does. Open files stay usable.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound` if there is no directory at the path.
+    pub fn remove_directory(&self) -> io::Result<()> {
+        let mut state = self.world.lock();
+        let (outer, name, directory) = self.entry(&state)?;
+        state.remove_tree(directory);
+        let seq = state.next_seq();
+        state.directories[outer].unlink(name, seq);
+        state.directories[outer].sync();
+        state.garbage = true;
+        Ok(())
+    }
+
+    /// The directory above the one at the path, its name there, and the directory itself.
+    fn entry(&self, state: &State) -> io::Result<(usize, Arc<str>, usize)> {
+        let (name, above) = self.path.split_last().ok_or(io::ErrorKind::NotFound)?;
+        let outer = state.resolve(above).ok_or(io::ErrorKind::NotFound)?;
+        let directory = state.resolve(&self.path).ok_or(io::ErrorKind::NotFound)?;
+        Ok((outer, Arc::clone(name), directory))
+    }
+}
+
+impl State {
+    fn remove_tree(&mut self, directory: usize) {
+        let inner: Vec<usize> = self.directories[directory]
+            .names()
+            .values()
+            .filter_map(|node| match node {
+                Node::Directory(inner) => Some(*inner),
+                Node::File(_) => None,
+            })
+            .collect();
+        for inner in inner {
+            self.remove_tree(inner);
+        }
+        self.directories[directory].remove_all();
+    }
+}
