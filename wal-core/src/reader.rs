@@ -174,12 +174,38 @@ impl RawReader {
             let refused = self.live().and_then(|engine| engine.refuses(next));
             let step = refused.map_or_else(|| self.go_on(), Err);
             if self.source.era() == self.era {
+                if matches!(step, Err(Error::Corruption(_))) && self.is_outdated()? {
+                    // A writer has cut the file or given it up while it was read.
+                    self.place = None;
+                    continue;
+                }
                 return step;
             }
             self.forget_skipped();
             // The newest records were dropped meanwhile: nothing tells of which era this one is.
             self.next = next;
         }
+    }
+
+    /// Whether the segment that is read has come to an end, or out of the log, since it was entered. Then bytes that do not verify
+    /// may be space that a writer has given back.
+    fn is_outdated(&mut self) -> Result<bool> {
+        let Some(place) = &self.place else {
+            return Ok(false);
+        };
+        let (id, end) = (place.id, place.end);
+        if let Source::View(view) = &self.source
+            && view.reload().is_err()
+        {
+            // The damage that was met says more.
+            return Ok(false);
+        }
+        let first = self.source.first_lsn();
+        if self.undelivered() < first {
+            return Err(Error::Truncated { first, kept: None });
+        }
+        let entry = self.source.entry(id);
+        Ok(self.only.is_none() && entry.is_none_or(|entry| entry.end != end))
     }
 
     /// The newest records were dropped, and LSNs are given again: goes on if what was read is still in the log.

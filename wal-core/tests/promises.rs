@@ -23,6 +23,7 @@
 //! replay.rs       a replay on several threads gives what reading in order gives
 //! seeking.rs      a record in the middle is found without those before it
 //! salvage.rs      damage costs what it hits: reading past it, and the gaps it leaves
+//! space.rs       what the log takes on disk does not grow with exits, kills and power losses
 //! strangers.rs    files of another log, or of a copy of this one that went its own way
 //! ```
 //!
@@ -54,6 +55,7 @@ mod promises {
     mod rewinding;
     mod salvage;
     mod seeking;
+    mod space;
     mod strangers;
     mod truncation;
     mod waiters;

@@ -68,6 +68,7 @@ impl Runner {
         if !self.storage.has_lost_power() && !self.error_struck() {
             self.check_records(wal, first, last)?;
             self.check_removed(wal, first)?;
+            self.check_space(wal)?;
         }
         if report.last_lsn.get() != last || report.first_lsn.get() != first {
             return broken(format!(

@@ -76,7 +76,7 @@ pub(crate) struct Limits {
 }
 
 impl Limits {
-    fn any(self) -> bool {
+    pub(crate) fn any(self) -> bool {
         self.disk || self.files || self.read_only
     }
 }

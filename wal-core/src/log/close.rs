@@ -54,6 +54,8 @@ impl Engine {
         })?;
         self.settle_housekeeping()?;
         self.begin_mark()?;
+        // What the mark's segment replaces.
+        self.settle_housekeeping()?;
 
         let mut state = self.state();
         Self::check_poison(&state)?;
@@ -138,11 +140,16 @@ impl Engine {
                 state.sealing_busy = true;
                 drop(state);
                 self.seal()?;
+            } else if Self::give_back_due(&state) {
+                state.giving_back = true;
+                drop(state);
+                self.give_back();
             } else if !state.retiring.is_empty() && !state.retiring_busy {
                 state.retiring_busy = true;
                 drop(state);
                 self.retire()?;
             } else if state.sealing_busy
+                || state.giving_back
                 || state.retiring_busy
                 || state.next_spare.busy
                 || state.extension.busy

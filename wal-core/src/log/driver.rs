@@ -195,6 +195,12 @@ impl Engine {
             drop(state);
             return self.seal();
         }
+        if Self::give_back_due(&state) {
+            state.giving_back = true;
+            drop(state);
+            self.give_back();
+            return Ok(());
+        }
         if Self::retire_due(&state) {
             state.retiring_busy = true;
             drop(state);
@@ -288,6 +294,7 @@ impl Engine {
                 || Self::extension_due(state)
                 || Self::spare_due(state)
                 || Self::seal_due(state)
+                || Self::give_back_due(state)
                 || Self::retire_due(state)
                 || self.stamp_due(state)
                 || self.ahead_due(state))

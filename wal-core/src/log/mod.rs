@@ -5,6 +5,7 @@
 //! commit.rs   a leader hands the buffer to the file, syncs, and wakes all who waited for it
 //! rotate.rs   the next segment takes over; spares, steps of allocation, footers, retired files
 //! ahead.rs    zeros before the records, where syncs are cheaper on them
+//! give_back.rs  what the first segment of this life replaces: space and files that an earlier one has left
 //! rewind.rs   the newest records are dropped; their LSNs are given again in a new era (eras.rs)
 //! driver.rs   the same steps run by threads in production, by the caller in a deterministic test
 //! poison.rs   after a failed write or sync, nothing goes on
@@ -20,6 +21,7 @@ mod close;
 mod commit;
 mod driver;
 mod eras;
+mod give_back;
 mod open;
 mod poison;
 mod reach;

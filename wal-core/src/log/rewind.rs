@@ -340,9 +340,17 @@ impl Engine {
             let name = wal_format::segment_name(entry.header.segment_id);
             state.retiring.push_back(name);
         }
+        let mut before = None;
         if let (Some((_, end)), Some(entry)) = (at, state.chain.last_mut()) {
             entry.end = Some((end.lsn, end.offset));
+            before = Some((entry.header, end.offset));
         }
+        // One that this life has written gets a footer, behind what was dropped.
+        let written = state.active.as_ref().map(|active| active.segment.id());
+        state.replace(
+            id,
+            before.filter(|(header, _)| Some(header.segment_id) != written),
+        );
         state.seal_rewound(id);
         state.chain.push(ChainEntry {
             header,

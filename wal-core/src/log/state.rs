@@ -13,6 +13,7 @@ use wal_io::StorageFile;
 use super::ahead::{Ahead, Prewritten};
 use super::append::Entered;
 use super::eras::Eras;
+use super::give_back::Replaced;
 use super::reach::Goal;
 use super::rewind::Rewinds;
 use super::waiters::Waiters;
@@ -237,6 +238,11 @@ pub(crate) struct State {
     pub(crate) cut_serial: u64,
     /// And its segment, which stays: nothing else is sure to know the log's first LSN.
     pub(crate) cut_segment: SegmentId,
+    /// Segments of an earlier life that are not part of the log; they go when the first one of this life is durable.
+    pub(crate) superseded: Vec<String>,
+    /// What segments of this life replace.
+    pub(crate) replaced: VecDeque<Replaced>,
+    pub(crate) giving_back: bool,
     /// Files to unlink, oldest first.
     pub(crate) retiring: VecDeque<String>,
     pub(crate) retiring_busy: bool,
@@ -424,6 +430,9 @@ impl State {
         self.unmarked = false;
         let end_lsn = self.last_lsn();
         let mut predecessor = self.predecessor.take();
+        let before = self.chain.last().zip(predecessor);
+        let before = before.map(|(entry, before)| (entry.header, before.end_offset.get()));
+        self.replace(spare.segment.id(), before);
         if let Some(active) = self.active.take() {
             // Takes the link's facts from the group that the freeze has just closed.
             let end_offset = self.filling.end();

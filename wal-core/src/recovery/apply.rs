@@ -46,7 +46,7 @@ pub(crate) fn apply(
                 Error::io(scan.location.clone(), "syncing the directory", error)
             })?;
         }
-        remove(storage, &plan.remove);
+        clear(storage, plan);
         return Ok(Applied {
             recovered: None,
             next_segment: plan.next_segment,
@@ -69,8 +69,12 @@ pub(crate) fn apply(
         last: plan.last,
         spares: &spares(scan),
     };
+    // What is cut off is in the copy by then, and the copy is the newest file.
+    if sabotage::is("cut-before-the-copy") {
+        give_back(storage, plan);
+    }
     let recovered = copy.run(new, preallocate, || ())?;
-    remove(storage, &plan.remove);
+    clear(storage, plan);
     Ok(Applied {
         recovered: Some(recovered),
         next_segment: id.next(),
@@ -96,6 +100,18 @@ fn sources(scan: &Scan, tail: CopyTail) -> Vec<Source> {
         end: link.end.offset,
     });
     sources.collect()
+}
+
+/// What the log does not need: the names that it rests on are durable. Best effort: what stays is for the next open.
+fn clear(storage: &dyn Storage, plan: &Plan) {
+    remove(storage, &plan.remove);
+    give_back(storage, plan);
+}
+
+fn give_back(storage: &dyn Storage, plan: &Plan) {
+    for surplus in &plan.cut {
+        let _ = surplus.give_back(storage);
+    }
 }
 
 /// Best effort: what stays is a leftover for the next open.

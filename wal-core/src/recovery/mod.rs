@@ -3,13 +3,14 @@
 //! ```text
 //! scan.rs    reads only: the chain of segments, the places where data ends, what proves durability
 //! plan.rs    a pure function: facts in, decision out
-//! apply.rs   the only code that changes files: has the unproven tail copied, removes leftovers
+//! apply.rs   the only code that changes files: has the unproven tail copied, removes leftovers, gives space back
+//! surplus.rs space after the end of segments that are no longer written
 //! copy.rs    copies records to a segment of its own; truncation and repair do it too
 //! salvage    what is left of a damaged log
 //! repair     makes a damaged log one that opens
 //! ```
 //!
-//! No old segment is ever modified, so a crash inside recovery loses nothing and changes no verdict.
+//! No byte of an old segment that belongs to the log is ever modified, so a crash inside recovery loses nothing and changes no verdict.
 
 mod apply;
 mod copy;
@@ -19,6 +20,7 @@ mod repair;
 mod report;
 mod salvage;
 mod scan;
+mod surplus;
 mod tail;
 mod witness;
 
@@ -31,4 +33,5 @@ pub use repair::{LostRecords, RepairMode, RepairReport, repair, repair_storage};
 pub use report::{RecoveryReport, Tail};
 pub(crate) use salvage::{Part, Step, Taken, Walk, Wreck, assemble};
 pub(crate) use scan::{ChainLink, Scan, scan};
+pub(crate) use surplus::Surplus;
 pub(crate) use tail::GroupEnd;

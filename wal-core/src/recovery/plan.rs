@@ -4,6 +4,7 @@ use wal_format::{FileName, LinkCause, Lsn, Offset, Origin, SegmentId};
 
 use super::report::{RecoveryReport, Tail};
 use super::scan::Scan;
+use super::surplus::Surplus;
 use super::tail::{GroupEnd, Stop};
 use crate::error::Corruption;
 use crate::log::Predecessor;
@@ -32,6 +33,10 @@ pub(crate) struct Plan {
     pub(crate) next_segment: SegmentId,
     /// Files that go, in this order, once the copy (if there is one) is durable.
     pub(crate) remove: Vec<String>,
+    /// Files that are cut after that.
+    pub(crate) cut: Vec<Surplus>,
+    /// Files that go once a segment is durable that this life makes.
+    pub(crate) superseded: Vec<String>,
     /// Names that this rests on may not be durable yet: a process may have died before it synced the directory.
     pub(crate) sync_names: bool,
     pub(crate) report: RecoveryReport,
@@ -77,6 +82,10 @@ pub(crate) fn plan(scan: &Scan) -> Result<Plan> {
         }
     });
     let remove = leftovers(scan, copy);
+    let superseded = superseded(scan, copy, &remove);
+    let mut cut = scan.surplus.clone();
+    // The copy is the successor, and durable with its name.
+    cut.extend(scan.last_surplus.filter(|_| copy.is_some()));
     // A copy proves itself from its first moment, also when only the file's bytes are durable. Whoever shows its records must
     // know that its name is.
     let newest_is_copy = newest.is_some_and(|link| link.facts.header.origin == Origin::Copy);
@@ -85,6 +94,7 @@ pub(crate) fn plan(scan: &Scan) -> Result<Plan> {
     let sync_names = remove.iter().any(removes)
         // What is shown must not lose its name in the next crash.
         || (newest_is_copy && !clean && !sabotage::is("copy-name-not-synced-again"))
+        || !cut.is_empty()
         || !scan.listing.firsts.is_empty()
         || !scan.listing.temporaries.is_empty();
     let proven = scan.proven.watermark.min(last);
@@ -109,6 +119,8 @@ pub(crate) fn plan(scan: &Scan) -> Result<Plan> {
         predecessor,
         next_segment: scan.listing.next_id(),
         remove,
+        cut,
+        superseded,
         sync_names,
         report,
     })
@@ -248,6 +260,39 @@ fn tail(scan: &Scan) -> Tail {
     torn.unwrap_or(Tail::Whole)
 }
 
+/// Segments above the chain's end hold nothing of the log. They are superseded by the next one that is made, and the newest file must
+/// stay until then. So must every file that another one names. The others would pile up with each power loss before the first sync.
+fn unneeded_above(scan: &Scan) -> Vec<SegmentId> {
+    let links = scan
+        .above
+        .iter()
+        .filter_map(|facts| facts.link.as_ref().ok());
+    let named: Vec<SegmentId> = links.map(|link| link.body.predecessor).collect();
+    let successor = scan.footer.as_ref().map(|footer| footer.successor);
+    let above = scan.above.iter().map(SegmentFacts::id);
+    let unneeded = above.filter(|id| {
+        let newest = scan.listing.segments.last() == Some(id);
+        let needed = newest || named.contains(id) || successor == Some(*id);
+        !needed && !sabotage::is("segments-above-pile-up")
+    });
+    unneeded.collect()
+}
+
+/// Segments that the first one of this life replaces, newest first.
+fn superseded(scan: &Scan, copy: Option<CopyTail>, remove: &[String]) -> Vec<String> {
+    if copy.is_some() {
+        // They go with the copy.
+        return Vec::new();
+    }
+    let kept = &scan.chain[..scan.kept];
+    let replaced = |id: &&SegmentId| kept.iter().all(|link| link.facts.id() != **id);
+    let names = scan.listing.segments.iter().rev().filter(replaced);
+    names
+        .map(|id| wal_format::segment_name(*id))
+        .filter(|name| !remove.contains(name))
+        .collect()
+}
+
 /// What is no longer part of the log, in the order in which it may go.
 fn leftovers(scan: &Scan, copy: Option<CopyTail>) -> Vec<String> {
     let listing = &scan.listing;
@@ -269,9 +314,9 @@ fn leftovers(scan: &Scan, copy: Option<CopyTail>) -> Vec<String> {
         }
         gone
     } else {
-        // Segments above the chain's end are superseded by the next one that is made; until then they stay.
         let off_chain = |id: &&SegmentId| !on_chain(**id) && **id < newest;
-        listing.segments.iter().filter(off_chain).copied().collect()
+        let off_chain = listing.segments.iter().filter(off_chain).copied();
+        off_chain.chain(unneeded_above(scan)).collect()
     };
     let segments = segments.into_iter().map(wal_format::segment_name);
     let temporaries = listing

@@ -10,6 +10,7 @@ use wal_format::{Footer, Lsn, Offset, Origin, SegmentId};
 use wal_io::Storage;
 
 use super::list::Listing;
+use super::surplus::Surplus;
 use super::tail::{GroupEnd, Stop, TailFacts, find_end, scan_tail};
 use super::witness::look_beyond;
 use crate::error::Corruption;
@@ -63,6 +64,10 @@ pub(crate) struct Scan {
     pub(crate) anchor: GroupEnd,
     /// Nothing behind the anchor needs a copy to survive the next crash.
     pub(crate) settled: bool,
+    /// Files of the chain that are longer than they need to be, without that of the last segment that is kept.
+    pub(crate) surplus: Vec<Surplus>,
+    /// The same for that one, once another follows it.
+    pub(crate) last_surplus: Option<Surplus>,
 }
 
 /// Scans the directory.
@@ -103,6 +108,8 @@ pub(crate) fn scan(storage: &Arc<dyn Storage>, listing: Listing) -> Result<Scan>
             digest: 0,
         },
         settled: true,
+        surplus: Vec::new(),
+        last_surplus: None,
     };
     // From the newest segment down: one whose link, or whose predecessor's link, did not survive holds nothing that follows
     // the log, and the search goes on below it.
@@ -139,6 +146,7 @@ pub(crate) fn scan(storage: &Arc<dyn Storage>, listing: Listing) -> Result<Scan>
     scan.testify(dropped, SegmentId::NONE, Offset::new(0));
     scan.check_length();
     scan.find_anchor()?;
+    scan.find_surplus()?;
     Ok(scan)
 }
 
@@ -524,6 +532,25 @@ impl Scan {
                 find_end(&link.facts, proven, link.end.offset, &self.location)?.unwrap_or(link.end)
             }
         };
+        Ok(())
+    }
+
+    /// Finds the files that are longer than they need to be. Segments that hold something proven are followed by one that is durable.
+    fn find_surplus(&mut self) -> Result<()> {
+        let Some(last) = self.kept.checked_sub(1) else {
+            return Ok(());
+        };
+        let find = |link: &ChainLink, end: u64| {
+            let facts = &link.facts;
+            Surplus::find(&facts.header, facts.len, end, || facts.open())
+                .map_err(|error| self.io(facts.id(), error))
+        };
+        let mut surplus = Vec::new();
+        for link in &self.chain[..last] {
+            surplus.extend(find(link, link.end.offset)?);
+        }
+        let last_surplus = find(&self.chain[last], self.anchor.offset)?;
+        (self.surplus, self.last_surplus) = (surplus, last_surplus);
         Ok(())
     }
 }

@@ -356,6 +356,23 @@ pub(super) const VARIANTS: &[Variant] = &[
         "7: no byte of an old segment is written",
     ),
     programs(
+        "cut-before-the-copy",
+        "space is given back when its successor is durable",
+    ),
+    programs(
+        "given-back-before-the-successor-is-durable",
+        "a newest file is as long as its header says",
+    ),
+    programs(
+        "cut-before-the-end",
+        "only space behind the data is given back",
+    ),
+    promise(
+        "segments-above-pile-up",
+        "what the log takes on disk is bounded",
+        "promises::space::space_does_not_grow_with_power_losses_before_the_first_sync",
+    ),
+    programs(
         "removed-before-the-copy",
         "a crash inside recovery loses nothing",
     ),

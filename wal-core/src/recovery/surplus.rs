@@ -1,0 +1,85 @@
+//! Space after the end of segments that are no longer written.
+//!
+//! A process that ends without a close leaves its last segment with all the space that was allocated for it, and a power loss may
+//! undo the cut behind a footer. Once a later segment says durably where the data of such a file ends, the rest of the file belongs
+//! to nobody and is cut off.
+//!
+//! Never cut: the newest file. In version 1 a newest file that is shorter than its header says is damaged.
+
+use std::io;
+
+use wal_format::{GROUP_HEADER_LEN, GroupHeader, GroupKind, Offset, SegmentHeader, SegmentId};
+use wal_io::{OpenMode, Storage, StorageFile, StorageFileExt};
+
+use crate::sabotage;
+use crate::segment::SegmentFacts;
+use crate::sync::Arc;
+
+/// A file is cut at a multiple of this, so that no block that holds data is written again.
+const BLOCK: u64 = 4096;
+
+/// A file that is longer than its segment needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Surplus {
+    pub(crate) id: SegmentId,
+    /// What stays of the file, in bytes.
+    pub(crate) keep: u64,
+}
+
+impl Surplus {
+    /// What the file of the segment with this header has too much, if its data ends at `end` for good and the file is `len` bytes long.
+    /// `open` opens the file; it is called only for files that are much longer than their data.
+    pub(crate) fn find(
+        header: &SegmentHeader,
+        len: u64,
+        end: u64,
+        open: impl FnOnce() -> io::Result<Arc<dyn StorageFile>>,
+    ) -> io::Result<Option<Self>> {
+        let reserve = wal_format::footer_reserve(header.capacity, header.alignment);
+        let least = end.saturating_add(reserve).next_multiple_of(BLOCK);
+        if len <= least {
+            return Ok(None);
+        }
+        let file = open()?;
+        // A footer at the file's end names the successor and is the segment's index. It stays, and with it the file's length.
+        if SegmentFacts::footer_of(*header, &file)?.is_some() {
+            return Ok(None);
+        }
+        // One whose cut a power loss has undone stays too.
+        let footer = footer_end(&*file, header, end)?;
+        let mut keep = footer.unwrap_or(end.next_multiple_of(BLOCK));
+        // Nothing before the end is given back.
+        if sabotage::is("cut-before-the-end") {
+            keep = end / 2;
+        }
+        let id = header.segment_id;
+        Ok((keep < len).then_some(Self { id, keep }))
+    }
+
+    /// Cuts the file. The cut need not be durable: an open that finds the file long again cuts it again.
+    pub(crate) fn give_back(&self, storage: &dyn Storage) -> io::Result<()> {
+        let name = wal_format::segment_name(self.id);
+        let file = storage.open(&name, OpenMode::ReadWrite)?;
+        // Never longer than it was.
+        if file.len()? > self.keep {
+            file.set_len(self.keep)?;
+        }
+        Ok(())
+    }
+}
+
+/// Where the footer ends that stands at `end`, if there is one.
+fn footer_end(file: &dyn StorageFile, header: &SegmentHeader, end: u64) -> io::Result<Option<u64>> {
+    let mut bytes = [0; GROUP_HEADER_LEN];
+    let filled = file.read_full_at(&mut bytes, end)?;
+    let group = GroupHeader::decode(
+        &bytes[..filled],
+        header.salt(),
+        header.epoch,
+        Offset::new(end),
+    );
+    let footer = group
+        .ok()
+        .filter(|(group, _)| group.kind == GroupKind::Footer);
+    Ok(footer.map(|(group, _)| group.end_offset()))
+}

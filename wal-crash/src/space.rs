@@ -1,0 +1,88 @@
+//! What a log may take on disk after an open: the bound of docs/durability.md. Absent: what the disk has room for.
+
+use std::sync::Arc;
+
+use wal_core::SegmentId;
+use wal_core::blocking::Wal;
+
+use crate::oracle::Violation;
+use crate::run::Runner;
+
+/// Files are cut at a multiple of this.
+const BLOCK: u64 = 4096;
+/// One open in so many is looked at: it takes reading the whole log.
+const EVERY: u64 = 4;
+/// Segments that hold nothing of the log: the newest file, one that a footer names, and two of a life that lost its power while it
+/// began a second one.
+const MOST_ABOVE: usize = 4;
+
+impl Runner {
+    /// Nothing is left over but what must stay, and every segment that is no longer written ends where its data does.
+    pub(crate) fn check_space(&self, wal: &Wal) -> Result<(), Violation> {
+        let hindered = self.error_struck() || self.storage.has_lost_power() || self.limits.any();
+        if hindered || self.oracle.is_distrusted() || !self.outcome.opens.is_multiple_of(EVERY) {
+            return Ok(());
+        }
+        let image = self.storage.image();
+        let segments = wal
+            .list_segments()
+            .map_err(|error| Violation(format!("listing segments: {error}")))?;
+        let of_log = |name: &str| segments.iter().any(|id| name == segment_name(*id));
+        let mut above = 0;
+        for (name, bytes) in image.files() {
+            let (_, extension) = name.split_once('.').unwrap_or((name, ""));
+            match extension {
+                "wal" => above += usize::from(!of_log(name)),
+                "tmp" | "spare" => {
+                    return Err(Violation(format!(
+                        "{name} is left over, {} bytes",
+                        bytes.len()
+                    )));
+                }
+                _ => {}
+            }
+        }
+        if above > MOST_ABOVE {
+            return Err(Violation(format!(
+                "{above} segments hold nothing of the log"
+            )));
+        }
+        let found = match wal_core::verify_storage(Arc::new(self.storage.clone())) {
+            Ok(found) => found,
+            // It has met an error of its own.
+            Err(_) if self.error_struck() || self.storage.has_lost_power() => return Ok(()),
+            Err(error) => return Err(Violation(format!("verifying: {error}"))),
+        };
+        // The newest one of the log may be the newest file.
+        let Some((_, older)) = segments.split_last() else {
+            return Ok(());
+        };
+        let older = |id: SegmentId| older.contains(&id);
+        let found = found.segments.iter();
+        for segment in found.filter(|found| older(found.segment_id) && !found.sealed) {
+            let name = segment_name(segment.segment_id);
+            let len = image.get(&name).map_or(0, <[u8]>::len) as u64;
+            let most = (segment.bytes + self.footer_reserve(len)).next_multiple_of(BLOCK);
+            if len > most {
+                return Err(Violation(format!(
+                    "{name} holds {} bytes of data and is {len} bytes long",
+                    segment.bytes
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    /// Room for a footer and the control groups before it: see docs/format.md, "Limits". Twice that for the latter: a crash may
+    /// have taken some that the segment's end counts.
+    fn footer_reserve(&self, len: u64) -> u64 {
+        let alignment = u64::from(self.setup.padding.unwrap_or(8));
+        let capacity = len.max(self.setup.config.max_segment_size);
+        let footer = 144 + 16 * capacity.div_ceil(65536);
+        footer.next_multiple_of(alignment) + 2 * 512_u64.next_multiple_of(alignment)
+    }
+}
+
+fn segment_name(id: SegmentId) -> String {
+    format!("{:020}.wal", id.get())
+}
