@@ -8,6 +8,7 @@ use wal_core::blocking::Wal;
 use wal_core::{Error, FsyncPolicy, RecordRef, Tail, WalConfig};
 
 use crate::acks::Acks;
+use crate::errors;
 use crate::lines::{Line, Lines};
 use crate::output::{Exit, Failure, message};
 use crate::progress::Progress;
@@ -37,9 +38,17 @@ pub(crate) struct Args {
     #[arg(long, value_name = "POLICY", default_value = "batch:5ms", value_parser = values::policy)]
     fsync: FsyncPolicy,
 
-    /// Size of a segment file, 1MiB to 4GiB
-    #[arg(long, value_name = "SIZE", default_value = "128MiB", value_parser = values::size)]
-    segment_size: u64,
+    /// Size of a segment file, 1MiB to 4GiB [default: that of the log; of a new log 128MiB]
+    #[arg(long, value_name = "SIZE", value_parser = values::size)]
+    segment_size: Option<u64>,
+
+    /// Most bytes of a line, at most 64MiB [default: that of the log; of a new log what fits in a segment]
+    #[arg(long, value_name = "SIZE", value_parser = values::size)]
+    record_limit: Option<u64>,
+
+    /// Number of this node, which each segment carries [default: that of the log; of a new log 0]
+    #[arg(long, value_name = "N")]
+    node_id: Option<u32>,
 
     /// Compress each line
     #[arg(long, value_name = "KIND", default_value = "none")]
@@ -86,14 +95,29 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
 }
 
 fn open(args: &Args) -> Result<Wal, Failure> {
-    let config = WalConfig {
-        max_segment_size: args.segment_size,
+    let default = WalConfig::default();
+    let mut builder = Wal::builder(&args.dir).config(WalConfig {
+        max_segment_size: args.segment_size.unwrap_or(default.max_segment_size),
         fsync_policy: args.fsync,
         preallocate: !args.no_preallocate,
-        ..WalConfig::default()
-    };
-    let wal = Wal::open(&args.dir, config)?;
+        node_id: args.node_id.unwrap_or(default.node_id),
+    });
+    if args.segment_size.is_none() {
+        builder = builder.keep_segment_size();
+    }
+    if args.node_id.is_none() {
+        builder = builder.keep_node_id();
+    }
+    if let Some(limit) = args.record_limit {
+        builder = builder.record_limit(limit);
+    }
+    let wal = builder.open()?;
     let report = wal.recovery_report();
+    if let (Some(own), Some(other)) = (args.node_id, report.other_node_ids.first()) {
+        message(format_args!(
+            "the log was created by node {other}, and this is node {own}"
+        ));
+    }
     if !report.clean {
         message(format_args!(
             "the log was not closed: recovered {} records, the last one is LSN {}",
@@ -156,7 +180,7 @@ impl Input<'_> {
                 Err(error) => {
                     return Err(Failure::new(
                         Exit::of(&error),
-                        format!("line {number}: {error}"),
+                        format!("line {number}: {}", errors::describe(&error)),
                     ));
                 }
             };
@@ -171,7 +195,7 @@ impl Input<'_> {
 fn too_long(number: u64, len: Option<u64>, limit: u64) -> Failure {
     let len = len.map_or_else(|| "is too long".into(), |len| format!("has {len} bytes"));
     let larger = if limit < MAX_LINE as u64 {
-        ", or use a larger --segment-size"
+        ", or use a larger --record-limit or --segment-size"
     } else {
         ""
     };

@@ -9,12 +9,14 @@ use serde::Serialize;
 use wal_core::blocking::{Reader, Wal};
 use wal_core::{Error, Lsn, OnDamage, Position, Record, RecordKind};
 
+use crate::errors;
 use crate::output::{Exit, Failure, data, json_line, message};
 
 const AFTER_HELP: &str = "\
 Takes no lock. Beside a running `wal append` it shows what was handed over to the operating system before it began. Where \
 the log is damaged it prints what precedes the damage, says so on standard error, and exits with 4. With --skip-damage it \
-prints every record that can be read, names what cannot, and exits with 4 if there was any.
+prints every record that can be read, names what cannot, and exits with 4 if there was any. Where nothing is damaged, but a \
+repair has recorded a loss, the exit code is 6.
 
 With --json each record is one object on a line: lsn, segment_id, offset, kind (data, put or delete), key, value, \
 expires_at_ms. A part that the record does not have is left out; bytes that are not UTF-8 are in key_base64 or \
@@ -87,8 +89,11 @@ fn print(
             Ok(Some(found)) => found,
             Ok(None) => break,
             Err(gap @ Error::Gap { .. }) if args.skip_damage => {
-                message(&gap);
-                exit = Exit::of(&gap);
+                message(errors::describe(&gap));
+                // Damage outweighs a loss that was recorded.
+                if exit != Exit::Corruption {
+                    exit = Exit::of(&gap);
+                }
                 continue;
             }
             Err(error) => return Err(error.into()),

@@ -1,8 +1,9 @@
 //! What `wal stat` and `wal verify` both say of a log, as rows of text and as JSON.
 
 use serde::Serialize;
-use wal_core::{Error, RecoveryReport, Tail};
+use wal_core::{Error, Lsn, RecoveryReport, Tail};
 
+use crate::errors;
 use crate::output::Table;
 
 /// The facts of a log that `stat` and `verify` share.
@@ -15,6 +16,8 @@ pub(crate) struct LogFacts {
     pub(crate) proven_lsn: u64,
     pub(crate) unproven_records: u64,
     pub(crate) torn_tail: Option<TornTail>,
+    /// Node ids of segments that differ from that of the newest.
+    pub(crate) other_node_ids: Vec<u32>,
 }
 
 /// What a crash left of a last write.
@@ -47,6 +50,7 @@ impl LogFacts {
             proven_lsn: report.proven_lsn.get(),
             unproven_records: report.unproven,
             torn_tail,
+            other_node_ids: report.other_node_ids.clone(),
         }
     }
 
@@ -66,6 +70,12 @@ impl LogFacts {
             };
             table.row("last stop", stop);
         }
+        for id in &self.other_node_ids {
+            table.row(
+                "other node",
+                format_args!("{id}: it has written to the log too"),
+            );
+        }
         if let Some(torn) = &self.torn_tail {
             let TornTail {
                 segment_id,
@@ -77,6 +87,32 @@ impl LogFacts {
                 format_args!(
                     "{bytes} bytes of an incomplete write, segment {segment_id}, offset {offset}; no record known to be durable is lost"
                 ),
+            );
+        }
+    }
+}
+
+/// LSNs that a repair has recorded as lost. They are no damage.
+#[derive(Debug, Serialize)]
+pub(crate) struct Gap {
+    pub(crate) from: u64,
+    pub(crate) to: u64,
+}
+
+impl Gap {
+    pub(crate) fn all(gaps: impl IntoIterator<Item = (Lsn, Lsn)>) -> Vec<Self> {
+        let gap = |(from, to): (Lsn, Lsn)| Self {
+            from: from.get(),
+            to: to.get(),
+        };
+        gaps.into_iter().map(gap).collect()
+    }
+
+    pub(crate) fn rows(gaps: &[Self], table: &mut Table) {
+        for Self { from, to } in gaps {
+            table.row(
+                "lost",
+                format_args!("LSN {from} to {to}, as a repair has recorded"),
             );
         }
     }
@@ -102,7 +138,7 @@ impl Damage {
             offset: None,
             first_lsn: None,
             last_lsn: None,
-            message: error.to_string(),
+            message: errors::describe(error),
         };
         match error {
             Error::Corruption(corruption) => {
@@ -110,7 +146,7 @@ impl Damage {
                 damage.segment_id = Some(corruption.segment_id.get());
                 damage.offset = Some(corruption.offset.get());
                 damage.first_lsn = Some(corruption.first_lsn.get());
-                damage.last_lsn = corruption.last_lsn.map(wal_core::Lsn::get);
+                damage.last_lsn = corruption.last_lsn.map(Lsn::get);
             }
             Error::MissingSegment { segment_id, .. } => {
                 damage.kind = "missing_segment";

@@ -1,14 +1,15 @@
 //! `wal`: a write-ahead log from the shell.
 //!
 //! Data goes to standard output, messages to standard error. One file a subcommand; what they share is in `output` (exit
-//! codes, text, JSON) and `values` (sizes, times, policies as they are typed). Deliberately absent: any knowledge of the
-//! files in the directory. All of it goes through `wal-core`'s public API.
+//! codes, text, JSON), `errors` (messages) and `values` (sizes, times, policies as they are typed). Deliberately absent: any
+//! knowledge of the log's files. All of it goes through `wal-core`'s public API.
 
 #![forbid(unsafe_code)]
 
 mod acks;
 mod append;
 mod cat;
+mod errors;
 mod facts;
 mod lines;
 mod output;
@@ -31,6 +32,7 @@ Exit codes:
   3  `wal verify`: a torn tail and nothing else, as a crash may leave it
   4  corruption, or a missing segment
   5  locked: another process has the log open for writing
+  6  `wal stat`, `wal verify` and `wal cat`: records were lost, as a repair has recorded; the rest is sound
 
 Example:
   wal append mylog < words.txt && wal cat mylog | cmp - words.txt";

@@ -7,6 +7,8 @@ use std::process::ExitCode;
 use serde::Serialize;
 use wal_core::Error;
 
+use crate::errors;
+
 /// How a command ended. The numbers are promised in the help text and in the README.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Exit {
@@ -16,12 +18,14 @@ pub(crate) enum Exit {
     TornTail = 3,
     Corruption = 4,
     Locked = 5,
+    Gaps = 6,
 }
 
 impl Exit {
     /// What an error of the log means for the caller.
     pub(crate) fn of(error: &Error) -> Self {
         match error {
+            Error::Gap { cause: None, .. } => Self::Gaps,
             Error::Corruption(_) | Error::MissingSegment { .. } | Error::Gap { .. } => {
                 Self::Corruption
             }
@@ -68,23 +72,7 @@ impl Failure {
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
-        let message = match &error {
-            // By the names that the caller has typed.
-            Error::InvalidConfig {
-                field,
-                value,
-                allowed,
-            } => {
-                let option = match *field {
-                    "max_segment_size" => "--segment-size",
-                    "fsync_policy" => "--fsync",
-                    other => other,
-                };
-                format!("{option} is {value}, allowed is {allowed}")
-            }
-            other => other.to_string(),
-        };
-        Self::new(Exit::of(&error), message)
+        Self::new(Exit::of(&error), errors::describe(&error))
     }
 }
 

@@ -6,12 +6,12 @@ use serde::Serialize;
 use wal_core::Error;
 use wal_core::blocking::Wal;
 
-use crate::facts::{Damage, LogFacts};
+use crate::facts::{Damage, Gap, LogFacts};
 use crate::output::{Exit, Failure, Table, report};
 
 const AFTER_HELP: &str = "\
 Takes no lock and reads little: headers, links, and the end of the log. Damage that it meets there is shown, and the exit \
-code is 4; `wal verify` looks at every byte. Beside a running `wal append` the figures are those of a moment.
+code is 4; `wal verify` looks at every byte. Where records were lost and a repair has recorded that, the exit code is 6. Beside a running `wal append` the figures are those of a moment.
 
 Example:
   wal stat mylog --json";
@@ -34,6 +34,8 @@ struct Stat {
     bytes: u64,
     #[serde(flatten)]
     facts: LogFacts,
+    /// Losses that a repair has recorded.
+    gaps: Vec<Gap>,
     damage: Option<Damage>,
 }
 
@@ -44,10 +46,15 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
         segments: found.segments,
         bytes: found.bytes,
         facts: LogFacts::of(found),
+        gaps: Gap::all(found.gaps.iter().copied()),
         damage: damage.as_ref().map(Damage::of),
     };
     report(&stat.table(), args.json.then_some(&stat))?;
-    Ok(damage.map_or(Exit::Clean, |error| Exit::of(&error)))
+    Ok(match damage {
+        Some(error) => Exit::of(&error),
+        None if stat.gaps.is_empty() => Exit::Clean,
+        None => Exit::Gaps,
+    })
 }
 
 /// Opens the log even if it is damaged, and says what the damage is.
@@ -70,6 +77,7 @@ impl Stat {
         table.row("segments", self.segments);
         table.row("bytes", self.bytes);
         self.facts.rows(&mut table, self.damage.is_some());
+        Gap::rows(&self.gaps, &mut table);
         if let Some(damage) = &self.damage {
             table.row("damage", &damage.message);
         }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 use wal_core::blocking::Wal;
-use wal_core::{Error, Lsn, WalConfig, offline};
+use wal_core::{Error, Lsn, offline};
 
 use crate::output::{Exit, Failure, Table, report};
 
@@ -68,10 +68,7 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
         let look = Wal::builder(&args.dir).read_only().open()?;
         let planned = Truncated::planned(&look, args.place)?;
         drop(look);
-        let wal = match (
-            Wal::open(&args.dir, WalConfig::default()),
-            args.place.before,
-        ) {
+        let wal = match (Wal::builder(&args.dir).open(), args.place.before) {
             (Err(Error::NoSpace { .. }), Some(lsn)) => {
                 let truncated = planned.unopened(args, lsn)?;
                 report(&truncated.table(), args.json.then_some(&truncated))?;

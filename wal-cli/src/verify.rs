@@ -6,12 +6,13 @@ use std::path::PathBuf;
 use serde::Serialize;
 use wal_core::{SegmentReport, Threads, VerifyOptions, VerifyReport};
 
-use crate::facts::{Damage, LogFacts};
+use crate::facts::{Damage, Gap, LogFacts};
 use crate::output::{Exit, Failure, Table, report};
 
 const AFTER_HELP: &str = "\
 Exit codes: 0 clean, also after an unclean stop whose data is whole; 3 a torn tail and nothing else, as a crash may leave \
-it; 4 corruption or a missing segment; 1 the log could not be read. Takes no lock and changes nothing. Beside a running \
+it; 6 records were lost, as a repair has recorded, and the rest is sound; 4 corruption or a missing segment; 1 the log could \
+not be read. Takes no lock and changes nothing. Beside a running \
 `wal append` a write that is under way may look like a torn tail.
 
 Example:
@@ -35,7 +36,7 @@ pub(crate) struct Args {
 
 #[derive(Debug, Serialize)]
 struct Verified {
-    /// `clean`, `torn_tail` or `corruption`.
+    /// `clean`, `torn_tail`, `gaps` or `corruption`.
     verdict: &'static str,
     bytes: u64,
     #[serde(flatten)]
@@ -44,12 +45,6 @@ struct Verified {
     damage: Vec<Damage>,
     /// Losses that a repair has recorded; they are no damage.
     gaps: Vec<Gap>,
-}
-
-#[derive(Debug, Serialize)]
-struct Gap {
-    from: u64,
-    to: u64,
 }
 
 #[derive(Debug, Serialize)]
@@ -85,6 +80,8 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
 fn judge(found: &VerifyReport) -> Exit {
     if found.damage().next().is_some() {
         Exit::Corruption
+    } else if found.gaps().next().is_some() {
+        Exit::Gaps
     } else if found.recovery.left_behind_bytes() > 0 {
         Exit::TornTail
     } else {
@@ -96,6 +93,7 @@ fn verdict(exit: Exit) -> &'static str {
     match exit {
         Exit::Corruption => "corruption",
         Exit::TornTail => "torn_tail",
+        Exit::Gaps => "gaps",
         _ => "clean",
     }
 }
@@ -105,16 +103,14 @@ impl Verified {
         Self {
             verdict: verdict(exit),
             bytes: found.bytes(),
-            facts: Some(LogFacts::of(&found.recovery)),
+            facts: Some(LogFacts {
+                // Counted one by one.
+                records: found.records(),
+                ..LogFacts::of(&found.recovery)
+            }),
             segments: found.segments.iter().map(Segment::of).collect(),
             damage: found.damage().map(Damage::of).collect(),
-            gaps: found
-                .gaps()
-                .map(|(from, to)| Gap {
-                    from: from.get(),
-                    to: to.get(),
-                })
-                .collect(),
+            gaps: Gap::all(found.gaps()),
         }
     }
 
@@ -137,12 +133,7 @@ impl Verified {
             table.row("bytes", self.bytes);
             facts.rows(&mut table, !self.damage.is_empty());
         }
-        for Gap { from, to } in &self.gaps {
-            table.row(
-                "lost",
-                format_args!("LSN {from} to {to}, as a repair has recorded"),
-            );
-        }
+        Gap::rows(&self.gaps, &mut table);
         for damage in &self.damage {
             table.row("damage", &damage.message);
         }

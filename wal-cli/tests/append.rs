@@ -257,3 +257,46 @@ fn the_help_shows_exit_codes_and_an_example() {
         format!("wal {}\n", env!("CARGO_PKG_VERSION"))
     );
 }
+
+#[test]
+fn a_log_keeps_its_segment_size() {
+    let place = Place::new();
+    let log = place.log();
+    append(&log, &["--segment-size", "1MiB"], b"one\n").code(0);
+    let longest = || {
+        let files = place.files("wal");
+        files
+            .iter()
+            .map(|file| file.metadata().unwrap().len())
+            .max()
+            .unwrap()
+    };
+    // While it is open, the newest segment has its whole length.
+    let mut live = Live::append(&log, &["--fsync", "always", "--ack"]);
+    live.send(b"two\n");
+    assert_eq!(live.acked(), 2);
+    assert_eq!(longest(), 1 << 20);
+    live.kill();
+    let truncate = |option: &str, lsn: &str| {
+        run(wal().arg("truncate").arg(&log).args([option, lsn]), b"").code(0);
+        assert!(longest() <= 1 << 20, "truncate {option} {lsn}");
+    };
+    truncate("--after", "1");
+    truncate("--before", "2");
+    append(&log, &["--segment-size", "2MiB"], b"three\n").code(0);
+    append(&log, &[], &vec![b'x'; 1_500_000]).code(0);
+}
+
+#[test]
+fn a_log_of_another_node_is_reported() {
+    let place = Place::new();
+    let log = place.log();
+    let node =
+        |id: &str| append(&log, &["--segment-size", "1MiB", "--node-id", id], b"one\n").code(0);
+    assert!(!node("7").stderr.contains("node"));
+    assert!(!append(&log, &[], b"two\n").code(0).stderr.contains("node"));
+    node("8").says(&["the log was created by node 7, and this is node 8"]);
+    assert_eq!(stat(&log)["other_node_ids"], serde_json::json!([7]));
+    let text = run(wal().arg("stat").arg(&log), b"").code(0);
+    assert!(text.text().contains("7: it has written to the log too"));
+}

@@ -116,7 +116,7 @@ fn an_empty_directory() {
     for command in ["cat", "stat", "verify"] {
         run(wal().arg(command).arg(place.log()), b"")
             .code(1)
-            .says(&["not a log", "no segment"]);
+            .says(&["not a log", "it is empty"]);
     }
     assert!(contents(&place.log()).is_empty());
     append(&place.log(), &[], b"a line\n").code(0);
@@ -139,11 +139,7 @@ fn a_foreign_file_among_the_segments() {
     let foreign = place.log().join("notes.txt");
     fs::write(&foreign, b"dear diary").unwrap();
     let before = contents(&place.log());
-    all_say(
-        &place.log(),
-        1,
-        &["\"notes.txt\" in it is not the log's; move it elsewhere"],
-    );
+    all_say(&place.log(), 1, &["\"notes.txt\" in it is not the log's"]);
     assert!(contents(&place.log()) == before);
     fs::remove_file(&foreign).unwrap();
     assert!(cat(&place.log(), &[]).code(0).stdout == lines);
@@ -151,6 +147,93 @@ fn a_foreign_file_among_the_segments() {
     // Hidden files belong to file managers and editors: they do no harm.
     fs::write(place.log().join(".directory"), b"").unwrap();
     assert!(cat(&place.log(), &[]).code(0).stdout == lines);
+}
+
+#[test]
+fn messages_name_commands_and_no_calls() {
+    let place = Place::new();
+    let log = place.log();
+    let says = |subcommand: &str, code: i32, words: &[&str]| {
+        let ended = run(wal().arg(subcommand).arg(&log), b"x\n")
+            .code(code)
+            .says(words);
+        for call in [
+            "read-only",
+            "read_only",
+            "open it",
+            "when opening",
+            "record_limit",
+            "()",
+        ] {
+            assert!(
+                !ended.stderr.contains(call),
+                "{call:?} is in: {}",
+                ended.stderr
+            );
+        }
+        ended
+    };
+    let dir = log.display();
+    for subcommand in ["cat", "stat", "verify", "repair"] {
+        says(
+            subcommand,
+            1,
+            &[&format!(
+                "it does not exist; `wal append {dir}` creates a log"
+            )],
+        );
+    }
+    fs::create_dir(&log).unwrap();
+    for subcommand in ["cat", "stat", "verify"] {
+        says(
+            subcommand,
+            1,
+            &[&format!("it is empty; `wal append {dir}` creates a log")],
+        );
+    }
+    let mut live = common::live::Live::append(
+        &log,
+        &["--ack", "--segment-size", "1MiB", "--fsync", "always"],
+    );
+    live.send(b"a line\n");
+    live.acked();
+    says("append", 5, &["locked by process", "`wal cat`"]);
+    live.kill();
+    nine_segments(&place);
+    fs::remove_file(&place.files("wal")[4]).unwrap();
+    for subcommand in ["append", "cat"] {
+        says(
+            subcommand,
+            4,
+            &["is missing", &format!("run `wal repair {dir}`")],
+        );
+    }
+    let stat = says("stat", 4, &[]);
+    assert!(
+        stat.text().contains(&format!("run `wal repair {dir}`")),
+        "{}",
+        stat.text()
+    );
+}
+
+#[test]
+fn a_stores_directory_is_recognised_and_its_files_are_left_alone() {
+    let place = Place::new();
+    let log = place.log();
+    append(&log, &["--segment-size", "1MiB"], b"one\n").code(0);
+    let marker = log.join("kv-store");
+    fs::write(&marker, b"a marker").unwrap();
+    let before = contents(&log);
+    for subcommand in ["append", "cat", "stat", "verify", "repair"] {
+        let ended = run(wal().arg(subcommand).arg(&log), b"x\n").code(1).says(&[
+            "not a plain log but a wal-kv store",
+            "leave them where they are",
+        ]);
+        for advice in ["move it", "elsewhere", "another directory"] {
+            assert!(!ended.stderr.contains(advice), "{}", ended.stderr);
+        }
+    }
+    assert!(contents(&log) == before);
 }
 
 #[test]

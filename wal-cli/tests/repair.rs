@@ -104,13 +104,13 @@ fn a_repair_keeps_all_other_records_and_every_damaged_byte() {
         assert!(kept == old.1, "{name}");
     }
 
-    let verified = verify(&log).code(0).json();
-    assert_eq!(verified["verdict"], "clean");
+    let verified = verify(&log).code(6).json();
+    assert_eq!(verified["verdict"], "gaps");
     assert_eq!(verified["gaps"][0]["from"], 2500);
     assert_eq!(verified["gaps"][1]["from"], 5000);
-    let ended = cat(&log, &["--skip-damage"]).code(4);
+    let ended = cat(&log, &["--skip-damage"]).code(6);
     assert!(ended.stdout == skipped);
-    let records = cat(&log, &["--skip-damage", "--json"]).code(4).json_lines();
+    let records = cat(&log, &["--skip-damage", "--json"]).code(6).json_lines();
     let expected: Vec<u64> = (1..=8000).filter(|n| ![2500, 5000].contains(n)).collect();
     assert_eq!(lsns(&records), expected);
 
@@ -123,6 +123,41 @@ fn a_repair_keeps_all_other_records_and_every_damaged_byte() {
         .json_lines();
     assert_eq!(lsns(&last), [8001]);
     assert_eq!(last[0]["value"], "after the repair");
+}
+
+#[test]
+fn after_a_repair_the_records_that_exist_are_counted_and_gaps_have_an_exit_code() {
+    let place = Place::new();
+    let log = place.log();
+    damaged(&place, &[2500, 2501, 5000]);
+    repair(&log, &[]).code(0);
+    let gaps = serde_json::json!([{"from": 2500, "to": 2501}, {"from": 5000, "to": 5000}]);
+    for subcommand in ["stat", "verify"] {
+        let ended = run(wal().arg(subcommand).arg(&log).arg("--json"), b"").code(6);
+        let said = ended.json();
+        assert_eq!(said["records"], 7997, "{subcommand}");
+        assert_eq!(said["gaps"], gaps, "{subcommand}");
+        assert_eq!(
+            (&said["first_lsn"], &said["last_lsn"]),
+            (&1.into(), &8000.into())
+        );
+        let ended = run(wal().arg(subcommand).arg(&log), b"").code(6);
+        assert!(
+            ended
+                .text()
+                .contains("LSN 2500 to 2501, as a repair has recorded")
+        );
+    }
+    let ended = cat(&log, &[]).code(6);
+    assert!(ended.stdout == lines(2499));
+    // A gap that is truncated away is none of the log's any more.
+    run(
+        wal().arg("truncate").arg(&log).args(["--before", "5001"]),
+        b"",
+    )
+    .code(0);
+    assert_eq!(verify(&log).code(0).json()["records"], 3000);
+    assert_eq!(common::stat(&log)["records"], 3000);
 }
 
 #[test]
@@ -142,7 +177,7 @@ fn a_segment_that_is_gone_is_a_gap() {
     let lost = format!("LSN {} to {}", missing[0], missing[missing.len() - 1]);
     assert!(text.text().contains(&lost), "{}", text.text());
     append(&log, &[], b"taken\n").code(0);
-    let after = cat(&log, &["--skip-damage", "--json"]).code(4).json_lines();
+    let after = cat(&log, &["--skip-damage", "--json"]).code(6).json_lines();
     let expected: Vec<u64> = (1..=8001).filter(|lsn| !missing.contains(lsn)).collect();
     assert_eq!(lsns(&after), expected);
 }

@@ -11,7 +11,7 @@ use wal_io::{DiskStorage, Storage};
 use crate::clock::{Clock, SystemClock};
 use crate::entropy::{Entropy, SystemEntropy};
 use crate::handle::Handle;
-use crate::log::{Driver, Engine, Ground, Settings};
+use crate::log::{Driver, Engine, Ground, Settings, Sizes};
 use crate::sync::Arc;
 use crate::view::{Damaged, View};
 use crate::{Error, Prewrite, RecoveryMode, Result, WalConfig};
@@ -36,6 +36,8 @@ use crate::{Error, Prewrite, RecoveryMode, Result, WalConfig};
 pub struct Builder<W> {
     storage: Arc<dyn Storage>,
     config: WalConfig,
+    keeps_segment_size: bool,
+    keeps_node_id: bool,
     record_limit: Option<u64>,
     buffer: usize,
     sector_padding: Option<u32>,
@@ -79,6 +81,8 @@ impl<W> Builder<W> {
         Self {
             storage: Arc::new(DiskStorage::new(PathBuf::from(dir.as_ref()))),
             config: WalConfig::default(),
+            keeps_segment_size: true,
+            keeps_node_id: true,
             record_limit: None,
             buffer: BUFFER,
             sector_padding: None,
@@ -95,10 +99,29 @@ impl<W> Builder<W> {
         }
     }
 
-    /// The four settings that most users need.
+    /// The four settings that most users need. Without this call an existing log keeps its
+    /// [segment size](Self::keep_segment_size) and its [node id](Self::keep_node_id).
     #[must_use]
     pub fn config(mut self, config: WalConfig) -> Self {
         self.config = config;
+        self.keeps_segment_size = false;
+        self.keeps_node_id = false;
+        self
+    }
+
+    /// New segments of an existing log get the size of its newest one; `max_segment_size` counts for a new log only. To be called
+    /// after [`config`](Self::config).
+    #[must_use]
+    pub fn keep_segment_size(mut self) -> Self {
+        self.keeps_segment_size = true;
+        self
+    }
+
+    /// New segments of an existing log get the node id of its newest one; `node_id` counts for a new log only. To be called after
+    /// [`config`](Self::config).
+    #[must_use]
+    pub fn keep_node_id(mut self) -> Self {
+        self.keeps_node_id = true;
         self
     }
 
@@ -109,8 +132,8 @@ impl<W> Builder<W> {
         self
     }
 
-    /// Most bytes of key and uncompressed value in one record. Default 64 MiB, or what fits in a segment if that is less.
-    /// Stored in each new segment.
+    /// Most bytes of key and uncompressed value in one record. Default: the limit that was chosen for the log before; in a new log
+    /// 64 MiB, or what fits in a segment if that is less. Stored in each new segment.
     #[must_use]
     pub fn record_limit(mut self, bytes: u64) -> Self {
         self.record_limit = Some(bytes);
@@ -125,7 +148,8 @@ impl<W> Builder<W> {
     }
 
     /// Starts each group at a multiple of 512 or 4096 bytes, so that no sector that holds durable data is ever written again.
-    /// Without it (the default) the log relies on powersafe overwrite, see `docs/format.md`. Costs half a sector a group.
+    /// Without it the log relies on powersafe overwrite, see `docs/format.md`. Costs half a sector a group. Default: as the log's
+    /// newest segment has it, and none in a new log; 0 is none in any case.
     #[must_use]
     pub fn sector_padding(mut self, bytes: u32) -> Self {
         self.sector_padding = Some(bytes);
@@ -214,28 +238,26 @@ impl<W> Builder<W> {
 
     fn settings(&self) -> Result<Settings> {
         self.config.check(self.least_segment)?;
-        let size = self.config.max_segment_size;
         let alignment = match self.sector_padding {
-            None => Alignment::Eight,
-            Some(bytes) => Alignment::from_u32(bytes)
-                .filter(|alignment| *alignment != Alignment::Eight)
-                .ok_or_else(|| Error::InvalidConfig {
-                    field: "sector_padding",
-                    value: bytes.to_string(),
-                    allowed: "512 or 4096 bytes".into(),
-                })?,
+            None => None,
+            Some(0) => Some(Alignment::Eight),
+            Some(bytes) => Some(
+                Alignment::from_u32(bytes)
+                    .filter(|alignment| *alignment != Alignment::Eight)
+                    .ok_or_else(|| Error::InvalidConfig {
+                        field: "sector_padding",
+                        value: bytes.to_string(),
+                        allowed: "0, 512 or 4096 bytes".into(),
+                    })?,
+            ),
         };
-        let most = wal_format::max_record_limit(size, alignment);
-        let record_limit = self
-            .record_limit
-            .unwrap_or_else(|| wal_format::DEFAULT_RECORD_LIMIT.min(most));
-        if record_limit == 0 || record_limit > most {
-            return Err(Error::InvalidConfig {
-                field: "record_limit",
-                value: format!("{record_limit} bytes"),
-                allowed: format!("1 to {most} bytes with segments of {size} bytes"),
-            });
-        }
+        let sizes = Sizes {
+            segment: (!self.keeps_segment_size).then_some(self.config.max_segment_size),
+            alignment,
+            record_limit: self.record_limit,
+            node_id: (!self.keeps_node_id).then_some(self.config.node_id),
+            least_segment: self.least_segment,
+        };
         if !BUFFERS.contains(&self.buffer) {
             return Err(Error::InvalidConfig {
                 field: "buffer_size",
@@ -243,11 +265,12 @@ impl<W> Builder<W> {
                 allowed: format!("{} to {} bytes", BUFFERS.start(), BUFFERS.end()),
             });
         }
-        Ok(Settings {
+        let settings = Settings {
             config: self.config.clone(),
-            alignment,
-            record_limit,
-            batch_limit: wal_format::max_group_payload(size, alignment),
+            sizes,
+            alignment: Alignment::Eight,
+            record_limit: 0,
+            batch_limit: 0,
             buffer: self.buffer,
             hand_over_bytes: (256 << 10).min(self.buffer),
             hand_over_after: Duration::from_millis(1),
@@ -255,7 +278,8 @@ impl<W> Builder<W> {
             driver: self.driver,
             recovery: self.recovery,
             prewrite: self.prewrite,
-        })
+        };
+        settings.resolve()
     }
 
     pub(crate) fn build(self) -> Result<Handle> {
@@ -268,7 +292,7 @@ impl<W> Builder<W> {
                     entropy: self.entropy,
                     lock_wait: self.lock_wait,
                 };
-                let (engine, report) = Engine::open(ground, settings)?;
+                let (engine, report) = Engine::open(ground, &settings)?;
                 return Ok(Handle::writer(engine, report));
             }
             Mode::ReadOnly => Damaged::Refuse,

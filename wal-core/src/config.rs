@@ -61,14 +61,16 @@ pub enum OnDamage {
 /// The settings of a log. All other settings are on the [builder](crate::Builder).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WalConfig {
-    /// Length of a segment file in bytes, 1 MiB to 4 GiB. Default 128 MiB. A batch never spans segments.
+    /// Length of a segment file in bytes, 1 MiB to 4 GiB. Default 128 MiB. A batch never spans segments. Counts for new segments, of
+    /// an existing log too; [`Builder::keep_segment_size`](crate::Builder::keep_segment_size) keeps what the log has.
     pub max_segment_size: u64,
     /// When appends become durable. Default `Batch(5 ms)`.
     pub fsync_policy: FsyncPolicy,
     /// Whether a segment's whole length is allocated when it is made (default), or in steps of 1 MiB ahead of the data.
     /// Either way a full disk is met before a record is accepted.
     pub preallocate: bool,
-    /// Written into each segment's header, for the operator. Default 0. Two nodes may share a number.
+    /// Written into each segment's header, for the operator. Default 0. Two nodes may share a number. A log with segments of other
+    /// nodes is [reported](crate::RecoveryReport::other_node_ids).
     pub node_id: u32,
 }
 

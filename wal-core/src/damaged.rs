@@ -122,6 +122,21 @@ fn end_of_newest(scan: &Scan, unreadable: &[Unreadable]) -> Option<Error> {
 }
 
 impl Pieces {
+    /// LSNs of the log that no piece has a record of.
+    fn lost(&self) -> u64 {
+        let Some(newest) = self.scans.last() else {
+            return 0;
+        };
+        let span = |first: Lsn, last: Lsn| (last.get() + 1).saturating_sub(first.get());
+        let there = |scan: &Scan| {
+            let first = scan.chain.first().map(|link| link.link.first_lsn);
+            let first = first.unwrap_or(Lsn::MAX).max(newest.log_first);
+            span(first, scan.end()).saturating_sub(recovery::lost_in(&scan.gaps))
+        };
+        let there: u64 = self.scans.iter().map(there).sum();
+        span(newest.log_first, newest.end()).saturating_sub(there)
+    }
+
     /// What can be said of the log.
     pub(crate) fn report(&self) -> RecoveryReport {
         let newest = self.scans.last();
@@ -132,6 +147,13 @@ impl Pieces {
             first_lsn: newest.map_or(Lsn::FIRST, |scan| scan.log_first),
             last_lsn: newest.map_or(Lsn::ZERO, Scan::end),
             proven_lsn: newest.map_or(Lsn::ZERO, |scan| scan.proven.watermark),
+            lost: self.lost(),
+            gaps: self
+                .scans
+                .iter()
+                .flat_map(|scan| scan.gaps.clone())
+                .collect(),
+            other_node_ids: newest.map_or_else(Vec::new, |scan| scan.other_node_ids(None)),
             unproven: 0,
             tail: Tail::Whole,
             witness: String::new(),

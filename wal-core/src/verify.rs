@@ -25,8 +25,10 @@ pub struct SegmentReport {
     pub first_lsn: Lsn,
     /// The last valid LSN in it; below `first_lsn` if there is none.
     pub last_lsn: Lsn,
-    /// Valid records.
+    /// Valid records, those before the log's first LSN included.
     pub records: u64,
+    /// Of these the records before the log's first LSN: they are no longer part of the log.
+    pub truncated: u64,
     /// Bytes of valid data, the segment's header included.
     pub bytes: u64,
     /// First and last LSN of each loss that a repair has recorded in it. They are no damage.
@@ -61,14 +63,21 @@ impl VerifyReport {
 
     /// First and last LSN of each loss that a repair has recorded, oldest first. They are no damage.
     pub fn gaps(&self) -> impl Iterator<Item = (Lsn, Lsn)> {
+        let first = self.recovery.first_lsn;
         let segments = self.segments.iter();
-        segments.flat_map(|segment| segment.gaps.iter().copied())
+        let gaps = segments.flat_map(|segment| segment.gaps.iter().copied());
+        // A truncation may have come since.
+        gaps.filter(move |(_, to)| *to >= first)
+            .map(move |(from, to)| (from.max(first), to))
     }
 
-    /// Valid records, those before the log's first LSN included.
+    /// Valid records of the log, counted one by one.
     #[must_use]
     pub fn records(&self) -> u64 {
-        self.segments.iter().map(|segment| segment.records).sum()
+        let segments = self.segments.iter();
+        segments
+            .map(|segment| segment.records - segment.truncated)
+            .sum()
     }
 
     /// Bytes of valid data.
@@ -153,6 +162,7 @@ pub fn verify_storage(storage: Arc<dyn Storage>) -> Result<VerifyReport> {
 struct Verifier<'a> {
     view: &'a View,
     entry: &'a ChainEntry,
+    log_first: Lsn,
     report: SegmentReport,
     index: Vec<IndexEntry>,
     end: u64,
@@ -176,11 +186,13 @@ fn verify_segment(view: &View, entry: &ChainEntry) -> Result<SegmentReport> {
     let mut verifier = Verifier {
         view,
         entry,
+        log_first: view.first_lsn(),
         report: SegmentReport {
             segment_id: id,
             first_lsn: entry.first_lsn,
             last_lsn: entry.first_lsn.prev(),
             records: 0,
+            truncated: 0,
             bytes: 0,
             gaps: Vec::new(),
             sealed: false,
@@ -256,6 +268,8 @@ impl Verifier<'_> {
             }
             if header.kind == GroupKind::Records {
                 self.report.records += u64::from(header.record_count);
+                let below = self.log_first.get().saturating_sub(header.first_lsn.get());
+                self.report.truncated += below.min(u64::from(header.record_count));
                 if IndexEntry::is_due(self.index.last(), header.offset) {
                     self.index.push(IndexEntry {
                         first_lsn: header.first_lsn,

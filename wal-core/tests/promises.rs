@@ -21,6 +21,7 @@
 //! recovery.rs     recovery modifies no old segment, a read-only open changes no byte
 //! repair.rs       a repair loses what is damaged and nothing else
 //! replay.rs       a replay on several threads gives what reading in order gives
+//! sizes.rs        a log that is there keeps its sizes, and says who wrote it
 //! seeking.rs      a record in the middle is found without those before it
 //! salvage.rs      damage costs what it hits: reading past it, and the gaps it leaves
 //! space.rs       what the log takes on disk does not grow with exits, kills and power losses
@@ -55,6 +56,7 @@ mod promises {
     mod rewinding;
     mod salvage;
     mod seeking;
+    mod sizes;
     mod space;
     mod strangers;
     mod truncation;

@@ -35,6 +35,7 @@ use crate::{Error, Result};
 pub struct Builder<S> {
     storage: Arc<dyn Storage>,
     config: KvConfig,
+    keeps_segment_size: bool,
     clock: Arc<dyn Clock>,
     entropy: Option<Arc<dyn Entropy>>,
     small_segments: bool,
@@ -64,6 +65,7 @@ impl<S> Builder<S> {
         Self {
             storage: Arc::new(DiskStorage::new(PathBuf::from(dir.as_ref()))),
             config: KvConfig::default(),
+            keeps_segment_size: true,
             clock: Arc::new(SystemClock::default()),
             entropy: None,
             small_segments: false,
@@ -77,10 +79,19 @@ impl<S> Builder<S> {
         }
     }
 
-    /// The settings that most users need.
+    /// The settings that most users need. Without this call an existing store [keeps its segment size](Self::keep_segment_size).
     #[must_use]
     pub fn config(mut self, config: KvConfig) -> Self {
         self.config = config;
+        self.keeps_segment_size = false;
+        self
+    }
+
+    /// New segments of an existing store get the size of its newest one; `max_segment_size` counts for a new store only. To be called
+    /// after [`config`](Self::config).
+    #[must_use]
+    pub fn keep_segment_size(mut self) -> Self {
+        self.keeps_segment_size = true;
         self
     }
 
@@ -91,7 +102,8 @@ impl<S> Builder<S> {
         self
     }
 
-    /// Most bytes of key and value together. Default 64 MiB, or what fits in a segment if that is less.
+    /// Most bytes of key and value together. Default: the limit that was chosen for the store before; in a new one 64 MiB, or what
+    /// fits in a segment if that is less.
     #[must_use]
     pub fn record_limit(mut self, bytes: u64) -> Self {
         self.record_limit = Some(bytes);
@@ -173,6 +185,7 @@ impl<S> Builder<S> {
         let core = Core::open(Settings {
             storage: Arc::new(OneSync::new(self.storage)),
             config: self.config,
+            keeps_segment_size: self.keeps_segment_size,
             clock: self.clock,
             entropy: self.entropy,
             small_segments: self.small_segments,

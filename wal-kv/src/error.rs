@@ -41,13 +41,24 @@ pub enum Error {
     },
     /// The directory holds a log that no store wrote. Open it as a log, or name another directory.
     #[error(
-        "{location}: holds a log of {records} records but no store; nothing was changed: open it as a log, or name another directory"
+        "{location}: holds a log of {records} records and no store's marker; nothing was changed: if it is a store whose file kv-store was moved away, put that back (each store's is the same); otherwise open it as a log, or name another directory"
     )]
     PlainLog {
         /// The directory.
         location: String,
         /// Records in the log.
         records: u64,
+    },
+    /// The directory has a store's snapshots and its log, but the marker that says so was moved away. Put it back: any other store's of
+    /// the same version is the same.
+    #[error(
+        "{location}: a store whose file {name:?} is missing; nothing was changed: put the file back (that of any other store is the same)"
+    )]
+    NoMarker {
+        /// The directory.
+        location: String,
+        /// The missing file.
+        name: String,
     },
     /// A record of the log is none that a store of this version writes. Use a newer build.
     #[error(
@@ -71,9 +82,9 @@ pub enum Error {
         /// The version that this build reads and writes.
         known: u32,
     },
-    /// A file has a name like the store's own but is none of them. Move it elsewhere.
+    /// A file has a name like the store's own but is none of them. Find out whose it is.
     #[error(
-        "{location}: {name:?} is not the store's; move it elsewhere, or name another directory"
+        "{location}: {name:?} is not the store's: name another directory, or find out whose it is before you move it"
     )]
     ForeignFile {
         /// The directory.

@@ -205,3 +205,59 @@ fn a_closed_store_reads_and_does_not_write() {
     assert_eq!(store.get(b"key").as_deref(), Some(&b"value"[..]));
     store.close().expect("closed already");
 }
+
+#[test]
+fn a_store_whose_marker_was_moved_away_says_so_and_opens_when_it_is_back() {
+    let tmp = tempfile::tempdir().expect("a directory");
+    let open = || KvStore::open(tmp.path(), KvConfig::default());
+    let (marker, elsewhere) = (tmp.path().join("kv-store"), tmp.path().join(".moved"));
+    for snapshot in [false, true] {
+        let store = open().expect("a store");
+        store.put("key", "value").expect("put");
+        if snapshot {
+            store.snapshot().expect("a snapshot");
+        }
+        store.close().expect("closed");
+        drop(store);
+        std::fs::rename(&marker, &elsewhere).expect("moved");
+        for _ in 0..2 {
+            let error = open().expect_err("refused");
+            match error {
+                Error::PlainLog { .. } if !snapshot => {}
+                Error::NoMarker { .. } if snapshot => {}
+                _ => panic!("{error}"),
+            }
+            assert!(error.to_string().contains("kv-store"), "{error}");
+        }
+        std::fs::rename(&elsewhere, &marker).expect("moved back");
+    }
+    let store = open().expect("a store");
+    assert_eq!(store.get(b"key").as_deref(), Some(&b"value"[..]));
+}
+
+#[test]
+fn a_store_keeps_its_segment_size() {
+    let tmp = tempfile::tempdir().expect("a directory");
+    let config = KvConfig {
+        max_segment_size: 1 << 20,
+        ..KvConfig::default()
+    };
+    let store = KvStore::open(tmp.path(), config).expect("a store");
+    store.put_durable("key", "value").expect("put");
+    store.close().expect("closed");
+    drop(store);
+    let larger = KvConfig::default();
+    for builder in [
+        KvStore::builder(tmp.path()),
+        KvStore::builder(tmp.path())
+            .config(larger)
+            .keep_segment_size(),
+    ] {
+        let store = builder.open().expect("a store");
+        store.put_durable("key", "value").expect("put");
+        let files = std::fs::read_dir(tmp.path()).expect("a directory");
+        let longest = files.map(|file| file.expect("a file").metadata().expect("its length").len());
+        assert_eq!(longest.max(), Some(1 << 20));
+        store.close().expect("closed");
+    }
+}

@@ -7,6 +7,7 @@
 //! ahead.rs    zeros before the records, where syncs are cheaper on them
 //! give_back.rs  what the first segment of this life replaces: space and files that an earlier one has left
 //! rewind.rs   the newest records are dropped; their LSNs are given again in a new era (eras.rs)
+//! sizes.rs    segment size, record limit and padding: as chosen, or those of the log that is there
 //! driver.rs   the same steps run by threads in production, by the caller in a deterministic test
 //! poison.rs   after a failed write or sync, nothing goes on
 //! ```
@@ -27,6 +28,7 @@ mod poison;
 mod reach;
 mod rewind;
 mod rotate;
+mod sizes;
 mod state;
 mod truncate;
 mod waiters;
@@ -36,6 +38,7 @@ pub(crate) use eras::{Era, Eras};
 pub(crate) use open::{Ground, no_space_or_io, take_lock, write_pid};
 pub(crate) use reach::Goal;
 pub(crate) use rotate::create_segment_file;
+pub(crate) use sizes::Sizes;
 pub(crate) use state::{ChainEntry, Mark, Predecessor, link_body};
 
 use std::time::Duration;
@@ -54,6 +57,7 @@ use state::{State, Status};
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
     pub(crate) config: WalConfig,
+    pub(crate) sizes: Sizes,
     pub(crate) alignment: Alignment,
     pub(crate) record_limit: u64,
     /// Largest payload of one group: one batch is at most this long.

@@ -44,11 +44,11 @@ pub(crate) struct Ground {
 
 impl Engine {
     /// Opens or creates the log; repairs it first where the settings say so and it does not open.
-    pub(crate) fn open(ground: Ground, settings: Settings) -> Result<(Arc<Self>, RecoveryReport)> {
+    pub(crate) fn open(ground: Ground, settings: &Settings) -> Result<(Arc<Self>, RecoveryReport)> {
         if settings.recovery != RecoveryMode::Salvage {
             return Self::open_whole(ground, settings);
         }
-        match Self::open_whole(ground.clone(), settings.clone()) {
+        match Self::open_whole(ground.clone(), settings) {
             Err(Error::Corruption(_) | Error::MissingSegment { .. }) => {
                 let repair = recovery::repair_on(&ground, RepairMode::Apply)?;
                 let (engine, mut report) = Self::open_whole(ground, settings)?;
@@ -59,7 +59,7 @@ impl Engine {
         }
     }
 
-    fn open_whole(ground: Ground, settings: Settings) -> Result<(Arc<Self>, RecoveryReport)> {
+    fn open_whole(ground: Ground, settings: &Settings) -> Result<(Arc<Self>, RecoveryReport)> {
         let storage = &*ground.storage;
         let io = |what: &'static str, error| no_space_or_io(storage, what, error);
         // Before anything is written: is this a place for a log?
@@ -73,8 +73,8 @@ impl Engine {
         }
         let lock = take_lock(&ground)?;
         let mut looks = 1;
-        let (scan, plan, applied, log_id) = loop {
-            match recover(&ground, &settings) {
+        let (settings, scan, plan, applied, log_id) = loop {
+            match recover(&ground, settings) {
                 // Nothing was changed: what is left is seen by a new look.
                 Err(error) if recovery::Changed::is(&error) && looks < LOOKS => looks += 1,
                 recovered => break recovered?,
@@ -118,12 +118,17 @@ impl Engine {
 }
 
 /// Scan, plan, apply.
-fn recover(ground: &Ground, settings: &Settings) -> Result<(Scan, Plan, recovery::Applied, LogId)> {
+fn recover(
+    ground: &Ground,
+    settings: &Settings,
+) -> Result<(Settings, Scan, Plan, recovery::Applied, LogId)> {
     let storage = &*ground.storage;
     let listing = Listing::read(storage)?.unwrap_or_default();
     let scan = recovery::scan(&ground.storage, listing)?;
-    let plan = recovery::plan(&scan)?;
-    check_tail(settings, &scan, &plan)?;
+    let settings = settings.clone().for_log(&scan)?;
+    let mut plan = recovery::plan(&scan)?;
+    plan.report.other_node_ids = scan.other_node_ids(Some(settings.config.node_id));
+    check_tail(&settings, &scan, &plan)?;
     write_pid(storage);
     let newest = scan.chain.last().map(|link| &link.facts);
     let log_id = match newest.or(scan.above.first()) {
@@ -131,9 +136,9 @@ fn recover(ground: &Ground, settings: &Settings) -> Result<(Scan, Plan, recovery
         None => draw_log_id(&*ground.entropy)
             .map_err(|error| no_space_or_io(storage, "drawing an id for the log", error))?,
     };
-    let header = |id: SegmentId| new_header(settings, &*ground.entropy, id, log_id);
+    let header = |id: SegmentId| new_header(&settings, &*ground.entropy, id, log_id);
     let applied = recovery::apply(storage, &scan, &plan, settings.config.preallocate, &header)?;
-    Ok((scan, plan, applied, log_id))
+    Ok((settings, scan, plan, applied, log_id))
 }
 
 /// A torn tail is refused where the caller has asked for that.

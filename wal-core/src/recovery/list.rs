@@ -58,7 +58,7 @@ impl Listing {
             }
             if entry.kind != expected && name != FileName::Ignored {
                 return Err(not_a_log(format!(
-                    "{:?} in it is not the log's; move it elsewhere, or name another directory",
+                    "{:?} in it is not the log's: name another directory, or find out whose it is before you move it",
                     entry.name
                 )));
             }
@@ -68,7 +68,7 @@ impl Listing {
                     if id > HIGHEST =>
                 {
                     return Err(not_a_log(format!(
-                        "{:?} in it has a number that no log comes to; move it elsewhere",
+                        "{:?} in it has a number that no log comes to: name another directory, or find out whose it is before you move it",
                         entry.name
                     )));
                 }
@@ -80,7 +80,7 @@ impl Listing {
                 FileName::LockPid | FileName::Quarantine | FileName::Ignored => {}
                 FileName::Foreign => {
                     return Err(not_a_log(format!(
-                        "{:?} in it is not the log's; move it elsewhere, or name another directory",
+                        "{:?} in it is not the log's: name another directory, or find out whose it is before you move it",
                         entry.name
                     )));
                 }

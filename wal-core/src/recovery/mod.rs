@@ -5,6 +5,7 @@
 //! plan.rs    a pure function: facts in, decision out
 //! apply.rs   the only code that changes files: has the unproven tail copied, removes leftovers, gives space back
 //! surplus.rs space after the end of segments that are no longer written
+//! recorded.rs losses that a repair has recorded, and nodes that wrote the log
 //! copy.rs    copies records to a segment of its own; truncation and repair do it too
 //! salvage    what is left of a damaged log
 //! repair     makes a damaged log one that opens
@@ -16,6 +17,7 @@ mod apply;
 mod copy;
 mod list;
 mod plan;
+mod recorded;
 mod repair;
 mod report;
 mod salvage;
@@ -28,6 +30,7 @@ pub(crate) use apply::{Applied, apply};
 pub(crate) use copy::{Changed, Copied, Copy, Source};
 pub(crate) use list::Listing;
 pub(crate) use plan::{Plan, plan};
+pub(crate) use recorded::lost_in;
 pub(crate) use repair::repair_on;
 pub use repair::{LostRecords, RepairMode, RepairReport, repair, repair_storage};
 pub use report::{RecoveryReport, Tail};

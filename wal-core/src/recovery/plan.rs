@@ -2,6 +2,7 @@
 
 use wal_format::{FileName, LinkCause, Lsn, Offset, Origin, SegmentId};
 
+use super::recorded::lost_in;
 use super::report::{RecoveryReport, Tail};
 use super::scan::Scan;
 use super::surplus::Surplus;
@@ -105,6 +106,9 @@ pub(crate) fn plan(scan: &Scan) -> Result<Plan> {
         first_lsn: scan.log_first,
         last_lsn: last,
         proven_lsn: proven,
+        lost: lost_in(&scan.gaps),
+        gaps: scan.gaps.clone(),
+        other_node_ids: scan.other_node_ids(None),
         unproven: copy.map_or(0, |copy| last.get() - copy.after.lsn.get()),
         tail: tail(scan),
         witness: witness(scan),

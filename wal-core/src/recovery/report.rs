@@ -38,6 +38,15 @@ pub struct RecoveryReport {
     pub last_lsn: Lsn,
     /// The highest LSN that the files prove was durable before the stop.
     pub proven_lsn: Lsn,
+    /// First and last LSN of each loss that a repair has recorded, oldest first: no record has one of these LSNs. As far as they
+    /// can be read; [`verify`](crate::verify) reads every byte.
+    pub gaps: Vec<(Lsn, Lsn)>,
+    /// LSNs from `first_lsn` to `last_lsn` without a record.
+    pub(crate) lost: u64,
+    /// Node ids in the headers of the log's segments, oldest first, that are not the [`node_id`](crate::WalConfig::node_id) with
+    /// which the log was opened now (read-only: not that of the newest segment). The log was written by other nodes, or is a copy
+    /// of another node's.
+    pub other_node_ids: Vec<u32>,
     /// Records above `proven_lsn` that were whole. A writer has copied them to a new segment and made them durable; a
     /// read-only open shows them as they are.
     pub unproven: u64,
@@ -53,10 +62,12 @@ pub struct RecoveryReport {
 }
 
 impl RecoveryReport {
-    /// Records in the log; LSNs that a repair has recorded as lost are counted with them.
+    /// Records in the log: LSNs in a [gap](Self::gaps), or in a part of a damaged log that is missing, have none.
     #[must_use]
     pub fn records(&self) -> u64 {
-        (self.last_lsn.get() + 1).saturating_sub(self.first_lsn.get())
+        (self.last_lsn.get() + 1)
+            .saturating_sub(self.first_lsn.get())
+            .saturating_sub(self.lost)
     }
 
     /// Bytes left behind as a torn tail.

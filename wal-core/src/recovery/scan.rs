@@ -10,6 +10,7 @@ use wal_format::{Footer, Lsn, Offset, Origin, SegmentId};
 use wal_io::Storage;
 
 use super::list::Listing;
+use super::recorded::recorded_gaps;
 use super::surplus::Surplus;
 use super::tail::{GroupEnd, Stop, TailFacts, find_end, scan_tail};
 use super::witness::look_beyond;
@@ -62,6 +63,8 @@ pub(crate) struct Scan {
     pub(crate) kept: usize,
     /// The end of what is proven in the last of them.
     pub(crate) anchor: GroupEnd,
+    /// First and last LSN of each loss that a repair has recorded.
+    pub(crate) gaps: Vec<(Lsn, Lsn)>,
     /// Nothing behind the anchor needs a copy to survive the next crash.
     pub(crate) settled: bool,
     /// Files of the chain that are longer than they need to be, without that of the last segment that is kept.
@@ -107,6 +110,7 @@ pub(crate) fn scan(storage: &Arc<dyn Storage>, listing: Listing) -> Result<Scan>
             offset: wal_format::HEADER_LEN,
             digest: 0,
         },
+        gaps: Vec::new(),
         settled: true,
         surplus: Vec::new(),
         last_surplus: None,
@@ -146,6 +150,7 @@ pub(crate) fn scan(storage: &Arc<dyn Storage>, listing: Listing) -> Result<Scan>
     scan.testify(dropped, SegmentId::NONE, Offset::new(0));
     scan.check_length();
     scan.find_anchor()?;
+    scan.gaps = recorded_gaps(&scan.chain, scan.log_first, scan.end());
     scan.find_surplus()?;
     Ok(scan)
 }

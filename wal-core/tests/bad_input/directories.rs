@@ -30,7 +30,7 @@ fn a_directory_with_files_that_are_not_a_logs() {
             fs::write(place.path().join(name), b"precious").expect("written");
             for error in place.refused() {
                 assert!(matches!(error, Error::NotALog { .. }), "{error:?}");
-                assert_says(&error, &["not a log", name, "move it elsewhere"]);
+                assert_says(&error, &["not a log", name, "name another directory"]);
             }
         }
     }

@@ -19,7 +19,7 @@ pub(crate) use one_sync::OneSync;
 const PREFIX: &str = "kv-";
 const SNAPSHOT: &str = ".snapshot";
 const TEMPORARY: &str = ".tmp";
-const MARKER: &str = "kv-store";
+pub(crate) const MARKER: &str = "kv-store";
 const MARKER_TEMPORARY: &str = "kv-store.tmp";
 /// Digits of an LSN in a name: all of a 64-bit number.
 const DIGITS: usize = 20;

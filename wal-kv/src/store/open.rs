@@ -16,7 +16,7 @@ use super::maintain::{Driver, marked_time};
 use super::{Background, Core, Counters};
 use crate::batch::change_of;
 use crate::config::KvConfig;
-use crate::files::{Listing, Marker, WithoutOwn, read_marker, snapshot_name, write_marker};
+use crate::files::{Listing, MARKER, Marker, WithoutOwn, read_marker, snapshot_name, write_marker};
 use crate::index::{Change, Index, Loader, Shown, Version};
 use crate::report::{OpenPhase, OpenProgress, OpenReport, SnapshotReport};
 use crate::sabotage;
@@ -32,6 +32,7 @@ pub(crate) type Progress = Arc<dyn Fn(OpenProgress) + Send + Sync>;
 pub(crate) struct Settings {
     pub(crate) storage: Arc<dyn Storage>,
     pub(crate) config: KvConfig,
+    pub(crate) keeps_segment_size: bool,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) entropy: Option<Arc<dyn Entropy>>,
     pub(crate) small_segments: bool,
@@ -69,6 +70,9 @@ impl Settings {
             .config(self.config.log())
             .clock(Arc::clone(&self.clock))
             .lock_wait(self.lock_wait);
+        if self.keeps_segment_size {
+            builder = builder.keep_segment_size();
+        }
         if let Some(entropy) = &self.entropy {
             builder = builder.entropy(Arc::clone(entropy));
         }
@@ -195,6 +199,13 @@ fn check_empty(storage: &dyn Storage, wal: &Wal) -> Result<()> {
     let records = wal.last_lsn().get();
     if records == 0 {
         return Ok(());
+    }
+    // Nobody but a store has snapshots: this is one, and its marker was moved away.
+    if !Listing::read(storage)?.snapshots.is_empty() && !sabotage::is("kv-marker-not-missed") {
+        return Err(Error::NoMarker {
+            location: storage.location(),
+            name: MARKER.into(),
+        });
     }
     Err(Error::PlainLog {
         location: storage.location(),

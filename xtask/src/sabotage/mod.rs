@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 
 use build::{Built, Programs, WithCommand};
 use trial::{Trial, Verdict};
-use variants::{Seen, Test, VARIANTS, Variant};
+use variants::{Seen, Test, Variant, variants};
 
 /// Which variants, and how hard the suite tries.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -124,7 +124,7 @@ fn try_all(args: &Args) -> anyhow::Result<bool> {
 fn choose(args: &Args) -> anyhow::Result<Vec<&'static Variant>> {
     for name in &args.only {
         anyhow::ensure!(
-            VARIANTS.iter().any(|variant| variant.name == name),
+            variants().any(|variant| variant.name == name),
             "there is no variant {name:?}; cargo xtask sabotage --list"
         );
     }
@@ -132,7 +132,7 @@ fn choose(args: &Args) -> anyhow::Result<Vec<&'static Variant>> {
         (args.only.is_empty() || args.only.iter().any(|name| name == variant.name))
             && !(args.quick && variant.seen != Seen::ByPrograms)
     };
-    let chosen = VARIANTS.iter().filter(wanted);
+    let chosen = variants().filter(wanted);
     if args.list || has_strace() {
         return Ok(chosen.collect());
     }

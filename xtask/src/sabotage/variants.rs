@@ -1,6 +1,8 @@
 //! What can be broken. Each variant is a mistake that a log has been shipped with somewhere, or could be. The names are those
 //! in the crates: `sabotage::is("NAME")`.
 
+mod reports;
+
 use std::fmt;
 
 use super::build::Target;
@@ -113,8 +115,13 @@ const fn store(
     test(name, breaks, "wal-kv", program, by)
 }
 
-/// All of them, by what they are about.
-pub(super) const VARIANTS: &[Variant] = &[
+/// All of them.
+pub(super) fn variants() -> impl Iterator<Item = &'static Variant> {
+    VARIANTS.iter().chain(reports::VARIANTS)
+}
+
+/// Those of the log and the store, by what they are about.
+const VARIANTS: &[Variant] = &[
     // Data that no sync has covered.
     programs("commit-sync-skipped", "4: acknowledged by a sync"),
     programs("acknowledged-when-written", "4: acknowledged by a sync"),
@@ -246,13 +253,6 @@ pub(super) const VARIANTS: &[Variant] = &[
         "a read-only open changes no byte",
     ),
     // Groups, watermarks, epochs.
-    test(
-        "batch-counted-in-part",
-        "an error says how large the batch is",
-        "wal-core",
-        "bad_input",
-        "bad_input::settings::a_batch_above_the_limit_reports_its_whole_size",
-    ),
     programs("batch-in-several-groups", "2: a batch lies in one group"),
     programs(
         "records-not-checked",

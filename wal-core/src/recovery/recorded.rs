@@ -1,0 +1,75 @@
+//! What the log says of its own past: losses that a repair has recorded, nodes that wrote to it. Reads only.
+//!
+//! Only a copy records a loss: a repair makes one, and whatever copies its records later takes the loss along. A copy ends with
+//! its first stamp, so the groups that are read here are few, and none in a log that was never copied.
+
+use std::io;
+
+use wal_format::{GroupKind, Lsn, Origin, decode_gap};
+
+use super::scan::{ChainLink, Scan};
+use crate::sabotage;
+use crate::segment::{GroupStep, SegmentCursor};
+
+/// Read at a time: the header of a group, and what little a gap has behind it.
+const WINDOW: usize = 4 << 10;
+
+/// First and last LSN of each loss between `first` and `last`, oldest first. What lies behind damage in a segment is not seen:
+/// that the segment is damaged is for verification to say, and for a reader in its place.
+pub(super) fn recorded_gaps(chain: &[ChainLink], first: Lsn, last: Lsn) -> Vec<(Lsn, Lsn)> {
+    let mut gaps = Vec::new();
+    for link in chain {
+        // Never fewer records than are counted.
+        if sabotage::is("recorded-gaps-not-counted") {
+            break;
+        }
+        if link.facts.header.origin == Origin::Copy && link.end.lsn >= first {
+            // Nothing is refused because of what may be a loss: opening the log does not need these groups.
+            let _ = gaps_of_copy(link, &mut gaps);
+        }
+    }
+    let within = |(from, to): (Lsn, Lsn)| (from.max(first), to.min(last));
+    let gaps = gaps.into_iter().map(within);
+    gaps.filter(|(from, to)| from <= to).collect()
+}
+
+fn gaps_of_copy(link: &ChainLink, gaps: &mut Vec<(Lsn, Lsn)>) -> io::Result<()> {
+    let mut cursor = SegmentCursor::new(link.facts.open()?, link.facts.header, link.end.offset);
+    cursor.set_window(WINDOW);
+    while let GroupStep::Group(header) = cursor.next_group()? {
+        match header.kind {
+            GroupKind::Records => cursor.skip_group(),
+            GroupKind::Gap if decode_gap(&cursor.payload(&header)?, &header).is_ok() => {
+                gaps.push((header.first_lsn, header.end_lsn()));
+            }
+            GroupKind::Link => {}
+            GroupKind::Stamp | GroupKind::Footer | GroupKind::Cut | GroupKind::Gap => break,
+        }
+    }
+    Ok(())
+}
+
+/// How many LSNs lie in the gaps.
+pub(crate) fn lost_in(gaps: &[(Lsn, Lsn)]) -> u64 {
+    let lost = gaps.iter().map(|(from, to)| to.get() - from.get() + 1);
+    lost.fold(0, u64::saturating_add)
+}
+
+impl Scan {
+    /// The node ids of the segments but for `own`, oldest first, each once. Without `own` that of the newest segment is left out.
+    pub(crate) fn other_node_ids(&self, own: Option<u32>) -> Vec<u32> {
+        let mut ids = Vec::new();
+        let mut chain = self.chain.iter().map(|link| link.facts.header.node_id);
+        let own = own.or(chain.clone().next_back());
+        // A log that another node has written is no secret.
+        if sabotage::is("node-ids-not-compared") {
+            return ids;
+        }
+        for id in chain.by_ref().filter(|id| Some(*id) != own) {
+            if !ids.contains(&id) {
+                ids.push(id);
+            }
+        }
+        ids
+    }
+}

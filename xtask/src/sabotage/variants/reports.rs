@@ -1,0 +1,34 @@
+//! What is said of a log, and what an opener takes from it: reports, counts, sizes.
+
+use super::{Variant, promise, store, test};
+
+pub(super) const VARIANTS: &[Variant] = &[
+    promise(
+        "sizes-of-the-log-not-kept",
+        "a log keeps its segment size",
+        "promises::sizes::a_log_keeps_its_segment_size_record_limit_and_padding",
+    ),
+    promise(
+        "node-ids-not-compared",
+        "a log of another node is reported",
+        "promises::sizes::a_log_opened_with_another_node_id_is_reported",
+    ),
+    promise(
+        "recorded-gaps-not-counted",
+        "records are counted that exist, and no others",
+        "promises::repair::a_repaired_log_opens_with_all_that_could_be_read",
+    ),
+    store(
+        "kv-marker-not-missed",
+        "a store whose marker was moved away is not called a plain log",
+        "errors",
+        "a_store_whose_marker_was_moved_away_says_so_and_opens_when_it_is_back",
+    ),
+    test(
+        "batch-counted-in-part",
+        "an error says how large the batch is",
+        "wal-core",
+        "bad_input",
+        "bad_input::settings::a_batch_above_the_limit_reports_its_whole_size",
+    ),
+];
