@@ -11,7 +11,7 @@ use std::process::{Command, Stdio};
 
 use common::{Lengths, Place, append, cat, odd_lines, run, skip, stat, verify, wal};
 
-/// A file system of 4 MiB, unmounted when it is dropped.
+/// A file system of 5 MiB, unmounted when it is dropped.
 struct SmallDisk {
     path: PathBuf,
 }
@@ -21,7 +21,7 @@ impl SmallDisk {
         let path = place.root().join("disk");
         fs::create_dir(&path).unwrap();
         let mut mount = Command::new("mount");
-        mount.args(["-t", "tmpfs", "-o", "size=4m", "wal-test"]);
+        mount.args(["-t", "tmpfs", "-o", "size=5m", "wal-test"]);
         let mounted = mount.arg(&path).stderr(Stdio::null()).status();
         if mounted.is_ok_and(|status| status.success()) {
             return Some(Self { path });
@@ -152,11 +152,13 @@ fn a_full_disk_can_still_be_recovered_and_read() {
     }
     assert_eq!(cat(&disk.log(), &[]).code(0).stdout, b"one\ntwo\n");
     verify(&disk.log()).code(0);
-    append(&disk.log(), &["--segment-size", "1MiB"], b"three\n").code(1);
-    assert_eq!(cat(&disk.log(), &[]).code(0).stdout, b"one\ntwo\n");
-    fs::remove_file(filler).unwrap();
+    // The killed process had space that it did not use.
     append(&disk.log(), &["--segment-size", "1MiB"], b"three\n").code(0);
     assert_eq!(cat(&disk.log(), &[]).code(0).stdout, b"one\ntwo\nthree\n");
+    fs::remove_file(filler).unwrap();
+    append(&disk.log(), &["--segment-size", "1MiB"], b"four\n").code(0);
+    let lines = cat(&disk.log(), &[]).code(0).stdout;
+    assert_eq!(lines, b"one\ntwo\nthree\nfour\n");
 }
 
 #[test]
@@ -210,4 +212,58 @@ fn a_log_that_cannot_be_opened_is_truncated() {
     // There is room to open it now.
     assert_eq!(truncate("1600")["first_lsn"], 1600);
     verify(&disk.log()).code(0);
+}
+
+/// A closed log of three segments, and then no byte is free.
+fn closed_and_full(disk: &SmallDisk) -> Vec<u8> {
+    let lines: Vec<u8> = (1..=2_000)
+        .flat_map(|n| format!("{n:0>1000}\n").into_bytes())
+        .collect();
+    append(&disk.log(), &["--segment-size", "1MiB"], &lines).code(0);
+    let filler = disk.path.join("filler");
+    fs::write(&filler, vec![1; 4 << 20]).unwrap_err();
+    lines
+}
+
+fn truncate(log: &Path, options: &[&str]) -> common::Ended {
+    let mut command = wal();
+    command.args(["truncate", "--json"]).args(options);
+    run(command.arg(log), b"")
+}
+
+#[test]
+fn with_no_byte_free_both_ends_can_be_truncated() {
+    let place = Place::new();
+    let test = "with_no_byte_free_both_ends_can_be_truncated";
+    let Some(disk) = SmallDisk::mount(test, &place) else {
+        return;
+    };
+    let lines = closed_and_full(&disk);
+    let log = disk.log();
+    let done = truncate(&log, &["--after", "1900"]).code(0).json();
+    assert_eq!(
+        (&done["done"], &done["last_lsn"]),
+        (&"truncated".into(), &1900.into())
+    );
+    fs::write(disk.path.join("rest"), vec![1; 4 << 20]).unwrap_err();
+    let done = truncate(&log, &["--before", "1500"]).code(0).json();
+    assert_eq!(
+        (&done["done"], &done["first_lsn"]),
+        (&"truncated".into(), &1500.into())
+    );
+    assert!(cat(&log, &[]).code(0).stdout == lines[1499 * 1001..1900 * 1001]);
+    verify(&log).code(0);
+}
+
+#[test]
+fn with_no_byte_free_a_truncation_that_frees_nothing_says_where_the_log_starts() {
+    let place = Place::new();
+    let test = "with_no_byte_free_a_truncation_that_frees_nothing_says_where_the_log_starts";
+    let Some(disk) = SmallDisk::mount(test, &place) else {
+        return;
+    };
+    closed_and_full(&disk);
+    let ended = truncate(&disk.log(), &["--before", "3"]).code(1);
+    ended.says(&["no space left", "the log still starts at LSN 1"]);
+    assert_eq!(stat(&disk.log())["first_lsn"], 1);
 }

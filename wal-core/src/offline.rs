@@ -84,26 +84,27 @@ pub fn truncate_before_in(storage: &Arc<dyn Storage>, lsn: Lsn) -> Result<Trunca
         removed: Vec::new(),
         bytes: 0,
     };
-    for first in &scan.listing.firsts {
-        empty(&**storage, *first);
+    let firsts = &scan.listing.firsts;
+    if let Some(first) = firsts.last() {
+        recovery::free_names(&**storage, *first, firsts);
     }
     // The newest stays, whatever is in it: it says where the log goes on.
     let older = scan.chain.split_last().map_or(&[][..], |(_, older)| older);
     // Also by a call that was cut short: a name is never given to a second file.
-    let mut remembered = scan.listing.firsts.contains(&first);
+    let mut remembered = firsts.contains(&first);
     for link in older.iter().filter(|link| link.end.lsn < first) {
         let id = link.facts.id();
         let name = wal_format::segment_name(id);
-        if remembered {
-            storage.remove(&name).map_err(io("removing a segment"))?;
-        } else {
-            let remembers = wal_format::first_name(first);
-            storage
-                .rename(&name, &remembers)
-                .and_then(|()| storage.sync_dir())
+        let mut renamed = false;
+        if !remembered {
+            renamed = recovery::remember(&**storage, id, first, firsts)
+                .and_then(|renamed| storage.sync_dir().map(|()| renamed))
                 .map_err(io("remembering the log's first LSN"))?;
             remembered = true;
-            empty(&**storage, first);
+            recovery::free_names(&**storage, first, firsts);
+        }
+        if !renamed {
+            storage.remove(&name).map_err(io("removing a segment"))?;
         }
         done.removed.push(id);
         done.bytes += link.facts.len;
@@ -137,16 +138,4 @@ fn superseded(scan: &Scan) -> Vec<SegmentId> {
     segments
         .filter(|id| *id < durable.facts.id() && !on_chain(*id))
         .collect()
-}
-
-/// Best effort: the next open removes the file. Not while it is a segment under another name, which a crash inside a
-/// rename may leave.
-fn empty(storage: &dyn Storage, first: Lsn) {
-    let name = wal_format::first_name(first);
-    let _ = storage.open(&name, OpenMode::ReadWrite).and_then(|file| {
-        if file.links()?.is_some_and(|links| links > 1) {
-            return Ok(());
-        }
-        file.set_len(0)
-    });
 }

@@ -22,6 +22,7 @@
 //! repair.rs       a repair loses what is damaged and nothing else
 //! replay.rs       a replay on several threads gives what reading in order gives
 //! sizes.rs        a log that is there keeps its sizes, and says who wrote it
+//! reserve.rs     with no byte free a log is opened, and truncated at both ends
 //! seeking.rs      a record in the middle is found without those before it
 //! salvage.rs      damage costs what it hits: reading past it, and the gaps it leaves
 //! space.rs       what the log takes on disk does not grow with exits, kills and power losses
@@ -53,6 +54,7 @@ mod promises {
     mod recovery;
     mod repair;
     mod replay;
+    mod reserve;
     mod rewinding;
     mod salvage;
     mod seeking;

@@ -118,7 +118,14 @@ impl Runner {
                 self.oracle.ask_truncate(first);
                 // The files that would tell it are removed.
                 followers.other = followers.other.take().filter(|other| !other.outrun);
-                wal.truncate_before(Lsn::new(first)).map(|()| {
+                let done = wal.truncate_before(Lsn::new(first));
+                if let Err(Error::NoSpace { what, .. }) = &done
+                    && !what.contains("the log still starts at LSN")
+                    && !self.error_struck()
+                {
+                    return broken(format!("no space to truncate before {first}: {what}"));
+                }
+                done.map(|()| {
                     self.oracle.ack_truncate(first);
                     None
                 })

@@ -37,6 +37,7 @@ pub use record::{
 };
 pub use segment::{
     BorrowedRecord, FileName, Footer, FooterFacts, FooterTrailer, GroupBody, GroupView, Groups,
-    IndexEntry, LOCK_NAME, LOCK_PID_NAME, LinkBody, LinkCause, Origin, QUARANTINE_NAME, Records,
-    RecordsView, SegmentHeader, SegmentView, first_name, segment_name, spare_name, temporary_name,
+    IndexEntry, LOCK_NAME, LOCK_PID_NAME, LinkBody, LinkCause, Origin, QUARANTINE_NAME,
+    RESERVE_NAME, Records, RecordsView, SegmentHeader, SegmentView, first_name, segment_name,
+    spare_name, temporary_name,
 };

@@ -144,7 +144,7 @@ impl Engine {
                 state.giving_back = true;
                 drop(state);
                 self.give_back();
-            } else if !state.retiring.is_empty() && !state.retiring_busy {
+            } else if Self::retire_due(&state) {
                 state.retiring_busy = true;
                 drop(state);
                 self.retire()?;

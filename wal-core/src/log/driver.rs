@@ -313,8 +313,9 @@ impl Engine {
             .then(|| state.last_append + self.settings.stamp_after)
     }
 
-    fn retire_due(state: &State) -> bool {
-        !state.retiring.is_empty() && !state.retiring_busy
+    pub(super) fn retire_due(state: &State) -> bool {
+        let asked = state.forgets.asked().is_some();
+        (asked || !state.retiring.is_empty()) && !state.retiring_busy
     }
 
     fn stamp_due(&self, state: &State) -> bool {

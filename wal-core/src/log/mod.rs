@@ -6,6 +6,7 @@
 //! rotate.rs   the next segment takes over; spares, steps of allocation, footers, retired files
 //! ahead.rs    zeros before the records, where syncs are cheaper on them
 //! give_back.rs  what the first segment of this life replaces: space and files that an earlier one has left
+//! forget.rs   the oldest records are dropped on a full disk
 //! rewind.rs   the newest records are dropped; their LSNs are given again in a new era (eras.rs)
 //! sizes.rs    segment size, record limit and padding: as chosen, or those of the log that is there
 //! driver.rs   the same steps run by threads in production, by the caller in a deterministic test
@@ -22,10 +23,12 @@ mod close;
 mod commit;
 mod driver;
 mod eras;
+mod forget;
 mod give_back;
 mod open;
 mod poison;
 mod reach;
+mod requests;
 mod rewind;
 mod rotate;
 mod sizes;
@@ -37,7 +40,7 @@ pub(crate) use append::{Begun, Durability};
 pub(crate) use eras::{Era, Eras};
 pub(crate) use open::{Ground, no_space_or_io, take_lock, write_pid};
 pub(crate) use reach::Goal;
-pub(crate) use rotate::create_segment_file;
+pub(crate) use rotate::{allocate, create_segment_file};
 pub(crate) use sizes::Sizes;
 pub(crate) use state::{ChainEntry, Mark, Predecessor, link_body};
 

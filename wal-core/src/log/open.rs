@@ -11,7 +11,7 @@ use wal_io::{OpenMode, Storage, StorageFileExt, StorageLock};
 
 use super::ahead::{Ahead, Prewritten};
 use super::eras::Eras;
-use super::rewind::Rewinds;
+use super::requests::Requests;
 use super::rotate::new_header;
 use super::state::{
     Active, Appended, ChainEntry, Dirty, Gate, LiveSegment, Mark, Parked, Provision, State, Status,
@@ -80,7 +80,14 @@ impl Engine {
                 recovered => break recovered?,
             }
         };
-        let state = initial_state(
+        let used = applied
+            .recovered
+            .as_ref()
+            .is_some_and(|copied| copied.was_reserve);
+        // After a clean stop it was whole. Nothing is opened to look.
+        let whole = scan.listing.reserve && plan.report.clean && !scan.chain.is_empty() && !used;
+        let reserve = whole || recovery::ensure_reserve(storage, settings.reserve_len());
+        let mut state = initial_state(
             &settings,
             &scan,
             &plan,
@@ -88,6 +95,7 @@ impl Engine {
             log_id,
             ground.clock.monotonic(),
         );
+        state.reserve = reserve;
         let durable = AtomicU64::new(state.durable.lsn.get());
         let engine = Arc::new(Self {
             storage: ground.storage,
@@ -311,7 +319,7 @@ fn initial_state(
         lonely: 0,
         committed: 0,
         rewinding: false,
-        rewinds: Rewinds::default(),
+        rewinds: Requests::default(),
         eras: Eras::default(),
         written: mark,
         durable: mark,
@@ -330,6 +338,8 @@ fn initial_state(
         chain,
         cut_serial: 0,
         cut_segment: SegmentId::NONE,
+        reserve: false,
+        forgets: Requests::default(),
         superseded: plan.superseded.clone(),
         replaced: VecDeque::new(),
         giving_back: false,
@@ -353,6 +363,16 @@ fn active_of(segment: Arc<LiveSegment>, recovered: Copied) -> Active {
         index: recovered.index,
         spare_tried: false,
         prewritten: Prewritten::none(),
+    }
+}
+
+impl Settings {
+    /// Bytes of the file that holds space for one more segment.
+    pub(super) fn reserve_len(&self) -> u64 {
+        recovery::reserve_len(&SegmentHeader {
+            capacity: self.config.max_segment_size,
+            ..idle_header(self, LogId::from_bytes([0; 16]))
+        })
     }
 }
 

@@ -100,7 +100,9 @@ impl Engine {
             Goal::Durable => state.durable.lsn.get() >= number,
             Goal::Synced => state.synced_serial >= number,
             Goal::Closed => matches!(state.status, Status::Closed),
-            Goal::Retired => state.retiring.is_empty() && !state.retiring_busy,
+            Goal::Retired => {
+                state.forgets.is_done(number) && state.retiring.is_empty() && !state.retiring_busy
+            }
             Goal::Rewound => state.rewinds.is_done(number),
         }
     }

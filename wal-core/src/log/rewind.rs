@@ -4,7 +4,6 @@
 //! log ends in an older one. It holds a copy of what stays of the last group, and is whole when it gets its name: its rename is the
 //! truncation. Only then are superseded files unlinked, newest first. LSNs above are given again, in a new [era](super::eras).
 
-use std::collections::{BTreeMap, VecDeque};
 use std::io;
 
 use wal_format::{Epoch, GroupKind, LinkCause, Lsn, Offset, Origin, SegmentId};
@@ -20,45 +19,10 @@ use super::state::{
 use super::{Engine, Goal};
 use crate::error::Corruption;
 use crate::recovery::{Copied, Copy, GroupEnd, Source};
-use crate::segment::{GroupStep, SegmentCursor, SegmentFacts};
+use crate::segment::{GroupStep, RecordStep, SegmentCursor, SegmentFacts};
 use crate::shell::Shell;
 use crate::sync::{Arc, Ordering};
 use crate::{Error, Result, sabotage};
-
-/// Truncations that were asked for, and what came of them.
-#[derive(Debug, Default)]
-pub(crate) struct Rewinds {
-    issued: u64,
-    asked: VecDeque<(u64, Lsn)>,
-    /// The number of the last one done.
-    done: u64,
-    /// For those who still wait.
-    failed: BTreeMap<u64, Error>,
-}
-
-impl Rewinds {
-    fn ask(&mut self, kept: Lsn) -> u64 {
-        self.issued += 1;
-        self.asked.push_back((self.issued, kept));
-        self.issued
-    }
-
-    fn finish(&mut self, number: u64, outcome: Result<()>) {
-        self.done = number;
-        if let Err(error) = outcome {
-            self.failed.insert(number, error);
-        }
-    }
-
-    pub(super) fn is_done(&self, number: u64) -> bool {
-        self.done >= number
-    }
-
-    /// The number of the last one that nobody has begun.
-    pub(super) fn asked(&self) -> Option<u64> {
-        self.asked.back().map(|(number, _)| *number)
-    }
-}
 
 /// Where the log is cut.
 #[derive(Debug)]
@@ -144,7 +108,7 @@ impl Engine {
 
     fn rewind_all(&self) {
         loop {
-            let Some((number, lsn)) = self.state().rewinds.asked.pop_front() else {
+            let Some((number, lsn)) = self.state().rewinds.take() else {
                 return;
             };
             let outcome = self.rewind_to(lsn);
@@ -227,6 +191,8 @@ impl Engine {
             }
             Err(error) => {
                 self.keep_spare(spare);
+                // It may have been used up.
+                self.state().reserve = false;
                 Err(error)
             }
         }
@@ -292,10 +258,12 @@ impl Engine {
                     rest: None,
                 });
             }
-            if group.kind == GroupKind::Records
-                && let Err(error) = cursor.check_group().map_err(io)?
-            {
-                return Err(self.damaged(id, offset, kept, error.to_string()));
+            let mut copied_to = group.end_offset();
+            if group.kind == GroupKind::Records {
+                if let Err(error) = cursor.check_group().map_err(io)? {
+                    return Err(self.damaged(id, offset, kept, error.to_string()));
+                }
+                copied_to = behind_record(&mut cursor, kept).map_err(io)?;
             }
             let after = GroupEnd {
                 lsn: group.first_lsn.prev(),
@@ -308,6 +276,7 @@ impl Engine {
                     header,
                     after: Some(after),
                     end: header.alignment.round_up(group.end_offset()).min(limit),
+                    copied_to,
                 }),
             });
         }
@@ -359,6 +328,7 @@ impl Engine {
         });
         state.next_lsn = kept.next();
         state.next_segment = id.next();
+        state.reserve &= !copied.was_reserve;
         let end = copied.end_offset.get();
         let mark = Mark {
             lsn: kept,
@@ -429,6 +399,21 @@ impl State {
     }
 }
 
+/// Where the record `lsn` of the open group ends, which was checked.
+fn behind_record(cursor: &mut SegmentCursor, lsn: Lsn) -> io::Result<u64> {
+    loop {
+        match cursor.next_record()? {
+            RecordStep::Record {
+                lsn: found,
+                offset,
+                head,
+            } if found == lsn => return Ok(offset + head.total_len()),
+            RecordStep::Record { .. } => {}
+            RecordStep::GroupEnd | RecordStep::Invalid(_) => return Ok(cursor.offset()),
+        }
+    }
+}
+
 /// What the new segment says of the one that it follows.
 fn predecessor(chain: &[ChainEntry], at: Option<(usize, GroupEnd)>, kept: Lsn) -> Predecessor {
     let none = Predecessor {
@@ -456,16 +441,16 @@ struct Asked<'a> {
 
 impl Asked<'_> {
     fn take_error(&self) -> Option<Error> {
-        self.engine.state().rewinds.failed.remove(&self.number)
+        self.engine.state().rewinds.take_error(self.number)
     }
 }
 
 impl Drop for Asked<'_> {
     fn drop(&mut self) {
         let mut state = self.engine.state();
-        state.rewinds.failed.remove(&self.number);
+        let _ = state.rewinds.take_error(self.number);
         if matches!(state.status, Status::Poisoned(_) | Status::Closed) {
-            state.rewinds.asked.clear();
+            state.rewinds.clear();
         }
     }
 }

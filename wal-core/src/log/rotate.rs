@@ -16,6 +16,7 @@ use super::state::{Active, LiveSegment, Provision, Sealing, Spare, State, Status
 use super::{Engine, Settings};
 use crate::entropy::Entropy;
 use crate::error::is_no_space;
+use crate::recovery;
 use crate::sync::Arc;
 use crate::{Error, Result, sabotage};
 
@@ -88,7 +89,8 @@ pub(super) fn new_header(
     })
 }
 
-fn allocate(file: &dyn StorageFile, from: u64, to: u64) -> io::Result<()> {
+/// Reserves the file's space between two offsets.
+pub(crate) fn allocate(file: &dyn StorageFile, from: u64, to: u64) -> io::Result<()> {
     loop {
         match file.allocate(from, to - from) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -163,6 +165,7 @@ impl Engine {
                 name = wal_format::segment_name(id);
             }
             let file = create_segment_file(&*self.storage, &name, &header)?;
+            self.renew_reserve();
             Ok((header, file))
         });
         // A failed sync of the directory is final; a file that could not be made is not.
@@ -319,8 +322,18 @@ impl Engine {
         Ok(())
     }
 
+    /// Makes the space for one more segment anew, if it was used.
+    fn renew_reserve(&self) {
+        if self.state().reserve || sabotage::is("reserve-not-made-again") {
+            return;
+        }
+        let made = recovery::ensure_reserve(&*self.storage, self.settings.reserve_len());
+        self.state().reserve |= made;
+    }
+
     /// Unlinks what a truncation left behind, oldest first: the caller has set `retiring_busy`.
     pub(super) fn retire(&self) -> Result<()> {
+        self.forget_all();
         loop {
             let name = self.state().retiring.front().cloned();
             let Some(name) = name else { break };
@@ -336,6 +349,8 @@ impl Engine {
                 }
             }
         }
+        // There may be room now.
+        self.renew_reserve();
         let outcome = self.sync_directory();
         let mut state = self.state();
         state.retiring_busy = false;

@@ -15,7 +15,7 @@ use super::append::Entered;
 use super::eras::Eras;
 use super::give_back::Replaced;
 use super::reach::Goal;
-use super::rewind::Rewinds;
+use super::requests::Requests;
 use super::waiters::Waiters;
 use crate::sync::Arc;
 use crate::{Poisoned, Position, sabotage};
@@ -213,7 +213,7 @@ pub(crate) struct State {
     pub(crate) committed: u64,
     /// The newest records are being dropped: nothing else goes on.
     pub(crate) rewinding: bool,
-    pub(crate) rewinds: Rewinds,
+    pub(crate) rewinds: Requests,
     pub(crate) eras: Eras,
     pub(crate) written: Mark,
     pub(crate) durable: Mark,
@@ -238,6 +238,10 @@ pub(crate) struct State {
     pub(crate) cut_serial: u64,
     /// And its segment, which stays: nothing else is sure to know the log's first LSN.
     pub(crate) cut_segment: SegmentId,
+    /// There is space for one more segment, for a full disk.
+    pub(crate) reserve: bool,
+    /// Truncations of the oldest records for which there was no room.
+    pub(crate) forgets: Requests,
     /// Segments of an earlier life that are not part of the log; they go when the first one of this life is durable.
     pub(crate) superseded: Vec<String>,
     /// What segments of this life replace.

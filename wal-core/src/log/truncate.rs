@@ -14,7 +14,10 @@ impl Engine {
     /// Removes all records below `lsn`; a segment is deleted when all of it is below.
     pub(crate) async fn truncate_before(&self, lsn: Lsn, shell: Shell) -> Result<()> {
         if self.cut_is_needed(lsn)? {
-            self.enter(Entrant::Cut(lsn), shell).await?;
+            match self.enter(Entrant::Cut(lsn), shell).await {
+                Err(Error::NoSpace { .. }) => return self.forget_before(lsn, shell).await,
+                entered => drop(entered?),
+            }
         }
         // Another truncation may have made the cut, and be waiting for its sync as well.
         let serial = self.state().cut_serial;

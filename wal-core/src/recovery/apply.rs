@@ -98,6 +98,7 @@ fn sources(scan: &Scan, tail: CopyTail) -> Vec<Source> {
         header: link.facts.header,
         after: (at == tail.from).then_some(tail.after),
         end: link.end.offset,
+        copied_to: link.end.offset,
     });
     sources.collect()
 }

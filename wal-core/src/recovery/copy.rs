@@ -14,6 +14,7 @@ use wal_format::{
 };
 use wal_io::{OpenMode, Storage, StorageFile, StorageFileExt};
 
+use super::reserve::take_reserve;
 use super::tail::GroupEnd;
 use crate::error::is_no_space;
 use crate::log::create_segment_file;
@@ -34,6 +35,8 @@ pub(crate) struct Copied {
     pub(crate) end_digest: u32,
     pub(crate) records: u64,
     pub(crate) index: Vec<IndexEntry>,
+    /// The file was the reserve.
+    pub(crate) was_reserve: bool,
 }
 
 /// What was verified reads otherwise when it is copied. A write that failed may look whole until the system forgets the page.
@@ -61,12 +64,17 @@ pub(crate) struct Source {
     pub(crate) after: Option<GroupEnd>,
     /// Where the segment's data ends.
     pub(crate) end: u64,
+    /// Nothing at or behind this offset is copied.
+    pub(crate) copied_to: u64,
 }
 
 impl Source {
-    fn start(&self) -> u64 {
-        self.after
-            .map_or(wal_format::HEADER_LEN, |after| after.offset)
+    /// Bytes that are copied.
+    fn len(&self) -> u64 {
+        let start = self
+            .after
+            .map_or(wal_format::HEADER_LEN, |after| after.offset);
+        self.copied_to.saturating_sub(start)
     }
 }
 
@@ -104,7 +112,7 @@ impl Copy<'_> {
     /// Copies to a new segment with the id of `new`, whose lengths are made to fit. `preallocate`: whether all of its capacity is
     /// allocated at once.
     ///
-    /// Nothing has changed if it fails before the rename; `committed` is called right before that.
+    /// Nothing has changed if it fails before the rename; `committed` is called when that was tried and may have been done.
     pub(crate) fn run(
         &self,
         new: SegmentHeader,
@@ -137,20 +145,28 @@ impl Copy<'_> {
         if sabotage::is("copy-under-its-final-name") {
             name = wal_format::segment_name(new.segment_id);
         }
-        let new = needs.size(preallocate, new);
-        let (new, file) = self.make(new, needs, &name)?;
-        let copied = match self.fill(new, &file, content) {
+        let made = self.make(needs.size(preallocate, new), needs, &name)?;
+        let copied = match self.fill(&made, content) {
             Ok(copied) => copied,
             Err(error) => {
                 let _ = self.storage.remove(&name);
                 return Err(error);
             }
         };
-        committed();
         let final_name = wal_format::segment_name(new.segment_id);
-        self.storage
-            .rename(&name, &final_name)
-            .map_err(self.io("renaming"))?;
+        let renamed = self.storage.rename(&name, &final_name);
+        if let Err(error) = renamed.as_ref()
+            && is_no_space(error)
+        {
+            // On some file systems a new name takes space. There is none, and the old name stands.
+            let _ = self.storage.remove(&name);
+            return Err(Error::NoSpace {
+                location: self.location.to_owned(),
+                what: format!("the name of {}", self.what).into(),
+            });
+        }
+        committed();
+        renamed.map_err(self.io("renaming"))?;
         // What is shown must not lose its name in the next crash.
         if let Err(error) = sabotage::unless("copy-name-sync-skipped", || self.storage.sync_dir()) {
             // A name that is visible and not durable must not be taken for the log by the next open. One that is durable all the
@@ -161,15 +177,15 @@ impl Copy<'_> {
         Ok(copied)
     }
 
-    /// The file: new, or an old spare where the disk is full.
-    fn make(
-        &self,
-        new: SegmentHeader,
-        needs: Needs,
-        name: &str,
-    ) -> Result<(SegmentHeader, Arc<dyn StorageFile>)> {
+    /// The file: new, or on a full disk an old spare or the reserve.
+    fn make(&self, new: SegmentHeader, needs: Needs, name: &str) -> Result<Made> {
+        let made = |header, file, was_reserve| Made {
+            header,
+            file,
+            was_reserve,
+        };
         let error = match create_segment_file(self.storage, name, &new) {
-            Ok(file) => return Ok((new, file)),
+            Ok(file) => return Ok(made(new, file, false)),
             Err(error) => error,
         };
         if !is_no_space(&error) {
@@ -179,48 +195,73 @@ impl Copy<'_> {
         let mut least = new;
         least.allocated = needs.least(&new);
         for spare in self.spares {
-            if let Ok(file) = self.reuse(&wal_format::spare_name(*spare), name, &least) {
-                return Ok((least, file));
+            let spare = wal_format::spare_name(*spare);
+            let taken = self.take_spare(&spare, name, least.allocated);
+            if let Ok((header, file)) = taken.and_then(|file| self.refit(file, name, least)) {
+                return Ok(made(header, file, false));
             }
         }
-        let file =
-            create_segment_file(self.storage, name, &least).map_err(self.io("making a segment"))?;
-        Ok((least, file))
+        let error = match create_segment_file(self.storage, name, &least) {
+            Ok(file) => return Ok(made(least, file, false)),
+            Err(error) => error,
+        };
+        if !is_no_space(&error) {
+            return Err(self.io("making a segment")(error));
+        }
+        let taken = take_reserve(self.storage, name, least.allocated);
+        if let Ok((header, file)) = taken.and_then(|file| self.refit(file, name, least)) {
+            return Ok(made(header, file, true));
+        }
+        Err(Error::NoSpace {
+            location: self.location.to_owned(),
+            what: format!("{} ({} bytes)", self.what, least.allocated).into(),
+        })
     }
 
-    fn reuse(
-        &self,
-        spare: &str,
-        name: &str,
-        header: &SegmentHeader,
-    ) -> io::Result<Arc<dyn StorageFile>> {
+    fn take_spare(&self, spare: &str, name: &str, len: u64) -> io::Result<Arc<dyn StorageFile>> {
         let file = self.storage.open(spare, OpenMode::ReadWrite)?;
         // A crash inside a rename leaves a segment that still has the spare's name as well: it is only unlinked.
         let shared = file.links()?.is_some_and(|links| links > 1);
         if shared && !sabotage::is("spare-with-two-names-reused") {
             return Err(io::ErrorKind::AlreadyExists.into());
         }
-        if file.len()? < header.allocated {
+        if file.len()? < len {
             return Err(io::ErrorKind::StorageFull.into());
         }
         self.storage.rename(spare, name)?;
-        let made = file
-            .write_all_at(&header.encode(), 0)
-            .and_then(|()| file.sync_data());
-        if let Err(error) = made {
+        Ok(file)
+    }
+
+    /// Makes a file that was something else, and is called `name` now, a segment with this header and the length that it has.
+    fn refit(
+        &self,
+        file: Arc<dyn StorageFile>,
+        name: &str,
+        mut header: SegmentHeader,
+    ) -> io::Result<(SegmentHeader, Arc<dyn StorageFile>)> {
+        let mut fit = || {
+            let len = file.len()?;
+            header.allocated = len.min(header.capacity);
+            if len > header.capacity {
+                file.set_len(header.capacity)?;
+            }
+            file.write_all_at(&header.encode(), 0)?;
+            file.sync_data()
+        };
+        if let Err(error) = fit() {
             drop(file);
             // Otherwise it would be in the way of the next attempt.
             let _ = self.storage.remove(name);
             return Err(error);
         }
-        Ok(file)
+        Ok((header, file))
     }
 
     /// Bytes that the sources' groups take, wherever they start.
     fn data(&self, alignment: Alignment) -> u64 {
         let mut data = 0;
         for source in self.sources {
-            let len = source.end.saturating_sub(source.start());
+            let len = source.len();
             // A group may grow by its padding, and has at least a header and a record.
             let groups =
                 len / (wal_format::GROUP_HEADER_LEN + wal_format::MIN_RECORD_LEN) as u64 + 1;
@@ -236,10 +277,10 @@ impl Copy<'_> {
 
     fn fill(
         &self,
-        header: SegmentHeader,
-        file: &Arc<dyn StorageFile>,
+        made: &Made,
         content: impl FnOnce(&mut Filling<'_>) -> Result<()>,
     ) -> Result<Copied> {
+        let (header, file) = (made.header, &made.file);
         let before = self.link.end_lsn;
         let mut groups = GroupWriter::new(header.salt(), header.epoch, header.alignment, PIECE);
         let start = Offset::new(wal_format::HEADER_LEN);
@@ -275,6 +316,7 @@ impl Copy<'_> {
             end_digest: filling.groups.previous(),
             records: filling.records,
             index: filling.index,
+            was_reserve: made.was_reserve,
         })
     }
 
@@ -327,6 +369,13 @@ impl Copy<'_> {
     }
 }
 
+/// The new segment's file before anything is in it.
+struct Made {
+    header: SegmentHeader,
+    file: Arc<dyn StorageFile>,
+    was_reserve: bool,
+}
+
 /// What a copy needs room for.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Needs {
@@ -354,7 +403,7 @@ impl Needs {
     }
 
     /// Bytes that the copy, the link, a stamp and the footer need.
-    fn least(self, header: &SegmentHeader) -> u64 {
+    pub(super) fn least(self, header: &SegmentHeader) -> u64 {
         let alignment = header.alignment;
         let most = header.capacity.max(self.data * 2);
         wal_format::data_start(alignment)

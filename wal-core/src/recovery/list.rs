@@ -2,7 +2,7 @@
 
 use std::io;
 
-use wal_format::{FileName, Lsn, SegmentId};
+use wal_format::{FileName, Lsn, RESERVE_NAME, SegmentId};
 use wal_io::{EntryKind, Storage};
 
 use crate::{Error, Result};
@@ -19,6 +19,8 @@ pub(crate) struct Listing {
     pub(crate) temporaries: Vec<SegmentId>,
     /// What names say of the log's first LSN, ascending.
     pub(crate) firsts: Vec<Lsn>,
+    /// Space for one more segment is there.
+    pub(crate) reserve: bool,
     /// The writer's lock file is there: a log was opened here before.
     pub(crate) lock: bool,
 }
@@ -77,7 +79,8 @@ impl Listing {
                 FileName::Temporary(id) => listing.temporaries.push(id),
                 FileName::First(lsn) => listing.firsts.push(lsn),
                 FileName::Lock => listing.lock = true,
-                FileName::LockPid | FileName::Quarantine | FileName::Ignored => {}
+                FileName::Ignored => listing.reserve |= entry.name == RESERVE_NAME,
+                FileName::LockPid | FileName::Quarantine => {}
                 FileName::Foreign => {
                     return Err(not_a_log(format!(
                         "{:?} in it is not the log's: name another directory, or find out whose it is before you move it",

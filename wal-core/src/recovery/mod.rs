@@ -4,6 +4,7 @@
 //! scan.rs    reads only: the chain of segments, the places where data ends, what proves durability
 //! plan.rs    a pure function: facts in, decision out
 //! apply.rs   the only code that changes files: has the unproven tail copied, removes leftovers, gives space back
+//! reserve.rs space for one more segment, for a full disk; forget.rs drops the oldest ones without any
 //! surplus.rs space after the end of segments that are no longer written
 //! recorded.rs losses that a repair has recorded, and nodes that wrote the log
 //! copy.rs    copies records to a segment of its own; truncation and repair do it too
@@ -15,11 +16,13 @@
 
 mod apply;
 mod copy;
+mod forget;
 mod list;
 mod plan;
 mod recorded;
 mod repair;
 mod report;
+mod reserve;
 mod salvage;
 mod scan;
 mod surplus;
@@ -28,12 +31,14 @@ mod witness;
 
 pub(crate) use apply::{Applied, apply};
 pub(crate) use copy::{Changed, Copied, Copy, Source};
+pub(crate) use forget::{free_names, remember};
 pub(crate) use list::Listing;
 pub(crate) use plan::{Plan, plan};
 pub(crate) use recorded::lost_in;
 pub(crate) use repair::repair_on;
 pub use repair::{LostRecords, RepairMode, RepairReport, repair, repair_storage};
 pub use report::{RecoveryReport, Tail};
+pub(crate) use reserve::{ensure_reserve, reserve_len};
 pub(crate) use salvage::{Part, Step, Taken, Walk, Wreck, assemble};
 pub(crate) use scan::{ChainLink, Scan, scan};
 pub(crate) use surplus::Surplus;

@@ -122,7 +122,12 @@ fn close_and_drop_leave_no_spare_and_no_temporary_file() {
         drop(wal);
         assert_eq!(
             machine.file_names(),
-            [segment(1), "lock".into(), "lock.pid".into()]
+            [
+                wal_format::RESERVE_NAME.into(),
+                segment(1),
+                "lock".into(),
+                "lock.pid".into()
+            ]
         );
     }
 }

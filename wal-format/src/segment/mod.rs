@@ -15,7 +15,7 @@ pub use footer::{Footer, FooterFacts, FooterTrailer, IndexEntry};
 pub use header::{Origin, SegmentHeader};
 pub use link::{LinkBody, LinkCause};
 pub use name::{
-    FileName, LOCK_NAME, LOCK_PID_NAME, QUARANTINE_NAME, first_name, segment_name, spare_name,
-    temporary_name,
+    FileName, LOCK_NAME, LOCK_PID_NAME, QUARANTINE_NAME, RESERVE_NAME, first_name, segment_name,
+    spare_name, temporary_name,
 };
 pub use view::{BorrowedRecord, GroupBody, GroupView, Groups, Records, RecordsView, SegmentView};

@@ -15,6 +15,8 @@ const FIRST: &str = "first";
 pub const LOCK_NAME: &str = "lock";
 /// Name of the file with the process id of the lock's holder.
 pub const LOCK_PID_NAME: &str = "lock.pid";
+/// Name of the file that holds space for one more segment. It is not part of the format, which ignores names that start with a dot.
+pub const RESERVE_NAME: &str = ".reserve";
 /// Name of the directory for damaged bytes set aside.
 pub const QUARANTINE_NAME: &str = "quarantine";
 

@@ -2,6 +2,7 @@
 //! in the crates: `sabotage::is("NAME")`.
 
 mod reports;
+mod space;
 
 use std::fmt;
 
@@ -117,7 +118,10 @@ const fn store(
 
 /// All of them.
 pub(super) fn variants() -> impl Iterator<Item = &'static Variant> {
-    VARIANTS.iter().chain(reports::VARIANTS)
+    VARIANTS
+        .iter()
+        .chain(reports::VARIANTS)
+        .chain(space::VARIANTS)
 }
 
 /// Those of the log and the store, by what they are about.
@@ -354,23 +358,6 @@ const VARIANTS: &[Variant] = &[
     programs(
         "torn-tail-cut-in-place",
         "7: no byte of an old segment is written",
-    ),
-    programs(
-        "cut-before-the-copy",
-        "space is given back when its successor is durable",
-    ),
-    programs(
-        "given-back-before-the-successor-is-durable",
-        "a newest file is as long as its header says",
-    ),
-    programs(
-        "cut-before-the-end",
-        "only space behind the data is given back",
-    ),
-    promise(
-        "segments-above-pile-up",
-        "what the log takes on disk is bounded",
-        "promises::space::space_does_not_grow_with_power_losses_before_the_first_sync",
     ),
     programs(
         "removed-before-the-copy",

@@ -1,0 +1,99 @@
+//! Dropping the oldest records on a full disk.
+//!
+//! Usually a cut in a segment says where the log starts, and only then files go. Where there is no room for the cut, the name of a file
+//! says it: see [`recovery::remember`].
+
+use wal_format::{Lsn, SegmentId, segment_name};
+
+use super::{Engine, Goal, no_space_or_io};
+use crate::recovery::{self, Listing};
+use crate::shell::Shell;
+use crate::{Error, Result};
+
+impl Engine {
+    /// Removes the segments of which all records are below `lsn`, and lets the log start there.
+    pub(super) async fn forget_before(&self, lsn: Lsn, shell: Shell) -> Result<()> {
+        // A name drops only what is durable.
+        let below = lsn.prev();
+        self.reach(Goal::Durable, below.get(), shell).await?;
+        let number = self.state().forgets.ask(lsn);
+        let asked = Forgotten {
+            engine: self,
+            number,
+        };
+        self.reach(Goal::Retired, number, shell).await?;
+        asked.take_error().map_or(Ok(()), Err)
+    }
+
+    /// Carries out what was asked for: the caller has set `retiring_busy`.
+    pub(super) fn forget_all(&self) {
+        loop {
+            let Some((number, lsn)) = self.state().forgets.take() else {
+                return;
+            };
+            let outcome = self.forget(lsn);
+            self.state().forgets.finish(number, outcome);
+        }
+    }
+
+    fn forget(&self, lsn: Lsn) -> Result<()> {
+        let (going, log_first) = {
+            let state = self.state();
+            Self::check_poison(&state)?;
+            // The newest stays, whatever is in it: it says where the log goes on.
+            let older = state.chain.split_last().map_or(&[][..], |(_, older)| older);
+            let gone = older
+                .iter()
+                .take_while(|entry| entry.end.is_some_and(|(end, _)| end < lsn));
+            let going: Vec<SegmentId> = gone.map(|entry| entry.header.segment_id).collect();
+            (going, state.log_first)
+        };
+        if log_first >= lsn {
+            return Ok(());
+        }
+        let Some(oldest) = going.first().copied() else {
+            return Err(Error::NoSpace {
+                location: self.location(),
+                what: format!(
+                    "the mark of a new first LSN, and no segment holds only records before LSN {lsn}: the log still starts at LSN {log_first}"
+                )
+                .into(),
+            });
+        };
+        let storage = &*self.storage;
+        let firsts = Listing::read(storage)?.unwrap_or_default().firsts;
+        let renamed = recovery::remember(storage, oldest, lsn, &firsts).map_err(|error| {
+            no_space_or_io(storage, "the name that says where the log starts", error)
+        })?;
+        if let Err((during, error)) = self.sync_directory() {
+            return Err(self.poison(self.state(), during, error));
+        }
+        recovery::free_names(storage, lsn, &firsts);
+        let mut state = self.state();
+        state.log_first = state.log_first.max(lsn);
+        state
+            .chain
+            .retain(|entry| !going.contains(&entry.header.segment_id));
+        let others = going.iter().skip(usize::from(renamed));
+        state.retiring.extend(others.map(|id| segment_name(*id)));
+        Ok(())
+    }
+}
+
+/// Forgets the outcome of a truncation that nobody waits for any more. It is carried out all the same.
+struct Forgotten<'a> {
+    engine: &'a Engine,
+    number: u64,
+}
+
+impl Forgotten<'_> {
+    fn take_error(&self) -> Option<Error> {
+        self.engine.state().forgets.take_error(self.number)
+    }
+}
+
+impl Drop for Forgotten<'_> {
+    fn drop(&mut self) {
+        let _ = self.take_error();
+    }
+}

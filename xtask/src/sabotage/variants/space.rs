@@ -1,0 +1,38 @@
+//! What a log takes on disk, and what it does on a full one.
+
+use super::{Variant, programs, promise};
+
+pub(super) const VARIANTS: &[Variant] = &[
+    promise(
+        "reserve-not-made",
+        "with no byte free the log can be truncated",
+        "promises::reserve::truncate_after_works_with_no_byte_free",
+    ),
+    promise(
+        "reserve-not-made-again",
+        "with no byte free the log can be truncated",
+        "promises::reserve::the_reserve_is_made_again_when_there_is_room",
+    ),
+    promise(
+        "first-lsn-not-remembered",
+        "what was truncated stays away",
+        "promises::reserve::truncate_before_works_with_no_byte_free",
+    ),
+    programs(
+        "cut-before-the-copy",
+        "space is given back when its successor is durable",
+    ),
+    programs(
+        "given-back-before-the-successor-is-durable",
+        "a newest file is as long as its header says",
+    ),
+    programs(
+        "cut-before-the-end",
+        "only space behind the data is given back",
+    ),
+    promise(
+        "segments-above-pile-up",
+        "what the log takes on disk is bounded",
+        "promises::space::space_does_not_grow_with_power_losses_before_the_first_sync",
+    ),
+];
