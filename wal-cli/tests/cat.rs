@@ -94,7 +94,14 @@ fn from_an_lsn_and_a_number_of_records() {
     assert!(part(&["--limit", "9000"]) == padded);
     assert!(part(&["--limit", "0"]).is_empty());
     assert!(part(&["--from", "5001"]).is_empty());
-    assert!(part(&["--from", "18446744073709551615"]).is_empty());
+    // Beyond the next record: an error, not an end.
+    for from in ["5002", "18446744073709551615"] {
+        let refused = cat(&place.log(), &["--from", from]).code(1);
+        assert!(refused.stdout.is_empty());
+        let told =
+            format!("LSN {from} has not been given to a record yet; the next one will be LSN 5001");
+        assert!(refused.stderr.contains(&told), "{}", refused.stderr);
+    }
     let json = cat(&place.log(), &["--json", "--from", "7", "--limit", "2"]).json_lines();
     assert_eq!((&json[0]["lsn"], &json[1]["lsn"]), (&json!(7), &json!(8)));
     assert_eq!(json.len(), 2);

@@ -15,7 +15,7 @@ use crate::recovery::RecoveryReport;
 use crate::shell::Shell;
 use crate::stats::Stats;
 use crate::sync::{self, Arc};
-use crate::{Appended, OnDamage, Position, Result, Threads, WalConfig, sabotage};
+use crate::{Appended, Awaited, OnDamage, Position, Result, Threads, WalConfig, sabotage};
 
 /// A write-ahead log. Clones are handles to the same log.
 ///
@@ -142,17 +142,23 @@ impl Wal {
         wait(engine, engine.sync(Shell::Blocking))
     }
 
-    /// Returns when the record `lsn` is on stable storage; starts a sync if nothing else does.
+    /// Returns when the record is on stable storage; starts a sync if nothing else does.
+    ///
+    /// Takes an LSN, which stands for the record that has it now, or what an append has returned: then a record that was removed is
+    /// recognised, also when another one has its LSN.
     ///
     /// # Errors
-    /// [`NotAppended`](crate::Error::NotAppended) for an LSN never given, [`Truncated`](crate::Error::Truncated) if `truncate_after` removes the
-    /// record meanwhile, else as [`sync`](Self::sync).
-    pub fn wait_durable(&self, lsn: Lsn) -> Result<()> {
+    /// [`NotAppended`](crate::Error::NotAppended) for an LSN never given, [`Truncated`](crate::Error::Truncated) if `truncate_after` has removed the
+    /// record, else as [`sync`](Self::sync).
+    pub fn wait_durable(&self, record: impl Into<Awaited>) -> Result<()> {
         let engine = self.engine()?;
-        wait(engine, engine.wait_durable(lsn, Shell::Blocking))
+        wait(engine, engine.wait_durable(record.into(), Shell::Blocking))
     }
 
     /// The highest LSN known to be on stable storage. Goes back only where `truncate_after` removes records. Takes no lock.
+    ///
+    /// A read-only handle looks at the files for it, as it does for the other facts about the log: for what was found last where they
+    /// cannot be read.
     #[must_use]
     pub fn durable_lsn(&self) -> Lsn {
         self.handle.durable_lsn()
@@ -187,7 +193,7 @@ impl Wal {
     /// # Errors
     /// None at present; a storage that must ask for them may have some.
     pub fn list_segments(&self) -> Result<Vec<SegmentId>> {
-        Ok(self.handle.list_segments())
+        self.handle.list_segments()
     }
 
     /// A reader of one segment.
@@ -203,10 +209,23 @@ impl Wal {
     /// A reader from a [`Position`] or an [`Lsn`] on; LSN 0 is the start of the log, whatever was truncated.
     ///
     /// # Errors
-    /// [`Truncated`](crate::Error::Truncated) if the record is no longer in the log.
+    /// [`Truncated`](crate::Error::Truncated) if the record is no longer in the log, [`NotAppended`](crate::Error::NotAppended) for an LSN above
+    /// the next one: a cursor of another log, or of a newer copy of this one. Who wants to wait for it calls
+    /// [`follow_from`](Self::follow_from). On a read-only handle [`Io`](crate::Error::Io), where it looks how far the log goes.
     pub fn read_from(&self, start: impl Into<Start>) -> Result<Reader> {
         Ok(Reader {
             raw: self.handle.read_from(start.into())?,
+        })
+    }
+
+    /// As [`read_from`](Self::read_from), also for an LSN that was not given to a record yet: the reader returns `None` until then.
+    ///
+    /// # Errors
+    /// [`Truncated`](crate::Error::Truncated) if the record is no longer in the log. Where `truncate_after` then removes records before
+    /// the LSN, the reader gets [`Truncated`](crate::Error::Truncated) as well.
+    pub fn follow_from(&self, start: impl Into<Start>) -> Result<Reader> {
+        Ok(Reader {
+            raw: self.handle.follow_from(start.into())?,
         })
     }
 
@@ -384,6 +403,15 @@ impl Reader {
     #[must_use]
     pub fn on_damage(mut self, on_damage: OnDamage) -> Self {
         self.raw.on_damage = on_damage;
+        self
+    }
+
+    /// Shows only records that are known to be on stable storage: the others come with later calls, when they are. A read-only
+    /// handle learns that from the log's own files, which say it with the next write; an idle log says it within a second or two
+    /// under `Always` and `Batch`.
+    #[must_use]
+    pub fn durable_only(mut self) -> Self {
+        self.raw = self.raw.durable_only();
         self
     }
 

@@ -115,6 +115,17 @@ pub enum Error {
         /// The LSN of the next record.
         next: Lsn,
     },
+    /// The log has come to the highest LSN that is given to a record: something other than appends has set its LSNs. It can be read
+    /// and truncated. Append to a new log.
+    #[error(
+        "the next record would be LSN {next}, above the highest that is given ({limit}); the log is unchanged: something other than appends has set its LSNs, append to a new log"
+    )]
+    NoMoreLsns {
+        /// The LSN of the next record.
+        next: Lsn,
+        /// The highest LSN that is given.
+        limit: Lsn,
+    },
     /// The file was written by a version of the format that this build does not know. Use a newer build.
     #[error(
         "{location}: segment {segment_id} has format version {version}, this build reads version {known}; use a build that knows it"

@@ -2,7 +2,7 @@
 
 use wal_format::{Lsn, RecordRef, SegmentId};
 
-use crate::log::Engine;
+use crate::log::{Engine, Mark};
 use crate::position::Start;
 use crate::reader::{RawReader, Source};
 use crate::recovery::RecoveryReport;
@@ -60,19 +60,35 @@ impl Handle {
         &self.report
     }
 
-    pub(crate) fn list_segments(&self) -> Vec<SegmentId> {
-        self.source()
-            .chain()
-            .iter()
-            .map(|entry| entry.header.segment_id)
-            .collect()
+    pub(crate) fn list_segments(&self) -> Result<Vec<SegmentId>> {
+        if let Behind::Reader(view) = &self.behind {
+            view.follow()?;
+        }
+        Ok(self.segments())
+    }
+
+    fn segments(&self) -> Vec<SegmentId> {
+        let chain = self.source().chain();
+        chain.iter().map(|entry| entry.header.segment_id).collect()
     }
 
     pub(crate) fn read_from(&self, start: Start) -> Result<RawReader> {
         RawReader::from(self.source(), start)
     }
 
+    pub(crate) fn follow_from(&self, start: Start) -> Result<RawReader> {
+        RawReader::follow_from(self.source(), start)
+    }
+
     pub(crate) fn read_segment(&self, id: SegmentId) -> Result<RawReader> {
+        if let Behind::Reader(view) = &self.behind
+            && view
+                .chain()
+                .iter()
+                .all(|entry| entry.header.segment_id != id)
+        {
+            view.follow()?;
+        }
         RawReader::segment(self.source(), id)
     }
 
@@ -99,18 +115,21 @@ impl Handle {
         replay(&self.source(), start, last, threads, begin, each)
     }
 
+    /// Where the log ends by now, and the highest LSN known to be durable. What cannot be looked at is as it was.
+    fn looked(view: &View) -> (Mark, Lsn) {
+        let _ = view.follow();
+        view.known()
+    }
+
     pub(crate) fn current_position(&self) -> Position {
         match &self.behind {
             Behind::Writer(engine) => engine.next_position(),
             Behind::Reader(view) => {
-                let chain = view.chain();
-                let (segment_id, offset) = chain.last().map_or((SegmentId::FIRST, 0), |entry| {
-                    (entry.header.segment_id, entry.end.map_or(0, |(_, end)| end))
-                });
+                let (end, _) = Self::looked(view);
                 Position {
-                    lsn: self.report.last_lsn.next(),
-                    segment_id,
-                    offset: offset.into(),
+                    lsn: end.lsn.next(),
+                    segment_id: end.segment,
+                    offset: end.offset.into(),
                 }
             }
         }
@@ -119,21 +138,24 @@ impl Handle {
     pub(crate) fn durable_lsn(&self) -> Lsn {
         match &self.behind {
             Behind::Writer(engine) => engine.durable_lsn(),
-            Behind::Reader(_) => self.report.proven_lsn,
+            Behind::Reader(view) => Self::looked(view).1,
         }
     }
 
     pub(crate) fn first_lsn(&self) -> Lsn {
         match &self.behind {
             Behind::Writer(engine) => engine.first_lsn(),
-            Behind::Reader(view) => view.first_lsn(),
+            Behind::Reader(view) => {
+                let _ = Self::looked(view);
+                view.first_lsn()
+            }
         }
     }
 
     pub(crate) fn last_lsn(&self) -> Lsn {
         match &self.behind {
             Behind::Writer(engine) => engine.last_lsn(),
-            Behind::Reader(_) => self.report.last_lsn,
+            Behind::Reader(view) => Self::looked(view).0.lsn,
         }
     }
 
@@ -149,15 +171,23 @@ impl Handle {
     }
 
     pub(crate) fn stats(&self) -> Stats {
-        let counters = match &self.behind {
-            Behind::Writer(engine) => engine.stats(),
-            Behind::Reader(_) => Stats::default(),
+        let (counters, first_lsn, last_lsn, durable_lsn) = match &self.behind {
+            Behind::Writer(engine) => (
+                engine.stats(),
+                engine.first_lsn(),
+                engine.last_lsn(),
+                engine.durable_lsn(),
+            ),
+            Behind::Reader(view) => {
+                let (end, durable) = Self::looked(view);
+                (Stats::default(), view.first_lsn(), end.lsn, durable)
+            }
         };
         Stats {
-            segments: self.list_segments().len() as u64,
-            first_lsn: self.first_lsn(),
-            last_lsn: self.last_lsn(),
-            durable_lsn: self.durable_lsn(),
+            segments: self.segments().len() as u64,
+            first_lsn,
+            last_lsn,
+            durable_lsn,
             ..counters
         }
     }

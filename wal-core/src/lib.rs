@@ -31,7 +31,7 @@ mod wal;
 pub use builder::Builder;
 pub use config::{FsyncPolicy, MAX_BATCH_WINDOW, OnDamage, Prewrite, RecoveryMode, WalConfig};
 pub use error::{Corruption, Error, Poisoned, Result};
-pub use position::{Appended, Position, Start};
+pub use position::{Appended, Awaited, Position, Start};
 pub use prepared::Prepared;
 pub use recovery::{
     LostRecords, RecoveryReport, RepairMode, RepairReport, Tail, repair, repair_storage,

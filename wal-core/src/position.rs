@@ -64,3 +64,40 @@ pub struct Appended {
     /// LSN of the last record; the one before `first` for an empty batch.
     pub last_lsn: Lsn,
 }
+
+/// A record to wait for: its LSN, and the segment that took it, if that is known.
+///
+/// `truncate_after` removes records and gives their LSNs again. An LSN alone stands for the record that has it now. With what `append`
+/// returned the removed record is recognised: ids of segments only grow, and records that get an LSN again are in a later one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Awaited {
+    pub(crate) lsn: Lsn,
+    pub(crate) segment: Option<SegmentId>,
+}
+
+impl From<Lsn> for Awaited {
+    fn from(lsn: Lsn) -> Self {
+        Self { lsn, segment: None }
+    }
+}
+
+impl From<Position> for Awaited {
+    fn from(position: Position) -> Self {
+        Self {
+            lsn: position.lsn,
+            segment: Some(position.segment_id),
+        }
+    }
+}
+
+/// The last record of the batch.
+impl From<Appended> for Awaited {
+    fn from(appended: Appended) -> Self {
+        let Appended { first, last_lsn } = appended;
+        Self {
+            lsn: last_lsn,
+            // An empty batch is nowhere.
+            segment: (last_lsn >= first.lsn).then_some(first.segment_id),
+        }
+    }
+}

@@ -63,14 +63,37 @@ pub(crate) struct RawReader {
     place: Option<Place>,
     /// What was read is of this era.
     era: Era,
-    /// An error was returned: the reader has ended.
+    /// An error was returned behind which there is nothing to read.
     ended: bool,
+    /// What is in memory of the place that the reader is at was read in this call.
+    fresh: bool,
+    /// Show only what is known to be durable.
+    pub(crate) durable_only: bool,
+    /// Nothing above this is shown without another look at what is durable.
+    bound: Lsn,
+    /// The start of the log, if that is what was asked for.
+    start: Option<Lsn>,
     pub(crate) on_damage: OnDamage,
     skip: Skip,
 }
 
 impl RawReader {
+    /// From a record on that is in the log, or is the next one to be appended.
     pub(crate) fn from(source: Source, start: Start) -> Result<Self> {
+        if start.lsn > Lsn::FIRST
+            && let Some(next) = source.next_lsn(start.lsn)?
+            && start.lsn > next
+            // Who waits for a record that never comes is told at once.
+            && !sabotage::is("read-from-beyond-the-end-accepted")
+        {
+            let lsn = start.lsn;
+            return Err(Error::NotAppended { lsn, next });
+        }
+        Self::follow_from(source, start)
+    }
+
+    /// From a record on that need not be in the log yet.
+    pub(crate) fn follow_from(source: Source, start: Start) -> Result<Self> {
         let era = source.era();
         let first = source.first_lsn();
         if start.lsn < first && start.lsn > Lsn::ZERO {
@@ -78,22 +101,34 @@ impl RawReader {
         }
         let next = start.lsn.max(first);
         Ok(Self {
-            era,
+            hint: start.hint,
+            start: Some(next).filter(|_| start.lsn == Lsn::ZERO),
+            ..Self::at(source, era, next)
+        })
+    }
+
+    fn at(source: Source, era: Era, next: Lsn) -> Self {
+        Self {
             source,
             only: None,
             next,
-            hint: start.hint,
+            hint: None,
             place: None,
+            era,
             ended: false,
+            fresh: false,
+            durable_only: false,
+            bound: Lsn::new(u64::MAX),
+            start: None,
             on_damage: OnDamage::Stop,
             skip: Skip::default(),
-        })
+        }
     }
 
     pub(crate) fn segment(source: Source, id: SegmentId) -> Result<Self> {
         let era = source.era();
         let Some(entry) = source.entry(id) else {
-            let location = source.storage().location();
+            let location = source.location();
             return Err(Error::MissingSegment {
                 location,
                 segment_id: id,
@@ -102,16 +137,16 @@ impl RawReader {
         };
         let next = entry.first_lsn.max(source.first_lsn());
         Ok(Self {
-            era,
-            source,
             only: Some(id),
-            next,
-            hint: None,
-            place: None,
-            ended: false,
-            on_damage: OnDamage::Stop,
-            skip: Skip::default(),
+            ..Self::at(source, era, next)
         })
+    }
+
+    /// Shows only records that are known to be on stable storage.
+    pub(crate) fn durable_only(mut self) -> Self {
+        self.durable_only = true;
+        self.bound = Lsn::ZERO;
+        self
     }
 
     pub(crate) fn live(&self) -> Option<&Arc<Engine>> {
@@ -136,7 +171,11 @@ impl RawReader {
     #[inline(always)]
     pub(crate) fn step_in_memory(&mut self) -> Option<(Record, Position)> {
         let place = self.place.as_mut()?;
-        if self.ended || !self.skip.is_idle() || self.source.is_disturbed(self.era, self.next) {
+        if self.ended
+            || self.next > self.bound
+            || !self.skip.is_idle()
+            || self.source.is_disturbed(self.era, self.next)
+        {
             return None;
         }
         // What was loaded is of this era: a truncation from here on comes after this call.
@@ -154,13 +193,18 @@ impl RawReader {
         Some((record, position))
     }
 
-    /// The next record. After an error the reader has ended.
+    /// The next record. After an error the reader has ended, unless it skips damage or the system's error may pass.
     pub(crate) fn step(&mut self) -> Result<Step> {
         if self.ended {
             return Ok(Step::End);
         }
+        self.fresh = false;
         let step = self.step_in_era();
-        self.ended = step.as_ref().is_err_and(|error| !self.skips(error));
+        self.ended = step.as_ref().is_err_and(|error| {
+            let passes =
+                matches!(error, Error::Io { .. }) && !sabotage::is("reader-ends-at-io-error");
+            !passes && !self.skips(error)
+        });
         step
     }
 
@@ -172,7 +216,11 @@ impl RawReader {
             }
             let next = self.undelivered();
             let refused = self.live().and_then(|engine| engine.refuses(next));
-            let step = refused.map_or_else(|| self.go_on(), Err);
+            let step = match refused {
+                Some(error) => Err(error),
+                None if self.is_beyond_durable()? => Ok(Step::End),
+                None => self.go_on(),
+            };
             if self.source.era() == self.era {
                 if matches!(step, Err(Error::Corruption(_))) && self.is_outdated()? {
                     // A writer has cut the file or given it up while it was read.
@@ -208,13 +256,33 @@ impl RawReader {
         Ok(self.only.is_none() && entry.is_none_or(|entry| entry.end != end))
     }
 
+    /// Whether the next record is not known to be durable; asks again before it says so.
+    fn is_beyond_durable(&mut self) -> Result<bool> {
+        if !self.durable_only || self.undelivered() <= self.bound {
+            return Ok(false);
+        }
+        self.bound = self.source.durable_lsn()?;
+        Ok(self.undelivered() > self.bound && !sabotage::is("bound-of-a-reader-ignored"))
+    }
+
     /// The newest records were dropped, and LSNs are given again: goes on if what was read is still in the log.
     fn follow_era(&mut self) -> Result<()> {
         let (kept, now) = self.source.kept_since(self.era);
+        if self.durable_only {
+            self.bound = Lsn::ZERO;
+        }
+        let first = self.source.first_lsn();
+        // One that was to read from the log's start, and has read nothing, starts where the log now does.
+        if self.start == Some(self.next) {
+            (self.next, self.start) = (first, Some(first));
+            (self.era, self.place) = (now, None);
+            return Ok(());
+        }
         // Nor are they by who reads.
         let told = !sabotage::is("reader-of-an-earlier-era-goes-on");
         if kept.is_some_and(|kept| self.next > kept.next()) && told {
-            let first = self.source.first_lsn();
+            // Where the records behind those it has read are gone as well, that is what to say.
+            let kept = kept.filter(|_| self.next >= first);
             return Err(Error::Truncated { first, kept });
         }
         self.era = now;
@@ -225,7 +293,7 @@ impl RawReader {
     fn damage(&self, offset: u64, what: String) -> Error {
         let place = self.place.as_ref();
         Error::Corruption(Box::new(Corruption {
-            location: self.source.storage().location(),
+            location: self.source.location(),
             segment_id: place.map_or(SegmentId::NONE, |place| place.id),
             offset: Offset::new(offset),
             first_lsn: self.next,
@@ -242,9 +310,5 @@ impl RawReader {
 }
 
 fn read_error(source: &Source, id: SegmentId, error: io::Error) -> Error {
-    Error::io(
-        source.storage().location(),
-        format!("reading segment {id}"),
-        error,
-    )
+    Error::io(source.location(), format!("reading segment {id}"), error)
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use wal_format::{
     Footer, GroupKind, IndexEntry, Lsn, Offset, SegmentId, decode_cut, decode_gap, decode_stamp,
 };
-use wal_io::{DiskStorage, OpenMode, Storage};
+use wal_io::{DiskStorage, Storage};
 
 use crate::error::Corruption;
 use crate::log::ChainEntry;
@@ -177,10 +177,7 @@ fn verify_segment(view: &View, entry: &ChainEntry) -> Result<SegmentReport> {
             error,
         )
     };
-    let file = view
-        .storage
-        .open(&wal_format::segment_name(id), OpenMode::Read)
-        .map_err(io)?;
+    let file = view.files.open(id).map_err(io)?;
     let len = file.len().map_err(io)?;
     let limit = entry.end.map_or(len, |(_, end)| end);
     let mut verifier = Verifier {

@@ -2,26 +2,44 @@
 //!
 //! The chain is read once and then followed: a new segment appears under its final name, and its link says where the one
 //! before it ends. Changes no byte.
+//!
+//! ```text
+//! view.rs         looking at the directory
+//! view/chain.rs   whether what is found goes on from what was known
+//! view/tip.rs     how far the newest segment goes
+//! ```
+
+mod chain;
+mod tip;
 
 use std::io;
 
-use wal_format::{LinkBody, LinkCause, Lsn, SegmentId};
+use wal_format::{Lsn, SegmentId};
 use wal_io::Storage;
 
 use crate::damaged::{Gap, scan_pieces};
-use crate::log::{ChainEntry, Era, Eras};
-use crate::recovery::{self, ChainLink, Listing, RecoveryReport, Scan, Wreck};
-use crate::segment::SegmentFacts;
+use crate::log::{ChainEntry, Era, Mark};
+use crate::recovery::{self, Listing, RecoveryReport, Scan, Wreck};
+use crate::segment::{Files, SegmentFacts};
 use crate::sync::{Arc, AtomicU64, Mutex, Ordering};
 use crate::{Error, Result, sabotage};
+use chain::Chain;
+use tip::Tip;
 
 /// The segments of a log that someone else may be writing.
 #[derive(Debug)]
 pub(crate) struct View {
     pub(crate) storage: Arc<dyn Storage>,
+    /// What its readers have open.
+    pub(crate) files: Arc<Files>,
     chain: Mutex<Chain>,
     /// A copy of the chain's era that is read without the lock.
     era: AtomicU64,
+    /// One look at the directory at a time, which opens two files at most. Only a look changes the chain.
+    looking: Mutex<Tip>,
+    /// How many looks were begun, and which of them was the last to come to its end.
+    begun: AtomicU64,
+    ended: AtomicU64,
     report: RecoveryReport,
     /// Why the log could not be opened for writing: what readers get in the place of records. Oldest first.
     gaps: Vec<Gap>,
@@ -29,17 +47,6 @@ pub(crate) struct View {
     stray: Vec<Error>,
     /// What can be read all the same, once a reader has asked for it.
     wreck: Mutex<Option<Arc<Wreck>>>,
-}
-
-#[derive(Clone, Debug)]
-struct Chain {
-    entries: Vec<ChainEntry>,
-    log_first: Lsn,
-    eras: Eras,
-    /// The newest file's id, on the chain or not.
-    seen: SegmentId,
-    /// The newest segment whose link was followed. Never goes back.
-    followed: SegmentId,
 }
 
 /// What to do about damage found while opening.
@@ -65,9 +72,13 @@ impl View {
             Err(error) => return Err(error),
         };
         Ok(Self {
+            files: Files::new(Arc::clone(&storage)),
             storage,
             chain: Mutex::new(Chain::of(&scans, &gaps)),
             era: AtomicU64::new(0),
+            looking: Mutex::new(Tip::of(scans.last())),
+            begun: AtomicU64::new(0),
+            ended: AtomicU64::new(0),
             report,
             gaps,
             stray,
@@ -80,6 +91,7 @@ impl View {
         if self.gaps.is_empty() {
             return Ok(None);
         }
+        let _looking = self.looking.lock();
         let mut wreck = self.wreck.lock();
         if wreck.is_none() {
             let listing = Listing::read(&*self.storage)?.unwrap_or_default();
@@ -128,49 +140,92 @@ impl View {
         self.gaps.is_empty() && newest(&self.chain.lock())
     }
 
+    /// Where the log ends, and the highest LSN known to be durable, as of the last look.
+    pub(crate) fn known(&self) -> (Mark, Lsn) {
+        let chain = self.chain.lock();
+        (chain.end, chain.proven)
+    }
+
+    /// Nobody appends to a log that cannot be opened.
+    fn is_damaged(&self) -> bool {
+        !self.gaps.is_empty() || !self.stray.is_empty()
+    }
+
     /// Looks at all of it anew: a file that was there is gone. True if the log is another than before.
     pub(crate) fn reload(&self) -> Result<bool> {
-        if !self.gaps.is_empty() || !self.stray.is_empty() {
+        self.look_at(|tip| self.look_anew(tip))
+    }
+
+    /// Looks for segments that were begun since the last look. True if there may be any.
+    pub(crate) fn refresh(&self) -> Result<bool> {
+        let asked = self.begun.load(Ordering::Acquire);
+        let mut tip = self.looking.lock();
+        if self.ended.load(Ordering::Acquire) > asked {
+            // One that was begun after this call: it has seen what this one would see.
+            return Ok(true);
+        }
+        self.count(&mut tip, |tip| self.look_for_more(tip))
+    }
+
+    /// Looks how far the log goes by now, and how far it is known to be durable.
+    pub(crate) fn follow(&self) -> Result<()> {
+        // What is known was fixed when it was opened.
+        if self.is_damaged() || sabotage::is("read-only-handle-does-not-follow") {
+            return Ok(());
+        }
+        self.look_at(|tip| {
+            self.look_for_more(tip)?;
+            match self.look_at_the_end(tip) {
+                Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+                    self.look_anew(tip)?;
+                    self.look_at_the_end(tip)
+                }
+                looked => looked,
+            }
+        })
+    }
+
+    fn look_at<T>(&self, look: impl FnOnce(&mut Tip) -> Result<T>) -> Result<T> {
+        self.count(&mut self.looking.lock(), look)
+    }
+
+    fn count<T>(&self, tip: &mut Tip, look: impl FnOnce(&mut Tip) -> Result<T>) -> Result<T> {
+        let number = self.begun.fetch_add(1, Ordering::AcqRel) + 1;
+        let found = look(tip)?;
+        self.ended.store(number, Ordering::Release);
+        Ok(found)
+    }
+
+    fn look_anew(&self, tip: &mut Tip) -> Result<bool> {
+        if self.is_damaged() {
             return Ok(false);
         }
-        let (mut scan, _) = look(&self.storage)?;
+        let (scan, _) = look(&self.storage)?;
         let mut new = Chain::of(std::slice::from_ref(&scan), &[]);
+        *tip = Tip::of(Some(&scan));
         let mut chain = self.chain.lock();
-        if new.seen < chain.seen {
-            // Another reader of the handle has seen more meanwhile.
-            drop(chain);
-            (scan, _) = look(&self.storage)?;
-            new = Chain::of(std::slice::from_ref(&scan), &[]);
-            chain = self.chain.lock();
-        }
-        new.eras = std::mem::take(&mut chain.eras);
-        new.followed = chain.followed;
-        if !chain.is_joined_by(&scan) {
-            // What lies between was not seen. It may have been a truncation of the newest records.
-            new.eras.begin(new.log_first.prev());
-        }
-        for link in &scan.chain {
-            new.follow(link.facts.id(), &link.link.body);
-        }
-        let changed = new.log_first != chain.log_first || new.ids().ne(chain.ids());
+        new.replaces(&mut chain, &scan);
+        let changed = !new.is_as(&chain);
         *chain = new;
-        self.era.store(chain.eras.now().0, Ordering::Release);
+        if changed {
+            // The same names may be other files.
+            self.files.retain(|_| false);
+        }
+        self.changed(&chain);
         Ok(changed)
     }
 
-    /// Looks for segments that were begun since the last look. True if there are any.
-    pub(crate) fn refresh(&self) -> Result<bool> {
+    fn look_for_more(&self, tip: &mut Tip) -> Result<bool> {
         let Some(listing) = Listing::read(&*self.storage)? else {
             return Err(Error::NotALog {
                 location: self.storage.location(),
                 reason: "it was removed".into(),
             });
         };
-        let mut chain = self.chain.lock();
-        let seen = chain.seen;
+        let seen = self.chain.lock().seen;
         let newest = listing.segments.last().copied();
         let (mut changed, mut left_behind) = (false, false);
-        for id in listing.segments.into_iter().filter(|id| *id > seen) {
+        for id in listing.segments.iter().copied().filter(|id| *id > seen) {
             // Its link may not be written yet: then it is looked at again.
             let facts = match SegmentFacts::read(&self.storage, id) {
                 Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => break,
@@ -181,39 +236,72 @@ impl View {
                 left_behind = newest != Some(id);
                 break;
             };
-            let body = link.body;
-            if body.predecessor == SegmentId::NONE {
-                // Nothing before it was proven: what a crash left is in this segment now.
-                chain.entries.clear();
-            } else {
-                let found = chain
-                    .entries
-                    .iter()
-                    .position(|entry| entry.header.segment_id == body.predecessor);
-                let Some(at) = found else {
-                    // The one before it was begun and is gone since the last look.
-                    left_behind = true;
-                    break;
-                };
-                chain.entries.truncate(at + 1);
-                chain.entries[at].end = Some((body.end_lsn, body.end_offset.get()));
+            let mut chain = self.chain.lock();
+            if !chain.go_on(facts.header, &link) {
+                // The one before it was begun and is gone since the last look.
+                left_behind = true;
+                break;
             }
-            chain.follow(id, &body);
-            self.era.store(chain.eras.now().0, Ordering::Release);
-            chain.entries.push(ChainEntry {
-                header: facts.header,
-                first_lsn: link.first_lsn,
-                end: None,
-            });
-            chain.log_first = chain.log_first.max(body.log_first);
-            chain.seen = id;
+            self.changed(&chain);
             changed = true;
         }
+        let mut chain = self.chain.lock();
+        let before = chain.entries.len();
+        left_behind |= !chain.lose_oldest(|id| listing.segments.binary_search(&id).is_ok());
+        if chain.entries.len() < before {
+            self.changed(&chain);
+            changed = true;
+        }
+        let last = chain.entries.last().map(|entry| entry.header);
         drop(chain);
+        // Where all of it was removed, ids begin anew: it may be another file.
+        if let Some(header) = last.filter(|header| !changed && newest == Some(header.segment_id)) {
+            left_behind |= match SegmentFacts::read(&self.storage, header.segment_id) {
+                Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => true,
+                facts => facts?.header != header,
+            };
+        }
         if left_behind {
-            changed |= self.reload()?;
+            changed |= self.look_anew(tip)?;
         }
         Ok(changed)
+    }
+
+    fn look_at_the_end(&self, tip: &mut Tip) -> Result<()> {
+        let newest = self.chain.lock().entries.last().cloned();
+        let Some(entry) = newest else {
+            let mut chain = self.chain.lock();
+            chain.end.lsn = chain.log_first.prev();
+            return Ok(());
+        };
+        let id = entry.header.segment_id;
+        if let Some((lsn, offset)) = entry.end {
+            self.chain.lock().end = Mark {
+                lsn,
+                segment: id,
+                offset,
+            };
+            return Ok(());
+        }
+        let io = |error| {
+            Error::io(
+                self.storage.location(),
+                format!("reading segment {id}"),
+                error,
+            )
+        };
+        let found = tip.advance(&self.files, &entry).map_err(io)?;
+        let mut chain = self.chain.lock();
+        chain.end = found.end;
+        chain.proven = chain.proven.max(found.proven).min(found.end.lsn);
+        chain.log_first = chain.log_first.max(found.log_first);
+        Ok(())
+    }
+
+    /// Files that are not the log's any more are closed, and readers hear of truncations.
+    fn changed(&self, chain: &Chain) {
+        self.era.store(chain.eras.now().0, Ordering::Release);
+        self.files.retain(|open| chain.ids().any(|id| id == open));
     }
 }
 
@@ -261,59 +349,4 @@ fn look_once(storage: &Arc<dyn Storage>) -> Result<(Scan, RecoveryReport)> {
         }
     }
     Ok((scan, plan.report))
-}
-
-impl Chain {
-    fn ids(&self) -> impl Iterator<Item = SegmentId> {
-        self.entries.iter().map(|entry| entry.header.segment_id)
-    }
-
-    /// A new segment's link may say that the newest records were dropped.
-    fn follow(&mut self, id: SegmentId, link: &LinkBody) {
-        if id > self.followed && link.cause == LinkCause::TruncatedAfter {
-            self.eras.begin(link.kept);
-        }
-        self.followed = self.followed.max(id);
-    }
-
-    /// Whether a later look goes on where this one ended.
-    fn is_joined_by(&self, scan: &Scan) -> bool {
-        let known = |id: SegmentId| self.ids().any(|known| known == id);
-        // Without a predecessor nothing else is left of the log, and the link says since when.
-        let begins = |id: SegmentId| id == SegmentId::NONE || known(id);
-        let joined =
-            |link: &ChainLink| known(link.facts.id()) || begins(link.link.body.predecessor);
-        self.entries.is_empty() || scan.chain.iter().any(joined)
-    }
-
-    fn of(scans: &[Scan], gaps: &[Gap]) -> Self {
-        let newest = scans.last();
-        let footer = newest.is_some_and(|scan| scan.footer.is_some());
-        let links = || scans.iter().flat_map(|scan| &scan.chain);
-        let count = links().count();
-        let entries = links().enumerate().map(|(at, link)| ChainEntry {
-            header: link.facts.header,
-            first_lsn: link.link.first_lsn,
-            // The newest segment may still grow, unless it is closed or the log is damaged.
-            end: (at + 1 < count || footer || !gaps.is_empty())
-                .then_some((link.end.lsn, link.end.offset)),
-        });
-        // A segment above the chain whose link is valid does not follow it, and never will. One without a link may be
-        // about to get it.
-        let above = newest.and_then(|scan| {
-            let mut above = scan.above.iter().rev();
-            above.find(|facts| facts.link.is_ok())
-        });
-        Self {
-            entries: entries.collect(),
-            followed: links()
-                .last()
-                .map_or(SegmentId::NONE, |link| link.facts.id()),
-            eras: Eras::default(),
-            log_first: newest.map_or(Lsn::FIRST, |scan| scan.log_first),
-            seen: above
-                .or(links().last().map(|link| &link.facts))
-                .map_or(SegmentId::NONE, SegmentFacts::id),
-        }
-    }
 }

@@ -16,7 +16,7 @@ use crate::recovery::RecoveryReport;
 use crate::shell::Shell;
 use crate::stats::Stats;
 use crate::sync::Arc;
-use crate::{Appended, Error, OnDamage, Position, Result, Threads, WalConfig, blocking};
+use crate::{Appended, Awaited, Error, OnDamage, Position, Result, Threads, WalConfig, blocking};
 
 /// A write-ahead log. Clones are handles to the same log.
 ///
@@ -173,19 +173,26 @@ impl Wal {
         self.engine()?.sync(Shell::Async).await
     }
 
-    /// Returns when the record `lsn` is on stable storage; starts a sync if nothing else does.
+    /// Returns when the record is on stable storage; starts a sync if nothing else does.
+    ///
+    /// Takes an LSN, which stands for the record that has it now, or what an append has returned: then a record that was removed is
+    /// recognised, also when another one has its LSN.
     ///
     /// # Errors
-    /// [`NotAppended`](Error::NotAppended) for an LSN never given, [`Truncated`](Error::Truncated) if `truncate_after` removes the
-    /// record meanwhile, else as [`sync`](Self::sync).
+    /// [`NotAppended`](Error::NotAppended) for an LSN never given, [`Truncated`](Error::Truncated) if `truncate_after` has removed the
+    /// record, else as [`sync`](Self::sync).
     ///
     /// # Cancel safety
     /// Nothing is lost; the sync may go on.
-    pub async fn wait_durable(&self, lsn: Lsn) -> Result<()> {
-        self.engine()?.wait_durable(lsn, Shell::Async).await
+    pub async fn wait_durable(&self, record: impl Into<Awaited>) -> Result<()> {
+        let engine = self.engine()?;
+        engine.wait_durable(record.into(), Shell::Async).await
     }
 
     /// The highest LSN known to be on stable storage. Goes back only where `truncate_after` removes records. Takes no lock.
+    ///
+    /// A read-only handle looks at the files for it, as it does for the other facts about the log: for what was found last where they
+    /// cannot be read.
     #[must_use]
     pub fn durable_lsn(&self) -> Lsn {
         self.handle.durable_lsn()
@@ -221,7 +228,7 @@ impl Wal {
     /// None at present; a storage that must ask for them may have some.
     #[allow(clippy::unused_async)] // As above.
     pub async fn list_segments(&self) -> Result<Vec<SegmentId>> {
-        Ok(self.handle.list_segments())
+        self.handle.list_segments()
     }
 
     /// A reader of one segment. Segments may be read in parallel.
@@ -238,11 +245,25 @@ impl Wal {
     /// A reader from a [`Position`] or an [`Lsn`] on; LSN 0 is the start of the log, whatever was truncated.
     ///
     /// # Errors
-    /// [`Truncated`](Error::Truncated) if the record is no longer in the log.
+    /// [`Truncated`](Error::Truncated) if the record is no longer in the log, [`NotAppended`](Error::NotAppended) for an LSN above
+    /// the next one: a cursor of another log, or of a newer copy of this one. Who wants to wait for it calls
+    /// [`follow_from`](Self::follow_from). On a read-only handle [`Io`](Error::Io), where it looks how far the log goes.
     #[allow(clippy::unused_async)] // As above.
     pub async fn read_from(&self, start: impl Into<Start>) -> Result<Reader> {
         Ok(Reader {
             raw: self.handle.read_from(start.into())?,
+        })
+    }
+
+    /// As [`read_from`](Self::read_from), also for an LSN that was not given to a record yet: the reader returns `None` until then.
+    ///
+    /// # Errors
+    /// [`Truncated`](Error::Truncated) if the record is no longer in the log. Where `truncate_after` then removes records before the
+    /// LSN, the reader gets [`Truncated`](Error::Truncated) as well.
+    #[allow(clippy::unused_async)] // As above.
+    pub async fn follow_from(&self, start: impl Into<Start>) -> Result<Reader> {
+        Ok(Reader {
+            raw: self.handle.follow_from(start.into())?,
         })
     }
 
@@ -419,6 +440,15 @@ impl Reader {
     #[must_use]
     pub fn on_damage(mut self, on_damage: OnDamage) -> Self {
         self.raw.on_damage = on_damage;
+        self
+    }
+
+    /// Shows only records that are known to be on stable storage: the others come with later calls, when they are. A read-only
+    /// handle learns that from the log's own files, which say it with the next write; an idle log says it within a second or two
+    /// under `Always` and `Batch`.
+    #[must_use]
+    pub fn durable_only(mut self) -> Self {
+        self.raw = self.raw.durable_only();
         self
     }
 

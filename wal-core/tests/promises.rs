@@ -8,6 +8,7 @@
 //! ahead.rs        zeros written ahead of the records change nothing
 //! damage.rs       torn is not corrupt; damage to durable data is never dropped in silence
 //! hostile.rs      no length read from disk is believed, no input makes it panic
+//! lsns.rs         LSNs have an end: none above the highest is given
 //! poison.rs       after a failed write or sync nothing goes on
 //! waiters.rs      and everyone who waits is told
 //! full_disk.rs    a full disk is met before a record is accepted
@@ -18,6 +19,8 @@
 //! order.rs        what is synced before what
 //! in_flight.rs    one sync at a time for each file
 //! beside.rs       a read-only open beside a writer
+//! history.rs      readers of other handles are told of truncations, follow the log, and end where it ends
+//! descriptors.rs  readers share a bounded number of open files
 //! recovery.rs     recovery modifies no old segment, a read-only open changes no byte
 //! repair.rs       a repair loses what is damaged and nothing else
 //! replay.rs       a replay on several threads gives what reading in order gives
@@ -43,10 +46,13 @@ mod promises {
     mod calls;
     mod closing;
     mod damage;
+    mod descriptors;
     mod full_disk;
+    mod history;
     mod hostile;
     mod in_flight;
     mod lock;
+    mod lsns;
     mod order;
     mod poison;
     mod policies;

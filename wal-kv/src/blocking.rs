@@ -8,7 +8,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use bytes::Bytes;
-use wal_core::{Lsn, Position, Prepared};
+use wal_core::{Awaited, Lsn, Position, Prepared};
 
 use crate::batch::changes;
 use crate::builder::{Builder, Shared};
@@ -359,15 +359,15 @@ impl KvStore {
         Ok(self.core().wal.sync()?)
     }
 
-    /// Returns when the write with this LSN is on stable storage, and all before it.
+    /// Returns when the write with this LSN or [`Position`] is on stable storage, and all before it.
     ///
     /// # Durability
     /// They survive a power loss.
     ///
     /// # Errors
     /// The log's [`NotAppended`](wal_core::Error::NotAppended) for an LSN never given, else as [`sync`](Self::sync).
-    pub fn wait_durable(&self, lsn: Lsn) -> Result<()> {
-        Ok(self.core().wal.wait_durable(lsn)?)
+    pub fn wait_durable(&self, write: impl Into<Awaited>) -> Result<()> {
+        Ok(self.core().wal.wait_durable(write)?)
     }
 
     /// The highest LSN known to be on stable storage, also after the log has failed.

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use bytes::Bytes;
-use wal_core::{Lsn, Position, Prepared, Wal};
+use wal_core::{Awaited, Lsn, Position, Prepared, Wal};
 
 use crate::batch::changes;
 use crate::builder::{Builder, Shared};
@@ -413,7 +413,7 @@ impl KvStore {
         Ok(self.wal.sync().await?)
     }
 
-    /// Returns when the write with this LSN is on stable storage, and all before it.
+    /// Returns when the write with this LSN or [`Position`] is on stable storage, and all before it.
     ///
     /// # Durability
     /// They survive a power loss.
@@ -423,8 +423,8 @@ impl KvStore {
     ///
     /// # Cancel safety
     /// Nothing is lost; the sync may go on.
-    pub async fn wait_durable(&self, lsn: Lsn) -> Result<()> {
-        Ok(self.wal.wait_durable(lsn).await?)
+    pub async fn wait_durable(&self, write: impl Into<Awaited>) -> Result<()> {
+        Ok(self.wal.wait_durable(write).await?)
     }
 
     /// The highest LSN known to be on stable storage, also after the log has failed.

@@ -16,6 +16,9 @@ use super::{Driver, Engine, Goal};
 use crate::shell::Shell;
 use crate::{Error, FsyncPolicy, Position, Result, sabotage};
 
+/// The highest LSN that is given. Higher ones are read where a log has them: no log comes to them by appending.
+const LAST_LSN: Lsn = Lsn::new(1 << 63);
+
 /// Whether the call waits for stable storage whatever the policy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Durability {
@@ -320,6 +323,9 @@ impl Engine {
             let next = state.next_lsn;
             return Err(Error::NotAppended { lsn, next });
         }
+        if let Entrant::Records(records, _) = entrant {
+            check_lsns(state, records.len() as u64)?;
+        }
         loop {
             let Some(active) = &state.active else {
                 if state.spare.is_none() {
@@ -418,6 +424,9 @@ impl Engine {
         let (start, end) = (state.filling.start().get(), state.filling.end().get());
         let limit = active.segment.data_limit;
         let reserve = active.segment.header.capacity - limit;
+        // Near the end of all LSNs each append is looked at.
+        let numbered = check_lsns(state, self.settings.buffer as u64).is_ok();
+        let limit = if numbered { limit } else { 0 };
         let mut until = limit
             .min(active.allocated.saturating_sub(reserve))
             .min(state.ahead.limit(active.segment.id()))
@@ -495,6 +504,19 @@ impl Engine {
             self.signal_keeper(state);
         }
     }
+}
+
+/// Whether `count` more records get LSNs of their own.
+fn check_lsns(state: &State, count: u64) -> Result<()> {
+    let last = state.last_lsn().get().checked_add(count);
+    // Two records never have the same LSN.
+    if last.is_some_and(|last| last <= LAST_LSN.get()) || sabotage::is("lsns-without-an-end") {
+        return Ok(());
+    }
+    Err(Error::NoMoreLsns {
+        next: state.next_lsn,
+        limit: LAST_LSN,
+    })
 }
 
 /// Gives the place in the queue back when the append is dropped before it entered.

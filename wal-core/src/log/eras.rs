@@ -1,9 +1,10 @@
 //! The eras of a log: each truncation of its newest records begins one, in which their LSNs are given again.
 //!
-//! Who holds an LSN remembers the era in which it was given. Deliberately absent: truncation of the oldest records, whose LSNs are
-//! never given again.
+//! Who holds an LSN remembers the era in which it was given, or the segment that took the record: each era begins with a new
+//! segment, and ids of segments only grow. Deliberately absent: truncation of the oldest records, whose LSNs are never given
+//! again.
 
-use wal_format::Lsn;
+use wal_format::{Lsn, SegmentId};
 
 /// A number that grows with each truncation.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -13,8 +14,18 @@ pub(crate) struct Era(pub(crate) u64);
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Eras {
     now: Era,
-    /// The last LSN that stayed, by era. Both ascend: a truncation covers the earlier ones that kept as much or more.
-    kept: Vec<(Era, Lsn)>,
+    /// All ascend: a truncation covers the earlier ones that kept as much or more.
+    cuts: Vec<Cut>,
+}
+
+/// How an era began.
+#[derive(Clone, Copy, Debug)]
+struct Cut {
+    era: Era,
+    /// The last LSN that stayed.
+    kept: Lsn,
+    /// The era's first segment.
+    segment: SegmentId,
 }
 
 impl Eras {
@@ -22,23 +33,29 @@ impl Eras {
         self.now
     }
 
-    /// The log was truncated after `kept`.
-    pub(crate) fn begin(&mut self, kept: Lsn) {
+    /// The log was truncated after `kept`, and goes on in `segment`.
+    pub(crate) fn begin(&mut self, kept: Lsn, segment: SegmentId) {
         self.now.0 += 1;
-        while self
-            .kept
-            .last()
-            .is_some_and(|(_, earlier)| *earlier >= kept)
-        {
-            self.kept.pop();
+        while self.cuts.last().is_some_and(|cut| cut.kept >= kept) {
+            self.cuts.pop();
         }
-        self.kept.push((self.now, kept));
+        self.cuts.push(Cut {
+            era: self.now,
+            kept,
+            segment,
+        });
     }
 
     /// The highest LSN of era `since` that is still in the log, if there was a truncation.
     pub(crate) fn kept_since(&self, since: Era) -> Option<Lsn> {
-        let at = self.kept.partition_point(|(era, _)| *era <= since);
-        self.kept.get(at).map(|(_, kept)| *kept)
+        let at = self.cuts.partition_point(|cut| cut.era <= since);
+        self.cuts.get(at).map(|cut| cut.kept)
+    }
+
+    /// The last era of the segment with this id, as far as that is known: all that were begun since are later.
+    pub(crate) fn of(&self, segment: SegmentId) -> Era {
+        let at = self.cuts.partition_point(|cut| cut.segment <= segment);
+        self.cuts.get(at).map_or(self.now, |cut| Era(cut.era.0 - 1))
     }
 }
 
@@ -51,18 +68,24 @@ mod tests {
         let mut eras = Eras::default();
         assert_eq!(eras.kept_since(eras.now()), None);
         let first = eras.now();
-        eras.begin(Lsn::new(10));
+        eras.begin(Lsn::new(10), SegmentId::new(4));
         let second = eras.now();
-        eras.begin(Lsn::new(20));
+        eras.begin(Lsn::new(20), SegmentId::new(7));
         let third = eras.now();
         assert_eq!(eras.kept_since(first), Some(Lsn::new(10)));
         assert_eq!(eras.kept_since(second), Some(Lsn::new(20)));
         assert_eq!(eras.kept_since(third), None);
-        eras.begin(Lsn::new(5));
+        let of = |segment| eras.kept_since(eras.of(SegmentId::new(segment)));
+        for segment in 1..=9 {
+            let kept = [(4, 10), (7, 20)];
+            let kept = kept.iter().find(|(begun, _)| segment < *begun);
+            assert_eq!(of(segment), kept.map(|(_, kept)| Lsn::new(*kept)));
+        }
+        eras.begin(Lsn::new(5), SegmentId::new(9));
         for era in [first, second, third] {
             assert_eq!(eras.kept_since(era), Some(Lsn::new(5)));
         }
         assert_eq!(eras.kept_since(eras.now()), None);
-        assert_eq!(eras.kept.len(), 1);
+        assert_eq!(eras.cuts.len(), 1);
     }
 }

@@ -51,6 +51,7 @@ use wal_io::{Storage, StorageLock};
 
 use crate::clock::Clock;
 use crate::entropy::Entropy;
+use crate::segment::Files;
 use crate::stats::{Counters, Stats};
 use crate::sync::{Arc, AtomicBool, AtomicU64, Condvar, JoinHandle, Mutex, MutexGuard, Ordering};
 use crate::{Position, Prewrite, RecoveryMode, WalConfig, sabotage};
@@ -90,6 +91,8 @@ pub(crate) enum Driver {
 #[derive(Debug)]
 pub(crate) struct Engine {
     pub(crate) storage: Arc<dyn Storage>,
+    /// What its readers have open.
+    pub(crate) files: Arc<Files>,
     pub(crate) settings: Settings,
     pub(crate) clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,

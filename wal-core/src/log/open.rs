@@ -5,7 +5,7 @@ use std::io;
 use std::time::Duration;
 
 use wal_format::{
-    IndexEntry, LOCK_NAME, LOCK_PID_NAME, LogId, Lsn, Origin, SegmentHeader, SegmentId,
+    IndexEntry, LOCK_NAME, LOCK_PID_NAME, LinkCause, LogId, Lsn, Origin, SegmentHeader, SegmentId,
 };
 use wal_io::{OpenMode, Storage, StorageFileExt, StorageLock};
 
@@ -23,6 +23,7 @@ use crate::clock::Clock;
 use crate::entropy::Entropy;
 use crate::error::is_no_space;
 use crate::recovery::{self, Copied, Listing, Plan, RecoveryReport, Scan, Tail};
+use crate::segment::Files;
 use crate::stats::Counters;
 use crate::sync::{self, Arc, AtomicBool, AtomicU64, Condvar, Mutex};
 use crate::{Error, RecoveryMode, RepairMode, Result, sabotage};
@@ -97,7 +98,9 @@ impl Engine {
         );
         state.reserve = reserve;
         let durable = AtomicU64::new(state.durable.lsn.get());
+        let era = state.eras.now().0;
         let engine = Arc::new(Self {
+            files: Files::new(Arc::clone(&ground.storage)),
             storage: ground.storage,
             settings,
             clock: ground.clock,
@@ -106,7 +109,7 @@ impl Engine {
             durable,
             poisoned: AtomicBool::new(false),
             quick: AtomicBool::new(false),
-            era: AtomicU64::new(0),
+            era: AtomicU64::new(era),
             writer: Condvar::default(),
             syncer: Condvar::default(),
             keeper: Condvar::default(),
@@ -260,6 +263,14 @@ fn initial_state(
             .and_then(|entry| entry.end)
             .map_or(0, |(_, end)| end),
     };
+    // What the log itself knows of truncations.
+    let mut eras = Eras::default();
+    for link in &scan.chain[..plan.kept] {
+        let body = &link.link.body;
+        if body.cause == LinkCause::TruncatedAfter {
+            eras.begin(body.kept, link.facts.id());
+        }
+    }
     let mut active = None;
     let mut dirty = VecDeque::new();
     let mut filling = empty_writer(idle_header(settings, log_id));
@@ -320,7 +331,7 @@ fn initial_state(
         committed: 0,
         rewinding: false,
         rewinds: Requests::default(),
-        eras: Eras::default(),
+        eras,
         written: mark,
         durable: mark,
         written_serial: 0,

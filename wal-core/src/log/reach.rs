@@ -14,7 +14,7 @@ use super::state::{State, Status};
 use super::waiters::Ticket;
 use crate::shell::{Shell, Way};
 use crate::sync::{self, IfPanicking, MutexGuard};
-use crate::{Error, Result, sabotage};
+use crate::{Awaited, Error, Result, sabotage};
 
 /// What a caller waits for. The number that goes with it is an LSN for the first two, a buffer's serial for the third.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,15 +67,25 @@ impl Engine {
         or_removed(reached)
     }
 
-    /// Waits until `lsn`, which must have been given to a record, is durable.
-    pub(crate) async fn wait_durable(&self, lsn: Lsn, shell: Shell) -> Result<()> {
-        let (next, era) = {
+    /// Waits until the record, which must have been appended, is durable.
+    pub(crate) async fn wait_durable(&self, record: Awaited, shell: Shell) -> Result<()> {
+        let Awaited { lsn, segment } = record;
+        let era = {
             let state = self.state();
-            (state.next_lsn, state.eras.now())
+            // Two records of one LSN are not mixed up.
+            let segment = segment.filter(|_| !sabotage::is("awaited-by-lsn-alone"));
+            let era = segment.map_or(state.eras.now(), |segment| state.eras.of(segment));
+            let kept = state.eras.kept_since(era).filter(|kept| lsn > *kept);
+            if kept.is_some() {
+                let first = state.log_first;
+                return Err(Error::Truncated { first, kept });
+            }
+            let next = state.next_lsn;
+            if lsn >= next {
+                return Err(Error::NotAppended { lsn, next });
+            }
+            era
         };
-        if lsn >= next {
-            return Err(Error::NotAppended { lsn, next });
-        }
         self.reach_in(era, Goal::Durable, lsn.get(), shell).await
     }
 

@@ -369,7 +369,7 @@ impl Engine {
             spare_tried: false,
             prewritten: Prewritten::none(),
         });
-        state.eras.begin(kept);
+        state.eras.begin(kept, id);
         self.era.store(state.eras.now().0, Ordering::Release);
         self.durable.store(kept.get(), Ordering::Release);
     }

@@ -345,6 +345,12 @@ impl Engine {
                     break;
                 }
                 Ok(()) | Err(_) => {
+                    // Its space is free when nobody has it open.
+                    if let FileName::Segment(id) = FileName::parse(&name)
+                        && !sabotage::is("removed-file-kept-open")
+                    {
+                        self.files.forget(id);
+                    }
                     self.state().retiring.pop_front();
                 }
             }

@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 use std::io;
 
 use wal_format::{Lsn, Offset, SegmentId};
-use wal_io::{OpenMode, StorageFile};
+use wal_io::StorageFile;
 
 use super::{Place, RawReader, Source, Step, read_error};
 use crate::log::{ChainEntry, Mark};
@@ -30,7 +30,10 @@ impl RawReader {
         };
         let Some(entry) = entry else {
             return match &self.source {
-                Source::View(view) if chain.is_empty() => view.refresh(),
+                Source::View(view) if chain.is_empty() => {
+                    view.refresh()?;
+                    Ok(!view.chain().is_empty())
+                }
                 _ => Ok(false),
             };
         };
@@ -39,8 +42,7 @@ impl RawReader {
         if limit == Some(0) {
             return Ok(false);
         }
-        let name = wal_format::segment_name(id);
-        let file = match self.source.storage().open(&name, OpenMode::Read) {
+        let file = match self.source.files().open(id) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return self.gone(id),
             Err(error) => return Err(read_error(&self.source, id, error)),
@@ -76,10 +78,14 @@ impl RawReader {
     }
 
     /// A file of the chain is not there: superseded or truncated meanwhile, or lost. True if the chain has changed.
-    fn gone(&self, id: SegmentId) -> Result<bool> {
+    pub(super) fn gone(&self, id: SegmentId) -> Result<bool> {
         if let Source::View(view) = &self.source
             && view.reload()?
         {
+            return Ok(true);
+        }
+        // Another reader of the handle may have seen the change first.
+        if self.source.entry(id).is_none() {
             return Ok(true);
         }
         let first = self.source.first_lsn();
@@ -87,7 +93,7 @@ impl RawReader {
             return Err(Error::Truncated { first, kept: None });
         }
         Err(Error::MissingSegment {
-            location: self.source.storage().location(),
+            location: self.source.location(),
             segment_id: id,
             needed_by: format!("it holds LSN {}", self.next),
         })
@@ -131,12 +137,10 @@ impl RawReader {
         let Some(limit) = Self::end_of_new(&entry, handed_over) else {
             return Ok(None);
         };
-        let Ok(file) = self
-            .source
-            .storage()
-            .open(&wal_format::segment_name(id), OpenMode::Read)
-        else {
-            return Ok(None);
+        let file = match self.source.files().open(id) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(read_error(&self.source, id, error)),
         };
         let record = record_at(&*file, &entry.header, self.next, offset, limit);
         let record = record.map_err(|error| read_error(&self.source, id, error))?;

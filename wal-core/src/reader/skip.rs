@@ -5,6 +5,8 @@
 //!
 //! Deliberately absent: how records are found behind damage (see [`crate::segment`] and [`crate::recovery`]).
 
+use std::io;
+
 use wal_format::{Lsn, Offset, Record, SegmentId};
 
 use super::{RawReader, Source, Step, read_error};
@@ -181,12 +183,8 @@ impl RawReader {
             highest: last,
             limit,
         };
-        let storage = match &self.source {
-            Source::Live(engine) => Arc::clone(&engine.storage),
-            Source::View(view) => Arc::clone(&view.storage),
-        };
         self.skip.walk = Some(Salvaging {
-            walk: Walk::new(storage, vec![part], self.next),
+            walk: Walk::new(Arc::clone(self.source.files()), vec![part], self.next),
             last,
             then: Some(limit),
             cause: Some(error),
@@ -212,7 +210,7 @@ impl RawReader {
                 .map_or(Lsn::ZERO, |part| part.last.unwrap_or(part.highest));
         }
         self.skip.walk = Some(Salvaging {
-            walk: Walk::new(Arc::clone(&view.storage), parts, self.next),
+            walk: Walk::new(Arc::clone(&view.files), parts, self.next),
             last,
             then: None,
             cause: None,
@@ -229,10 +227,18 @@ impl RawReader {
             return Ok(None);
         }
         while let Some(salvaging) = &mut self.skip.walk {
-            let walked = salvaging
-                .walk
-                .step()
-                .map_err(|error| read_error(&self.source, salvaging.walk.segment(), error))?;
+            let walked = match salvaging.walk.step() {
+                // The file was removed: the log is read on as it is now.
+                Err(error)
+                    if error.kind() == io::ErrorKind::NotFound && salvaging.then.is_some() =>
+                {
+                    self.skip.walk = None;
+                    self.place = None;
+                    return Ok(None);
+                }
+                walked => walked
+                    .map_err(|error| read_error(&self.source, salvaging.walk.segment(), error))?,
+            };
             match walked {
                 Some(Walked::Record(taken)) => {
                     self.lose_to(taken.lsn.prev());
@@ -294,7 +300,7 @@ impl RawReader {
             };
             let (segment_id, offset, what) = trouble.unwrap_or_else(unknown);
             Error::Corruption(Box::new(Corruption {
-                location: self.source.storage().location(),
+                location: self.source.location(),
                 segment_id,
                 offset: Offset::new(offset),
                 first_lsn: self.next,

@@ -3,9 +3,10 @@
 //! Deliberately absent: any place in the log.
 
 use wal_format::{Lsn, SegmentId};
-use wal_io::Storage;
 
+use crate::Result;
 use crate::log::{ChainEntry, Engine, Era, Mark};
+use crate::segment::Files;
 use crate::sync::Arc;
 use crate::view::View;
 
@@ -17,11 +18,15 @@ pub(crate) enum Source {
 }
 
 impl Source {
-    pub(super) fn storage(&self) -> &dyn Storage {
+    pub(super) fn files(&self) -> &Arc<Files> {
         match self {
-            Self::Live(engine) => &*engine.storage,
-            Self::View(view) => &*view.storage,
+            Self::Live(engine) => &engine.files,
+            Self::View(view) => &view.files,
         }
+    }
+
+    pub(super) fn location(&self) -> String {
+        self.files().storage().location()
     }
 
     pub(crate) fn chain(&self) -> Vec<ChainEntry> {
@@ -67,6 +72,34 @@ impl Source {
         match self {
             Self::Live(engine) => engine.era() != era || engine.refuses(next).is_some(),
             Self::View(view) => view.era() != era,
+        }
+    }
+
+    /// The LSN that the next record will get, or got since this was asked; `None` for a log that cannot be opened, which tells of
+    /// each place itself.
+    pub(super) fn next_lsn(&self, atleast: Lsn) -> Result<Option<Lsn>> {
+        match self {
+            Self::Live(engine) => Ok(Some(engine.last_lsn().next())),
+            Self::View(view) => {
+                if view.damage_at(atleast).is_some() {
+                    return Ok(None);
+                }
+                if view.known().0.lsn.next() < atleast {
+                    view.follow()?;
+                }
+                Ok(Some(view.known().0.lsn.next()))
+            }
+        }
+    }
+
+    /// The highest LSN that is known to be on stable storage.
+    pub(super) fn durable_lsn(&self) -> Result<Lsn> {
+        match self {
+            Self::Live(engine) => Ok(engine.durable_lsn()),
+            Self::View(view) => {
+                view.follow()?;
+                Ok(view.known().1)
+            }
         }
     }
 

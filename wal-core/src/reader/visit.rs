@@ -35,7 +35,7 @@ impl RawReader {
     /// As [`step_in_memory`](Self::step_in_memory), as long as there is such a record.
     fn visit_in_memory(&mut self, last: Lsn, each: &mut impl FnMut(RecordRef<'_>, Position)) {
         let Some(place) = &mut self.place else { return };
-        if self.ended || !self.skip.is_idle() {
+        if self.ended || self.durable_only || !self.skip.is_idle() {
             return;
         }
         while self.next <= last && !self.source.is_disturbed(self.era, self.next) {

@@ -2,6 +2,8 @@
 //!
 //! Deliberately absent: entering a segment (see `enter.rs`).
 
+use std::io;
+
 use wal_format::{GroupKind, Lsn, Offset};
 
 use super::{RawReader, Source, Step, read_error};
@@ -11,6 +13,22 @@ use crate::{Error, Position, Result, sabotage};
 
 impl RawReader {
     pub(super) fn advance(&mut self) -> Result<Step> {
+        loop {
+            let error = match self.walk() {
+                Err(error) if is_not_found(&error) => error,
+                walked => return walked,
+            };
+            // The file went while it was not open.
+            let Some(place) = self.place.take() else {
+                return Err(error);
+            };
+            if !self.gone(place.id)? {
+                return Err(error);
+            }
+        }
+    }
+
+    fn walk(&mut self) -> Result<Step> {
         if let Some((id, offset)) = self.hint.take()
             && let Some(step) = self.at_hint(id, offset)?
         {
@@ -131,11 +149,13 @@ impl RawReader {
             } else {
                 // Nothing of a group is shown before all of it is there: it holds whole batches.
                 let checked = place.cursor.check_group();
+                if !matches!(checked, Ok(Ok(()))) {
+                    place.cursor.rewind(&header, previous);
+                }
                 if checked
                     .map_err(|error| read_error(&self.source, place.id, error))?
                     .is_err()
                 {
-                    place.cursor.rewind(&header, previous);
                     return self.wait_for_more();
                 }
             }
@@ -143,10 +163,16 @@ impl RawReader {
         Ok(true)
     }
 
-    /// At a place that is not a group yet: forget what was read, and see whether a new segment says where this one ends.
+    /// At a place that was not a group when it was read: read it again if that was before this call, then see whether a new
+    /// segment says where this one ends.
     fn wait_for_more(&mut self) -> Result<bool> {
         if let Some(place) = &mut self.place {
             place.cursor.refresh();
+        }
+        // The end is the one at the time of the call.
+        if !self.fresh && !sabotage::is("end-of-an-earlier-call") {
+            self.fresh = true;
+            return Ok(true);
         }
         self.move_on()
     }
@@ -258,4 +284,8 @@ impl RawReader {
         };
         Ok(Some(step))
     }
+}
+
+fn is_not_found(error: &Error) -> bool {
+    matches!(error, Error::Io { source, .. } if source.kind() == io::ErrorKind::NotFound)
 }

@@ -87,9 +87,12 @@ impl SegmentCursor {
 
     /// At a group of which only the place and the first LSN are known.
     pub(crate) fn jump(&mut self, lsn: Lsn, offset: Offset) {
-        self.offset = offset.get();
-        self.lsn = lsn;
-        self.previous = None;
+        self.return_to((offset.get(), lsn, None));
+    }
+
+    /// At a place between two groups: its offset, the LSN expected there, and the checksum of the group before, if it is known.
+    pub(crate) fn return_to(&mut self, (offset, lsn, previous): (u64, Lsn, Option<u32>)) {
+        (self.offset, self.lsn, self.previous) = (offset, lsn, previous);
         self.open = None;
     }
 
@@ -317,14 +320,15 @@ impl SegmentCursor {
         };
         let verdict = loop {
             while self.record_in_memory().is_some() {}
-            match self.next_record()? {
-                RecordStep::Record { .. } => {}
-                RecordStep::GroupEnd => break Ok(()),
-                RecordStep::Invalid(error) => break Err(error),
+            match self.next_record() {
+                Ok(RecordStep::Record { .. }) => {}
+                Ok(RecordStep::GroupEnd) => break Ok(Ok(())),
+                Ok(RecordStep::Invalid(error)) => break Ok(Err(error)),
+                Err(error) => break Err(error),
             }
         };
         self.open = Some(saved);
-        Ok(verdict)
+        verdict
     }
 
     /// Moves to the record `lsn` of the open group by the lengths of those before it, which are not verified. Stays where it is
@@ -333,29 +337,34 @@ impl SegmentCursor {
         let Some(start) = self.open.clone().filter(|open| open.lsn() < lsn) else {
             return Ok(());
         };
+        let passed = self.pass(lsn);
+        // What leads nowhere is looked at from the group's start, where the damage is.
+        self.open = match &passed {
+            Ok(Some(there)) => Some(there.clone()),
+            Ok(None) | Err(_) => Some(start),
+        };
+        passed.map(drop)
+    }
+
+    /// The place of the record `lsn` in the open group, if it verifies there. Moves.
+    fn pass(&mut self, lsn: Lsn) -> io::Result<Option<RecordsCursor>> {
         while self.open.as_ref().is_some_and(|open| open.lsn() < lsn) {
             if !matches!(
                 self.step(RecordsCursor::pass, PASS_WINDOW)?,
                 RecordStep::Record { .. }
             ) {
-                self.open = Some(start);
-                return Ok(());
+                return Ok(None);
             }
         }
         let there = self.open.clone();
-        // What leads nowhere is looked at from the group's start, where the damage is.
         let found = matches!(self.next_record()?, RecordStep::Record { .. })
             || sabotage::is("lengths-on-the-way-believed");
-        self.open = if found { there } else { Some(start) };
-        Ok(())
+        Ok(there.filter(|_| found))
     }
 
     /// Back to the start of the group whose header this is.
     pub(crate) fn rewind(&mut self, header: &GroupHeader, previous: Option<u32>) {
-        self.open = None;
-        self.offset = header.offset.get();
-        self.lsn = header.first_lsn;
-        self.previous = previous;
+        self.return_to((header.offset.get(), header.first_lsn, previous));
     }
 
     /// Skips the rest of the open group unread.

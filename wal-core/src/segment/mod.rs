@@ -5,6 +5,7 @@
 
 mod cursor;
 mod facts;
+mod files;
 mod point;
 mod salvage;
 mod search;
@@ -12,5 +13,6 @@ mod window;
 
 pub(crate) use cursor::{GroupStep, RecordStep, SegmentCursor};
 pub(crate) use facts::{LinkFacts, SegmentFacts, read_link};
+pub(crate) use files::Files;
 pub(crate) use point::{SEEK_WINDOW, record_at};
 pub(crate) use salvage::{Found, Salvage};

@@ -114,13 +114,20 @@ impl Salvage {
     /// The next record, or recorded loss; `None` at the end. LSNs ascend.
     pub(crate) fn step(&mut self) -> io::Result<Option<Found>> {
         loop {
-            let found = match self.state {
-                State::Group(offset) => self.group(offset)?,
-                State::Records(run) => self.record(run)?,
+            let (state, next) = (self.state, self.next);
+            let found = match state {
+                State::Group(offset) => self.group(offset),
+                State::Records(run) => self.record(run),
                 State::End => return Ok(None),
             };
-            if found.is_some() {
-                return Ok(found);
+            match found {
+                Ok(None) => {}
+                Ok(found) => return Ok(found),
+                Err(error) => {
+                    // Whoever asks again finds the walk where it was.
+                    (self.state, self.next) = (state, next);
+                    return Err(error);
+                }
             }
         }
     }

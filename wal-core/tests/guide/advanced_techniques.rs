@@ -104,6 +104,72 @@ async fn parallel_segment_readers() -> Result<()> {
     Ok(())
 }
 
+/// Set in a process that has few descriptors.
+const FEW_DESCRIPTORS: &str = "WAL_TEST_FEW_DESCRIPTORS";
+/// Segments of the log: many more than that.
+const SEGMENTS: usize = 1000;
+
+/// The same of a log of a thousand segments, in a process that may have 64 files open: one task for each segment, all at once.
+#[test]
+fn parallel_segment_readers_need_few_descriptors() -> Result<()> {
+    let name = "guide::advanced_techniques::parallel_segment_readers_need_few_descriptors";
+    if let Some(dir) = std::env::var_os(FEW_DESCRIPTORS) {
+        return replay_with_few_descriptors(std::path::Path::new(&dir));
+    }
+    if !cfg!(unix) {
+        return Ok(());
+    }
+    let dir = tempfile::tempdir()?;
+    let wal = small(dir.path()).open()?;
+    while wal.list_segments()?.len() < SEGMENTS {
+        wal.append(&Record::data(vec![7; 1500]))?;
+    }
+    wal.close()?;
+    let outcome = std::process::Command::new("sh")
+        .args(["-c", "ulimit -n 64 && exec \"$@\"", "sh"])
+        .arg(std::env::current_exe()?)
+        .args(["--exact", name, "--nocapture"])
+        .env(FEW_DESCRIPTORS, dir.path())
+        .output()?;
+    assert!(outcome.status.success(), "{outcome:?}");
+    assert!(String::from_utf8_lossy(&outcome.stdout).contains("1 passed"));
+    Ok(())
+}
+
+fn small(dir: &std::path::Path) -> wal_core::Builder<wal_core::blocking::Wal> {
+    let config = WalConfig {
+        max_segment_size: 8 << 10,
+        fsync_policy: wal_core::FsyncPolicy::Os,
+        ..WalConfig::default()
+    };
+    wal_core::blocking::Wal::builder(dir)
+        .config(config)
+        .small_segments()
+}
+
+fn replay_with_few_descriptors(dir: &std::path::Path) -> Result<()> {
+    let runtimes = [
+        tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(8)
+            .build()?,
+        tokio::runtime::Builder::new_current_thread().build()?,
+    ];
+    for runtime in &runtimes {
+        for read_only in [true, false] {
+            let wal = if read_only {
+                small(dir).read_only().open()?
+            } else {
+                small(dir).open()?
+            };
+            let last = wal.last_lsn().get();
+            let records = runtime.block_on(parallel_replay(&Wal::from(wal.clone())))?;
+            assert_eq!(records.len() as u64, last);
+            wal.close()?;
+        }
+    }
+    Ok(())
+}
+
 fn choose_compression(value: &[u8]) -> Compression {
     if value.len() < 1024 {
         Compression::None // Small values: overhead not worth it

@@ -20,7 +20,7 @@ use crate::common::{Machine, PATIENCE, SMALL, append, large};
 
 const DATA: u64 = 4096 + 128;
 
-fn header() -> SegmentHeader {
+pub(super) fn header() -> SegmentHeader {
     SegmentHeader {
         log_id: LogId::from_bytes([3; 16]),
         segment_id: SegmentId::FIRST,
@@ -81,7 +81,7 @@ fn survive_or_hang(segments: Vec<(u64, Vec<u8>)>, case: String) {
     assert!(outcome.is_ok(), "{name}: {outcome:?}");
 }
 
-fn survive_image(image: &Image, case: &str) {
+pub(super) fn survive_image(image: &Image, case: &str) {
     repair(&Machine::holding(image, FsyncPolicy::Os), case);
     let machine = Machine::holding(image, FsyncPolicy::Os);
     let storage = Arc::new(machine.storage.clone());

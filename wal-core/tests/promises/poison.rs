@@ -366,7 +366,9 @@ fn an_error_while_reading_poisons_nothing() {
     machine.storage.inject(fault);
     let mut reader = wal.read_from(Lsn::ZERO).expect("a reader");
     assert!(matches!(reader.next_record(), Err(Error::Io { .. })));
-    assert!(reader.next_record().expect("it has ended").is_none());
+    // It may be asked again.
+    let lsns = reader.map(|step| step.expect("read").1.lsn.get());
+    assert!(lsns.eq(1..=5));
     append(&wal, 6..=6);
     assert_holds(&wal, 1..=6);
 }

@@ -68,7 +68,7 @@ fn a_replay_gives_what_reading_in_order_gives() {
         assert_replays(&wal, 0);
         append(&wal, 1..=300);
         assert!(segments(&wal) > 3);
-        for start in [0, 1, 2, 150, 299, 300, 301, 400] {
+        for start in [0, 1, 2, 150, 299, 300, 301] {
             assert_replays(&wal, start);
         }
         wal.truncate_before(Lsn::new(77)).expect("truncated");

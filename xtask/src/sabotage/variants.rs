@@ -1,6 +1,7 @@
 //! What can be broken. Each variant is a mistake that a log has been shipped with somewhere, or could be. The names are those
 //! in the crates: `sabotage::is("NAME")`.
 
+mod history;
 mod reports;
 mod space;
 
@@ -120,6 +121,7 @@ const fn store(
 pub(super) fn variants() -> impl Iterator<Item = &'static Variant> {
     VARIANTS
         .iter()
+        .chain(history::VARIANTS)
         .chain(reports::VARIANTS)
         .chain(space::VARIANTS)
 }

@@ -10,6 +10,7 @@ use super::plan::RepairPlan;
 use crate::log::link_body;
 use crate::recovery::copy::{Copy, Filling};
 use crate::recovery::{Step, Taken, Walk, Wreck};
+use crate::segment::Files;
 use crate::sync::Arc;
 use crate::{Error, Result};
 
@@ -57,7 +58,7 @@ struct Feed<'a, 'b, E> {
 impl<E: Fn(std::io::Error) -> Error> Feed<'_, '_, E> {
     fn all(&mut self, storage: &Arc<dyn Storage>, wreck: &Wreck, after: Lsn) -> Result<()> {
         let mut next = after.next();
-        let mut walk = Walk::new(Arc::clone(storage), wreck.parts.clone(), next);
+        let mut walk = Walk::new(Files::new(Arc::clone(storage)), wreck.parts.clone(), next);
         // A record waits for the one behind it: the last one before a gap ends its batch.
         let mut held: Option<Box<Taken>> = None;
         loop {

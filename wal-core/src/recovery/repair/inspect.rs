@@ -12,7 +12,7 @@ use super::plan::{Facts, PartFacts};
 use super::report::LostRecords;
 use crate::recovery::copy::Needs;
 use crate::recovery::{GroupEnd, Part, Step, Walk, Wreck};
-use crate::segment::{GroupStep, RecordStep, SegmentCursor};
+use crate::segment::{Files, GroupStep, RecordStep, SegmentCursor};
 use crate::sync::Arc;
 use crate::{Error, Result};
 
@@ -171,7 +171,7 @@ impl Behind {
     pub(super) fn read(storage: &Arc<dyn Storage>, wreck: &Wreck, after: Lsn) -> Result<Self> {
         let mut behind = Self::nothing(wreck);
         let mut next = after.next();
-        let mut walk = Walk::new(Arc::clone(storage), wreck.parts.clone(), next);
+        let mut walk = Walk::new(Files::new(Arc::clone(storage)), wreck.parts.clone(), next);
         loop {
             let step = walk.step().map_err(|error| {
                 let what = format!("reading segment {}", walk.segment());

@@ -6,10 +6,9 @@ use std::io;
 
 use bytes::Bytes;
 use wal_format::{Lsn, Offset, Record, RecordHead, SegmentId};
-use wal_io::{OpenMode, Storage};
 
 use super::Part;
-use crate::segment::{Found, Salvage};
+use crate::segment::{Files, Found, Salvage};
 use crate::sync::Arc;
 
 /// A record as it is stored.
@@ -39,7 +38,7 @@ pub(crate) enum Step {
 /// A walk through parts, oldest first.
 #[derive(Debug)]
 pub(crate) struct Walk {
-    storage: Arc<dyn Storage>,
+    files: Arc<Files>,
     parts: Vec<Part>,
     at: usize,
     open: Option<Salvage>,
@@ -49,9 +48,9 @@ pub(crate) struct Walk {
 
 impl Walk {
     /// From the LSN `next` on.
-    pub(crate) fn new(storage: Arc<dyn Storage>, parts: Vec<Part>, next: Lsn) -> Self {
+    pub(crate) fn new(files: Arc<Files>, parts: Vec<Part>, next: Lsn) -> Self {
         Self {
-            storage,
+            files,
             parts,
             at: 0,
             open: None,
@@ -83,7 +82,7 @@ impl Walk {
             }
             let open = match &mut self.open {
                 Some(open) => open,
-                closed => closed.insert(Self::open(&*self.storage, part)?),
+                closed => closed.insert(Self::open(&self.files, part)?),
             };
             let found = open.step()?;
             let step = match found {
@@ -133,8 +132,8 @@ impl Walk {
         Ok(None)
     }
 
-    fn open(storage: &dyn Storage, part: &Part) -> io::Result<Salvage> {
-        let file = storage.open(&part.name(), OpenMode::Read)?;
+    fn open(files: &Arc<Files>, part: &Part) -> io::Result<Salvage> {
+        let file = files.open(part.file)?;
         let from = (part.start, part.first);
         let to = (part.limit.min(file.len()?), part.last);
         Ok(Salvage::new(file, part.header, from, to))

@@ -1,0 +1,284 @@
+//! The segment files that the readers of one handle have open: a bounded number, however many readers and segments there are.
+//!
+//! A reader owns no file. It borrows one for each read, and all readers of a segment share it. Where the table is full, the file
+//! that was used longest ago is closed; where all of them are being read from, a read waits until one comes back. A file without
+//! a reader is closed, as is one that was removed.
+//!
+//! Deliberately absent: the writer's own files.
+
+use std::collections::BTreeMap;
+use std::io;
+
+use wal_format::SegmentId;
+use wal_io::{OpenMode, Storage, StorageFile};
+
+use crate::sabotage;
+use crate::sync::{Arc, Condvar, Mutex, MutexGuard};
+
+/// Most files that are open at a time. Two more may be while a read-only handle looks at the directory: 16 in all.
+const MOST: usize = if cfg!(wal_shuttle) { 1 } else { 14 };
+
+/// The open files of a handle's readers.
+#[derive(Debug)]
+pub(crate) struct Files {
+    storage: Arc<dyn Storage>,
+    table: Mutex<Table>,
+    returned: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Table {
+    slots: Vec<Slot>,
+    /// Readers in each segment.
+    readers: BTreeMap<SegmentId, usize>,
+    /// Counts the slots made and the uses of them.
+    ticks: u64,
+    waiting: usize,
+}
+
+/// Room for one file.
+#[derive(Debug)]
+struct Slot {
+    /// No two slots have the same.
+    key: u64,
+    /// [`SegmentId::NONE`]: the file is not to be found any more, and is closed when the last read from it has ended.
+    id: SegmentId,
+    /// `None` while it is being opened or closed.
+    file: Option<Arc<dyn StorageFile>>,
+    reads: usize,
+    used: u64,
+}
+
+impl Files {
+    pub(crate) fn new(storage: Arc<dyn Storage>) -> Arc<Self> {
+        Arc::new(Self {
+            storage,
+            table: Mutex::default(),
+            returned: Condvar::default(),
+        })
+    }
+
+    pub(crate) fn storage(&self) -> &Arc<dyn Storage> {
+        &self.storage
+    }
+
+    /// A segment's file, for a reader. It is opened at once, so that one that is not there is noticed.
+    pub(crate) fn open(self: &Arc<Self>, id: SegmentId) -> io::Result<Arc<dyn StorageFile>> {
+        *self.table.lock().readers.entry(id).or_default() += 1;
+        let file = Shared {
+            files: Arc::clone(self),
+            id,
+        };
+        drop(self.borrow(id)?);
+        Ok(Arc::new(file))
+    }
+
+    /// The file was removed, or another may get its name: it is not read from any more.
+    pub(crate) fn forget(&self, id: SegmentId) {
+        self.retain(|open| open != id);
+    }
+
+    /// The same for all files of which `stays` is not true.
+    pub(crate) fn retain(&self, stays: impl Fn(SegmentId) -> bool) {
+        let mut table = self.table.lock();
+        for slot in &mut table.slots {
+            if !stays(slot.id) {
+                slot.id = SegmentId::NONE;
+            }
+        }
+        self.close_unused(table);
+    }
+
+    /// A file to read from until the result is dropped.
+    fn borrow(&self, id: SegmentId) -> io::Result<Borrowed<'_>> {
+        let mut table = self.table.lock();
+        let evicted = loop {
+            table.ticks += 1;
+            let used = table.ticks;
+            if let Some(slot) = table.slots.iter_mut().find(|slot| slot.id == id) {
+                if let Some(file) = slot.file.clone() {
+                    slot.reads += 1;
+                    slot.used = used;
+                    return Ok(Borrowed {
+                        files: self,
+                        key: slot.key,
+                        file: Some(file),
+                    });
+                }
+            } else {
+                // A reader has no file of its own.
+                if table.slots.len() < MOST || sabotage::is("a-file-for-each-read") {
+                    break None;
+                }
+                let idle = |slot: &&Slot| slot.reads == 0 && slot.file.is_some();
+                let oldest = table.slots.iter().filter(idle).min_by_key(|slot| slot.used);
+                if let Some(key) = oldest.map(|slot| slot.key) {
+                    break Some(table.remove(key));
+                }
+            }
+            table.waiting += 1;
+            table = self.returned.wait(table);
+            table.waiting -= 1;
+        };
+        let key = table.ticks;
+        table.slots.push(Slot {
+            key,
+            id,
+            file: None,
+            reads: 1,
+            used: key,
+        });
+        drop(table);
+        let mut borrowed = Borrowed {
+            files: self,
+            key,
+            file: None,
+        };
+        // Closed before the next one is opened: there are never more than the table holds.
+        drop(evicted);
+        let name = wal_format::segment_name(id);
+        let file = self.storage.open(&name, OpenMode::Read)?;
+        borrowed.file = Some(Arc::clone(&file));
+        let mut table = self.table.lock();
+        if let Some(slot) = table.slot(key) {
+            slot.file = Some(file);
+        }
+        self.tell(&table);
+        drop(table);
+        Ok(borrowed)
+    }
+
+    fn give_back(&self, key: u64) {
+        let mut table = self.table.lock();
+        let Some(slot) = table.slot(key) else { return };
+        slot.reads -= 1;
+        if slot.file.is_none() && slot.reads == 0 {
+            // It could not be opened.
+            table.remove(key);
+        }
+        self.tell(&table);
+        self.close_unused(table);
+    }
+
+    fn leave(&self, id: SegmentId) {
+        let mut table = self.table.lock();
+        if let Some(readers) = table.readers.get_mut(&id) {
+            *readers -= 1;
+            if *readers == 0 {
+                table.readers.remove(&id);
+            }
+        }
+        self.close_unused(table);
+    }
+
+    /// Closes what nobody is in. Files are closed without the lock, and have their slots until then.
+    fn close_unused<'a>(&'a self, mut table: MutexGuard<'a, Table>) {
+        loop {
+            let Table { slots, readers, .. } = &mut *table;
+            let unused = |slot: &&mut Slot| {
+                slot.reads == 0 && slot.file.is_some() && !readers.contains_key(&slot.id)
+            };
+            let Some(slot) = slots.iter_mut().find(unused) else {
+                return;
+            };
+            slot.id = SegmentId::NONE;
+            let (key, file) = (slot.key, slot.file.take());
+            drop(table);
+            drop(file);
+            table = self.table.lock();
+            table.remove(key);
+            self.tell(&table);
+        }
+    }
+
+    fn tell(&self, table: &Table) {
+        if table.waiting > 0 {
+            self.returned.notify_all();
+        }
+    }
+}
+
+impl Table {
+    fn slot(&mut self, key: u64) -> Option<&mut Slot> {
+        self.slots.iter_mut().find(|slot| slot.key == key)
+    }
+
+    fn remove(&mut self, key: u64) -> Option<Slot> {
+        let at = self.slots.iter().position(|slot| slot.key == key)?;
+        Some(self.slots.swap_remove(at))
+    }
+}
+
+/// A file for one read.
+struct Borrowed<'a> {
+    files: &'a Files,
+    key: u64,
+    file: Option<Arc<dyn StorageFile>>,
+}
+
+impl Borrowed<'_> {
+    fn read<T>(&self, read: impl FnOnce(&dyn StorageFile) -> io::Result<T>) -> io::Result<T> {
+        // It has one from its first moment on, unless opening it has failed.
+        let file = self.file.as_deref();
+        file.map_or_else(|| Err(io::ErrorKind::NotFound.into()), read)
+    }
+}
+
+impl Drop for Borrowed<'_> {
+    fn drop(&mut self) {
+        self.file = None;
+        self.files.give_back(self.key);
+    }
+}
+
+/// A segment's file as its readers see it: open only while it is read from, as far as they can tell.
+#[derive(Debug)]
+struct Shared {
+    files: Arc<Files>,
+    id: SegmentId,
+}
+
+impl StorageFile for Shared {
+    fn len(&self) -> io::Result<u64> {
+        self.files.borrow(self.id)?.read(StorageFile::len)
+    }
+
+    fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
+        self.files
+            .borrow(self.id)?
+            .read(|file| file.read_at(buf, offset))
+    }
+
+    fn links(&self) -> io::Result<Option<u64>> {
+        self.files.borrow(self.id)?.read(StorageFile::links)
+    }
+
+    fn write_at(&self, _buf: &[u8], _offset: u64) -> io::Result<usize> {
+        Err(for_reading())
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        Err(for_reading())
+    }
+
+    fn allocate(&self, _offset: u64, _len: u64) -> io::Result<()> {
+        Err(for_reading())
+    }
+
+    fn set_len(&self, _len: u64) -> io::Result<()> {
+        Err(for_reading())
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.files.leave(self.id);
+    }
+}
+
+fn for_reading() -> io::Error {
+    io::Error::new(
+        io::ErrorKind::PermissionDenied,
+        "the file is open for reading",
+    )
+}

@@ -1,0 +1,135 @@
+//! The end of a log that someone else may be writing: how far its newest segment goes by now.
+//!
+//! Each look goes on where the one before it ended. Group headers are enough on the way: each names the one before it. Only the last
+//! group of records, which may be half written, is verified whole.
+//!
+//! Deliberately absent: which segment is the newest.
+
+use std::io;
+
+use wal_format::{GroupHeader, GroupKind, Lsn, SegmentHeader, decode_cut};
+
+use crate::log::{ChainEntry, Mark};
+use crate::recovery::{GroupEnd, Scan};
+use crate::segment::{Files, GroupStep, SEEK_WINDOW, SegmentCursor};
+use crate::sync::Arc;
+
+/// A place in the newest segment.
+#[derive(Debug, Default)]
+pub(super) struct Tip {
+    /// The segment, and the end of its last valid group.
+    place: Option<(SegmentHeader, SegmentCursor)>,
+    /// The same, where a scan has found it.
+    scanned: Option<(SegmentHeader, GroupEnd)>,
+}
+
+/// What the groups up to the end say.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Found {
+    pub(super) end: Mark,
+    /// The highest watermark.
+    pub(super) proven: Lsn,
+    /// The log's first LSN, by cuts.
+    pub(super) log_first: Lsn,
+}
+
+impl Tip {
+    /// Where a scan has ended.
+    pub(super) fn of(scan: Option<&Scan>) -> Self {
+        let newest = scan.and_then(|scan| scan.chain.last());
+        Self {
+            place: None,
+            scanned: newest.map(|link| (link.facts.header, link.end)),
+        }
+    }
+
+    /// Looks how far `entry` goes.
+    pub(super) fn advance(&mut self, files: &Arc<Files>, entry: &ChainEntry) -> io::Result<Found> {
+        let header = entry.header;
+        if self.place.as_ref().is_none_or(|(at, _)| *at != header) {
+            self.place = None;
+            let file = files.open(header.segment_id)?;
+            let mut cursor = SegmentCursor::new(file, header, 0);
+            if let Some((_, end)) = self.scanned.filter(|(at, _)| *at == header) {
+                cursor.return_to((end.offset, end.lsn.next(), None));
+            }
+            self.place = Some((header, cursor));
+        }
+        let mut found = Found {
+            end: Mark {
+                lsn: entry.first_lsn.prev(),
+                segment: header.segment_id,
+                offset: wal_format::HEADER_LEN,
+            },
+            proven: Lsn::ZERO,
+            log_first: Lsn::ZERO,
+        };
+        let Some((_, cursor)) = &mut self.place else {
+            return Ok(found);
+        };
+        let outcome = advance(cursor, &mut found);
+        if outcome.is_err() {
+            // It may be anywhere in a group.
+            self.place = None;
+        }
+        outcome.map(|()| found)
+    }
+}
+
+fn advance(cursor: &mut SegmentCursor, found: &mut Found) -> io::Result<()> {
+    let len = cursor.file_len()?;
+    cursor.refresh();
+    cursor.set_limit(len);
+    cursor.set_window(SEEK_WINDOW);
+    let mut last = None;
+    let begun = (cursor.offset(), cursor.expected(), cursor.previous_known());
+    loop {
+        let previous = cursor.previous_known();
+        let GroupStep::Group(header) = cursor.next_group()? else {
+            break;
+        };
+        if header.kind == GroupKind::Footer {
+            found.proven = found.proven.max(header.watermark);
+            break;
+        }
+        if header.kind == GroupKind::Records {
+            last = Some((header, previous));
+        }
+        found.note(cursor, &header)?;
+        cursor.skip_group();
+    }
+    match last {
+        Some((header, previous)) => cursor.rewind(&header, previous),
+        None => cursor.return_to(begun),
+    }
+    loop {
+        let previous = cursor.previous_known();
+        let GroupStep::Group(header) = cursor.next_group()? else {
+            break;
+        };
+        let whole = header.kind != GroupKind::Records || cursor.check_group()?.is_ok();
+        if !whole || header.kind == GroupKind::Footer {
+            cursor.rewind(&header, previous);
+            break;
+        }
+        found.note(cursor, &header)?;
+        cursor.skip_group();
+    }
+    if cursor.expected() > Lsn::ZERO {
+        found.end.lsn = cursor.expected().prev();
+        found.end.offset = cursor.offset();
+    }
+    Ok(())
+}
+
+impl Found {
+    fn note(&mut self, cursor: &mut SegmentCursor, header: &GroupHeader) -> io::Result<()> {
+        self.proven = self.proven.max(header.watermark);
+        if header.kind == GroupKind::Cut
+            && let Ok(first) = decode_cut(&cursor.payload(header)?, header)
+        {
+            self.log_first = self.log_first.max(first);
+        }
+        Ok(())
+    }
+}
