@@ -5,9 +5,14 @@ use std::path::Path;
 
 use wal_core::{Corruption, Error};
 
+use crate::file_size;
+
 /// What an error says on standard error.
 pub(crate) fn describe(error: &Error) -> String {
     match error {
+        Error::NoSpace { location, what } if file_size::was_reached() => format!(
+            "{location}: no space left for {what}: a file may not grow beyond the limit of this process; nothing was changed: raise the limit (`ulimit -f`), or use a smaller --segment-size"
+        ),
         Error::NoSpace { location, what } => {
             let truncate = command("truncate", location);
             format!(

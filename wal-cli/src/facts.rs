@@ -1,15 +1,20 @@
 //! What `wal stat` and `wal verify` both say of a log, as rows of text and as JSON.
 
+use std::path::Path;
+
 use serde::Serialize;
-use wal_core::{Error, Lsn, RecoveryReport, Tail};
+use wal_core::{Error, Lsn, RecoveryReport, Tail, Writer};
 
 use crate::errors;
-use crate::output::Table;
+use crate::output::{Failure, Table};
 
 /// The facts of a log that `stat` and `verify` share.
 #[derive(Debug, Serialize)]
 pub(crate) struct LogFacts {
     pub(crate) clean_stop: bool,
+    /// A process has the log open for writing.
+    pub(crate) writer_running: bool,
+    pub(crate) writer_pid: Option<u32>,
     pub(crate) records: u64,
     pub(crate) first_lsn: u64,
     pub(crate) last_lsn: u64,
@@ -18,6 +23,27 @@ pub(crate) struct LogFacts {
     pub(crate) torn_tail: Option<TornTail>,
     /// Node ids of segments that differ from that of the newest.
     pub(crate) other_node_ids: Vec<u32>,
+}
+
+/// How often a log is looked at whose writer comes or goes meanwhile.
+const LOOKS: u32 = 8;
+
+/// Looks at a log, and at who is writing it: both at the same time, as far as possible.
+pub(crate) fn beside_writer<T>(
+    dir: &Path,
+    mut look: impl FnMut() -> Result<T, Failure>,
+) -> Result<(T, Option<Writer>), Failure> {
+    let mut before = wal_core::writer(dir)?;
+    let mut looks = 0;
+    loop {
+        let found = look()?;
+        let after = wal_core::writer(dir)?;
+        looks += 1;
+        if before == after || looks == LOOKS {
+            return Ok((found, after));
+        }
+        before = after;
+    }
 }
 
 /// What a crash left of a last write.
@@ -29,7 +55,7 @@ pub(crate) struct TornTail {
 }
 
 impl LogFacts {
-    pub(crate) fn of(report: &RecoveryReport) -> Self {
+    pub(crate) fn of(report: &RecoveryReport, writer: Option<Writer>) -> Self {
         let torn_tail = match report.tail {
             Tail::Torn {
                 segment_id,
@@ -44,6 +70,8 @@ impl LogFacts {
         };
         Self {
             clean_stop: report.clean,
+            writer_running: writer.is_some(),
+            writer_pid: writer.and_then(|writer| writer.pid),
             records: report.records(),
             first_lsn: report.first_lsn.get(),
             last_lsn: report.last_lsn.get(),
@@ -63,12 +91,19 @@ impl LogFacts {
         }
         table.row("proven LSN", self.proven_lsn);
         if !damaged {
-            let stop = if self.clean_stop {
-                "clean"
-            } else {
-                "not clean: it is open for writing, or was not closed"
+            let stop = match (self.clean_stop, self.writer_running) {
+                (true, _) => "clean",
+                (false, true) => "none yet: a writer is running",
+                (false, false) => "not clean: the log was not closed",
             };
             table.row("last stop", stop);
+        }
+        if self.writer_running {
+            let pid = self.writer_pid.map(|pid| format!("process {pid}"));
+            table.row(
+                "writer",
+                pid.unwrap_or_else(|| "a process".into()) + " has the log open",
+            );
         }
         for id in &self.other_node_ids {
             table.row(

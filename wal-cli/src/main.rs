@@ -11,6 +11,7 @@ mod append;
 mod cat;
 mod errors;
 mod facts;
+mod file_size;
 mod lines;
 mod output;
 mod progress;
@@ -59,6 +60,7 @@ enum Command {
 }
 
 fn main() -> ExitCode {
+    file_size::watch();
     let outcome = match Cli::parse().command {
         Command::Append(args) => append::run(&args),
         Command::Cat(args) => cat::run(&args),

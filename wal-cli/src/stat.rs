@@ -6,12 +6,13 @@ use serde::Serialize;
 use wal_core::Error;
 use wal_core::blocking::Wal;
 
-use crate::facts::{Damage, Gap, LogFacts};
+use crate::facts::{Damage, Gap, LogFacts, beside_writer};
 use crate::output::{Exit, Failure, Table, report};
 
 const AFTER_HELP: &str = "\
 Takes no lock and reads little: headers, links, and the end of the log. Damage that it meets there is shown, and the exit \
-code is 4; `wal verify` looks at every byte. Where records were lost and a repair has recorded that, the exit code is 6. Beside a running `wal append` the figures are those of a moment.
+code is 4; `wal verify` looks at every byte. Where records were lost and a repair has recorded that, the exit code is 6. Beside a running `wal append`, which it names, \
+the figures are those of a moment.
 
 Example:
   wal stat mylog --json";
@@ -40,12 +41,12 @@ struct Stat {
 }
 
 pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
-    let (wal, damage) = open(args)?;
+    let ((wal, damage), writer) = beside_writer(&args.dir, || open(args))?;
     let found = wal.recovery_report();
     let stat = Stat {
         segments: found.segments,
         bytes: found.bytes,
-        facts: LogFacts::of(found),
+        facts: LogFacts::of(found, writer),
         gaps: Gap::all(found.gaps.iter().copied()),
         damage: damage.as_ref().map(Damage::of),
     };

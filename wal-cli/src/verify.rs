@@ -4,9 +4,9 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use serde::Serialize;
-use wal_core::{SegmentReport, Threads, VerifyOptions, VerifyReport};
+use wal_core::{SegmentReport, Threads, VerifyOptions, VerifyReport, Writer};
 
-use crate::facts::{Damage, Gap, LogFacts};
+use crate::facts::{Damage, Gap, LogFacts, beside_writer};
 use crate::output::{Exit, Failure, Table, report};
 
 const AFTER_HELP: &str = "\
@@ -62,16 +62,18 @@ struct Segment {
 pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
     let threads = args.threads.map_or(Threads::PerCore, Threads::Exactly);
     let options = VerifyOptions::default().threads(threads);
-    let (exit, verified) = match options.verify(&args.dir) {
+    let verify = || match options.verify(&args.dir) {
+        Err(error) if Exit::of(&error) != Exit::Corruption => Err(error.into()),
+        verified => Ok(verified),
+    };
+    let (found, writer) = beside_writer(&args.dir, verify)?;
+    let (exit, verified) = match found {
         Ok(found) => {
             let exit = judge(&found);
-            (exit, Verified::of(exit, &found))
+            (exit, Verified::of(exit, &found, writer))
         }
         // Damage that leaves nothing to walk through is a result, not a failure to get one.
-        Err(error) if Exit::of(&error) == Exit::Corruption => {
-            (Exit::Corruption, Verified::only(Damage::of(&error)))
-        }
-        Err(error) => return Err(error.into()),
+        Err(error) => (Exit::Corruption, Verified::only(Damage::of(&error))),
     };
     report(&verified.table(), args.json.then_some(&verified))?;
     Ok(exit)
@@ -99,14 +101,14 @@ fn verdict(exit: Exit) -> &'static str {
 }
 
 impl Verified {
-    fn of(exit: Exit, found: &VerifyReport) -> Self {
+    fn of(exit: Exit, found: &VerifyReport, writer: Option<Writer>) -> Self {
         Self {
             verdict: verdict(exit),
             bytes: found.bytes(),
             facts: Some(LogFacts {
                 // Counted one by one.
                 records: found.records(),
-                ..LogFacts::of(&found.recovery)
+                ..LogFacts::of(&found.recovery, writer)
             }),
             segments: found.segments.iter().map(Segment::of).collect(),
             damage: found.damage().map(Damage::of).collect(),

@@ -176,3 +176,62 @@ fn neither_needs_the_lock() {
     assert_eq!(live.acked(), 3);
     assert!(live.finish().0.success());
 }
+
+#[test]
+fn a_running_writer_is_told_from_one_that_was_killed() {
+    let place = Place::new();
+    let log = place.log();
+    let text = |subcommand: &str| {
+        let ended = run(wal().arg(subcommand).arg(&log), b"").code(0);
+        ended.text().to_owned()
+    };
+    let mut live = Live::append(
+        &log,
+        &["--fsync", "always", "--ack", "--segment-size", "1MiB"],
+    );
+    live.send(b"some line\n");
+    live.acked();
+    let facts = stat(&log);
+    assert_eq!(facts["writer_running"], true);
+    assert_eq!(facts["writer_pid"], live.id());
+    let running = format!("writer       process {} has the log open\n", live.id());
+    for subcommand in ["stat", "verify"] {
+        let said = text(subcommand);
+        assert!(
+            said.contains("last stop    none yet: a writer is running\n"),
+            "{said}"
+        );
+        assert!(said.contains(&running), "{said}");
+    }
+    live.kill();
+    assert_eq!(stat(&log)["writer_running"], false);
+    for subcommand in ["stat", "verify"] {
+        let said = text(subcommand);
+        assert!(
+            said.contains("last stop    not clean: the log was not closed\n"),
+            "{said}"
+        );
+        assert!(!said.contains("writer"), "{said}");
+    }
+}
+
+#[test]
+fn a_stat_at_any_moment_keeps_no_writer_out() {
+    let place = Place::new();
+    let log = place.log();
+    append(&log, &["--segment-size", "1MiB"], b"one\n").code(0);
+    let done = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                    wal_core::writer(&log).unwrap();
+                }
+            });
+        }
+        for _ in 0..50 {
+            append(&log, &[], b"one more\n").code(0);
+        }
+        done.store(true, std::sync::atomic::Ordering::Relaxed);
+    });
+}

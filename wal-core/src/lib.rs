@@ -27,6 +27,7 @@ mod verify;
 mod view;
 #[cfg(feature = "tokio")]
 mod wal;
+mod writer;
 
 pub use builder::Builder;
 pub use config::{FsyncPolicy, MAX_BATCH_WINDOW, OnDamage, Prewrite, RecoveryMode, WalConfig};
@@ -45,6 +46,7 @@ pub use wal_format::{
     Compression, Expiry, IntoBytes, Lsn, Offset, Record, RecordKind, RecordRef, SegmentId,
     UnixMillis,
 };
+pub use writer::{Writer, writer};
 
 /// Compiles the examples of the repository's documents.
 #[cfg(all(doctest, feature = "tokio"))]

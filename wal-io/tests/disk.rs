@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::ErrorKind;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 #[cfg(unix)]
 use wal_io::EntryKind;
@@ -161,4 +162,43 @@ fn an_impossible_allocation_is_refused() {
     let file = dir.open("a", OpenMode::CreateNew).unwrap();
     let kind = file.allocate(i64::MAX as u64, 1).unwrap_err().kind();
     assert_eq!(kind, ErrorKind::InvalidInput);
+}
+
+#[test]
+fn who_looks_at_a_lock_stands_in_nobodys_way() {
+    let tmp = tempfile::tempdir().unwrap();
+    let dir = DiskStorage::new(tmp.path());
+    assert!(!dir.is_locked("lock").unwrap());
+    assert!(!tmp.path().join("lock").exists(), "a look makes no file");
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for _ in 0..3 {
+            scope.spawn(|| {
+                while !done.load(Ordering::Relaxed) {
+                    dir.is_locked("lock").unwrap();
+                }
+            });
+        }
+        let mut refused = 0;
+        for _ in 0..2_000 {
+            let lock = dir.try_lock("lock").unwrap();
+            refused += u32::from(lock.is_none());
+        }
+        done.store(true, Ordering::Relaxed);
+        assert_eq!(refused, 0);
+    });
+}
+
+#[test]
+fn a_held_lock_is_seen_also_when_its_file_is_deleted() {
+    let tmp = tempfile::tempdir().unwrap();
+    let dir = DiskStorage::new(tmp.path());
+    let lock = dir.try_lock("lock").unwrap();
+    assert!(lock.is_some());
+    assert!(DiskStorage::new(tmp.path()).is_locked("lock").unwrap());
+    fs::remove_file(tmp.path().join("lock")).unwrap();
+    #[cfg(unix)]
+    assert!(DiskStorage::new(tmp.path()).is_locked("lock").unwrap());
+    drop(lock);
+    assert!(!dir.is_locked("lock").unwrap());
 }

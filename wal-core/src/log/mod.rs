@@ -38,7 +38,7 @@ mod waiters;
 
 pub(crate) use append::{Begun, Durability};
 pub(crate) use eras::{Era, Eras};
-pub(crate) use open::{Ground, no_space_or_io, take_lock, write_pid};
+pub(crate) use open::{Ground, no_space_or_io, read_pid, take_lock, write_pid};
 pub(crate) use reach::Goal;
 pub(crate) use rotate::{allocate, create_segment_file};
 pub(crate) use sizes::Sizes;

@@ -204,7 +204,8 @@ pub(crate) fn no_space_or_io(storage: &dyn Storage, what: &'static str, error: i
     Error::io(storage.location(), what, error)
 }
 
-fn read_pid(storage: &dyn Storage) -> Option<u32> {
+/// Who has written his process id last.
+pub(crate) fn read_pid(storage: &dyn Storage) -> Option<u32> {
     let file = storage.open(LOCK_PID_NAME, OpenMode::Read).ok()?;
     let mut bytes = [0; 16];
     let len = file.read_full_at(&mut bytes, 0).ok()?;

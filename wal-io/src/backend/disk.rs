@@ -1,7 +1,6 @@
 //! A directory on disk. Absent: any cache, retry or policy of its own; how the platform is asked is in `disk_directory`
 //! (Unix) and `disk_paths` (elsewhere).
 
-use std::fs::{File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -9,10 +8,11 @@ use std::sync::Arc;
 #[cfg(unix)]
 use super::disk_directory::Directory;
 use super::disk_file::DiskFile;
+use super::disk_lock::{DiskLock, is_locked};
 #[cfg(not(unix))]
 use super::disk_paths::Directory;
 use crate::name::check_name;
-use crate::{DirEntry, OpenMode, Place, Process, Storage, StorageFile, StorageLock, sabotage};
+use crate::{DirEntry, OpenMode, Place, Storage, StorageFile, StorageLock, sabotage};
 
 /// A directory on disk.
 ///
@@ -60,6 +60,32 @@ impl DiskStorage {
     pub fn path(&self) -> &Path {
         self.directory.path()
     }
+
+    /// Whether someone holds the lock that [`try_lock`](Storage::try_lock) takes, with a file of this name. Makes no file, needs
+    /// no permission to write, and stands in nobody's way: who takes the lock at the same moment gets it.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound` if the directory does not exist; what opening or locking the file gave.
+    pub fn is_locked(&self, name: &str) -> io::Result<bool> {
+        check_name(name)?;
+        match self.directory.open(name, OpenMode::Read) {
+            Ok(file) if is_locked(&file)? => return Ok(true),
+            Ok(_) => {}
+            // It may have been deleted under its holder, or be another user's: the directory is locked too.
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied
+                ) => {}
+            Err(error) => return Err(error),
+        }
+        let directory = self.directory.open_again()?;
+        directory.map_or(Ok(false), |directory| {
+            // A file system that cannot lock directories: the file has to do.
+            Ok(is_locked(&directory).unwrap_or(false))
+        })
+    }
 }
 
 impl Storage for DiskStorage {
@@ -106,10 +132,7 @@ impl Storage for DiskStorage {
     fn try_lock(&self, name: &str) -> io::Result<Option<Box<dyn StorageLock>>> {
         check_name(name)?;
         let file = self.directory.open_lock(name)?;
-        let mut lock = DiskLock {
-            held: Vec::with_capacity(2),
-            process: Process::current(),
-        };
+        let mut lock = DiskLock::new();
         if !lock.take(file)? {
             return Ok(None);
         }
@@ -142,41 +165,3 @@ impl Storage for DiskStorage {
         self.path().display().to_string()
     }
 }
-
-/// Locks belong to open files, which a child shares from `fork` until `exec`. So they are given up by name: closing would
-/// leave them with the child. But never by the child: that would take them from its parent.
-#[derive(Debug)]
-struct DiskLock {
-    held: Vec<File>,
-    process: Process,
-}
-
-impl DiskLock {
-    /// Locks `file` too; `false` if someone else has.
-    fn take(&mut self, file: File) -> io::Result<bool> {
-        match file.try_lock() {
-            Ok(()) => {
-                self.held.push(file);
-                Ok(true)
-            }
-            Err(TryLockError::WouldBlock) => Ok(false),
-            Err(TryLockError::Error(error)) => Err(error),
-        }
-    }
-}
-
-impl Drop for DiskLock {
-    fn drop(&mut self) {
-        let ours = self.process.is_current() || sabotage::is("lock-given-up-by-a-child");
-        if !ours || sabotage::is("lock-not-given-up-by-name") {
-            return;
-        }
-        // The directory first: who finds the file free finds both free.
-        for file in self.held.iter().rev() {
-            // It ends with the process at the latest.
-            let _ = file.unlock();
-        }
-    }
-}
-
-impl StorageLock for DiskLock {}

@@ -4,6 +4,7 @@ pub(crate) mod disk;
 #[cfg(unix)]
 mod disk_directory;
 mod disk_file;
+mod disk_lock;
 #[cfg(unix)]
 mod disk_parents;
 #[cfg(not(unix))]

@@ -31,4 +31,11 @@ pub(super) const VARIANTS: &[Variant] = &[
         "bad_input",
         "bad_input::settings::a_batch_above_the_limit_reports_its_whole_size",
     ),
+    test(
+        "look-taken-for-a-holder",
+        "who looks at a lock keeps nobody out",
+        "wal-io",
+        "disk",
+        "who_looks_at_a_lock_stands_in_nobodys_way",
+    ),
 ];
