@@ -1,8 +1,11 @@
 //! Makes the calls of a life and holds each answer against the model. Absent: opening, and how lives end (see `run`).
 
+use std::io;
+use std::time::Duration;
+
 use wal_core::blocking::{Reader, Wal};
 use wal_core::{Error, FsyncPolicy, Lsn, Record, RecordRef};
-use wal_io::fault::Access;
+use wal_io::fault::{Access, SystemError};
 
 use crate::oracle::After;
 use crate::program::{Call, Eye, Life};
@@ -31,6 +34,12 @@ pub(crate) struct Followers {
     other: Option<Follower>,
 }
 
+/// Open files of a writer and of its two readers.
+const MOST_OPEN_FILES: usize = 16 + 4;
+
+/// `Os` hands over by itself after this time.
+const HAND_OVER_AFTER: Duration = Duration::from_millis(1);
+
 /// Most records that [`Call::Fill`] appends.
 const MOST_TO_FILL: usize = 16;
 
@@ -53,6 +62,10 @@ impl Runner {
                     }
                     Stop::Loud => Stop::Loud,
                 })?;
+            let open = self.storage.open_files();
+            if open > MOST_OPEN_FILES {
+                return broken(format!("{call:?}: {open} files are open"));
+            }
             match next {
                 Next::Go => self.ack(wal.durable_lsn().get())?,
                 Next::Over => break,
@@ -91,11 +104,7 @@ impl Runner {
                 let lsn = self.oracle.last().saturating_sub(u64::from(back));
                 wal.wait_durable(Lsn::new(lsn)).map(|()| Some(lsn))
             }
-            Call::Pass(time) => {
-                self.clock.advance(time);
-                let _ = wal.drive();
-                Ok(None)
-            }
+            Call::Pass(time) => return self.pass(wal, time),
             Call::ReadAll => return self.read(wal, self.oracle.first()),
             Call::ReadFrom(back) => {
                 let last = self.oracle.last();
@@ -158,10 +167,13 @@ impl Runner {
                 self.storage.set_access(Access::ReadOnly);
                 self.limits.read_only = true;
                 self.was_limited = true;
+                self.was_read_only = true;
                 Ok(None)
             }
             Call::Relief => {
                 self.relieve();
+                // What could not be opened can be: the log goes on, and remembers no error.
+                self.was_limited = self.was_read_only;
                 Ok(None)
             }
         };
@@ -170,6 +182,31 @@ impl Runner {
             Ok(None) => Ok(Next::Go),
             Err(error) => self.failed(wal, &error),
         }
+    }
+
+    /// Time passes: the background does by itself what the policy promises by then, also where no file can be opened.
+    fn pass(&mut self, wal: &Wal, time: Duration) -> Result<Next, Stop> {
+        self.clock.advance(time);
+        let _ = wal.drive();
+        let troubled = self.storage.has_lost_power()
+            || self.error_struck()
+            || self.was_read_only
+            || self.oracle.is_distrusted();
+        if troubled {
+            return Ok(Next::Go);
+        }
+        let last = self.oracle.last();
+        match self.setup.config.fsync_policy {
+            FsyncPolicy::Batch(window) if time >= window && wal.durable_lsn().get() < last => {
+                return broken(format!(
+                    "the window is over, and {} of {last} are durable",
+                    wal.durable_lsn()
+                ));
+            }
+            FsyncPolicy::Os if time >= HAND_OVER_AFTER => self.oracle.flush(last),
+            _ => {}
+        }
+        Ok(Next::Go)
     }
 
     fn append(
@@ -441,6 +478,7 @@ impl Runner {
             if matches!(error, Error::NoSpace { .. }) && !self.error_struck() {
                 return self.full(wal);
             }
+            self.outcome.no_descriptor += u64::from(is_no_descriptor(error));
             return Ok(Next::Go);
         };
         let durable = poisoned.durable_lsn.get();
@@ -478,6 +516,12 @@ impl Runner {
         self.ack(self.oracle.last())?;
         self.read(wal, self.oracle.first())
     }
+}
+
+/// Whether no file could be opened.
+fn is_no_descriptor(error: &Error) -> bool {
+    let none: io::Error = SystemError::TooManyOpenFiles.into();
+    matches!(error, Error::Io { source, .. } if source.to_string() == none.to_string())
 }
 
 /// Whether an append waits for the disk.

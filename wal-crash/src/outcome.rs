@@ -26,6 +26,10 @@ pub struct Outcome {
     pub unproven: u64,
     /// Calls that met a full disk and left the log as it was.
     pub full: u64,
+    /// Calls that failed because no file could be opened, and left the log as it was.
+    pub no_descriptor: u64,
+    /// Lives with calls that took their time.
+    pub slow: u64,
     /// After syncs that claimed what is not true.
     pub untrue: Untrue,
 }
@@ -52,6 +56,8 @@ impl Outcome {
         self.looks += other.looks;
         self.unproven += other.unproven;
         self.full += other.full;
+        self.no_descriptor += other.no_descriptor;
+        self.slow += other.slow;
         self.untrue.loud += other.untrue.loud;
         self.untrue.lossless += other.untrue.lossless;
         self.untrue.quiet += other.untrue.quiet;
@@ -92,6 +98,8 @@ impl fmt::Display for Outcome {
         writeln!(f, "read-only opens             {}", self.looks)?;
         writeln!(f, "unproven records kept       {}", self.unproven)?;
         writeln!(f, "calls on a full disk        {}", self.full)?;
+        writeln!(f, "calls without a descriptor  {}", self.no_descriptor)?;
+        writeln!(f, "lives with slow calls       {}", self.slow)?;
         write!(
             f,
             "after untrue syncs          {} loud, {} lossless, {} with records missing that nothing testifies to",

@@ -95,6 +95,8 @@ pub enum Ill {
     Error(SystemError),
     /// A read or a write transfers so many bytes at most.
     Short(u32),
+    /// The operation takes so many microseconds.
+    Slow(u32),
 }
 
 /// Which operations a trouble counts.
@@ -102,6 +104,8 @@ pub enum Ill {
 pub enum Where {
     /// All.
     Anywhere,
+    /// Those that need a descriptor.
+    Opening,
     /// One kind.
     Kind(OperationKind),
 }

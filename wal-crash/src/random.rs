@@ -159,9 +159,9 @@ impl Life {
 
 /// Puts a limit into the calls, and its end.
 fn limit(rng: &mut Rng, calls: &mut Vec<Call>) {
-    let limit = match rng.below(4) {
-        0 => Call::FewFiles(rng.below(4) as u32),
-        1 => Call::ReadOnly,
+    let limit = match rng.below(6) {
+        0 | 1 => Call::FewFiles(rng.below(4) as u32),
+        2 => Call::ReadOnly,
         _ => Call::FillDisk(rng.below(20_000) as u32),
     };
     let at = rng.below(calls.len() as u64 + 1) as usize;
@@ -173,6 +173,16 @@ fn limit(rng: &mut Rng, calls: &mut Vec<Call>) {
 }
 
 impl Trouble {
+    /// No descriptor is to be had, for a while.
+    fn out_of_descriptors(rng: &mut Rng, calls: u64) -> Self {
+        Self {
+            ill: Ill::Error(SystemError::TooManyOpenFiles),
+            on: Where::Opening,
+            after: rng.below(8 + calls / 2),
+            times: 1 + rng.below(6),
+        }
+    }
+
     fn random(rng: &mut Rng, calls: u64) -> Self {
         let any = 10 + 4 * calls;
         if rng.one_in(4) {
@@ -183,6 +193,24 @@ impl Trouble {
                 after: rng.below(any / 2),
                 times: rng.below(4),
             };
+        }
+        if rng.one_in(5) {
+            // Mostly shorter than a window, at times longer than any.
+            let most = rng.pick(&[3_000, 3_000, 2_000_000]);
+            let kind = rng.pick(&[
+                Where::Kind(OperationKind::SyncData),
+                Where::Kind(OperationKind::Write),
+                Where::Anywhere,
+            ]);
+            return Self {
+                ill: Ill::Slow(1 + rng.below(most) as u32),
+                on: kind,
+                after: rng.below(any / 2),
+                times: rng.below(4),
+            };
+        }
+        if rng.one_in(5) {
+            return Self::out_of_descriptors(rng, calls);
         }
         let error = rng.pick(&[
             SystemError::Io,

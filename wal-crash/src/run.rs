@@ -3,6 +3,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use wal_core::Error;
 use wal_core::blocking::Wal;
@@ -16,7 +17,7 @@ use wal_io::fault::{
 use crate::calls::Followers;
 use crate::oracle::{After, Oracle, Violation};
 use crate::outcome::Outcome;
-use crate::program::{End, Ill, Life, Program, Setup, Where};
+use crate::program::{End, Ill, Life, Program, Setup, Trouble, Where};
 use crate::rng::Rng;
 use crate::source::Source;
 
@@ -55,6 +56,17 @@ pub(crate) enum Stop {
     Broken(Violation),
     /// The log says that it is damaged, and the disk has lied.
     Loud,
+}
+
+/// Whether an error there is no reason to give the log up: nothing that was promised depends on it.
+fn is_harmless(place: Where) -> bool {
+    match place {
+        Where::Anywhere => false,
+        Where::Opening => true,
+        Where::Kind(kind) => {
+            kind.opens() || matches!(kind, OperationKind::Allocate | OperationKind::Read)
+        }
+    }
 }
 
 impl From<Violation> for Stop {
@@ -99,8 +111,10 @@ pub(crate) struct Runner {
     /// A call of this life has failed, or something in its background.
     pub(crate) failed: bool,
     pub(crate) limits: Limits,
-    /// Whether something but the space was limited in this life.
+    /// Whether files could not be opened, or the file system was read-only, at some time in this life.
     pub(crate) was_limited: bool,
+    /// Whether the file system was read-only at some time in this life.
+    pub(crate) was_read_only: bool,
     /// What a read-only open has shown, and every open must show until one has succeeded.
     pub(crate) expected: Option<(u64, u64)>,
     /// Whether all that the life found is on disk: then a crash cannot take it away.
@@ -112,6 +126,8 @@ pub(crate) struct Runner {
     opening: bool,
     /// Whether errors are planned for this life, and how many faults had struck before it.
     pub(crate) errors_planned: bool,
+    /// Whether one of them may end the log: a write, a sync or a rename that fails.
+    final_planned: bool,
     /// Whether syncs are among the operations that they may strike, and claim what is not true.
     lies_planned: bool,
     struck_before: u64,
@@ -121,10 +137,14 @@ pub(crate) struct Runner {
 
 impl Runner {
     pub(crate) fn new(program: &Program) -> Self {
+        let storage = FaultStorage::with_config(program.setup.machine);
+        let clock = ManualClock::default();
+        let slow = clock.clone();
+        storage.set_clock(move |time| slow.advance(time));
         Self {
             setup: program.setup.clone(),
-            storage: FaultStorage::with_config(program.setup.machine),
-            clock: ManualClock::default(),
+            storage,
+            clock,
             oracle: Oracle::new(),
             outcome: Outcome::default(),
             after: After::Drop,
@@ -132,12 +152,14 @@ impl Runner {
             failed: false,
             limits: Limits::default(),
             was_limited: false,
+            was_read_only: false,
             expected: None,
             at_rest: true,
             haunted: false,
             depth: 0,
             opening: false,
             errors_planned: false,
+            final_planned: false,
             lies_planned: false,
             struck_before: 0,
             seed: program.seed,
@@ -222,13 +244,17 @@ impl Runner {
         let untrue = [SyncFailure::Lying, SyncFailure::Ext4Journal];
         let lies = untrue.contains(&self.setup.machine.sync_failure);
         self.errors_planned = false;
+        self.final_planned = false;
         self.lies_planned = false;
         for trouble in &life.troubles {
             let fault = match trouble.ill {
                 Ill::Error(error) => Fault::error(error),
                 Ill::Short(bytes) => Fault::short(u64::from(bytes)),
+                Ill::Slow(micros) => Fault::slow(Duration::from_micros(micros.into())),
             };
-            self.errors_planned |= matches!(trouble.ill, Ill::Error(_));
+            let is_error = matches!(trouble.ill, Ill::Error(_));
+            self.errors_planned |= is_error;
+            self.final_planned |= is_error && !is_harmless(trouble.on);
             let syncs = [
                 Where::Anywhere,
                 Where::Kind(OperationKind::SyncData),
@@ -237,6 +263,7 @@ impl Runner {
             self.lies_planned |= lies && syncs.contains(&trouble.on);
             let fault = match trouble.on {
                 Where::Anywhere => fault,
+                Where::Opening => fault.on_opening(),
                 Where::Kind(kind) => fault.on(kind),
             };
             let fault = fault.after(trouble.after);
@@ -248,6 +275,7 @@ impl Runner {
         self.struck_before = self.storage.faults_struck();
         self.failed = false;
         self.was_limited = self.limits.files || self.limits.read_only;
+        self.was_read_only = self.limits.read_only;
         Ok(())
     }
 
@@ -333,7 +361,12 @@ impl Runner {
         let struck = self.error_struck() || self.storage.has_lost_power();
         match error {
             Error::NoSpace { .. } => struck || self.limits.disk,
-            Error::Io { .. } | Error::Poisoned(_) => struck || self.was_limited,
+            Error::Io { .. } => struck || self.was_limited,
+            // A file that could not be opened, listed, reserved or read is no write and no sync that has failed.
+            Error::Poisoned(_) => {
+                let fatal = self.final_planned && self.error_struck();
+                fatal || self.storage.has_lost_power() || self.was_read_only
+            }
             _ => false,
         }
     }
@@ -393,6 +426,10 @@ impl Runner {
         self.notice_lies();
         self.oracle.ack(self.oracle.last())?;
         drop(wal);
+        let open = self.storage.open_files();
+        if open > 0 {
+            return broken(format!("the handle is gone, and {open} files are open"));
+        }
         if self.error_struck() && self.shuts_down() {
             self.crash();
         }
@@ -403,6 +440,8 @@ impl Runner {
         if self.error_struck() {
             self.outcome.after_errors[self.setup.machine.sync_failure as usize] += 1;
         }
+        let is_slow = |trouble: &Trouble| matches!(trouble.ill, Ill::Slow(_));
+        self.outcome.slow += u64::from(life.troubles.iter().any(is_slow));
         let busy = life.background == Background::Busy;
         self.outcome.background += u64::from(busy);
     }

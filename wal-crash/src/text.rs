@@ -78,6 +78,7 @@ const ERRORS: &Words<SystemError> = &[
 ];
 const PLACES: &Words<Where> = &[
     ("anywhere", Where::Anywhere),
+    ("opening", Where::Opening),
     ("make-directory", Where::Kind(OperationKind::MakeDirectory)),
     ("list", Where::Kind(OperationKind::List)),
     ("open", Where::Kind(OperationKind::Open)),
@@ -188,6 +189,7 @@ impl fmt::Display for Life {
             match trouble.ill {
                 Ill::Error(error) => f.write_str(word(ERRORS, &error))?,
                 Ill::Short(bytes) => write!(f, "short-{bytes}")?,
+                Ill::Slow(micros) => write!(f, "slow-{micros}")?,
             }
             let place = word(PLACES, &trouble.on);
             write!(f, ":{place}:{}:{} ", trouble.after, trouble.times)?;
@@ -327,9 +329,10 @@ fn read_word(word: &str, life: &mut Life) -> Result<(), NotAProgram> {
             life.end = End::KillAt(number(at)?, value(MOMENTS, moment)?);
         }
         [ill, place, after, times] => {
-            let ill = match ill.strip_prefix("short-") {
-                Some(bytes) => Ill::Short(number(bytes)?),
-                None => Ill::Error(value(ERRORS, ill)?),
+            let ill = match ill.split_once('-') {
+                Some(("short", bytes)) => Ill::Short(number(bytes)?),
+                Some(("slow", micros)) => Ill::Slow(number(micros)?),
+                _ => Ill::Error(value(ERRORS, ill)?),
             };
             life.troubles.push(Trouble {
                 ill,

@@ -3,6 +3,8 @@
 mod common;
 
 use std::io::ErrorKind;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use common::{S, bytes, created, lose_all, new_file, read};
 use wal_io::fault::{
@@ -407,4 +409,61 @@ fn power_can_fail_after_any_operation() {
             assert!(PowerLost::is(&result.unwrap_err()));
         }
     }
+}
+
+#[test]
+fn without_descriptors_only_what_opens_fails() {
+    let dir = machine();
+    let file = new_file(&dir, "a", b"1");
+    dir.inject(
+        Fault::error(SystemError::TooManyOpenFiles)
+            .on_opening()
+            .times(4),
+    );
+    assert!(dir.open("a", OpenMode::Read).is_err());
+    assert!(dir.open("b", OpenMode::CreateNew).is_err());
+    assert!(dir.list().is_err());
+    file.write_all_at(b"2", 0).unwrap();
+    file.sync_data().unwrap();
+    dir.rename("a", "c").unwrap();
+    dir.sync_dir().unwrap();
+    assert!(dir.try_lock("lock").is_err());
+    // It is over.
+    assert_eq!(read(&dir, "c"), b"2");
+    assert_eq!(dir.list().unwrap().len(), 1, "nothing was made");
+}
+
+#[test]
+fn a_file_that_could_not_be_opened_may_have_been_made() {
+    for made in [0, 1] {
+        let dir = machine();
+        dir.set_chooser(Script::new(vec![made]));
+        dir.inject(Fault::error(SystemError::Io).on(OperationKind::CreateFile));
+        assert!(dir.open("a", OpenMode::CreateNew).is_err());
+        assert_eq!(dir.list().unwrap().len() as u32, made);
+    }
+}
+
+#[test]
+fn a_slow_call_works_and_moves_the_clock_before_it_returns() {
+    let dir = machine();
+    let clock = Arc::new(Mutex::new(Duration::ZERO));
+    let moved = Arc::clone(&clock);
+    dir.set_clock(move |time| *moved.lock().unwrap() += time);
+    let file = new_file(&dir, "a", b"1");
+    let minute = Duration::from_secs(60);
+    dir.inject(Fault::slow(minute).on(OperationKind::SyncData).after(1));
+    file.sync_data().unwrap();
+    assert_eq!(*clock.lock().unwrap(), Duration::ZERO);
+    file.write_all_at(b"2", 0).unwrap();
+    file.sync_data().unwrap();
+    assert_eq!(*clock.lock().unwrap(), minute);
+    assert_eq!(dir.faults_struck(), 0, "nothing has failed");
+    // What it did is durable, and the next machine has the same clock.
+    dir.sync_dir().unwrap();
+    let next = dir.crash(&mut lose_all());
+    assert_eq!(read(&next, "a"), b"2");
+    next.inject(Fault::slow(minute));
+    next.list().unwrap();
+    assert_eq!(*clock.lock().unwrap(), 2 * minute);
 }

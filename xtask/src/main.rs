@@ -17,6 +17,7 @@ mod fuzz;
 mod golden;
 mod miri;
 mod sabotage;
+mod sessions;
 mod shuttle;
 mod syscalls;
 mod tidy;
@@ -51,6 +52,8 @@ enum Task {
     Sabotage(sabotage::Args),
     /// Run the command with a fault at one of its system calls, one a run.
     Syscalls(syscalls::Args),
+    /// Open and end a log and a store many times, and see that nothing piles up.
+    Sessions(sessions::Args),
     /// Measure the log in turns with hand-written limits, in release mode.
     Bench(bench::Args),
     /// Show, check or write the golden files of the format.
@@ -67,6 +70,7 @@ fn main() -> anyhow::Result<ExitCode> {
         Task::Miri(args) => miri::run(&args),
         Task::Sabotage(args) => sabotage::run(&args),
         Task::Syscalls(args) => syscalls::run(&args),
+        Task::Sessions(args) => sessions::run(&args),
         Task::Bench(args) => bench::run(&args),
         Task::Golden(args) => golden::run(&args),
     }

@@ -339,6 +339,10 @@ impl Engine {
             self.sync_segment(segment)
                 .map_err(|error| (format!("a sync of segment {}", segment.id()), error))?;
             let time = self.clock.monotonic().saturating_sub(begun);
+            // A slow disk is no broken one.
+            if sabotage::is("slow-sync-taken-for-failed") && time > Duration::from_secs(1) {
+                return Err(("a sync".into(), io::ErrorKind::TimedOut.into()));
+            }
             self.quick.store(time < QUICK, Ordering::Relaxed);
             self.counters.synced(time);
         }

@@ -181,6 +181,10 @@ impl Engine {
                     Err((during, error)) => return Err(self.poison(self.state(), during, error)),
                 }
             }
+            // A failed open is no failed sync.
+            Err(error) if sabotage::is("failed-open-poisons") => {
+                return Err(self.poison(self.state(), "making a segment".into(), error));
+            }
             Err(error) => Err(error),
         };
         self.counters
@@ -313,6 +317,10 @@ impl Engine {
             (sealing, log_first)
         };
         let outcome = write_footer(&sealing, log_first);
+        // A sealed segment is closed.
+        if sabotage::is("sealed-segment-kept-open") {
+            std::mem::forget(Arc::clone(&sealing.segment));
+        }
         let mut state = self.state();
         state.sealing_busy = false;
         if let Err(error) = outcome {

@@ -51,6 +51,9 @@ fn enough_is_broken_and_the_programs_find_most_of_it() {
 #[test]
 fn the_failing_seed_is_read_from_the_output() {
     assert_eq!(seed_in("seed 283: life 3: the log ends"), Some(283));
+    let report = "5 programs from seed 1, 2 threads\n\nseed 4: life 0: it ends\n";
+    assert_eq!(seed_in(report), Some(4));
+    assert_eq!(seed_in("seed 152\nlife 0: it ends\n"), Some(152));
     assert_eq!(seed_in("programs 5, from seed"), None);
     assert_eq!(seed_in(""), None);
 }

@@ -75,7 +75,8 @@ fn wait(child: &mut Child) -> anyhow::Result<Option<ExitStatus>> {
 
 /// The seed of the failing program in what the random programs have printed.
 pub(super) fn seed_in(output: &str) -> Option<u64> {
-    let (_, rest) = output.split_once("seed ")?;
-    let digits = rest.find(|letter: char| !letter.is_ascii_digit())?;
-    rest[..digits].parse().ok()
+    // Not the first seed of all, which the summary names.
+    let rest = output.lines().find_map(|line| line.strip_prefix("seed "))?;
+    let digits = rest.split(|letter: char| !letter.is_ascii_digit()).next()?;
+    digits.parse().ok()
 }

@@ -1,6 +1,7 @@
 //! What can be broken. Each variant is a mistake that a log has been shipped with somewhere, or could be. The names are those
 //! in the crates: `sabotage::is("NAME")`.
 
+mod environment;
 mod history;
 mod reports;
 mod space;
@@ -98,6 +99,11 @@ const fn calls(name: &'static str, breaks: &'static str, by: &'static str) -> Va
     test(name, breaks, "wal-cli", SYSCALLS, by)
 }
 
+/// By hundreds of sessions of a log or a store.
+const fn sessions(name: &'static str, breaks: &'static str, by: &'static str) -> Variant {
+    store(name, breaks, "sessions", by)
+}
+
 /// By a fault in one of the command's system calls.
 const fn fault(name: &'static str, breaks: &'static str, case: &'static str) -> Variant {
     Variant {
@@ -122,6 +128,7 @@ pub(super) fn variants() -> impl Iterator<Item = &'static Variant> {
     VARIANTS
         .iter()
         .chain(history::VARIANTS)
+        .chain(environment::VARIANTS)
         .chain(reports::VARIANTS)
         .chain(space::VARIANTS)
 }
@@ -561,21 +568,5 @@ const VARIANTS: &[Variant] = &[
         "disk-parent-not-synced",
         "each directory on the way is durable",
         "each_new_directory_and_each_new_name_is_synced_before_the_first_acknowledgement",
-    ),
-    // The command, with a fault at one of its system calls.
-    fault(
-        "disk-sync-error-ignored",
-        "5: a failed sync is final, as the system reports it",
-        "append always fdatasync EIO 3",
-    ),
-    fault(
-        "disk-write-error-ignored",
-        "5: a failed write is final, as the system reports it",
-        "append always pwrite64 ENOSPC 4",
-    ),
-    fault(
-        "thread-start-unwrapped",
-        "a thread that cannot start is an error, no panic",
-        "append batch clone3 EAGAIN 2",
     ),
 ];

@@ -26,6 +26,7 @@ impl State {
         };
         let mut after = Self::new(self.config);
         after.limits = self.limits;
+        after.clock.clone_from(&self.clock);
         after.stale.clone_from(&self.stale);
         after.directories.clear();
         crash.directory(HOST, &mut after);
@@ -44,6 +45,7 @@ impl State {
     pub(super) fn after_kill(&self) -> Self {
         let mut after = Self::new(self.config);
         after.limits = self.limits;
+        after.clock.clone_from(&self.clock);
         after.stale.clone_from(&self.stale);
         after.directories.clone_from(&self.directories);
         for directory in &mut after.directories {

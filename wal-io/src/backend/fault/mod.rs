@@ -15,7 +15,9 @@
 //! - **Failing syncs** ([`SyncFailure`]) as Linux has them: the error is reported once per handle, the
 //!   next sync succeeds, reads show data that is lost; on ext4 writing it again does not help; journals
 //!   that report late, disks that lie.
-//! - **Limits**: space on disk, open files, a read-only file system.
+//! - **Limits**: space on disk, open files (a leak of descriptors shows as calls that fail), a read-only file system.
+//! - **Descriptors that run out for a while** ([`Fault::on_opening`]) and **slow calls** ([`Fault::slow`]), on the program's own
+//!   clock ([`FaultStorage::set_clock`]).
 //! - **The kernel's own doings** ([`FaultStorage::set_background`]): write-back at any time, eviction that
 //!   shows what the disk really has.
 //! - **Meddling** with a directory in use: moved, replaced by another, deleted; a file's name that vanishes; a lock
@@ -37,8 +39,8 @@
 //!
 //! # What is deliberately absent
 //!
-//! Time (operations take none and none is slow; a clock, also one that goes back, is the program's business),
-//! threads of its own, hard links (but for those of [`Rename::LinkThenUnlink`]), memory maps, `O_DIRECT` (evict and read instead; a test asks
+//! Time of its own (a clock, also one that goes back, is the program's business), threads of its own, hard links (but for
+//! those of [`Rename::LinkThenUnlink`]), memory maps, `O_DIRECT` (evict and read instead; a test asks
 //! [`FaultStorage::on_disk`]), `O_DSYNC`, renames between directories, pages larger than a sector, and
 //! metadata other than names, lengths and space.
 
@@ -63,6 +65,7 @@ mod world;
 
 use std::fmt;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 pub use at_rest::{Fill, Site};
 pub use chooser::{Bytes, Chooser, Exhaustive, Script, Seeded};
@@ -203,6 +206,12 @@ impl FaultStorage {
     /// was done, what happens in the background. Without one nothing is done.
     pub fn set_chooser(&self, chooser: impl Chooser + Send + 'static) {
         self.world.lock().chooser = Box::new(chooser);
+    }
+
+    /// The clock that [slow calls](Fault::slow) move: it is called with the time that one takes, before that one returns. Survives
+    /// crashes.
+    pub fn set_clock(&self, advance: impl Fn(Duration) + Send + Sync + 'static) {
+        self.world.lock().clock = Some(Arc::new(advance));
     }
 
     /// What the chooser of [`set_chooser`](Self::set_chooser) has answered so far.

@@ -52,6 +52,15 @@ impl OperationKind {
         )
     }
 
+    /// Whether it needs a descriptor of its own, so that it fails where none is left.
+    #[must_use]
+    pub fn opens(self) -> bool {
+        matches!(
+            self,
+            Self::List | Self::Open | Self::CreateFile | Self::Lock
+        )
+    }
+
     /// Whether it is refused on a read-only file system. (A lock is decided when it is known whether
     /// its file exists.)
     pub(super) fn needs_write_access(self) -> bool {

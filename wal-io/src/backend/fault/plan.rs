@@ -2,6 +2,7 @@
 //! Absent: what they do to files (see `profile` and `crash`).
 
 use std::io;
+use std::time::Duration;
 
 use super::operation::OperationKind;
 
@@ -31,12 +32,14 @@ enum Effect {
     Error(SystemError),
     Short(u64),
     PowerCut(Moment),
+    Slow(Duration),
 }
 
 #[derive(Debug, Clone, Copy)]
 enum Scope {
     Any,
     Changes,
+    Opening,
     Kind(OperationKind),
 }
 
@@ -63,6 +66,12 @@ impl Fault {
         Self::new(Effect::Short(bytes))
     }
 
+    /// The operation takes so long: the clock of [`set_clock`](super::FaultStorage::set_clock) is moved before it returns. Its
+    /// result is the same.
+    pub fn slow(time: Duration) -> Self {
+        Self::new(Effect::Slow(time))
+    }
+
     /// The power fails. This and every later operation gives [`PowerLost`]. Counts changes only (see
     /// [`OperationKind::is_change`]), unless [`on`](Self::on) says otherwise.
     pub fn power_cut(moment: Moment) -> Self {
@@ -76,6 +85,14 @@ impl Fault {
     pub fn on(self, kind: OperationKind) -> Self {
         Self {
             scope: Scope::Kind(kind),
+            ..self
+        }
+    }
+
+    /// Only operations count that need a descriptor; see [`OperationKind::opens`].
+    pub fn on_opening(self) -> Self {
+        Self {
+            scope: Scope::Opening,
             ..self
         }
     }
@@ -217,6 +234,14 @@ pub(super) enum Injected {
     PowerCut(Moment),
 }
 
+/// What happens to an operation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Struck {
+    pub(super) injected: Injected,
+    /// How long it takes.
+    pub(super) time: Duration,
+}
+
 /// The faults still to come.
 #[derive(Debug, Default)]
 pub(super) struct Plan {
@@ -237,13 +262,15 @@ impl Plan {
         self.faults.clear();
     }
 
-    /// Counts an operation; the first fault that strikes wins, all count.
-    pub(super) fn next(&mut self, kind: OperationKind, name: impl Fn(&str) -> bool) -> Injected {
+    /// Counts an operation; the first fault that strikes wins, all count, and times add up.
+    pub(super) fn next(&mut self, kind: OperationKind, name: impl Fn(&str) -> bool) -> Struck {
         let mut injected = Injected::Nothing;
+        let mut time = Duration::ZERO;
         self.faults.retain_mut(|fault| {
             let counts = match fault.scope {
                 Scope::Any => true,
                 Scope::Changes => kind.is_change(),
+                Scope::Opening => kind.opens(),
                 Scope::Kind(only) => only == kind,
             };
             if !counts || !fault.file.as_deref().is_none_or(&name) {
@@ -253,17 +280,22 @@ impl Plan {
                 fault.skip -= 1;
                 return true;
             }
-            self.struck += 1;
+            let effect = match fault.effect {
+                Effect::Error(error) => Injected::Error(error),
+                Effect::Short(bytes) => Injected::Short(bytes),
+                Effect::PowerCut(moment) => Injected::PowerCut(moment),
+                Effect::Slow(more) => {
+                    time += more;
+                    Injected::Nothing
+                }
+            };
+            self.struck += u64::from(effect != Injected::Nothing);
             if injected == Injected::Nothing {
-                injected = match fault.effect {
-                    Effect::Error(error) => Injected::Error(error),
-                    Effect::Short(bytes) => Injected::Short(bytes),
-                    Effect::PowerCut(moment) => Injected::PowerCut(moment),
-                };
+                injected = effect;
             }
             fault.times = fault.times.map(|times| times.saturating_sub(1));
             fault.times != Some(0)
         });
-        injected
+        Struck { injected, time }
     }
 }

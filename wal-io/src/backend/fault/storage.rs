@@ -167,6 +167,7 @@ impl Storage for FaultStorage {
         self.world.perform(
             Self::call_here(OperationKind::List, &location),
             |state, _| {
+                state.check_open_files()?;
                 let Ok(directory) = self.here(state) else {
                     let above = self.path.split_last();
                     let here = above.and_then(|(name, parents)| {

@@ -5,13 +5,14 @@ use std::fmt;
 use std::io;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use super::chooser::{Chooser, Script};
 use super::config::FaultConfig;
 use super::directory::{Directory, Node};
 use super::inode::Inode;
 use super::operation::{Call, Operation, OperationKind, Target};
-use super::plan::{Injected, Moment, Plan, PowerLost, SystemError};
+use super::plan::{Injected, Moment, Plan, PowerLost, Struck, SystemError};
 use super::space::Limits;
 
 /// The directory that holds the storage's own; it exists and is durable from the start.
@@ -58,6 +59,8 @@ pub(super) struct State {
     /// Decides what faults leave open while the machine runs.
     pub(super) chooser: Box<dyn Chooser + Send>,
     pub(super) background: bool,
+    /// Is told of the time that slow calls take.
+    pub(super) clock: Option<Arc<dyn Fn(Duration) + Send + Sync>>,
     /// Changes so far, of single sectors, lengths and names.
     pub(super) seq: u64,
     pub(super) operations: u64,
@@ -116,7 +119,7 @@ impl World {
         if state.health == Health::PowerOff {
             return Err(PowerLost::error());
         }
-        let injected = state.begin(&call);
+        let Struck { injected, time } = state.begin(&call);
         let outcome = match injected {
             Injected::PowerCut(Moment::Before) => Err(PowerLost::error()),
             Injected::PowerCut(Moment::During) if !call.kind.writes_sectors() => {
@@ -140,8 +143,12 @@ impl World {
             };
             state.note(&call, done);
         }
-        // What is dropped now may be a file, which asks for the lock itself.
+        let clock = state.clock.clone().filter(|_| !time.is_zero());
+        // What is dropped now may be a file, which asks for the lock itself; and the clock may do as it likes.
         drop(state);
+        if let Some(clock) = clock {
+            clock(time);
+        }
         if lost_power {
             Err(PowerLost::error())
         } else {
@@ -164,6 +171,7 @@ impl State {
             plan: Plan::default(),
             chooser: Box::new(Script::default()),
             background: false,
+            clock: None,
             seq: 0,
             operations: 0,
             changes: 0,
@@ -181,7 +189,7 @@ impl State {
         }
     }
 
-    fn begin(&mut self, call: &Call<'_>) -> Injected {
+    fn begin(&mut self, call: &Call<'_>) -> Struck {
         self.operations += 1;
         self.changes += u64::from(call.kind.is_change());
         if self.background {
