@@ -281,8 +281,9 @@ impl RawReader {
         // Nor are they by who reads.
         let told = !sabotage::is("reader-of-an-earlier-era-goes-on");
         if kept.is_some_and(|kept| self.next > kept.next()) && told {
-            // Where the records behind those it has read are gone as well, that is what to say.
-            let kept = kept.filter(|_| self.next >= first);
+            // Where it has missed records at the log's start, that is what is known.
+            let missed = self.next < first && self.source.has_lost_track(self.era);
+            let kept = kept.filter(|_| !missed);
             return Err(Error::Truncated { first, kept });
         }
         self.era = now;

@@ -134,6 +134,11 @@ impl View {
         (chain.eras.kept_since(since), chain.eras.now())
     }
 
+    /// Whether nobody knows what was kept since that era.
+    pub(crate) fn has_lost_track(&self, since: Era) -> bool {
+        self.chain.lock().eras.is_guess(since)
+    }
+
     /// Whether segments behind this one may be begun that are not known yet.
     pub(crate) fn may_go_on_behind(&self, id: SegmentId) -> bool {
         let newest = |chain: &Chain| chain.ids().last() == Some(id);

@@ -24,7 +24,7 @@ struct Cut {
     era: Era,
     /// The last LSN that stayed.
     kept: Lsn,
-    /// The era's first segment.
+    /// The era's first segment; [`SegmentId::NONE`] if nobody knows.
     segment: SegmentId,
 }
 
@@ -50,6 +50,14 @@ impl Eras {
     pub(crate) fn kept_since(&self, since: Era) -> Option<Lsn> {
         let at = self.cuts.partition_point(|cut| cut.era <= since);
         self.cuts.get(at).map(|cut| cut.kept)
+    }
+
+    /// Whether that LSN is a guess: nobody knows what was kept since `since`. The era has no first segment then.
+    pub(crate) fn is_guess(&self, since: Era) -> bool {
+        let at = self.cuts.partition_point(|cut| cut.era <= since);
+        self.cuts
+            .get(at)
+            .is_some_and(|cut| cut.segment == SegmentId::NONE)
     }
 
     /// The last era of the segment with this id, as far as that is known: all that were begun since are later.

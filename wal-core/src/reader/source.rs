@@ -103,6 +103,14 @@ impl Source {
         }
     }
 
+    /// Whether nobody knows what was kept since that era.
+    pub(super) fn has_lost_track(&self, since: Era) -> bool {
+        match self {
+            Self::Live(_) => false,
+            Self::View(view) => view.has_lost_track(since),
+        }
+    }
+
     pub(crate) fn kept_since(&self, since: Era) -> (Option<Lsn>, Era) {
         match self {
             Self::Live(engine) => engine.kept_since(since),

@@ -1,13 +1,13 @@
 //! The end of a log that someone else may be writing: how far its newest segment goes by now.
 //!
-//! Each look goes on where the one before it ended. Group headers are enough on the way: each names the one before it. Only the last
-//! group of records, which may be half written, is verified whole.
+//! Each look goes on where the one before it ended. Where a later header says that a group is durable, its header is enough. The
+//! others are verified whole: they may be half written, or torn.
 //!
 //! Deliberately absent: which segment is the newest.
 
 use std::io;
 
-use wal_format::{GroupHeader, GroupKind, Lsn, SegmentHeader, decode_cut};
+use wal_format::{GroupKind, Lsn, SegmentHeader, decode_cut};
 
 use crate::log::{ChainEntry, Mark};
 use crate::recovery::{GroupEnd, Scan};
@@ -81,38 +81,30 @@ fn advance(cursor: &mut SegmentCursor, found: &mut Found) -> io::Result<()> {
     cursor.refresh();
     cursor.set_limit(len);
     cursor.set_window(SEEK_WINDOW);
-    let mut last = None;
     let begun = (cursor.offset(), cursor.expected(), cursor.previous_known());
-    loop {
-        let previous = cursor.previous_known();
-        let GroupStep::Group(header) = cursor.next_group()? else {
-            break;
-        };
-        if header.kind == GroupKind::Footer {
-            found.proven = found.proven.max(header.watermark);
-            break;
-        }
-        if header.kind == GroupKind::Records {
-            last = Some((header, previous));
-        }
-        found.note(cursor, &header)?;
+    // What is proven first: the headers say it.
+    while let GroupStep::Group(header) = cursor.next_group()? {
         cursor.skip_group();
+        found.proven = found.proven.max(header.watermark);
     }
-    match last {
-        Some((header, previous)) => cursor.rewind(&header, previous),
-        None => cursor.return_to(begun),
-    }
+    cursor.return_to(begun);
     loop {
         let previous = cursor.previous_known();
         let GroupStep::Group(header) = cursor.next_group()? else {
             break;
         };
-        let whole = header.kind != GroupKind::Records || cursor.check_group()?.is_ok();
+        let whole = header.kind != GroupKind::Records
+            || (header.end_lsn() <= found.proven)
+            || cursor.check_group()?.is_ok();
         if !whole || header.kind == GroupKind::Footer {
             cursor.rewind(&header, previous);
             break;
         }
-        found.note(cursor, &header)?;
+        if header.kind == GroupKind::Cut
+            && let Ok(first) = decode_cut(&cursor.payload(&header)?, &header)
+        {
+            found.log_first = found.log_first.max(first);
+        }
         cursor.skip_group();
     }
     if cursor.expected() > Lsn::ZERO {
@@ -120,16 +112,4 @@ fn advance(cursor: &mut SegmentCursor, found: &mut Found) -> io::Result<()> {
         found.end.offset = cursor.offset();
     }
     Ok(())
-}
-
-impl Found {
-    fn note(&mut self, cursor: &mut SegmentCursor, header: &GroupHeader) -> io::Result<()> {
-        self.proven = self.proven.max(header.watermark);
-        if header.kind == GroupKind::Cut
-            && let Ok(first) = decode_cut(&cursor.payload(header)?, header)
-        {
-            self.log_first = self.log_first.max(first);
-        }
-        Ok(())
-    }
 }
