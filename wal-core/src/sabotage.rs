@@ -2,7 +2,7 @@
 //!
 //! Only a build with `--cfg wal_sabotage` has them; in any other, [`is`] is the constant `false` and nothing of a variant is
 //! left. One build holds all of them, and `WAL_SABOTAGE=NAME` in the environment of any test or binary chooses one. What
-//! each breaks and what finds it is a table in `xtask/src/sabotage/variants.rs`.
+//! each breaks and what finds it is a table in `xtask/src/sabotage/variants`.
 //!
 //! Deliberately absent: how a variant breaks things. That is the one line where it does.
 

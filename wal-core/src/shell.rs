@@ -3,6 +3,9 @@
 //! A hop to another thread costs 40 to 100 us on a virtual machine, half a sync, so a leader does its I/O on the thread it
 //! is on wherever the runtime can stand it.
 
+#[cfg(feature = "tokio")]
+use crate::sabotage;
+
 /// Who calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Shell {
@@ -90,9 +93,14 @@ enum Place {
 fn place() -> Place {
     use tokio::runtime::{Handle, RuntimeFlavor, worker_index};
 
-    // A `LocalSet`, and the future of `block_on` itself, run on a thread that is no worker; `block_in_place` would panic in
-    // the first.
+    // The future of `block_on` itself, and the tasks of a `LocalSet`, run on a thread that is no worker. The first is alone there.
+    // The second are not, and `block_in_place` would panic in them. (Tokio does not tell a set that a worker runs inside
+    // `block_in_place` of its own: there the tasks of the set wait.)
     if worker_index().is_none() {
+        let in_task = tokio::task::try_id().is_some();
+        if in_task && !sabotage::is("local-task-blocks-its-thread") {
+            return Place::Elsewhere;
+        }
         return Place::Here;
     }
     match Handle::try_current().map(|handle| handle.runtime_flavor()) {

@@ -15,6 +15,7 @@ mod ground;
 
 use std::cell::Cell;
 use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::task::{Context, Poll, Wake, Waker};
 
@@ -108,6 +109,13 @@ pub(crate) fn block_on<F: Future>(
                 thread::park();
             }
         }
+    }
+}
+
+/// Wakes everyone, also when a waker of somebody else's panics: neither the others nor the log suffer for it.
+pub(crate) fn wake_all(wakers: Vec<Waker>) {
+    for waker in wakers {
+        let _ = catch_unwind(AssertUnwindSafe(|| waker.wake()));
     }
 }
 

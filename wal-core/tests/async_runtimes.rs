@@ -5,6 +5,7 @@
 //! gate.rs          a storage whose writes and syncs wait until the test lets them go
 //! appends.rs       every policy on every executor: many tasks, room, rotation, shared syncs
 //! cancellation.rs  futures dropped at each of their await points
+//! progress.rs      waiters that are kept and not polled, and runtimes whose threads are blocked
 //! waiting.rs       sync, append_durable, wait_durable, close, errors that wake everyone
 //! reading.rs       readers beside a writer, one task a segment
 //! types.rs         what is Send, Sync, Clone and 'static
@@ -18,6 +19,7 @@ mod async_runtimes {
     mod appends;
     mod cancellation;
     mod gate;
+    mod progress;
     mod reading;
     mod runtimes;
     mod support;

@@ -5,6 +5,7 @@
 //! calls.rs        sync, flush, LSNs, positions, waiting
 //! batches.rs      batches are atomic, whole in one segment, and where watermarks stand
 //! prefix.rs       after any crash the log is a prefix of what was appended
+//! progress.rs     a call that waits comes to its end
 //! ahead.rs        zeros written ahead of the records change nothing
 //! damage.rs       torn is not corrupt; damage to durable data is never dropped in silence
 //! hostile.rs      no length read from disk is believed, no input makes it panic
@@ -57,6 +58,7 @@ mod promises {
     mod poison;
     mod policies;
     mod prefix;
+    mod progress;
     mod recovery;
     mod repair;
     mod replay;

@@ -5,7 +5,6 @@
 //! The bytes of a segment do not change by it: they were zeros before. What must never happen is that zeros meet a record:
 //! while a range is being overwritten, no append enters a group that would reach into it, and no footer is written to the file.
 
-use std::task::Waker;
 use std::time::Duration;
 
 use wal_format::SegmentId;
@@ -200,9 +199,6 @@ impl Engine {
                 prewritten.given_up |= !done;
             }
         }
-        let mut wakers = Vec::new();
-        state.waiters.take_room(&mut wakers);
-        drop(state);
-        wakers.into_iter().for_each(Waker::wake);
+        Self::tell_of_room(state);
     }
 }

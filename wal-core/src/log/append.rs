@@ -5,12 +5,13 @@
 //! append that finds no room enters nothing and waits.
 
 use std::future::poll_fn;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 
 use wal_format::{EncodedRecord, InBatch, IndexEntry, Lsn, RecordRef, SegmentId};
 
 use super::eras::Era;
-use super::state::{Gate, LiveSegment, Park, Provision, State};
+use super::parked::{Park, Role};
+use super::state::{Gate, LiveSegment, Provision, State};
 use super::waiters::Ticket;
 use super::{Driver, Engine, Goal};
 use crate::shell::Shell;
@@ -292,10 +293,10 @@ impl Engine {
                         .waiters
                         .wait_for_room(&mut waiting.ticket, context.waker());
                     self.signal_keeper(&state);
-                    // Whoever entered without waiting may have left nobody to commit.
-                    let unled = matches!(entrant, Entrant::Room(_))
-                        && self.settings.config.fsync_policy == FsyncPolicy::Always
-                        && state.dirty.len() > 1;
+                    // Under `Always` no timer syncs, and the records before may have entered without anybody waiting for them.
+                    let unled = self.settings.config.fsync_policy == FsyncPolicy::Always
+                        && state.dirty.len() > 1
+                        && !sabotage::is("full-segments-without-a-commit");
                     if unled {
                         state.commit_requested = true;
                         self.signal_syncer(&state);
@@ -336,8 +337,7 @@ impl Engine {
             };
             let (end, limit) = entrant.end_and_limit(state, &active.segment);
             if end > limit {
-                // At most two segments may be unproven: this one waits until its predecessor is synced.
-                if state.dirty.len() > 1 && !sabotage::is("third-segment-begun-early") {
+                if !state.may_rotate() {
                     return Ok(Entry::NeedsSpace);
                 }
                 if state.spare.is_none() {
@@ -490,9 +490,7 @@ impl Engine {
                 if threshold && !state.writing {
                     self.signal_writer(state);
                 }
-                if state.parked.syncer == Park::Idle {
-                    self.signal_syncer(state);
-                }
+                self.nudge(state, Role::Syncer);
             }
             FsyncPolicy::Os => {
                 if state.parked.writer == Park::Idle || (threshold && !state.writing) {
@@ -528,13 +526,10 @@ struct RoomTicket<'a> {
 impl Drop for RoomTicket<'_> {
     fn drop(&mut self) {
         if let Some(ticket) = self.waiting.ticket {
-            let mut wakers: Vec<Waker> = Vec::new();
             let mut state = self.engine.state();
             state.waiters.leave_room(ticket);
             // It may have been woken for room that it now leaves to the others.
-            state.waiters.take_room(&mut wakers);
-            drop(state);
-            wakers.into_iter().for_each(Waker::wake);
+            Engine::tell_of_room(state);
         }
     }
 }

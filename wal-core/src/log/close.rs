@@ -1,7 +1,5 @@
 //! Closing: everything durable, a footer that says so, the file cut behind it.
 
-use std::task::Waker;
-
 use wal_format::SegmentId;
 
 use super::commit::Scope;
@@ -9,7 +7,7 @@ use super::rotate::write_footer;
 use super::state::{Sealing, State, Status};
 use super::{Driver, Engine, Goal};
 use crate::shell::Shell;
-use crate::sync::{Arc, MutexGuard};
+use crate::sync::{Arc, MutexGuard, wake_all};
 use crate::{Result, sabotage};
 
 impl Engine {
@@ -23,10 +21,7 @@ impl Engine {
             }
             state.set_status(Status::Closing);
             // Appends that wait for room are refused now.
-            let mut wakers = Vec::new();
-            state.waiters.take_room(&mut wakers);
-            drop(state);
-            wakers.into_iter().for_each(Waker::wake);
+            Self::tell_of_room(state);
         }
         match self.reach(Goal::Closed, 0, shell).await {
             Ok(()) => {
@@ -121,6 +116,9 @@ impl Engine {
 
     fn mark_closed(&self, mut state: MutexGuard<'_, State>) {
         state.set_status(Status::Closed);
+        // A handle that is kept after the close holds no file and no buffer.
+        state.dirty.clear();
+        state.free.clear();
         let mut wakers = Vec::new();
         state.waiters.take_all(&mut wakers);
         drop(state);
@@ -128,7 +126,7 @@ impl Engine {
         for condvar in [&self.writer, &self.syncer, &self.keeper, &self.leaders] {
             condvar.notify_all();
         }
-        wakers.into_iter().for_each(Waker::wake);
+        wake_all(wakers);
     }
 
     /// Finishes what the keeper has begun or still has to do: footers of rotated segments, retired files.

@@ -4,7 +4,6 @@
 //! once, moves the watermark and wakes all who are served, and the first who is not: that one leads next.
 
 use std::io;
-use std::task::Waker;
 use std::time::Duration;
 
 use wal_format::Lsn;
@@ -12,9 +11,10 @@ use wal_io::StorageFileExt;
 
 use super::Engine;
 use super::ahead::PAGE;
-use super::state::{Handover, LiveSegment, Mark, Park, State};
+use super::parked::Role;
+use super::state::{Handover, LiveSegment, Mark, State};
 use crate::error::{is_no_space, same_error};
-use crate::sync::{Arc, IfPanicking, MutexGuard, Ordering};
+use crate::sync::{Arc, IfPanicking, MutexGuard, Ordering, wake_all};
 use crate::{FsyncPolicy, Result, sabotage};
 
 /// A sync that takes less is over before a thread has fallen asleep and was woken again.
@@ -87,6 +87,7 @@ impl Engine {
             0
         };
         state.committed = state.appended.calls;
+        state.offers.commit = None;
         let serial = state.entered_serial();
         match self.write_up_to(state, serial) {
             Ok(state) => self.sync_files(state, Scope::All),
@@ -124,6 +125,7 @@ impl Engine {
         &'a self,
         mut state: MutexGuard<'a, State>,
     ) -> Result<MutexGuard<'a, State>> {
+        state.offers.write = None;
         let Some(mut handover) = state.take_handover() else {
             state.writing = false;
             return Ok(state);
@@ -135,11 +137,8 @@ impl Engine {
         } else {
             Naming::Rename
         };
-        let mut wakers = Vec::new();
         // Taking the buffer made room.
-        state.waiters.take_room(&mut wakers);
-        drop(state);
-        wakers.into_iter().for_each(Waker::wake);
+        Self::tell_of_room(state);
 
         let outcome = self.write_out(&mut handover, naming);
         let mut state = self.state();
@@ -152,7 +151,7 @@ impl Engine {
             return Err(self.poison(state, during, error));
         }
         self.note_written(&mut state, handover);
-        let mut wakers = state.take_written();
+        let mut wakers = state.take_written(&*self.clock);
         if self.settings.config.fsync_policy == FsyncPolicy::Always && !state.frozen.is_empty() {
             // No thread of the log writes what is left: whoever waits for room may do it now.
             state.waiters.take_room(&mut wakers);
@@ -160,23 +159,16 @@ impl Engine {
         if state.parked.leaders > 0 {
             self.leaders.notify_all();
         }
-        // A writer that looked during this write found no deadline, and sleeps until it is told.
-        let idle = state.parked.writer == Park::Idle;
-        if self.writer_due(&state) || (idle && self.writer_deadline(&state).is_some()) {
-            self.signal_writer(&state);
-        }
-        // So does a syncer: what is on its way is neither waiting to be written nor to be synced.
-        let idle = state.parked.syncer == Park::Idle;
-        if idle && self.syncer_deadline(&state).is_some() {
-            self.signal_syncer(&state);
-        }
+        // Threads that looked during this write found no deadline: its bytes were neither waiting to be written nor to be synced.
+        self.nudge(&state, Role::Writer);
+        self.nudge(&state, Role::Syncer);
         if Self::rotated_sync_due(&state) {
             // The last bytes of a rotated segment: under `Os` nobody else would sync it.
             self.signal_keeper(&state);
         }
         if !wakers.is_empty() {
             drop(state);
-            wakers.into_iter().for_each(Waker::wake);
+            wake_all(wakers);
             state = self.state();
         }
         Ok(state)
@@ -299,7 +291,7 @@ impl Engine {
     }
 
     fn after_sync(&self, mut state: MutexGuard<'_, State>) {
-        let mut wakers = state.take_synced();
+        let mut wakers = state.take_synced(&*self.clock);
         if !wakers.is_empty() {
             state.lonely = 0;
         }
@@ -308,24 +300,10 @@ impl Engine {
         if state.parked.leaders > 0 {
             self.leaders.notify_all();
         }
-        // A keeper that sleeps until some time looks again then; only one that sleeps for good must hear of a new time.
-        let keeper = state.parked.keeper;
-        let idle = keeper == Park::Idle;
-        if keeper != Park::Awake
-            && (self.keeper_due(&state) || (idle && self.keeper_deadline(&state).is_some()))
-        {
-            self.signal_keeper(&state);
-        }
-        // So does a syncer that looked during this sync.
-        let syncer = state.parked.syncer;
-        let idle = syncer == Park::Idle;
-        if syncer != Park::Awake
-            && (self.syncer_due(&state) || (idle && self.syncer_deadline(&state).is_some()))
-        {
-            self.signal_syncer(&state);
-        }
+        self.nudge(&state, Role::Keeper);
+        self.nudge(&state, Role::Syncer);
         drop(state);
-        wakers.into_iter().for_each(Waker::wake);
+        wake_all(wakers);
     }
 
     fn sync_out(&self, targets: &[Target], directory: bool) -> Result<(), Failure> {

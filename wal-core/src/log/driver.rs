@@ -7,16 +7,20 @@
 use std::time::Duration;
 
 use super::commit::Scope;
-use super::state::{Park, State, Status};
+use super::parked::{Maintenance, Park, Role};
+use super::state::{State, Status};
+use super::waiters::LEAD_WITHIN;
 use super::{Driver, Engine};
-use crate::sync::{self, Arc, Condvar, IfPanicking, MutexGuard};
+use crate::sync::{self, Arc, Condvar, IfPanicking, MutexGuard, wake_all};
 use crate::{Error, FsyncPolicy, Result, sabotage};
 
+/// What the syncer leads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Role {
-    Writer,
-    Syncer,
-    Keeper,
+enum Lead {
+    Close,
+    Rewind,
+    Commit,
+    Write,
 }
 
 impl Engine {
@@ -78,9 +82,8 @@ impl Engine {
                 state = self.state();
                 continue;
             }
-            let now = self.clock.monotonic();
-            let limit = self.deadline(&state, role).map(|at| at.saturating_sub(now));
-            state = self.park(state, role, limit);
+            let deadline = self.deadline(&state, role);
+            state = self.park(state, role, deadline);
         }
     }
 
@@ -88,28 +91,28 @@ impl Engine {
         &'a self,
         mut state: MutexGuard<'a, State>,
         role: Role,
-        limit: Option<Duration>,
+        deadline: Option<Duration>,
     ) -> MutexGuard<'a, State> {
-        let how = if limit.is_some() {
-            Park::Timed
-        } else {
-            Park::Idle
-        };
-        *Self::park_of(&mut state, role) = how;
+        *state.parked.of_mut(role) = deadline.map_or(Park::Idle, Park::Until);
         let condvar = self.condvar(role);
-        let mut state = match limit {
-            Some(limit) => condvar.wait_for(state, limit),
+        let mut state = match deadline {
+            Some(deadline) => {
+                let limit = deadline.saturating_sub(self.clock.monotonic());
+                condvar.wait_for(state, limit)
+            }
             None => condvar.wait(state),
         };
-        *Self::park_of(&mut state, role) = Park::Awake;
+        *state.parked.of_mut(role) = Park::Awake;
         state
     }
 
-    fn park_of(state: &mut State, role: Role) -> &mut Park {
-        match role {
-            Role::Writer => &mut state.parked.writer,
-            Role::Syncer => &mut state.parked.syncer,
-            Role::Keeper => &mut state.parked.keeper,
+    /// Wakes the thread of `role` if it sleeps and there is something for it to do, now or before it would look again.
+    pub(super) fn nudge(&self, state: &State, role: Role) {
+        let park = state.parked.of(role);
+        if park != Park::Awake
+            && (self.is_due(state, role) || park.misses(self.deadline(state, role)))
+        {
+            self.condvar(role).notify_all();
         }
     }
 
@@ -151,72 +154,119 @@ impl Engine {
                 state.writing = true;
                 self.write_one(state).map(drop)
             }
-            Role::Syncer => {
-                state.syncing = true;
-                state.commit_requested = false;
-                let close = std::mem::take(&mut state.close_requested) && !state.closing;
-                state.closing |= close;
-                let rewind = !close && state.rewinds.asked().is_some();
-                if rewind {
-                    state.begin_rewinding();
-                }
-                if !rewind && !close {
-                    return self.commit(state);
-                }
-                drop(state);
-                if rewind {
-                    self.rewind()
-                } else {
-                    self.finish_close()
-                }
-            }
+            Role::Syncer => self.lead_due(state),
             Role::Keeper => self.keep(state),
         }
     }
 
+    /// Leads for callers that cannot, or that have not done it in time.
+    fn lead_due(&self, mut state: MutexGuard<'_, State>) -> Result<()> {
+        let Some(lead) = self.lead_wanted(&state) else {
+            return Ok(());
+        };
+        if lead == Lead::Write {
+            state.writing = true;
+            return self.write_one(state).map(drop);
+        }
+        state.syncing = true;
+        match lead {
+            Lead::Close => {
+                state.close_requested = false;
+                state.closing = true;
+                drop(state);
+                self.finish_close()
+            }
+            Lead::Rewind => {
+                state.begin_rewinding();
+                drop(state);
+                self.rewind()
+            }
+            Lead::Commit | Lead::Write => {
+                state.commit_requested = false;
+                self.commit(state)
+            }
+        }
+    }
+
     fn keep(&self, mut state: MutexGuard<'_, State>) -> Result<()> {
-        if Self::rotated_sync_due(&state) {
-            state.syncing = true;
-            return self.sync_files(state, Scope::Rotated);
-        }
-        if Self::extension_due(&state) {
-            state.extension.busy = true;
-            drop(state);
-            self.extend();
+        let Some(work) = self.maintenance_due(&state) else {
             return Ok(());
+        };
+        state.maintained = work;
+        match work {
+            Maintenance::SyncRotated => {
+                state.syncing = true;
+                self.sync_files(state, Scope::Rotated)
+            }
+            Maintenance::Extend => {
+                state.extension.busy = true;
+                drop(state);
+                self.extend();
+                Ok(())
+            }
+            Maintenance::MakeSpare => {
+                state.next_spare.busy = true;
+                drop(state);
+                self.make_spare()
+            }
+            Maintenance::Seal => {
+                state.sealing_busy = true;
+                drop(state);
+                self.seal()
+            }
+            Maintenance::GiveBack => {
+                state.giving_back = true;
+                drop(state);
+                self.give_back();
+                Ok(())
+            }
+            Maintenance::Retire => {
+                state.retiring_busy = true;
+                drop(state);
+                self.retire()
+            }
+            Maintenance::Stamp => {
+                state.syncing = true;
+                let watermark = state.durable.lsn;
+                state.filling.stamp(watermark);
+                state.filling_watermark = watermark;
+                self.commit(state)
+            }
+            Maintenance::WriteAhead => {
+                self.write_ahead(state);
+                Ok(())
+            }
         }
-        if Self::spare_due(&state) {
-            state.next_spare.busy = true;
-            drop(state);
-            return self.make_spare();
+    }
+
+    /// The maintenance to do next. Kinds take turns, so that none of them waits for ever while another is always due; the last
+    /// two can wait, and come when nothing else is due.
+    fn maintenance_due(&self, state: &State) -> Option<Maintenance> {
+        use Maintenance::{
+            Extend, GiveBack, MakeSpare, Retire, Seal, Stamp, SyncRotated, WriteAhead,
+        };
+        const TURNS: [Maintenance; 6] = [SyncRotated, Extend, MakeSpare, Seal, GiveBack, Retire];
+        if !serving(state) {
+            return None;
         }
-        if Self::seal_due(&state) {
-            state.sealing_busy = true;
-            drop(state);
-            return self.seal();
+        let due = |work: &Maintenance| match work {
+            SyncRotated => Self::rotated_sync_due(state),
+            Extend => Self::extension_due(state),
+            MakeSpare => Self::spare_due(state),
+            Seal => Self::seal_due(state),
+            GiveBack => Self::give_back_due(state),
+            Retire => Self::retire_due(state),
+            Stamp => self.stamp_due(state),
+            WriteAhead => self.ahead_due(state),
+        };
+        let last = TURNS.iter().position(|work| *work == state.maintained);
+        let mut next = last.map_or(0, |at| at + 1);
+        // A fixed order lets the segments to make starve the footers.
+        if sabotage::is("footers-without-a-bound") {
+            next = 0;
         }
-        if Self::give_back_due(&state) {
-            state.giving_back = true;
-            drop(state);
-            self.give_back();
-            return Ok(());
-        }
-        if Self::retire_due(&state) {
-            state.retiring_busy = true;
-            drop(state);
-            return self.retire();
-        }
-        if self.stamp_due(&state) {
-            state.syncing = true;
-            let watermark = state.durable.lsn;
-            state.filling.stamp(watermark);
-            state.filling_watermark = watermark;
-            return self.commit(state);
-        }
-        if self.ahead_due(&state) {
-            self.write_ahead(state);
-        }
-        Ok(())
+        let turns = TURNS[next..].iter().chain(&TURNS[..next]);
+        turns.chain(&[Stamp, WriteAhead]).copied().find(due)
     }
 
     /// Runs every step that is due, on the caller's thread. True if there was any.
@@ -269,35 +319,61 @@ impl Engine {
         if state.syncing || !serving(state) {
             return false;
         }
-        state.commit_requested
-            || state.close_requested
-            || state.rewinds.asked().is_some()
-            || self
-                .syncer_deadline(state)
-                .is_some_and(|at| at <= self.clock.monotonic())
+        self.lead_wanted(state).is_some()
+    }
+
+    /// What the syncer has to lead now: the caller has seen that nobody else syncs.
+    fn lead_wanted(&self, state: &State) -> Option<Lead> {
+        if state.close_requested && !state.closing {
+            return Some(Lead::Close);
+        }
+        if state.rewinds.asked().is_some() {
+            return Some(Lead::Rewind);
+        }
+        if state.commit_requested {
+            return Some(Lead::Commit);
+        }
+        let (commit, write) = (self.commit_deadline(state), Self::write_deadline(state));
+        if commit.is_none() && write.is_none() {
+            return None;
+        }
+        let now = self.clock.monotonic();
+        let is_over = |deadline: Option<Duration>| deadline.is_some_and(|at| at <= now);
+        if is_over(commit) {
+            return Some(Lead::Commit);
+        }
+        is_over(write).then_some(Lead::Write)
     }
 
     pub(super) fn syncer_deadline(&self, state: &State) -> Option<Duration> {
-        match self.settings.config.fsync_policy {
+        if state.syncing {
+            return None;
+        }
+        let deadlines = [self.commit_deadline(state), Self::write_deadline(state)];
+        deadlines.into_iter().flatten().min()
+    }
+
+    /// When the window is over, or a waiter that was to lead a commit has had its time.
+    fn commit_deadline(&self, state: &State) -> Option<Duration> {
+        let window = match self.settings.config.fsync_policy {
             // The promise of `Batch`: a timer of its own.
             FsyncPolicy::Batch(_) if sabotage::is("batch-without-a-timer") => None,
-            FsyncPolicy::Batch(window) if !state.syncing => {
-                state.unsynced_since().map(|since| since + window)
-            }
-            FsyncPolicy::Batch(_) | FsyncPolicy::Always | FsyncPolicy::Os => None,
-        }
+            FsyncPolicy::Batch(window) => state.unsynced_since().map(|since| since + window),
+            FsyncPolicy::Always | FsyncPolicy::Os => None,
+        };
+        let offer = state.offers.commit.map(|at| at + LEAD_WITHIN);
+        let offer = offer.filter(|_| !sabotage::is("leader-waited-for-without-end"));
+        [window, offer].into_iter().flatten().min()
+    }
+
+    /// When a waiter that was to lead a write has had its time.
+    fn write_deadline(state: &State) -> Option<Duration> {
+        let offer = state.offers.write.filter(|_| !state.writing);
+        offer.map(|at| at + LEAD_WITHIN)
     }
 
     pub(super) fn keeper_due(&self, state: &State) -> bool {
-        serving(state)
-            && (Self::rotated_sync_due(state)
-                || Self::extension_due(state)
-                || Self::spare_due(state)
-                || Self::seal_due(state)
-                || Self::give_back_due(state)
-                || Self::retire_due(state)
-                || self.stamp_due(state)
-                || self.ahead_due(state))
+        self.maintenance_due(state).is_some()
     }
 
     pub(super) fn keeper_deadline(&self, state: &State) -> Option<Duration> {
@@ -345,6 +421,14 @@ impl Engine {
             && state.durable.lsn == state.last_lsn()
             && state.nothing_to_write()
             && end + footer <= active.allocated
+    }
+
+    /// There may be room now for appends that wait for it.
+    pub(super) fn tell_of_room(mut state: MutexGuard<'_, State>) {
+        let mut wakers = Vec::new();
+        state.waiters.take_room(&mut wakers);
+        drop(state);
+        wake_all(wakers);
     }
 
     pub(super) fn signal_writer(&self, state: &State) {

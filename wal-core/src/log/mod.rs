@@ -26,6 +26,7 @@ mod eras;
 mod forget;
 mod give_back;
 mod open;
+mod parked;
 mod poison;
 mod reach;
 mod requests;

@@ -11,13 +11,14 @@ use wal_io::{OpenMode, Storage, StorageFileExt, StorageLock};
 
 use super::ahead::{Ahead, Prewritten};
 use super::eras::Eras;
+use super::parked::{Maintenance, Parked};
 use super::requests::Requests;
 use super::rotate::new_header;
 use super::state::{
-    Active, Appended, ChainEntry, Dirty, Gate, LiveSegment, Mark, Parked, Provision, State, Status,
+    Active, Appended, ChainEntry, Dirty, Gate, LiveSegment, Mark, Provision, State, Status,
     empty_writer,
 };
-use super::waiters::Waiters;
+use super::waiters::{Offers, Waiters};
 use super::{Engine, Settings};
 use crate::clock::Clock;
 use crate::entropy::Entropy;
@@ -359,11 +360,13 @@ fn initial_state(
         retiring_busy: false,
         last_append: now,
         waiters: Waiters::default(),
+        offers: Offers::default(),
         commit_requested: false,
         close_requested: false,
         closing: false,
         stopping: false,
         parked: Parked::default(),
+        maintained: Maintenance::default(),
     }
 }
 

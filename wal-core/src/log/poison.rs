@@ -7,7 +7,7 @@ use std::io;
 
 use super::Engine;
 use super::state::{State, Status};
-use crate::sync::{Arc, MutexGuard, Ordering};
+use crate::sync::{Arc, MutexGuard, Ordering, wake_all};
 use crate::{Error, Poisoned, Result, sabotage};
 
 impl Engine {
@@ -43,7 +43,7 @@ impl Engine {
         self.syncer.notify_all();
         self.keeper.notify_all();
         self.leaders.notify_all();
-        wakers.into_iter().for_each(std::task::Waker::wake);
+        wake_all(wakers);
         error
     }
 

@@ -21,7 +21,7 @@ use crate::error::Corruption;
 use crate::recovery::{Copied, Copy, GroupEnd, Source};
 use crate::segment::{GroupStep, RecordStep, SegmentCursor, SegmentFacts};
 use crate::shell::Shell;
-use crate::sync::{Arc, Ordering};
+use crate::sync::{Arc, Ordering, wake_all};
 use crate::{Error, Result, sabotage};
 
 /// Where the log is cut.
@@ -83,7 +83,7 @@ impl Engine {
         for condvar in [&self.writer, &self.syncer, &self.keeper, &self.leaders] {
             condvar.notify_all();
         }
-        wakers.into_iter().for_each(std::task::Waker::wake);
+        wake_all(wakers);
         outcome
     }
 

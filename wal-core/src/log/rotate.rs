@@ -4,7 +4,6 @@
 //! So a file under its final name was complete. The rename is done with the first write into it.
 
 use std::io;
-use std::task::Waker;
 
 use wal_format::{
     Epoch, FileName, FooterFacts, GroupWriter, LogId, Lsn, Origin, SegmentHeader, SegmentId,
@@ -17,7 +16,7 @@ use super::{Engine, Settings};
 use crate::entropy::Entropy;
 use crate::error::is_no_space;
 use crate::recovery;
-use crate::sync::Arc;
+use crate::sync::{Arc, wake_all};
 use crate::{Error, Result, sabotage};
 
 /// With `preallocate: false` a segment grows by this much.
@@ -113,10 +112,8 @@ impl Engine {
 
     /// Whether a spare should be made now: someone waits for it, or the active segment is three quarters full.
     pub(super) fn spare_due(state: &State) -> bool {
-        if state.spare.is_some()
-            || state.next_spare.busy
-            || !matches!(state.status, Status::Open | Status::Closing)
-        {
+        // A close makes what it needs itself, and removes what it does not need.
+        if state.spare.is_some() || state.next_spare.busy || !matches!(state.status, Status::Open) {
             return false;
         }
         let nearly_full = state.active.as_ref().is_some_and(|active| {
@@ -202,10 +199,7 @@ impl Engine {
         };
         let state_ref = &mut *state;
         Self::provided(&mut state_ref.next_spare, outcome);
-        let mut wakers = Vec::new();
-        state.waiters.take_room(&mut wakers);
-        drop(state);
-        wakers.into_iter().for_each(Waker::wake);
+        Self::tell_of_room(state);
         Ok(())
     }
 
@@ -237,7 +231,9 @@ impl Engine {
             .allocated
             .saturating_sub(state.filling.end().get() + reserve);
         let ahead = left < ALLOCATION_AHEAD && state.extension.failed.is_none();
-        active.allocated < segment.header.capacity
+        // A close has cut the file, or is about to.
+        matches!(state.status, Status::Open)
+            && active.allocated < segment.header.capacity
             && !state.extension.busy
             && (state.extension.wanted || ahead)
     }
@@ -270,10 +266,7 @@ impl Engine {
         };
         let state_ref = &mut *state;
         Self::provided(&mut state_ref.extension, outcome);
-        let mut wakers = Vec::new();
-        state.waiters.take_room(&mut wakers);
-        drop(state);
-        wakers.into_iter().for_each(Waker::wake);
+        Self::tell_of_room(state);
     }
 
     /// Whether a rotated segment waits for its sync, which nothing else will do soon.
@@ -327,6 +320,8 @@ impl Engine {
             let during = format!("sealing segment {}", sealing.segment.id());
             return Err(self.poison(state, during, error));
         }
+        // A rotation may have waited for it.
+        Self::tell_of_room(state);
         Ok(())
     }
 
@@ -374,7 +369,7 @@ impl Engine {
         let mut wakers = Vec::new();
         state.waiters.take_finished(&mut wakers);
         drop(state);
-        wakers.into_iter().for_each(Waker::wake);
+        wake_all(wakers);
         Ok(())
     }
 }

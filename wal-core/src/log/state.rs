@@ -14,9 +14,11 @@ use super::ahead::{Ahead, Prewritten};
 use super::append::Entered;
 use super::eras::Eras;
 use super::give_back::Replaced;
+use super::parked::{Maintenance, Parked};
 use super::reach::Goal;
 use super::requests::Requests;
-use super::waiters::Waiters;
+use super::waiters::{Offers, Waiters};
+use crate::clock::Clock;
 use crate::sync::Arc;
 use crate::{Poisoned, Position, sabotage};
 
@@ -118,6 +120,9 @@ pub(crate) struct Dirty {
     /// Where its data ends, once the next segment has taken over.
     pub(crate) end: Option<u64>,
 }
+
+/// How many rotated segments may wait for their footers.
+const MOST_UNSEALED: usize = 2;
 
 /// A rotated segment that waits for its footer.
 #[derive(Debug)]
@@ -227,6 +232,7 @@ pub(crate) struct State {
     pub(crate) unsynced: VecDeque<(Lsn, Duration)>,
     pub(crate) renamed: SegmentId,
     pub(crate) dir_synced: SegmentId,
+    /// At most [`MOST_UNSEALED`] with the one that `sealing_busy` stands for: each holds a file open.
     pub(crate) sealing: VecDeque<Sealing>,
     pub(crate) sealing_busy: bool,
     pub(crate) spare: Option<Spare>,
@@ -252,6 +258,7 @@ pub(crate) struct State {
     pub(crate) retiring_busy: bool,
     pub(crate) last_append: Duration,
     pub(crate) waiters: Waiters,
+    pub(crate) offers: Offers,
     /// A caller that must not block asks the syncer thread to lead.
     pub(crate) commit_requested: bool,
     pub(crate) close_requested: bool,
@@ -261,27 +268,8 @@ pub(crate) struct State {
     /// The last stop was not a clean one, and nothing was appended since: a close has to say that all is well.
     pub(crate) unmarked: bool,
     pub(crate) parked: Parked,
-}
-
-/// What a background thread is doing, so that nobody is woken for nothing.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Park {
-    /// At work: it looks at the state again before it sleeps.
-    #[default]
-    Awake,
-    /// Asleep until a time it knows.
-    Timed,
-    /// Asleep until it is told.
-    Idle,
-}
-
-/// The background threads and the leaders that sleep.
-#[derive(Debug, Default)]
-pub(crate) struct Parked {
-    pub(crate) writer: Park,
-    pub(crate) syncer: Park,
-    pub(crate) keeper: Park,
-    pub(crate) leaders: usize,
+    /// The maintenance that the keeper did last.
+    pub(crate) maintained: Maintenance,
 }
 
 impl State {
@@ -337,6 +325,14 @@ impl State {
             last: self.next_lsn.prev(),
             era: self.eras.now(),
         }
+    }
+
+    /// Whether the active segment may be rotated as far as those before it go.
+    pub(crate) fn may_rotate(&self) -> bool {
+        // At most two segments may be unproven: a third waits until the first is synced.
+        let proven = self.dirty.len() <= 1 || sabotage::is("third-segment-begun-early");
+        let unsealed = self.sealing.len() + usize::from(self.sealing_busy);
+        proven && (unsealed < MOST_UNSEALED || sabotage::is("footers-without-a-bound"))
     }
 
     /// Where the next record will stand in the active segment's file.
@@ -538,20 +534,26 @@ impl State {
     }
 
     /// Everyone who waits for what a write has reached.
-    pub(crate) fn take_written(&mut self) -> Vec<Waker> {
+    pub(crate) fn take_written(&mut self, clock: &dyn Clock) -> Vec<Waker> {
         let mut wakers = Vec::new();
-        self.waiters
-            .take_reached(Goal::Written, self.written.lsn.get(), &mut wakers);
+        let written = self.written.lsn.get();
+        let left = self
+            .waiters
+            .take_reached(Goal::Written, written, &mut wakers);
+        self.offers.write = left.then(|| clock.monotonic());
         wakers
     }
 
     /// Everyone who waits for what a sync has reached, or for its end.
-    pub(crate) fn take_synced(&mut self) -> Vec<Waker> {
+    pub(crate) fn take_synced(&mut self, clock: &dyn Clock) -> Vec<Waker> {
         let mut wakers = Vec::new();
-        self.waiters
-            .take_reached(Goal::Durable, self.durable.lsn.get(), &mut wakers);
-        self.waiters
-            .take_reached(Goal::Synced, self.synced_serial, &mut wakers);
+        let durable = self.durable.lsn.get();
+        let mut left = self
+            .waiters
+            .take_reached(Goal::Durable, durable, &mut wakers);
+        let synced = self.synced_serial;
+        left |= self.waiters.take_reached(Goal::Synced, synced, &mut wakers);
+        self.offers.commit = left.then(|| clock.monotonic());
         if matches!(self.status, Status::Closing) {
             self.waiters.take_finished(&mut wakers);
         }

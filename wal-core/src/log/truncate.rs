@@ -37,6 +37,11 @@ impl Engine {
                 let name = wal_format::segment_name(entry.header.segment_id);
                 state.retiring.push_back(name);
             }
+            // Their files are closed with them: no footer is needed any more.
+            let first = state.chain.first().map(|entry| entry.header.segment_id);
+            state
+                .sealing
+                .retain(|sealing| first.is_none_or(|first| sealing.segment.id() >= first));
             // Oldest first: what is left after a crash is a chain without a hole.
             if sabotage::is("unlinked-newest-first") {
                 state.retiring.make_contiguous().reverse();

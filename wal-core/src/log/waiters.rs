@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::task::Waker;
+use std::time::Duration;
 
 use super::reach::Goal;
 
@@ -14,6 +15,18 @@ pub(crate) struct Ticket {
     number: u64,
     issued: u64,
 }
+
+/// When a waiter was woken to lead while others depend on what it will do. Cleared when anybody leads.
+///
+/// The future that was woken may be kept and never polled, or its thread may be blocked. After [`LEAD_WITHIN`] the syncer leads.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Offers {
+    pub(crate) write: Option<Duration>,
+    pub(crate) commit: Option<Duration>,
+}
+
+/// How long a waiter that was woken to lead may take.
+pub(crate) const LEAD_WITHIN: Duration = Duration::from_millis(5);
 
 /// All registrations.
 #[derive(Debug, Default)]
@@ -74,8 +87,10 @@ impl Waiters {
         into.extend(std::mem::take(&mut self.room).into_values());
     }
 
-    /// Those who waited for `number` or less, and the first of the others: it takes over the lead.
-    pub(crate) fn take_reached(&mut self, goal: Goal, number: u64, into: &mut Vec<Waker>) {
+    /// Those who waited for `number` or less, and the first of the others, which is to lead next. Says whether more are left,
+    /// who depend on it.
+    #[must_use]
+    pub(crate) fn take_reached(&mut self, goal: Goal, number: u64, into: &mut Vec<Waker>) -> bool {
         let list = self.list(goal);
         while let Some(entry) = list.first_entry() {
             let reached = entry.key().number <= number;
@@ -84,6 +99,7 @@ impl Waiters {
                 break;
             }
         }
+        !list.is_empty()
     }
 
     /// Those who wait for a piece of housekeeping.

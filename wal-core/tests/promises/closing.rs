@@ -4,7 +4,7 @@ use wal_core::{Error, FsyncPolicy, Lsn, Record, RecordRef};
 use wal_io::fault::OperationKind;
 
 use crate::common::trace::{Trace, segment};
-use crate::common::{Machine, SMALL, append, assert_holds, batch, policies};
+use crate::common::{Machine, SMALL, append, assert_holds, batch, is_half_made, large, policies};
 
 #[test]
 fn close_makes_all_durable_and_clean() {
@@ -240,4 +240,27 @@ fn a_read_only_handle_refuses_changes_and_closes() {
     }
     look.close().expect("nothing to do");
     assert_holds(&look, 1..=3);
+}
+
+#[test]
+fn a_closed_log_leaves_its_files_cut_and_no_half_made_ones() {
+    for policy in policies() {
+        for round in 0..20 {
+            let machine = Machine::new(policy).segments_of(4 << 20).growing();
+            let wal = machine.open_with_threads();
+            // The next step of allocation, or the next segment, is due by now.
+            let records = if round % 2 == 0 { 7 } else { 33 };
+            for n in 1..=records {
+                let payload = large(n, 100_000);
+                wal.append(RecordRef::data(&payload)).expect("appended");
+            }
+            wal.close().expect("closed");
+            let names = machine.file_names();
+            assert!(!names.iter().any(|name| is_half_made(name)), "{names:?}");
+            let segments = machine.segments();
+            let (name, bytes) = segments.last().expect("a segment");
+            let most = records as usize * 100_000 + 200_000;
+            assert!(bytes.len() < most, "{name} has {} bytes", bytes.len());
+        }
+    }
 }

@@ -1,13 +1,13 @@
-//! Futures dropped while they wait, beside callers that wait to the end.
+//! Futures dropped while they wait, or kept and not polled, beside callers that wait to the end.
 
 use std::future::Future;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 
 use shuttle::thread::{Thread, current, park, scope, yield_now};
-use wal_core::{FsyncPolicy, Lsn, Record, RecordRef, Wal, blocking};
+use wal_core::{FsyncPolicy, Lsn, Position, Record, RecordRef, Wal, blocking};
 
 use super::explore::{below, explore, pick, until};
 use super::machine::{End, HALF, LARGE, Machine, SMALL};
@@ -121,6 +121,78 @@ fn droppers() {
 #[test]
 fn dropped_futures() {
     explore("dropped_futures", droppers);
+}
+
+/// A future that was polled and is kept, but is not polled again.
+type Kept<'a> = Pin<Box<dyn Future<Output = ()> + 'a>>;
+
+fn keep_a_call<'a>(machine: &'a Machine, wal: &'a Wal, caller: u64) -> Kept<'a> {
+    let note = move |payload: Vec<u8>, outcome: wal_core::Result<Position>| {
+        let lsn = outcome.map(|position| position.lsn.get());
+        machine.ledger.note(&[payload], &lsn);
+    };
+    let mut kept: Kept<'a> = match below(4) {
+        0 => Box::pin(async move {
+            let payload = machine.ledger.next(caller, HALF);
+            let outcome = wal.append(RecordRef::data(&payload)).await;
+            note(payload, outcome);
+        }),
+        1 => Box::pin(async move {
+            let payload = machine.ledger.next(caller, HALF);
+            let outcome = wal.append_durable(RecordRef::data(&payload)).await;
+            note(payload, outcome);
+        }),
+        2 => Box::pin(async move { drop(wal.sync().await) }),
+        _ => Box::pin(async move { drop(wal.flush().await) }),
+    };
+    let mut context = Context::from_waker(Waker::noop());
+    for _ in 0..=below(2) {
+        if kept.as_mut().poll(&mut context).is_ready() {
+            return Box::pin(std::future::ready(()));
+        }
+        yield_now();
+    }
+    kept
+}
+
+fn keepers() {
+    let machine = Machine::any(pick(&[SMALL, LARGE])).tight();
+    let wal = open(&machine);
+    let done = AtomicU64::new(0);
+    scope(|scope| {
+        let (machine, wal, done) = (&machine, &wal, &done);
+        scope.spawn(move || {
+            let kept: Vec<Kept<'_>> = (0..3).map(|n| keep_a_call(machine, wal, n)).collect();
+            // The others come to their end although these are not polled.
+            until(|| done.load(Ordering::SeqCst) == 2);
+            kept.into_iter().for_each(block_on);
+        });
+        for caller in 8..10 {
+            scope.spawn(move || {
+                for _ in 0..2 {
+                    let payload = machine.ledger.next(caller, HALF);
+                    let outcome = match below(2) {
+                        0 => block_on(wal.append_durable(RecordRef::data(&payload))),
+                        _ => block_on(wal.append(RecordRef::data(&payload))),
+                    };
+                    let lsn = outcome.expect("appended").lsn.get();
+                    machine.ledger.note(&[payload], &Ok(lsn));
+                    block_on(wal.wait_durable(Lsn::new(lsn))).expect("durable");
+                    machine.ledger.durable(lsn);
+                }
+                done.fetch_add(1, Ordering::SeqCst);
+            });
+        }
+    });
+    block_on(wal.close()).expect("closed");
+    let last = wal.last_lsn().get();
+    drop(wal);
+    machine.reopen(&machine.disk, last, true);
+}
+
+#[test]
+fn kept_futures() {
+    explore("kept_futures", keepers);
 }
 
 fn close_is_dropped() {

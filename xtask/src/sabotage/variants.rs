@@ -3,6 +3,7 @@
 
 mod environment;
 mod history;
+mod progress;
 mod reports;
 mod space;
 
@@ -125,12 +126,15 @@ const fn store(
 
 /// All of them.
 pub(super) fn variants() -> impl Iterator<Item = &'static Variant> {
-    VARIANTS
-        .iter()
-        .chain(history::VARIANTS)
-        .chain(environment::VARIANTS)
-        .chain(reports::VARIANTS)
-        .chain(space::VARIANTS)
+    let about = [
+        VARIANTS,
+        environment::VARIANTS,
+        history::VARIANTS,
+        progress::VARIANTS,
+        reports::VARIANTS,
+        space::VARIANTS,
+    ];
+    about.into_iter().flatten()
 }
 
 /// Those of the log and the store, by what they are about.

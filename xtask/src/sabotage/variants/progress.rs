@@ -1,0 +1,28 @@
+//! Calls that wait, and the resources that the log holds meanwhile.
+
+use super::{Variant, promise, test};
+
+pub(super) const VARIANTS: &[Variant] = &[
+    promise(
+        "full-segments-without-a-commit",
+        "a call that waits comes to its end",
+        "promises::progress::an_append_that_needs_a_third_segment_ends_although_nobody_waits_for_the_earlier_records",
+    ),
+    promise(
+        "leader-waited-for-without-end",
+        "a call that waits comes to its end",
+        "promises::progress::a_waiter_that_is_kept_and_not_polled_holds_up_nobody",
+    ),
+    promise(
+        "footers-without-a-bound",
+        "the writing side holds at most sixteen open files",
+        "promises::progress::the_writing_side_holds_at_most_sixteen_open_files",
+    ),
+    test(
+        "local-task-blocks-its-thread",
+        "a task that waits does not hold up the tasks beside it",
+        "wal-core",
+        "async_runtimes",
+        "async_runtimes::progress::a_slow_sync_does_not_hold_up_the_other_tasks_of_a_local_set",
+    ),
+];
