@@ -7,6 +7,7 @@
 //! ahead.rs    zeros before the records, where syncs are cheaper on them
 //! give_back.rs  what the first segment of this life replaces: space and files that an earlier one has left
 //! forget.rs   the oldest records are dropped on a full disk
+//! reseal.rs   the segment in which the log then ends becomes as short as what stays of it
 //! rewind.rs   the newest records are dropped; their LSNs are given again in a new era (eras.rs)
 //! sizes.rs    segment size, record limit and padding: as chosen, or those of the log that is there
 //! driver.rs   the same steps run by threads in production, by the caller in a deterministic test
@@ -30,6 +31,7 @@ mod parked;
 mod poison;
 mod reach;
 mod requests;
+mod reseal;
 mod rewind;
 mod rotate;
 mod sizes;

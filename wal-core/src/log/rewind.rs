@@ -170,7 +170,11 @@ impl Engine {
             match copied {
                 Ok(copied) => {
                     let stays = |(at, end): (usize, GroupEnd)| (chain[at].header.segment_id, end);
-                    Ok((place.at.map(stays), copied))
+                    // Best effort: otherwise the file stays as long as it is.
+                    let shortened = place
+                        .at
+                        .and_then(|(at, end)| self.shortened(&chain[at], end, id).ok()?);
+                    Ok((place.at.map(stays), copied, shortened))
                 }
                 // Whether the log has its new end is known only after reopening.
                 Err(error) if committed => {
@@ -181,8 +185,8 @@ impl Engine {
             }
         });
         match outcome {
-            Ok((at, copied)) => {
-                self.begin_era(at, copied, kept);
+            Ok((at, copied, shortened)) => {
+                self.begin_era(at, copied, kept, shortened);
                 if let Some(spare) = spare_id {
                     // Best effort: what stays is a leftover that the next open removes.
                     let _ = self.storage.remove(&wal_format::spare_name(spare));
@@ -295,7 +299,13 @@ impl Engine {
     }
 
     /// The truncation is durable: the log goes on in the new segment.
-    fn begin_era(&self, at: Option<(SegmentId, GroupEnd)>, copied: Copied, kept: Lsn) {
+    fn begin_era(
+        &self,
+        at: Option<(SegmentId, GroupEnd)>,
+        copied: Copied,
+        kept: Lsn,
+        shortened: Option<Sealing>,
+    ) {
         let mut state = self.state();
         let header = copied.header;
         let id = header.segment_id;
@@ -314,13 +324,11 @@ impl Engine {
             entry.end = Some((end.lsn, end.offset));
             before = Some((entry.header, end.offset));
         }
-        // One that this life has written gets a footer, behind what was dropped.
+        // One that this life has written gets a footer: where it ends now, or behind what was dropped.
         let written = state.active.as_ref().map(|active| active.segment.id());
-        state.replace(
-            id,
-            before.filter(|(header, _)| Some(header.segment_id) != written),
-        );
-        state.seal_rewound(id);
+        let before = before.filter(|(header, _)| Some(header.segment_id) != written);
+        state.replace(id, before.filter(|_| shortened.is_none()));
+        state.seal_rewound(id, shortened);
         state.chain.push(ChainEntry {
             header,
             first_lsn: copied.first_lsn,
@@ -376,14 +384,23 @@ impl Engine {
 }
 
 impl State {
-    /// The active segment gets its footer if it stays: it names the new one, so that a missing file is noticed.
-    fn seal_rewound(&mut self, successor: SegmentId) {
+    /// The segment that stays gets a footer: it names the new one, so that a missing file is noticed.
+    fn seal_rewound(&mut self, successor: SegmentId, shortened: Option<Sealing>) {
         let (end_lsn, end_offset, end_digest) =
             (self.last_lsn(), self.filling.end(), self.filling.previous());
-        let Some(active) = self.active.take() else {
+        let active = self.active.take();
+        let newest = self.chain.last().map(|entry| entry.header.segment_id);
+        // A truncation of the oldest records may have taken it meanwhile.
+        let stays = |sealing: &Sealing| newest == Some(sealing.segment.id());
+        if let Some(sealing) = shortened.filter(stays)
+            && !sabotage::is("cut-segment-not-sealed")
+        {
+            self.sealing.push_back(sealing);
+            return;
+        }
+        let Some(active) = active else {
             return;
         };
-        let newest = self.chain.last().map(|entry| entry.header.segment_id);
         // A missing new segment is noticed.
         if newest == Some(active.segment.id()) && !sabotage::is("cut-segment-not-sealed") {
             self.sealing.push_back(Sealing {

@@ -329,11 +329,11 @@ fn a_reader_of_another_handle_never_goes_on_with_another_history() {
     fill(&wal);
     let look = machine.look().expect("opened");
     let mut told = 0;
-    for start in [1, 90, 100, 104, 105, 106, 150, 200] {
+    for start in [106, 1, 90, 100, 104, 105, 150, 200] {
         let mut reader = look.read_from(Lsn::new(start)).expect("a reader");
         reader.next_record().expect("read").expect("a record");
         let before = wal.last_lsn().get();
-        if before == 200 && start == 1 {
+        if before == 200 && start == 106 {
             wal.truncate_after(Lsn::new(104)).expect("truncated");
             append_again(&wal, 105..=300);
         }

@@ -35,4 +35,9 @@ pub(super) const VARIANTS: &[Variant] = &[
         "what the log takes on disk is bounded",
         "promises::space::space_does_not_grow_with_power_losses_before_the_first_sync",
     ),
+    promise(
+        "dropped-records-keep-their-space",
+        "what the log takes on disk is bounded",
+        "promises::space::space_does_not_grow_with_truncations_of_the_newest_records",
+    ),
 ];

@@ -1,0 +1,87 @@
+//! The segment in which the log now ends, after `truncate_after`, is made as short as what stays of it.
+//!
+//! It gets its footer where its data ends now, over records that are no longer the log's, and the file is cut behind that. The segment
+//! that says where it ends is durable by then.
+
+use std::io;
+
+use wal_format::{GroupKind, Offset, SegmentId};
+use wal_io::OpenMode;
+
+use super::Engine;
+use super::state::{ChainEntry, LiveSegment, Sealing};
+use crate::recovery::GroupEnd;
+use crate::sabotage;
+use crate::segment::{GroupStep, SegmentCursor, SegmentFacts};
+use crate::sync::Arc;
+
+impl Engine {
+    /// The footer that `entry` gets if its data ends at `end`; `None` if nothing says how many records it has now.
+    pub(super) fn shortened(
+        &self,
+        entry: &ChainEntry,
+        end: GroupEnd,
+        successor: SegmentId,
+    ) -> io::Result<Option<Sealing>> {
+        // What the log takes on disk is bounded.
+        if sabotage::is("dropped-records-keep-their-space") {
+            return Ok(None);
+        }
+        let header = entry.header;
+        let written = {
+            let state = self.state();
+            let active = state.active.as_ref();
+            let active = active.filter(|active| active.segment.header.epoch == header.epoch);
+            active.map(|active| {
+                let end = state.filling.end().get();
+                (
+                    Arc::clone(&active.segment),
+                    active.records,
+                    active.index.clone(),
+                    end,
+                )
+            })
+        };
+        let (segment, records, mut index, data_end) = if let Some(written) = written {
+            written
+        } else {
+            let name = wal_format::segment_name(header.segment_id);
+            let file = self.storage.open(&name, OpenMode::ReadWrite)?;
+            let Some(footer) = SegmentFacts::footer_of(header, &file)? else {
+                // What an earlier life has left is cut without a footer.
+                return Ok(None);
+            };
+            let segment = Arc::new(LiveSegment::new(header, file));
+            let data_end = footer.data_len.get();
+            (segment, footer.record_count, footer.index, data_end)
+        };
+        let mut cursor = SegmentCursor::new(Arc::clone(&segment.file), header, data_end);
+        cursor.jump(end.lsn.next(), Offset::new(end.offset));
+        let mut dropped = 0;
+        loop {
+            match cursor.next_group()? {
+                GroupStep::Group(group) => {
+                    if group.kind == GroupKind::Records {
+                        dropped += u64::from(group.record_count);
+                    }
+                    cursor.skip_group();
+                }
+                GroupStep::End => break,
+                GroupStep::Invalid(_) => return Ok(None),
+            }
+        }
+        let Some(records) = records.checked_sub(dropped) else {
+            return Ok(None);
+        };
+        index.retain(|entry| entry.offset.get() < end.offset);
+        Ok(Some(Sealing {
+            segment,
+            end_lsn: end.lsn,
+            end_offset: Offset::new(end.offset),
+            end_digest: end.digest,
+            records,
+            index,
+            successor,
+        }))
+    }
+}
