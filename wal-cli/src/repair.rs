@@ -9,7 +9,9 @@ use crate::facts::Damage;
 use crate::output::{Exit, Failure, Table, report};
 
 const AFTER_HELP: &str = "\
-Everything that can be read behind the damage is copied to one new segment, with its LSNs. LSNs without a record become a gap: \
+Everything that can be read behind the damage is copied to new segments of the log's size, with its LSNs: if only the newest \
+segment is damaged that is what is left of it, otherwise it may be most of the log. The bytes needed are shown by --dry-run, and \
+nothing is begun without them. LSNs without a record become a gap: \
 `wal verify` lists it, readers say so in its place, and no later record gets one of them. Damaged files are kept whole under \
 quarantine/ in the log's directory. A batch that lost a record keeps the others. Without damage nothing is done.
 
@@ -44,7 +46,7 @@ struct Repaired {
     records_kept: u64,
     records_lost: u64,
     next_lsn: Option<u64>,
-    new_segment: Option<u64>,
+    new_segments: Vec<u64>,
     quarantined: Vec<String>,
     removed: Vec<String>,
     bytes_needed: u64,
@@ -88,7 +90,7 @@ impl Repaired {
             records_kept: report.records_kept,
             records_lost: report.records_lost(),
             next_lsn: (!report.is_whole()).then(|| report.last_lsn.next().get()),
-            new_segment: report.new_segment.map(wal_core::SegmentId::get),
+            new_segments: report.new_segments.iter().map(|id| id.get()).collect(),
             quarantined: report.quarantined.clone(),
             removed: report.removed.clone(),
             bytes_needed: report.bytes_needed,
@@ -123,11 +125,11 @@ impl Repaired {
             return table;
         }
         table.row("records lost", self.records_lost);
-        if let Some(id) = self.new_segment {
+        if let (Some(first), Some(last)) = (self.new_segments.first(), self.new_segments.last()) {
             let kept = self.records_kept;
             table.row(
-                "new segment",
-                format_args!("{id}, with {kept} records from behind the damage"),
+                "new segments",
+                format_args!("{first} to {last}, with {kept} records from behind the damage"),
             );
         }
         for name in &self.quarantined {

@@ -267,3 +267,40 @@ fn with_no_byte_free_a_truncation_that_frees_nothing_says_where_the_log_starts()
     ended.says(&["no space left", "the log still starts at LSN 1"]);
     assert_eq!(stat(&disk.log())["first_lsn"], 1);
 }
+
+#[test]
+fn a_repair_says_how_much_space_it_needs_before_it_begins() {
+    let place = Place::new();
+    let test = "a_repair_says_how_much_space_it_needs_before_it_begins";
+    let Some(disk) = SmallDisk::mount(test, &place) else {
+        return;
+    };
+    let log = disk.log();
+    let lines = odd_lines(33, 900, Lengths::Long);
+    append(&log, &["--segment-size", "1MiB"], &lines).code(0);
+    let first = &common::files(&log, "wal")[0];
+    common::overwrite(first, 10_000, b"\xFF\xFF\xFF");
+    let repair = |options: &[&str]| run(wal().arg("repair").arg(&log).args(options), b"");
+    let planned = repair(&["--dry-run", "--json"]).code(4).json();
+    let needed = planned["bytes_needed"].as_u64().unwrap();
+    assert!(needed > 1 << 20, "{planned}");
+    let filler = disk.path.join("filler");
+    fs::write(&filler, vec![1; 4 << 20]).unwrap_err();
+    let names = || {
+        let entries = fs::read_dir(&log).unwrap();
+        let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name()).collect();
+        names.sort();
+        names
+    };
+    let before = (names(), fs::read(first).unwrap());
+    for options in [&["--dry-run"][..], &[]] {
+        repair(options)
+            .code(1)
+            .says(&["no space left", &format!("needs {needed} bytes")]);
+        assert!((names(), fs::read(first).unwrap()) == before);
+    }
+    fs::remove_file(filler).unwrap();
+    let repaired = repair(&["--json"]).code(0).json();
+    assert_eq!(repaired["bytes_needed"], needed);
+    verify(&log).code(6);
+}

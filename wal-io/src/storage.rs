@@ -121,6 +121,16 @@ pub trait Storage: fmt::Debug + Send + Sync + 'static {
     /// What opening or locking the file gave; `Unsupported` where the file system has no locks.
     fn try_lock(&self, name: &str) -> io::Result<Option<Box<dyn StorageLock>>>;
 
+    /// Bytes that this user can still allocate on the file system of the directory, as far as it tells; `None` where nothing does.
+    /// Another process, or a quota, may leave less.
+    ///
+    /// # Errors
+    ///
+    /// What asking the system gave.
+    fn free_space(&self) -> io::Result<Option<u64>> {
+        Ok(None)
+    }
+
     /// Whether the path by which this directory was found still leads to it.
     ///
     /// Everything else here goes to the directory that was found first, wherever it has been moved to.

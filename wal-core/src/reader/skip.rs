@@ -182,6 +182,7 @@ impl RawReader {
             last: Some(last),
             highest: last,
             limit,
+            bounded: true,
         };
         self.skip.walk = Some(Salvaging {
             walk: Walk::new(Arc::clone(self.source.files()), vec![part], self.next),

@@ -140,20 +140,40 @@ impl Copy<'_> {
         content: impl FnOnce(&mut Filling<'_>) -> Result<()>,
         committed: impl FnOnce(),
     ) -> Result<Copied> {
-        let mut name = wal_format::temporary_name(new.segment_id);
+        let copied = self.prepare(new, preallocate, needs, content)?;
+        self.name(new.segment_id, committed)?;
+        Ok(copied)
+    }
+
+    fn temporary(id: SegmentId) -> String {
         // Invariant 6: under its final name the copy is complete.
         if sabotage::is("copy-under-its-final-name") {
-            name = wal_format::segment_name(new.segment_id);
+            return wal_format::segment_name(id);
         }
+        wal_format::temporary_name(id)
+    }
+
+    /// Writes and syncs the copy under its temporary name. Nothing of the log has changed, whether it fails or not.
+    pub(super) fn prepare(
+        &self,
+        new: SegmentHeader,
+        preallocate: bool,
+        needs: Needs,
+        content: impl FnOnce(&mut Filling<'_>) -> Result<()>,
+    ) -> Result<Copied> {
+        let name = Self::temporary(new.segment_id);
         let made = self.make(needs.size(preallocate, new), needs, &name)?;
-        let copied = match self.fill(&made, content) {
-            Ok(copied) => copied,
-            Err(error) => {
-                let _ = self.storage.remove(&name);
-                return Err(error);
-            }
-        };
-        let final_name = wal_format::segment_name(new.segment_id);
+        let copied = self.fill(&made, content);
+        if copied.is_err() {
+            let _ = self.storage.remove(&name);
+        }
+        copied
+    }
+
+    /// Gives the prepared copy its final name, durably; `committed` is called when that was tried and may have been done.
+    pub(super) fn name(&self, id: SegmentId, committed: impl FnOnce()) -> Result<()> {
+        let name = Self::temporary(id);
+        let final_name = wal_format::segment_name(id);
         let renamed = self.storage.rename(&name, &final_name);
         if let Err(error) = renamed.as_ref()
             && is_no_space(error)
@@ -174,7 +194,7 @@ impl Copy<'_> {
             let _ = self.storage.rename(&final_name, &name);
             return Err(self.io("syncing the directory")(error));
         }
-        Ok(copied)
+        Ok(())
     }
 
     /// The file: new, or on a full disk an old spare or the reserve.
@@ -400,6 +420,11 @@ impl Needs {
             header.allocated = header.capacity;
         }
         header
+    }
+
+    /// Whether it fits into a segment with this header.
+    pub(super) fn fits(self, header: &SegmentHeader) -> bool {
+        self.least(header) <= header.capacity
     }
 
     /// Bytes that the copy, the link, a stamp and the footer need.

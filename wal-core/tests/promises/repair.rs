@@ -196,12 +196,88 @@ fn a_repaired_log_opens_with_all_that_could_be_read() {
             for name in &report.removed {
                 assert_eq!(now.get(name), None, "{case}");
             }
+            // What is not damaged is not put aside, and no copy is larger than the log's segments.
+            for name in &report.quarantined {
+                assert_ne!(damaged.get(name), image.get(name), "{case}: {name}");
+            }
+            assert_eq!(planned.bytes_needed, report.bytes_needed, "{case}");
+            for id in &report.new_segments {
+                let copy = now.get(&segment(id.get())).expect("a new segment");
+                assert!(copy.len() as u64 <= crate::common::SMALL, "{case}");
+            }
             is_repaired(&machine, &before, report.last_lsn.get(), &case);
         }
         // Much of a log that was not closed is proven by nothing: there a crash explains the harm.
         let least = if kind == "closed" { 25 } else { 15 };
         assert!(repaired > least, "{kind}: {repaired} of {}", harms.len());
     }
+}
+
+#[test]
+fn a_repair_of_the_newest_segment_copies_one_segment_at_most() {
+    let image = closed(130).0;
+    let machine = Machine::holding(&image, FsyncPolicy::Os);
+    let newest = machine.segments().last().expect("a segment").0.clone();
+    let mut repaired = 0;
+    for harm in harms(&image) {
+        let only_newest = match &harm {
+            Harm::Flip(name, _) | Harm::Sector(name, _) | Harm::Cut(name, _) => *name == newest,
+            Harm::Remove(_) | Harm::Swap(..) => false,
+        };
+        let machine = Machine::holding(&image, FsyncPolicy::Os);
+        harm.inflict(&machine);
+        let report = machine.repair(RepairMode::DryRun);
+        let Some(report) = report
+            .ok()
+            .filter(|report| only_newest && !report.is_whole())
+        else {
+            continue;
+        };
+        repaired += 1;
+        assert!(report.new_segments.len() <= 1, "{harm:?}: {report}");
+        // The copy, and the damaged bytes.
+        assert!(report.bytes_needed <= 2 * crate::common::SMALL, "{harm:?}");
+        assert!(
+            report.quarantined.iter().all(|name| *name == newest),
+            "{harm:?}"
+        );
+    }
+    assert!(repaired > 5, "{repaired}");
+}
+
+#[test]
+fn a_repair_without_space_for_all_of_it_is_not_begun() {
+    let image = hurt();
+    let machine = Machine::holding(&image, FsyncPolicy::Os);
+    let needed = machine
+        .repair(RepairMode::DryRun)
+        .expect("planned")
+        .bytes_needed;
+    let used = machine.storage.used_space();
+    let before = directory(&machine);
+    for (short, mode) in [
+        (1, RepairMode::DryRun),
+        (1, RepairMode::Apply),
+        (needed, RepairMode::Apply),
+    ] {
+        machine.storage.set_capacity(Some(used + needed - short));
+        match machine.repair(mode) {
+            Err(error @ Error::NoSpace { .. }) => {
+                assert!(
+                    error.to_string().contains(&format!("needs {needed} bytes")),
+                    "{error}"
+                );
+            }
+            other => panic!("{other:?}"),
+        }
+        assert_eq!(directory(&machine), before, "{mode:?}");
+    }
+    // The lock's files, and what a file needs beside its bytes.
+    machine
+        .storage
+        .set_capacity(Some(used + needed + (8 << 10)));
+    let report = machine.repair(RepairMode::Apply).expect("repaired");
+    assert_eq!(report.bytes_needed, needed);
 }
 
 #[test]

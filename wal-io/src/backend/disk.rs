@@ -150,6 +150,10 @@ impl Storage for DiskStorage {
         }
     }
 
+    fn free_space(&self) -> io::Result<Option<u64>> {
+        self.directory.free_space()
+    }
+
     fn place(&self) -> Place {
         self.directory.place()
     }

@@ -150,6 +150,11 @@ impl Directory {
         }
     }
 
+    pub(super) fn free_space(&self) -> io::Result<Option<u64>> {
+        let system = rustix::fs::fstatvfs(self.file()?)?;
+        Ok(Some(system.f_bavail.saturating_mul(system.f_frsize)))
+    }
+
     /// A descriptor of its own for the same directory, for a lock of its own.
     pub(super) fn open_again(&self) -> io::Result<Option<File>> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;

@@ -64,6 +64,11 @@ impl Directory {
         options.open(self.path.join(name))
     }
 
+    #[allow(clippy::unnecessary_wraps, clippy::unused_self)]
+    pub(super) fn free_space(&self) -> io::Result<Option<u64>> {
+        Ok(None)
+    }
+
     /// A directory cannot be locked here. A locked file cannot be deleted either.
     #[allow(clippy::unnecessary_wraps)]
     pub(super) fn open_again(&self) -> io::Result<Option<File>> {

@@ -1,108 +1,171 @@
-//! Writes what can be read behind the damage to the new segment, with a gap wherever something is missing.
+//! Writes what can be read behind the damage to new segments, with a gap wherever something is missing.
 //!
 //! Deliberately absent: the encoding, which is the same as for every other copy.
 
-use wal_format::{InBatch, Lsn, SegmentHeader};
+use wal_format::{InBatch, LinkCause, Lsn, SegmentHeader};
 use wal_io::Storage;
 
 use super::inspect::{Behind, GROUP};
 use super::plan::RepairPlan;
-use crate::log::link_body;
+use crate::log::{Predecessor, link_body};
 use crate::recovery::copy::{Copy, Filling};
 use crate::recovery::{Step, Taken, Walk, Wreck};
 use crate::segment::Files;
 use crate::sync::Arc;
-use crate::{Error, Result};
+use crate::{Error, Result, sabotage};
 
-/// Writes the new segment, whose header is `new` but for the lengths. Nothing has changed if it fails.
+/// Writes the new segments, whose headers are `new` but for the lengths. Nothing has changed if it fails before the first has its
+/// name.
+///
+/// The names are given from the newest segment down: with any of them but not all, the log names a segment that is missing. So it
+/// does not open with a part of its records, and repairing it again comes to the same.
 pub(super) fn write(
     storage: &Arc<dyn Storage>,
     wreck: &Wreck,
     plan: &RepairPlan,
     behind: &Behind,
-    new: SegmentHeader,
+    new: &[SegmentHeader],
 ) -> Result<()> {
-    let copy = Copy {
-        storage: &**storage,
-        location: &wreck.location,
-        what: "a copy of the records behind the damage",
-        link: link_body(plan.predecessor, plan.after, wreck.log_first),
-        sources: &[],
-        last: behind.last,
-        spares: &wreck.listing.spares,
+    let mut predecessor = plan.predecessor;
+    let mut prepared = Vec::new();
+    let mut feed = Feed {
+        walk: Walk::new(
+            Files::new(Arc::clone(storage)),
+            wreck.parts.clone(),
+            plan.after.next(),
+        ),
+        pending: None,
+        next: plan.after.next(),
+        held: None,
+        lost: None,
     };
-    let content = |filling: &mut Filling<'_>| {
-        let mut feed = Feed {
-            filling,
-            io: &copy.io("writing"),
-            watermark: plan.after,
-            last: behind.last,
-            lost: None,
+    for (piece, header) in behind.pieces.iter().zip(new) {
+        let copy = Copy {
+            storage: &**storage,
+            location: &wreck.location,
+            what: "a copy of the records behind the damage",
+            link: link_body(predecessor, piece.after, wreck.log_first),
+            sources: &[],
+            last: piece.last,
+            spares: &wreck.listing.spares,
         };
-        feed.all(storage, wreck, plan.after)
-    };
-    let needs = behind.needs(new.alignment);
-    copy.run_with(new, false, needs, content, || ()).map(drop)
+        let content = |filling: &mut Filling<'_>| {
+            let mut output = Output {
+                filling,
+                io: &copy.io("writing"),
+                watermark: piece.after,
+            };
+            feed.piece(&mut output, piece.last)
+        };
+        let copied = match copy.prepare(*header, false, piece.needs(header.alignment), content) {
+            Ok(copied) => copied,
+            Err(error) => {
+                for (_, id) in &prepared {
+                    let _ = storage.remove(&wal_format::temporary_name(*id));
+                }
+                return Err(error);
+            }
+        };
+        predecessor = Some(Predecessor {
+            id: copied.header.segment_id,
+            epoch: copied.header.epoch,
+            end_offset: copied.end_offset,
+            end_digest: copied.end_digest,
+            cause: LinkCause::Repaired,
+            kept: Lsn::ZERO,
+        });
+        prepared.push((copy, header.segment_id));
+    }
+    if sabotage::is("repaired-segments-named-oldest-first") {
+        prepared.reverse();
+    }
+    while let Some((copy, id)) = prepared.pop() {
+        copy.name(id, || ())?;
+    }
+    Ok(())
 }
 
-/// The new segment while it is being filled.
-struct Feed<'a, 'b, E> {
+/// A new segment while it is being filled.
+struct Output<'a, 'b, E> {
     filling: &'a mut Filling<'b>,
     io: E,
     watermark: Lsn,
-    last: Lsn,
+}
+
+/// What can be read behind the damage, in order.
+struct Feed {
+    walk: Walk,
+    /// The first step of the next segment.
+    pending: Option<Step>,
+    next: Lsn,
+    /// A record waits for the one behind it: the last one before a gap ends its batch.
+    held: Option<Box<Taken>>,
     /// LSNs up to this one have no record; not written yet.
     lost: Option<Lsn>,
 }
 
-impl<E: Fn(std::io::Error) -> Error> Feed<'_, '_, E> {
-    fn all(&mut self, storage: &Arc<dyn Storage>, wreck: &Wreck, after: Lsn) -> Result<()> {
-        let mut next = after.next();
-        let mut walk = Walk::new(Files::new(Arc::clone(storage)), wreck.parts.clone(), next);
-        // A record waits for the one behind it: the last one before a gap ends its batch.
-        let mut held: Option<Box<Taken>> = None;
+impl Feed {
+    /// Fills a segment up to the LSN `last`.
+    fn piece<E: Fn(std::io::Error) -> Error>(
+        &mut self,
+        output: &mut Output<'_, '_, E>,
+        last: Lsn,
+    ) -> Result<()> {
         loop {
-            let step = walk.step().map_err(&self.io)?;
+            let step = match self.pending.take() {
+                Some(step) => Some(step),
+                None => self.walk.step().map_err(&output.io)?,
+            };
+            let step = match step {
+                Some(Step::Record(taken)) if taken.lsn > last => {
+                    self.pending = Some(Step::Record(taken));
+                    None
+                }
+                step => step,
+            };
+            let next = self.next;
             let goes_on = matches!(&step, Some(Step::Record(taken)) if taken.lsn == next);
-            if let Some(record) = held.take() {
-                self.push(&record, goes_on)?;
+            if let Some(record) = self.held.take() {
+                output.push(&mut self.lost, &record, goes_on)?;
             }
             match step {
                 Some(Step::Record(taken)) => {
                     if !goes_on {
                         self.lost = Some(taken.lsn.prev());
                     }
-                    next = taken.lsn.next();
-                    held = Some(taken);
+                    self.next = taken.lsn.next();
+                    self.held = Some(taken);
                 }
                 Some(Step::Gap { to }) => {
                     self.lost = Some(to);
-                    next = to.next();
+                    self.next = to.next();
                 }
                 None => {
-                    if next <= self.last {
-                        self.lost = Some(self.last);
+                    if next <= last {
+                        self.lost = Some(last);
+                        self.next = last.next();
                     }
-                    self.gap()?;
-                    return self.filling.end_group(self.watermark).map_err(&self.io);
+                    output.gap(&mut self.lost)?;
+                    let ended = output.filling.end_group(output.watermark);
+                    return ended.map_err(&output.io);
                 }
             }
         }
     }
+}
 
-    fn gap(&mut self) -> Result<()> {
-        match self.lost.take() {
+impl<E: Fn(std::io::Error) -> Error> Output<'_, '_, E> {
+    fn gap(&mut self, lost: &mut Option<Lsn>) -> Result<()> {
+        match lost.take() {
             Some(to) => self.filling.gap(to, self.watermark).map_err(&self.io),
             None => Ok(()),
         }
     }
 
-    fn push(&mut self, taken: &Taken, goes_on: bool) -> Result<()> {
+    fn push(&mut self, lost: &mut Option<Lsn>, taken: &Taken, goes_on: bool) -> Result<()> {
         // What was lost before it; what is lost behind it comes later.
-        if let Some(to) = self.lost
-            && to < taken.lsn
-        {
-            self.gap()?;
+        if lost.is_some_and(|to| to < taken.lsn) {
+            self.gap(lost)?;
         }
         self.filling
             .push(&taken.bytes, &taken.head, taken.mask, !goes_on);

@@ -3,8 +3,8 @@
 use std::io;
 
 use wal_format::{
-    Alignment, Footer, GROUP_HEADER_LEN, GroupKind, Lsn, MAX_RECORD_HEAD, Offset, SegmentId,
-    decode_cut, decode_gap, decode_stamp,
+    Alignment, Footer, GROUP_HEADER_LEN, GroupKind, InBatch, Lsn, MAX_RECORD_HEAD, Offset,
+    SegmentHeader, SegmentId, decode_cut, decode_gap, decode_stamp,
 };
 use wal_io::{OpenMode, Storage};
 
@@ -14,7 +14,7 @@ use crate::recovery::copy::Needs;
 use crate::recovery::{GroupEnd, Part, Step, Walk, Wreck};
 use crate::segment::{Files, GroupStep, RecordStep, SegmentCursor};
 use crate::sync::Arc;
-use crate::{Error, Result};
+use crate::{Error, Result, sabotage};
 
 /// Bytes of one group of copies, roughly: one entry of the index each.
 pub(super) const GROUP: u64 = wal_format::INDEX_INTERVAL;
@@ -67,6 +67,7 @@ pub(super) fn inspect(
         within: !damaged.iter().all(explained),
         parts,
         files: wreck.listing.segments.clone(),
+        damaged: damaged.to_vec(),
         log_first: wreck.log_first,
     })
 }
@@ -118,7 +119,14 @@ fn sound(storage: &dyn Storage, part: &Part, proven: Lsn) -> io::Result<Sound> {
             sound.anchor = Some(sound.end);
         }
     }
-    let expected = part.last.unwrap_or(part.highest.max(sound.end.lsn));
+    let expected = match part.last {
+        Some(last) if part.bounded => last,
+        // What the part above does not say, its own groups do.
+        Some(last) => last.min(part.highest),
+        // Behind what is proven, the newest segment may end with an incomplete write: that is no damage.
+        None => part.highest.min(proven),
+    };
+    let expected = expected.max(sound.end.lsn);
     // Behind the last record stands a stamp or a cut at most; whether that matters is for verification to say.
     sound.whole = sound.end.lsn == expected;
     Ok(sound)
@@ -145,6 +153,19 @@ pub(super) struct Behind {
     pub(super) last: Lsn,
     pub(super) records: u64,
     pub(super) gaps: Vec<LostRecords>,
+    /// What goes into each new segment, in order; the last one up to `last`.
+    pub(super) pieces: Vec<Piece>,
+    /// The batch that is being read.
+    batch: Piece,
+}
+
+/// What one new segment takes.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Piece {
+    /// The LSN before its first record or loss.
+    pub(super) after: Lsn,
+    /// The last LSN in it.
+    pub(super) last: Lsn,
     /// Bytes of the records.
     bytes: u64,
     /// Places where the copies' groups end at a gap.
@@ -153,6 +174,29 @@ pub(super) struct Behind {
     gap_groups: u64,
     /// Key and uncompressed value of the longest record.
     longest: u64,
+}
+
+impl Piece {
+    fn with(self, other: Self) -> Self {
+        Self {
+            after: self.after,
+            last: other.last,
+            bytes: self.bytes + other.bytes,
+            breaks: self.breaks + other.breaks,
+            gap_groups: self.gap_groups + other.gap_groups,
+            longest: self.longest.max(other.longest),
+        }
+    }
+
+    /// What the new segment needs room for.
+    pub(super) fn needs(&self, alignment: Alignment) -> Needs {
+        let groups = self.bytes / GROUP + self.breaks + self.gap_groups + 2;
+        let each = GROUP_HEADER_LEN as u64 + alignment.get();
+        Needs {
+            data: self.bytes + MAX_RECORD_HEAD as u64 + groups * each,
+            record_limit: self.longest,
+        }
+    }
 }
 
 /// More groups than any loss needs that is not made up.
@@ -167,9 +211,21 @@ impl Behind {
         }
     }
 
-    /// Reads what there is above `after`, up to the log's end.
-    pub(super) fn read(storage: &Arc<dyn Storage>, wreck: &Wreck, after: Lsn) -> Result<Self> {
+    /// Reads what there is above `after`, up to the log's end, and parts it into segments like `new`. A segment begins with a
+    /// batch, so that none is parted.
+    pub(super) fn read(
+        storage: &Arc<dyn Storage>,
+        wreck: &Wreck,
+        after: Lsn,
+        new: &SegmentHeader,
+    ) -> Result<Self> {
         let mut behind = Self::nothing(wreck);
+        behind.batch.after = after;
+        behind.pieces.push(Piece {
+            after,
+            last: after,
+            ..Piece::default()
+        });
         let mut next = after.next();
         let mut walk = Walk::new(Files::new(Arc::clone(storage)), wreck.parts.clone(), next);
         loop {
@@ -183,7 +239,9 @@ impl Behind {
                 None => (wreck.end().next(), wreck.end()),
             };
             if next < from {
+                behind.end_batch(next.prev(), new);
                 behind.lose(next, from.prev(), walk.take_trouble());
+                behind.end_batch(from.prev(), new);
             }
             match step {
                 Some(Step::Record(taken)) => {
@@ -191,16 +249,25 @@ impl Behind {
                     behind.records += 1;
                     // In a group whose header is lost nothing else speaks of it.
                     behind.last = behind.last.max(taken.lsn);
-                    behind.bytes += head.total_len();
+                    behind.batch.bytes += head.total_len();
                     let len = u64::from(head.key_len) + u64::from(head.raw_len);
-                    behind.longest = behind.longest.max(len);
+                    behind.batch.longest = behind.batch.longest.max(len);
+                    if head.in_batch == InBatch::Last {
+                        behind.end_batch(to, new);
+                    }
                 }
-                Some(Step::Gap { .. }) => behind.gap_of(next, to),
+                Some(Step::Gap { .. }) => {
+                    behind.end_batch(next.prev(), new);
+                    behind.gap_of(next, to);
+                    behind.end_batch(to, new);
+                }
                 None => break,
             }
             next = to.next();
         }
-        if behind.gap_groups > MOST_GAP_GROUPS {
+        behind.end_batch(behind.last, new);
+        let gap_groups: u64 = behind.pieces.iter().map(|piece| piece.gap_groups).sum();
+        if gap_groups > MOST_GAP_GROUPS {
             let what = "more LSNs are missing than a log ever had";
             return Err(Error::io(
                 wreck.location.clone(),
@@ -212,8 +279,8 @@ impl Behind {
     }
 
     fn gap_of(&mut self, from: Lsn, to: Lsn) {
-        self.breaks += 1;
-        self.gap_groups += (to.get() - from.get()) / u64::from(u32::MAX) + 1;
+        self.batch.breaks += 1;
+        self.batch.gap_groups += (to.get() - from.get()) / u64::from(u32::MAX) + 1;
     }
 
     fn lose(&mut self, from: Lsn, to: Lsn, trouble: Option<(SegmentId, u64, String)>) {
@@ -235,13 +302,27 @@ impl Behind {
         });
     }
 
-    /// What the new segment needs room for.
-    pub(super) fn needs(&self, alignment: Alignment) -> Needs {
-        let groups = self.bytes / GROUP + self.breaks + self.gap_groups + 2;
-        let each = GROUP_HEADER_LEN as u64 + alignment.get();
-        Needs {
-            data: self.bytes + MAX_RECORD_HEAD as u64 + groups * each,
-            record_limit: self.longest,
+    /// The batch, or the loss, that ends with `last` goes into the newest segment, or begins the next one.
+    fn end_batch(&mut self, last: Lsn, new: &SegmentHeader) {
+        let batch = Piece { last, ..self.batch };
+        self.batch = Piece {
+            after: last,
+            ..Piece::default()
+        };
+        let Some(piece) = self.pieces.last_mut() else {
+            return;
+        };
+        let whole = piece.with(batch);
+        let fits = whole.needs(new.alignment).fits(new);
+        // Losses stay with what comes before them.
+        if fits
+            || piece.bytes == 0
+            || batch.bytes == 0
+            || sabotage::is("repair-copies-to-one-segment")
+        {
+            *piece = whole;
+        } else {
+            self.pieces.push(batch);
         }
     }
 }

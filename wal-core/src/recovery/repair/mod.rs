@@ -1,10 +1,10 @@
-//! Makes a damaged log one that opens: what can be read behind the damage is copied to one new segment, what cannot becomes a
+//! Makes a damaged log one that opens: what can be read behind the damage is copied to new segments, what cannot becomes a
 //! gap that the log knows of, and every damaged byte is kept.
 //!
 //! ```text
 //! inspect.rs      reads only: how far each part of the log is whole, what can be read behind that
 //! plan.rs         a pure function: facts in, decision out
-//! copy.rs         the new segment; its rename is the commit
+//! copy.rs         the new segments; their renames are the commit
 //! quarantine.rs   damaged files, whole
 //! report.rs       what was found and done
 //! ```

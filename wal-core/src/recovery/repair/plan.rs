@@ -4,6 +4,7 @@ use wal_format::{Epoch, LinkCause, Lsn, Offset, SegmentId};
 
 use crate::log::Predecessor;
 use crate::recovery::GroupEnd;
+use crate::sabotage;
 
 /// A part of the log, as far as it is whole.
 #[derive(Clone, Copy, Debug)]
@@ -26,6 +27,8 @@ pub(super) struct Facts {
     pub(super) parts: Vec<PartFacts>,
     /// Every file with a segment's name.
     pub(super) files: Vec<SegmentId>,
+    /// The segments that verification complains about.
+    pub(super) damaged: Vec<SegmentId>,
     pub(super) log_first: Lsn,
     /// There is damage that none of the files explains which are not part of the log.
     pub(super) within: bool,
@@ -34,9 +37,9 @@ pub(super) struct Facts {
 /// What to do.
 #[derive(Clone, Debug)]
 pub(super) struct RepairPlan {
-    /// A new segment is needed; otherwise files go and that is all.
+    /// New segments are needed; otherwise files go and that is all.
     pub(super) copy: bool,
-    /// What the new segment follows.
+    /// What the first new segment follows.
     pub(super) predecessor: Option<Predecessor>,
     /// The last LSN that stays where it is.
     pub(super) after: Lsn,
@@ -73,9 +76,13 @@ pub(super) fn plan(facts: &Facts) -> RepairPlan {
         (None, true) => 0,
         (_, false) => parts.len(),
     };
-    let of_log = |id: SegmentId| parts.iter().any(|part| part.file == id);
     let is_kept = |id: SegmentId| parts[..kept].iter().any(|part| part.file == id);
-    let is_whole = |id: SegmentId| parts.iter().any(|part| part.file == id && part.whole);
+    // A file that is none of the log's was replaced by a newer one; it is kept if it is damaged.
+    let is_damaged = |id: SegmentId| {
+        let part = parts.iter().find(|part| part.file == id);
+        part.map_or(facts.damaged.contains(&id), |part| !part.whole)
+            || sabotage::is("undamaged-segments-quarantined")
+    };
     let quarantine = facts.files.iter().copied();
     let remove = facts.files.iter().copied().rev();
     RepairPlan {
@@ -89,9 +96,7 @@ pub(super) fn plan(facts: &Facts) -> RepairPlan {
             cause: LinkCause::Repaired,
             kept: Lsn::ZERO,
         }),
-        quarantine: quarantine
-            .filter(|id| !of_log(*id) || !is_whole(*id))
-            .collect(),
+        quarantine: quarantine.filter(|id| is_damaged(*id)).collect(),
         remove: remove.filter(|id| !is_kept(*id)).collect(),
     }
 }

@@ -43,15 +43,15 @@ pub struct RepairReport {
     pub gaps: Vec<LostRecords>,
     /// Records behind the first damage that could be read, and were copied to the new segment with their LSNs.
     pub records_kept: u64,
-    /// The segment with the copies; none if no copy was needed.
-    pub new_segment: Option<SegmentId>,
+    /// The segments with the copies, none of them larger than the log's; empty if no copy was needed.
+    pub new_segments: Vec<SegmentId>,
     /// The last LSN of the log: the next record gets the one behind it.
     pub last_lsn: Lsn,
     /// Files of which the bytes are kept whole under `quarantine/`.
     pub quarantined: Vec<String>,
     /// Files that the log has no more use for, in the order of their removal.
     pub removed: Vec<String>,
-    /// Bytes that the new segment and the quarantine need.
+    /// Bytes that the new segments and the quarantine need. They are there when a repair begins.
     pub bytes_needed: u64,
 }
 
@@ -79,7 +79,7 @@ impl PartialEq for RepairReport {
             && damage(self) == damage(other)
             && self.gaps == other.gaps
             && self.records_kept == other.records_kept
-            && self.new_segment == other.new_segment
+            && self.new_segments == other.new_segments
             && self.last_lsn == other.last_lsn
             && self.quarantined == other.quarantined
             && self.removed == other.removed
@@ -94,7 +94,7 @@ impl fmt::Display for RepairReport {
         if self.is_whole() {
             return write!(f, "nothing is damaged; nothing to do");
         }
-        let (is, was) = match self.mode {
+        let (are, was) = match self.mode {
             RepairMode::DryRun => ("would be", "would be"),
             RepairMode::Apply => ("are", "was"),
         };
@@ -109,13 +109,13 @@ impl fmt::Display for RepairReport {
             )?;
         }
         for name in &self.quarantined {
-            writeln!(f, "the bytes of {name} {is} kept under quarantine/")?;
+            writeln!(f, "the bytes of {name} {are} kept under quarantine/")?;
         }
-        if let Some(id) = self.new_segment {
+        if let (Some(first), Some(last)) = (self.new_segments.first(), self.new_segments.last()) {
             let kept = self.records_kept;
             writeln!(
                 f,
-                "segment {id} {was} written, with {kept} records from behind the damage"
+                "segments {first} to {last} {are} written, with {kept} records from behind the damage"
             )?;
         }
         for name in &self.removed {

@@ -20,7 +20,8 @@ use crate::{Error, Result, sabotage};
 
 /// Repairs the log in the directory `dir`, or says what a repair would do.
 ///
-/// Everything that can be read behind the first damage is copied to one new segment; records keep their LSNs. LSNs without a
+/// Everything that can be read behind the first damage is copied to new segments of the log's size; records keep their LSNs. If only
+/// the newest segment is damaged, that is what is left of it. LSNs without a
 /// record become a gap that the log knows of: it opens, and readers [say so](Error::Gap) in their place. The next record never
 /// gets an LSN that was given before, as far as anything in the files tells. Of a batch that lost a record the others are kept.
 /// Damaged files are kept whole under `quarantine/`. Without damage nothing is done. It reads the whole log.
@@ -30,8 +31,8 @@ use crate::{Error, Result, sabotage};
 /// the repaired one; repair it again.
 ///
 /// # Errors
-/// [`Locked`](Error::Locked) if a writer has the log; [`NoSpace`](Error::NoSpace) if there is no room for the copies: nothing has
-/// changed but copies under `quarantine/`; [`Corruption`](Error::Corruption) if nothing at all can be read;
+/// [`Locked`](Error::Locked) if a writer has the log; [`NoSpace`](Error::NoSpace) if there is no room for the copies, with the number
+/// of bytes, in a dry run too: nothing has changed; [`Corruption`](Error::Corruption) if nothing at all can be read;
 /// [`NotALog`](Error::NotALog), [`UnknownVersion`](Error::UnknownVersion) or [`Io`](Error::Io).
 pub fn repair(dir: impl AsRef<Path>, mode: RepairMode) -> Result<RepairReport> {
     let storage = Arc::new(DiskStorage::new(dir.as_ref()));
@@ -85,7 +86,7 @@ pub(crate) fn repair_on(ground: &Ground, mode: RepairMode) -> Result<RepairRepor
         damage,
         gaps: Vec::new(),
         records_kept: 0,
-        new_segment: None,
+        new_segments: Vec::new(),
         last_lsn: Lsn::ZERO,
         quarantined: Vec::new(),
         removed: Vec::new(),
@@ -102,24 +103,31 @@ pub(crate) fn repair_on(ground: &Ground, mode: RepairMode) -> Result<RepairRepor
     let damaged: Vec<SegmentId> = report.damage.iter().filter_map(segment_of).collect();
     let facts = inspect(&**storage, &wreck, &damaged)?;
     let plan = plan(&facts);
-    let id = wreck.listing.next_id();
-    let new = header(&*ground.entropy, id, &like.header)
-        .map_err(|error| Error::io(wreck.location.clone(), "drawing an epoch", error))?;
+    let drawn = |error| Error::io(wreck.location.clone(), "drawing an epoch", error);
+    let mut id = wreck.listing.next_id();
+    let first_new = header(&*ground.entropy, id, &like.header).map_err(drawn)?;
     let behind = if plan.copy {
-        Behind::read(storage, &wreck, plan.after)?
+        Behind::read(storage, &wreck, plan.after, &first_new)?
     } else {
         Behind::nothing(&wreck)
     };
+    let mut new = Vec::new();
+    for _ in &behind.pieces {
+        new.push(header(&*ground.entropy, id, &like.header).map_err(drawn)?);
+        id = id.next();
+    }
     fill_in(&mut report, &**storage, &wreck, &plan)?;
     report.gaps.clone_from(&behind.gaps);
     report.records_kept = behind.records;
     report.last_lsn = behind.last;
-    if plan.copy {
-        report.new_segment = Some(id);
-        report.bytes_needed += behind.needs(new.alignment).size(false, new).allocated;
+    for (piece, header) in behind.pieces.iter().zip(&new) {
+        report.new_segments.push(header.segment_id);
+        let size = piece.needs(header.alignment).size(false, *header);
+        report.bytes_needed += size.allocated;
     }
+    check_space(&**storage, &wreck, report.bytes_needed)?;
     if mode == RepairMode::Apply {
-        apply(storage, &wreck, &plan, &behind, new)?;
+        apply(storage, &wreck, &plan, &behind, &new)?;
     }
     Ok(report)
 }
@@ -144,9 +152,37 @@ fn header(
     Ok(SegmentHeader {
         segment_id,
         epoch: Epoch::new(epoch),
+        // Not above what a segment may have, whatever wrote the one that it is like.
+        capacity: like.capacity.min(wal_format::MAX_SEGMENT),
         allocated: wal_format::HEADER_LEN,
         origin: Origin::Copy,
         ..*like
+    })
+}
+
+/// Before anything is changed: is there room for all of it? Spares and copies that a crash has cut short make room.
+fn check_space(storage: &dyn Storage, wreck: &Wreck, needed: u64) -> Result<()> {
+    let Ok(Some(free)) = storage.free_space() else {
+        // It is met later, and then nothing has changed but copies under `quarantine/`.
+        return Ok(());
+    };
+    let len = |name: String| {
+        let file = storage.open(&name, wal_io::OpenMode::Read);
+        file.and_then(|file| file.len()).unwrap_or(0)
+    };
+    let listing = &wreck.listing;
+    let temporaries = listing.temporaries.iter().copied();
+    let spares = listing.spares.iter().copied();
+    let room = temporaries
+        .map(wal_format::temporary_name)
+        .chain(spares.map(wal_format::spare_name))
+        .fold(free, |room, name| room.saturating_add(len(name)));
+    if room >= needed || sabotage::is("repair-begun-without-space") {
+        return Ok(());
+    }
+    Err(Error::NoSpace {
+        location: wreck.location.clone(),
+        what: format!("a repair, which needs {needed} bytes where {room} are free").into(),
     })
 }
 
@@ -175,7 +211,7 @@ fn apply(
     wreck: &Wreck,
     plan: &RepairPlan,
     behind: &Behind,
-    new: SegmentHeader,
+    new: &[SegmentHeader],
 ) -> Result<()> {
     // Copies that a crash has cut short take space that this one may need.
     for id in &wreck.listing.temporaries {

@@ -45,6 +45,8 @@ pub(crate) struct Part {
     pub(crate) highest: Lsn,
     /// Nothing at or behind this offset.
     pub(crate) limit: u64,
+    /// The link of the part above says where it ends; otherwise `last` is only what the part above leaves for it.
+    pub(crate) bounded: bool,
 }
 
 impl Part {
@@ -125,6 +127,11 @@ impl Wreck {
         if let Some(link) = &candidate.link {
             self.note(link.body.end_lsn, link.watermark, link.body.log_first);
         }
+        if let Some(footer) = &candidate.footer {
+            // Written behind durable data only.
+            let sealed = footer.last_lsn.min(bound.last.unwrap_or(Lsn::MAX));
+            self.note(Lsn::ZERO, sealed, Lsn::ZERO);
+        }
         if bound.limit.is_none() || first.is_none() {
             let found = survey(&**storage, candidate, limit.min(candidate.len), bound.last)
                 .map_err(|error| {
@@ -150,6 +157,7 @@ impl Wreck {
             last: bound.last,
             highest,
             limit,
+            bounded: bound.limit.is_some(),
         });
         Ok(part.filter(|part| part.last.is_none_or(|last| part.first <= last.next())))
     }

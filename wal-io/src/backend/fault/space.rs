@@ -36,6 +36,12 @@ impl State {
             .sum()
     }
 
+    /// Bytes still free, if there is a limit.
+    pub(super) fn free_space(&self) -> Option<u64> {
+        let capacity = self.limits.capacity?;
+        Some(capacity.saturating_sub(self.used_space()))
+    }
+
     /// Sectors still free.
     fn free_sectors(&self) -> u64 {
         self.limits.capacity.map_or(u64::MAX, |capacity| {

@@ -297,6 +297,11 @@ impl Storage for FaultStorage {
     }
 
     /// Not an operation: it is not counted, and no fault strikes it.
+    fn free_space(&self) -> io::Result<Option<u64>> {
+        Ok(self.world.lock().free_space())
+    }
+
+    /// Not an operation: it is not counted, and no fault strikes it.
     fn place(&self) -> Place {
         let state = self.world.lock();
         match (self.held.get(), state.resolve(&self.path)) {

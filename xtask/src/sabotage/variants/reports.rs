@@ -38,4 +38,24 @@ pub(super) const VARIANTS: &[Variant] = &[
         "disk",
         "who_looks_at_a_lock_stands_in_nobodys_way",
     ),
+    promise(
+        "repair-copies-to-one-segment",
+        "no copy of a repair is larger than the log's segments",
+        "promises::repair::a_repaired_log_opens_with_all_that_could_be_read",
+    ),
+    promise(
+        "undamaged-segments-quarantined",
+        "a repair puts aside what is damaged, and nothing else",
+        "promises::repair::a_repaired_log_opens_with_all_that_could_be_read",
+    ),
+    promise(
+        "repaired-segments-named-oldest-first",
+        "a crash inside a repair loses nothing",
+        "promises::repair::a_crash_at_every_change_of_a_repair",
+    ),
+    promise(
+        "repair-begun-without-space",
+        "a repair says how much space it needs before it begins",
+        "promises::repair::a_repair_without_space_for_all_of_it_is_not_begun",
+    ),
 ];
