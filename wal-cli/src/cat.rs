@@ -71,8 +71,11 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
     }
     let outcome = print(&mut reader, last, args, &mut out);
     // Also before an error is reported: what precedes it is printed.
-    out.flush().map_err(|error| Failure::output(&error))?;
-    outcome
+    match out.flush() {
+        // What was found stays what it is, whether anybody reads the records or not.
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::output(&error)),
+        Ok(()) | Err(_) => outcome,
+    }
 }
 
 fn print(
@@ -106,7 +109,10 @@ fn print(
         } else {
             bytes(out, &record)
         };
-        written.map_err(|error| Failure::output(&error))?;
+        match written {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(exit),
+            written => written.map_err(|error| Failure::output(&error))?,
+        }
         left -= 1;
     }
     Ok(exit)

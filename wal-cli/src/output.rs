@@ -101,16 +101,17 @@ pub(crate) fn data() -> BufWriter<StdoutLock<'static>> {
     BufWriter::with_capacity(256 << 10, io::stdout().lock())
 }
 
-/// Prints a report, as text or as one JSON object on a line.
+/// Prints a report, as text or as one JSON object on a line. Whether anybody reads it does not change what was found.
 pub(crate) fn report(table: &Table, json: Option<&impl Serialize>) -> Result<(), Failure> {
     let mut out = data();
     let written = match json {
         Some(object) => json_line(&mut out, object),
         None => out.write_all(table.0.as_bytes()),
     };
-    written
-        .and_then(|()| out.flush())
-        .map_err(|error| Failure::output(&error))
+    match written.and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::output(&error)),
+        Ok(()) | Err(_) => Ok(()),
+    }
 }
 
 /// One JSON object, and the end of its line.

@@ -4,16 +4,20 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 use wal_core::blocking::Wal;
-use wal_core::{Error, Lsn, offline};
+use wal_core::offline::Truncation;
+use wal_core::{Error, Lsn, WalConfig, offline};
 
-use crate::output::{Exit, Failure, Table, report};
+use crate::output::{Exit, Failure, Table, message, report};
+
+/// What a truncation needs where the log's segments grow in steps of 1 MiB.
+const SPACE: u64 = 1 << 20;
 
 const AFTER_HELP: &str = "\
 --before LSN keeps that record and all behind it; --after LSN keeps that record and all before it, and the LSNs above it are \
 given again. --after 0 drops everything. Both are durable when the command ends. Files go when none of their records is left.
 Where the disk is too full to open the log, --before drops what is proven durable without opening it.
 
-Exit codes: 0 done, or nothing to do; 2 the LSN was never given to a record, or is no longer in the log; 4 corruption; 5 another \
+Exit codes: 0 done, or nothing to do; 1 it could not be done, or a full disk left some of the records; 2 the LSN was never given to a record, or is no longer in the log; 4 corruption; 5 another \
 process has the log open for writing.
 
 Example:
@@ -52,7 +56,7 @@ struct Place {
 
 #[derive(Debug, Serialize)]
 struct Truncated {
-    /// `nothing`, `planned` or `truncated`.
+    /// `nothing`, `planned`, `truncated`, or `part` where a full disk left records that were to go.
     done: &'static str,
     records_dropped: u64,
     first_lsn: u64,
@@ -61,18 +65,23 @@ struct Truncated {
 
 pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
     let truncated = if args.dry_run {
-        let wal = Wal::builder(&args.dir).read_only().open()?;
-        Truncated::planned(&wal, args.place)?
+        dry_run(args)?
     } else {
         // Where there is no log none is made.
         let look = Wal::builder(&args.dir).read_only().open()?;
         let planned = Truncated::planned(&look, args.place)?;
         drop(look);
-        let wal = match (Wal::builder(&args.dir).open(), args.place.before) {
-            (Err(Error::NoSpace { .. }), Some(lsn)) => {
-                let truncated = planned.unopened(args, lsn)?;
-                report(&truncated.table(), args.json.then_some(&truncated))?;
-                return Ok(Exit::Clean);
+        // A segment that grows in steps needs the least space.
+        let config = WalConfig {
+            preallocate: false,
+            ..WalConfig::default()
+        };
+        let builder = Wal::builder(&args.dir).config(config);
+        let builder = builder.keep_segment_size().keep_node_id();
+        let wal = match (builder.open(), args.place.before) {
+            (Err(error @ Error::NoSpace { .. }), Some(lsn)) if planned.done != "nothing" => {
+                let done = offline::truncate_before(&args.dir, Lsn::new(lsn))?;
+                return planned.without_space(args, lsn, &done, error);
             }
             (opened, _) => opened?,
         };
@@ -91,6 +100,33 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
     };
     report(&truncated.table(), args.json.then_some(&truncated))?;
     Ok(Exit::Clean)
+}
+
+/// What a real run would come to, from the same facts: the lock, the log, and whether there is space to open it.
+fn dry_run(args: &Args) -> Result<Truncated, Failure> {
+    let wal = Wal::builder(&args.dir).read_only().open()?;
+    let planned = Truncated::planned(&wal, args.place)?;
+    if let Some(writer) = wal_core::writer(&args.dir)? {
+        return Err(Failure::from(Error::Locked {
+            location: args.dir.display().to_string(),
+            pid: writer.pid,
+        }));
+    }
+    let full = offline::free_space(&args.dir)?.is_some_and(|free| free < SPACE);
+    if let (Some(lsn), true, "planned") = (args.place.before, full, planned.done) {
+        let without_space = offline::plan_truncate_before(&args.dir, Lsn::new(lsn))?;
+        if without_space.removed.is_empty() {
+            let first = without_space.first_lsn;
+            return Err(Failure::new(
+                Exit::CouldNot,
+                format!(
+                    "{}: no space left for the log's new first LSN, and no segment can go: the log would still start at LSN {first}",
+                    args.dir.display()
+                ),
+            ));
+        }
+    }
+    Ok(planned)
 }
 
 impl Truncated {
@@ -122,35 +158,54 @@ impl Truncated {
                 (first, lsn.max(lowest))
             }
         };
-        let count = |first: u64, last: u64| last.saturating_add(1).saturating_sub(first);
-        let records_dropped = count(first, last) - count(new_first, new_last);
+        // LSNs that a repair has recorded as lost are no records.
+        let gaps = &wal.recovery_report().gaps;
+        let span = |first: u64, last: u64| last.saturating_add(1).saturating_sub(first);
+        let count = |first: u64, last: u64| {
+            let within = |(from, to): &(Lsn, Lsn)| span(from.get().max(first), to.get().min(last));
+            span(first, last).saturating_sub(gaps.iter().map(within).sum())
+        };
+        let records_dropped = count(first, last).saturating_sub(count(new_first, new_last));
+        let changes = (new_first, new_last) != (first, last);
         Ok(Self {
-            done: if records_dropped == 0 {
-                "nothing"
-            } else {
-                "planned"
-            },
+            done: if changes { "planned" } else { "nothing" },
             records_dropped,
             first_lsn: new_first,
             last_lsn: new_last,
         })
     }
 
-    /// The disk is too full to open the log.
-    fn unopened(self, args: &Args, lsn: u64) -> Result<Self, Failure> {
-        let done = offline::truncate_before(&args.dir, Lsn::new(lsn))?;
-        // Only what is proven durable goes, in whole segments.
-        let kept = self.first_lsn.saturating_sub(done.first_lsn.get());
-        Ok(Self {
-            done: if done.removed.is_empty() {
-                "nothing"
-            } else {
-                "truncated"
-            },
+    /// The disk is too full to open the log: only what is proven durable goes, in whole segments. It is no success if that is less than
+    /// was asked for.
+    fn without_space(
+        self,
+        args: &Args,
+        lsn: u64,
+        done: &Truncation,
+        full: Error,
+    ) -> Result<Exit, Failure> {
+        let first_lsn = done.first_lsn.get();
+        if done.removed.is_empty() && first_lsn < lsn {
+            message(format_args!(
+                "nothing was dropped: the log still starts at LSN {first_lsn}"
+            ));
+            return Err(full.into());
+        }
+        let kept = self.first_lsn.saturating_sub(first_lsn);
+        let truncated = Self {
+            done: if kept > 0 { "part" } else { "truncated" },
             records_dropped: self.records_dropped.saturating_sub(kept),
-            first_lsn: done.first_lsn.get(),
+            first_lsn,
             last_lsn: self.last_lsn,
-        })
+        };
+        report(&truncated.table(), args.json.then_some(&truncated))?;
+        if kept == 0 {
+            return Ok(Exit::Clean);
+        }
+        message(format_args!(
+            "the disk is full, and only what was proven durable could go: the log starts at LSN {first_lsn} now"
+        ));
+        Err(full.into())
     }
 
     fn table(&self) -> Table {
@@ -158,6 +213,7 @@ impl Truncated {
         let done = match self.done {
             "nothing" => "nothing to do",
             "planned" => "nothing yet; without --dry-run it would do what follows",
+            "part" => "truncated in part",
             _ => "truncated",
         };
         table.row("done", done);

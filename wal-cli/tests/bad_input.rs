@@ -418,3 +418,79 @@ fn options_out_of_range() {
         run(wal().args(args), b"").code(2);
     }
 }
+
+/// Runs a command whose standard output nobody reads.
+fn unread(subcommand: &str, dir: &Path, options: &[&str]) -> Option<i32> {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let mut command = wal();
+    command
+        .arg(subcommand)
+        .arg(dir)
+        .args(options)
+        .stdout(writer);
+    command
+        .stderr(std::process::Stdio::null())
+        .status()
+        .unwrap()
+        .code()
+}
+
+#[test]
+fn no_exit_code_reports_success_because_nobody_reads_the_report() {
+    let place = Place::new();
+    let log = place.log();
+    nine_segments(&place);
+    for subcommand in ["stat", "verify", "cat"] {
+        assert_eq!(unread(subcommand, &log, &[]), Some(0), "{subcommand}");
+    }
+    fs::remove_file(&place.files("wal")[4]).unwrap();
+    for options in [&[][..], &["--json"]] {
+        for subcommand in ["stat", "verify"] {
+            assert_eq!(unread(subcommand, &log, options), Some(4), "{subcommand}");
+        }
+        assert_eq!(
+            unread("repair", &log, &[options, &["--dry-run"]].concat()),
+            Some(4)
+        );
+        assert_eq!(
+            unread("truncate", &log, &[options, &["--before", "2"]].concat()),
+            Some(4)
+        );
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn no_exit_code_reports_success_where_the_report_could_not_be_written() {
+    let place = Place::new();
+    let log = place.log();
+    nine_segments(&place);
+    for (subcommand, options) in [
+        ("stat", &[][..]),
+        ("verify", &["--json"]),
+        ("cat", &["--limit", "1"]),
+        ("repair", &["--dry-run"]),
+        ("truncate", &["--before", "2", "--dry-run"]),
+        ("append", &["--ack"]),
+    ] {
+        let mut command = wal();
+        let full = fs::File::options().write(true).open("/dev/full").unwrap();
+        command.arg(subcommand).arg(&log).args(options).stdout(full);
+        let mut child = command
+            .stdin(std::process::Stdio::piped())
+            .stderr(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut stdin = child.stdin.take().unwrap();
+        let _ = std::io::Write::write_all(&mut stdin, b"one more\n");
+        drop(stdin);
+        let ended = child.wait_with_output().unwrap();
+        let stderr = String::from_utf8_lossy(&ended.stderr);
+        assert_eq!(ended.status.code(), Some(1), "{subcommand}: {stderr}");
+        assert!(
+            stderr.contains("writing standard output"),
+            "{subcommand}: {stderr}"
+        );
+    }
+}

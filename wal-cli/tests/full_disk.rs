@@ -304,3 +304,54 @@ fn a_repair_says_how_much_space_it_needs_before_it_begins() {
     assert_eq!(repaired["bytes_needed"], needed);
     verify(&log).code(6);
 }
+
+/// What a dry run says, and what a real run does, on a disk with so many bytes free.
+fn predicted(disk: &SmallDisk, free: usize, options: &[&str]) {
+    let log = disk.log();
+    fs::write(disk.path.join("rest"), vec![1; 5 << 20]).unwrap_err();
+    let rest = disk.path.join("rest");
+    let len = rest.metadata().unwrap().len() as usize;
+    fs::write(&rest, vec![1; len.saturating_sub(free)]).unwrap();
+    let dry = truncate(&log, &[options, &["--dry-run"]].concat());
+    let real = truncate(&log, options);
+    let case = format!(
+        "{options:?} with {free} bytes: {} / {}",
+        dry.stderr, real.stderr
+    );
+    assert_eq!(dry.code, real.code, "{case}");
+    if real.code == Some(0) {
+        let (dry, real) = (dry.json(), real.json());
+        for field in ["records_dropped", "first_lsn", "last_lsn"] {
+            assert_eq!(dry[field], real[field], "{field}: {case}");
+        }
+        assert_eq!(stat(&log)["first_lsn"], real["first_lsn"], "{case}");
+        assert_eq!(
+            dry["done"] == "nothing",
+            real["done"] == "nothing",
+            "{case}"
+        );
+    }
+    fs::remove_file(rest).unwrap();
+}
+
+#[test]
+fn a_dry_run_of_a_truncation_predicts_the_real_one() {
+    let test = "a_dry_run_of_a_truncation_predicts_the_real_one";
+    let mut numbers = common::Numbers::new(15);
+    for _ in 0..6 {
+        let place = Place::new();
+        let Some(disk) = SmallDisk::mount(test, &place) else {
+            return;
+        };
+        let count = 300 + numbers.below(1_500);
+        let lines: Vec<String> = (1..=count).map(|n| format!("{n:0>1000}\n")).collect();
+        let lines = lines.concat();
+        append(&disk.log(), &["--segment-size", "1MiB"], lines.as_bytes()).code(0);
+        for _ in 0..4 {
+            let free = [0, 0, 512 << 10, 2 << 20][numbers.below(4) as usize];
+            let lsn = numbers.below(count + 3).to_string();
+            let option = ["--before", "--after"][usize::from(numbers.below(4) == 0)];
+            predicted(&disk, free, &[option, &lsn]);
+        }
+    }
+}

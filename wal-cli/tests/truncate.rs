@@ -79,3 +79,18 @@ fn what_cannot_be_is_wrong_usage() {
     truncate(&nowhere, &["--before", "1"]).code(1);
     assert!(!nowhere.exists());
 }
+
+#[test]
+fn a_dry_run_is_refused_where_the_real_run_is() {
+    let place = log();
+    let mut live = common::live::Live::append(&place.log(), &["--ack", "--fsync", "always"]);
+    live.send(b"a line\n");
+    live.acked();
+    for options in [&["--before", "50"][..], &["--after", "50"]] {
+        for dry in [&[][..], &["--dry-run"]] {
+            truncate(&place.log(), &[options, dry].concat())
+                .code(5)
+                .says(&["locked by process"]);
+        }
+    }
+}

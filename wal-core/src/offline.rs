@@ -51,6 +51,35 @@ pub fn truncate_before(dir: impl AsRef<Path>, lsn: impl Into<Lsn>) -> Result<Tru
 /// # Errors
 /// As [`truncate_before`].
 pub fn truncate_before_in(storage: &Arc<dyn Storage>, lsn: Lsn) -> Result<Truncation> {
+    truncate(storage, lsn, Mode::Apply)
+}
+
+/// What [`truncate_before`] would do. Changes no byte.
+///
+/// # Errors
+/// As [`truncate_before`].
+pub fn plan_truncate_before(dir: impl AsRef<Path>, lsn: impl Into<Lsn>) -> Result<Truncation> {
+    let storage: Arc<dyn Storage> = Arc::new(DiskStorage::new(dir.as_ref()));
+    truncate(&storage, lsn.into(), Mode::Plan)
+}
+
+/// Bytes that can still be allocated on the file system of the directory `dir`, as far as it tells.
+///
+/// # Errors
+/// [`Io`](Error::Io): the system was asked and did not say.
+pub fn free_space(dir: impl AsRef<Path>) -> Result<Option<u64>> {
+    let storage = DiskStorage::new(dir.as_ref());
+    let io = |error| Error::io(storage.location(), "asking for the free space", error);
+    storage.free_space().map_err(io)
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Mode {
+    Plan,
+    Apply,
+}
+
+fn truncate(storage: &Arc<dyn Storage>, lsn: Lsn, mode: Mode) -> Result<Truncation> {
     let location = storage.location();
     let begun = Listing::read(&**storage)?.is_some_and(|listing| !listing.segments.is_empty());
     if !begun {
@@ -63,8 +92,11 @@ pub fn truncate_before_in(storage: &Arc<dyn Storage>, lsn: Lsn) -> Result<Trunca
         entropy: Arc::new(SystemEntropy),
         lock_wait: Duration::ZERO,
     };
-    // The file is there already.
-    let _lock = take_lock(&ground)?;
+    // The file is there already; without one there is no writer, and a plan makes none.
+    let _lock = match mode {
+        Mode::Plan if !Listing::read(&**storage)?.is_some_and(|listing| listing.lock) => None,
+        Mode::Plan | Mode::Apply => Some(take_lock(&ground)?),
+    };
     let scan = recovery::scan(storage, Listing::read(&**storage)?.unwrap_or_default())?;
     recovery::plan(&scan)?;
     let next = scan.end().next();
@@ -77,15 +109,20 @@ pub fn truncate_before_in(storage: &Arc<dyn Storage>, lsn: Lsn) -> Result<Trunca
         let storage = &**storage;
         move |error| no_space_or_io(storage, what, error)
     };
+    let apply = mode == Mode::Apply;
     // Also what an earlier call may have left undone.
-    storage.sync_dir().map_err(io("syncing the directory"))?;
+    if apply {
+        storage.sync_dir().map_err(io("syncing the directory"))?;
+    }
     let mut done = Truncation {
         first_lsn: first,
         removed: Vec::new(),
         bytes: 0,
     };
     let firsts = &scan.listing.firsts;
-    if let Some(first) = firsts.last() {
+    if let Some(first) = firsts.last()
+        && apply
+    {
         recovery::free_names(&**storage, *first, firsts);
     }
     // The newest stays, whatever is in it: it says where the log goes on.
@@ -96,14 +133,14 @@ pub fn truncate_before_in(storage: &Arc<dyn Storage>, lsn: Lsn) -> Result<Trunca
         let id = link.facts.id();
         let name = wal_format::segment_name(id);
         let mut renamed = false;
-        if !remembered {
+        if !remembered && apply {
             renamed = recovery::remember(&**storage, id, first, firsts)
                 .and_then(|renamed| storage.sync_dir().map(|()| renamed))
                 .map_err(io("remembering the log's first LSN"))?;
-            remembered = true;
             recovery::free_names(&**storage, first, firsts);
         }
-        if !renamed {
+        remembered = true;
+        if !renamed && apply {
             storage.remove(&name).map_err(io("removing a segment"))?;
         }
         done.removed.push(id);
@@ -114,14 +151,16 @@ pub fn truncate_before_in(storage: &Arc<dyn Storage>, lsn: Lsn) -> Result<Trunca
         let len = storage
             .open(&name, OpenMode::Read)
             .and_then(|file| file.len());
-        storage.remove(&name).map_err(io("removing a segment"))?;
+        if apply {
+            storage.remove(&name).map_err(io("removing a segment"))?;
+        }
         done.removed.push(id);
         done.bytes += len.unwrap_or(0);
     }
     if !remembered {
         done.first_lsn = scan.log_first;
     }
-    if !done.removed.is_empty() {
+    if !done.removed.is_empty() && apply {
         storage.sync_dir().map_err(io("syncing the directory"))?;
     }
     Ok(done)
