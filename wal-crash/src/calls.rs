@@ -27,11 +27,10 @@ struct Follower {
     outrun: bool,
 }
 
-/// The readers of a life.
+/// The reader of a life's writing handle.
 #[derive(Debug, Default)]
 pub(crate) struct Followers {
     writer: Option<Follower>,
-    other: Option<Follower>,
 }
 
 /// Open files of a writer and of its two readers.
@@ -111,7 +110,8 @@ impl Runner {
                 let from = last.saturating_sub(u64::from(back));
                 return self.read(wal, from.max(self.oracle.first()));
             }
-            Call::Follow(eye) => return self.follow(wal, eye, followers),
+            Call::Follow(Eye::Writer) => return self.follow(wal, followers),
+            Call::Follow(Eye::Other) => return self.watch(wal),
             Call::Look => {
                 // What an error has done to the files is seen by the next open.
                 if !self.limits.files && !self.error_struck() && !self.storage.has_lost_power() {
@@ -125,8 +125,6 @@ impl Runner {
                     .saturating_sub(u64::from(keep))
                     .max(self.oracle.first());
                 self.oracle.ask_truncate(first);
-                // The files that would tell it are removed.
-                followers.other = followers.other.take().filter(|other| !other.outrun);
                 let done = wal.truncate_before(Lsn::new(first));
                 if let Err(Error::NoSpace { what, .. }) = &done
                     && !what.contains("the log still starts at LSN")
@@ -323,47 +321,28 @@ impl Runner {
         }
     }
 
-    fn follow(&mut self, wal: &Wal, eye: Eye, followers: &mut Followers) -> Result<Next, Stop> {
-        let kept = match eye {
-            Eye::Writer => &mut followers.writer,
-            Eye::Other => &mut followers.other,
-        };
-        let mut follower = if let Some(follower) = kept.take() {
+    fn follow(&mut self, wal: &Wal, followers: &mut Followers) -> Result<Next, Stop> {
+        let mut follower = if let Some(follower) = followers.writer.take() {
             follower
         } else {
-            let opened = match eye {
-                Eye::Writer => Ok(wal.clone()),
-                Eye::Other => self.read_only(),
-            };
             let first = self.oracle.first();
-            match opened.and_then(|wal| wal.read_from(Lsn::new(first))) {
+            match wal.read_from(Lsn::new(first)) {
                 Ok(reader) => Follower {
                     reader,
                     next: first,
                     outrun: false,
                 },
-                // Nothing was handed over yet; or the cut was not.
-                Err(Error::NotALog { .. } | Error::NotAppended { .. }) if eye == Eye::Other => {
-                    return Ok(Next::Go);
-                }
                 Err(error) if self.excused(&error) => return self.failed(wal, &error),
                 Err(error) if self.is_loud(&error) => return Err(Stop::Loud),
-                Err(error) => return broken(format!("a reader of {eye:?}: {error}")),
+                Err(error) => return broken(format!("a reader: {error}")),
             }
         };
         if follower.outrun {
-            // In another process it may read more of what was removed before it comes to where that is told.
-            let told = loop {
-                match follower.reader.next_record() {
-                    Ok(Some(_)) if eye == Eye::Other => {}
-                    told => break told,
-                }
-            };
-            return match told {
+            return match follower.reader.next_record() {
                 Err(Error::Truncated { kept: Some(_), .. }) => Ok(Next::Go),
                 Err(error) if self.excused(&error) => self.failed(wal, &error),
                 other => broken(format!(
-                    "{eye:?} has read LSN {}, which was removed, and is given {other:?}",
+                    "a reader has read LSN {}, which was removed, and is given {other:?}",
                     follower.next - 1
                 )),
             };
@@ -376,24 +355,14 @@ impl Runner {
             }
             Err(error) if self.excused(&error) => return self.failed(wal, &error),
             Err(error) if self.is_loud(&error) => return Err(Stop::Loud),
-            Err(error) => {
-                return broken(format!("reading LSN {} as {eye:?}: {error}", follower.next));
-            }
+            Err(error) => return broken(format!("reading LSN {}: {error}", follower.next)),
         }
-        let shown = follower.next - 1;
-        let must = match eye {
-            Eye::Writer => self.oracle.last(),
-            Eye::Other => self.oracle.flushed(),
-        };
+        let (shown, must) = (follower.next - 1, self.oracle.last());
         if shown < must && !self.storage.has_lost_power() && !self.error_struck() {
-            return broken(format!("{eye:?} is shown {shown} of {must}"));
+            return broken(format!("a reader is shown {shown} of {must}"));
         }
-        if eye == Eye::Writer {
-            self.oracle.flush(self.oracle.last());
-            followers.writer = Some(follower);
-        } else {
-            followers.other = Some(follower);
-        }
+        self.oracle.flush(must);
+        followers.writer = Some(follower);
         Ok(Next::Go)
     }
 
@@ -411,6 +380,7 @@ impl Runner {
             .saturating_sub(u64::from(back))
             .max(self.oracle.first() - 1);
         self.oracle.ask_cut(kept);
+        self.raise_doubt();
         match wal.truncate_after(Lsn::new(kept)) {
             Ok(()) => {
                 self.notice_lies();
@@ -419,12 +389,9 @@ impl Runner {
                     return Err(Stop::Loud);
                 }
                 self.oracle.ack_cut(kept);
-                let both = [&mut followers.writer, &mut followers.other];
-                for follower in both.into_iter().flatten() {
+                if let Some(follower) = &mut followers.writer {
                     follower.outrun |= follower.next > kept + 1;
                 }
-                // One in another process that has not come so far may still read a removed record; then it is told.
-                followers.other = followers.other.take().filter(|other| other.outrun);
                 if wal.last_lsn().get() != kept || wal.durable_lsn().get() > kept {
                     return broken(format!(
                         "truncated after LSN {kept}, and the last is {}, {} are durable",
@@ -462,7 +429,7 @@ impl Runner {
     }
 
     /// A call failed: it must be for a reason, and a poisoned log must say the truth and stay poisoned.
-    fn failed(&mut self, wal: &Wal, error: &Error) -> Result<Next, Stop> {
+    pub(crate) fn failed(&mut self, wal: &Wal, error: &Error) -> Result<Next, Stop> {
         self.failed |= !matches!(error, Error::NoSpace { .. }) || self.error_struck();
         if self.is_loud(error) {
             self.outcome.untrue.loud += 1;

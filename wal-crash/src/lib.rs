@@ -8,6 +8,7 @@
 //! oracle.rs      what must be there: the records in order, how far they were acknowledged, where batches end
 //! run.rs         runs a program on wal-io's `FaultStorage`; calls.rs its calls, check.rs what every open is held against,
 //!                finish.rs the open after the last life, source.rs its choices
+//! watch.rs       a reader of another process, over restarts of the writer
 //! space.rs       what the log may take on disk
 //! outcome.rs     what runs came to, counted
 //! exhaustive.rs  every state that every crash of a small program can leave
@@ -38,6 +39,7 @@ mod shrink;
 mod source;
 mod space;
 mod text;
+mod watch;
 
 pub use campaign::{Report, Until, campaign};
 pub use exhaustive::{Budget, Coverage, exhaust, family};

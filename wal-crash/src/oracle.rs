@@ -225,8 +225,14 @@ impl Oracle {
     /// other change may be.
     #[must_use]
     pub fn is_back(&self, lsn: u64, value: &[u8]) -> bool {
+        self.untrue && self.was_dropped(lsn, value)
+    }
+
+    /// Whether the record was one of the log, until a truncation dropped it from the end.
+    #[must_use]
+    pub fn was_dropped(&self, lsn: u64, value: &[u8]) -> bool {
         let same = |(at, dropped): &(u64, Vec<u8>)| *at == lsn && dropped == value;
-        self.untrue && self.dropped.iter().any(same)
+        self.dropped.iter().any(same)
     }
 
     /// Whether the log ends at such a record, as far as its LSN says.

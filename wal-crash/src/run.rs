@@ -20,6 +20,7 @@ use crate::outcome::Outcome;
 use crate::program::{End, Ill, Life, Program, Setup, Trouble, Where};
 use crate::rng::Rng;
 use crate::source::Source;
+use crate::watch::Watching;
 
 /// Runs `program`.
 ///
@@ -133,6 +134,8 @@ pub(crate) struct Runner {
     struck_before: u64,
     seed: u64,
     pub(crate) sources: Vec<Arc<Mutex<Source>>>,
+    /// A reader of another process. It stays until the machine or the writer ends in disorder.
+    pub(crate) watching: Watching,
 }
 
 impl Runner {
@@ -164,6 +167,7 @@ impl Runner {
             struck_before: 0,
             seed: program.seed,
             sources: Vec::new(),
+            watching: Watching::default(),
         }
     }
 
@@ -426,8 +430,10 @@ impl Runner {
         self.notice_lies();
         self.oracle.ack(self.oracle.last())?;
         drop(wal);
+        self.raise_doubt();
         let open = self.storage.open_files();
-        if open > 0 {
+        // The reader has the active segment's file at most, or the one that it is in.
+        if open > usize::from(self.watching.0.is_some()) {
             return broken(format!("the handle is gone, and {open} files are open"));
         }
         if self.error_struck() && self.shuts_down() {
@@ -470,6 +476,7 @@ impl Runner {
     }
 
     fn crash(&mut self) {
+        self.watching.0 = None;
         self.notice_lies();
         let source = self.sources.last().map(Arc::clone);
         let next = match source {
@@ -481,6 +488,7 @@ impl Runner {
     }
 
     fn kill(&mut self) {
+        self.watching.0 = None;
         self.notice_lies();
         self.count_depth();
         self.haunted |= self.error_struck();

@@ -1,0 +1,141 @@
+//! A reader of another process: it stays open beside the writer, and over its restarts, and is told of every truncation.
+//!
+//! What it was given is kept, and held against the model whenever it says that there is no more. Absent: readers of the writing
+//! handle (see `calls`).
+
+use wal_core::blocking::{Reader, Wal};
+use wal_core::{Error, Lsn};
+
+use crate::calls::Next;
+use crate::run::{Runner, Stop, broken};
+
+/// The reader, and what it was given since it began.
+#[derive(Debug)]
+pub(crate) struct Watcher {
+    reader: Reader,
+    first: u64,
+    given: Vec<Vec<u8>>,
+    /// Since it was at the end the newest records were dropped, or the writer was closed or dropped and opened again: it may be told
+    /// though nothing that it has read was removed.
+    doubtful: bool,
+}
+
+/// The reader of a run, if there is one. A copy of a run, which is made for each state that a crash can leave, has none.
+#[derive(Debug, Default)]
+pub(crate) struct Watching(pub(crate) Option<Watcher>);
+
+impl Clone for Watching {
+    fn clone(&self) -> Self {
+        Self(None)
+    }
+}
+
+impl Watcher {
+    fn lsns(&self) -> impl Iterator<Item = (u64, &Vec<u8>)> {
+        (self.first..).zip(&self.given)
+    }
+
+    fn next(&self) -> u64 {
+        self.first + self.given.len() as u64
+    }
+}
+
+impl Runner {
+    /// Something happens that the log may not be able to tell from a truncation of what was read.
+    pub(crate) fn raise_doubt(&mut self) {
+        if let Some(watcher) = &mut self.watching.0 {
+            watcher.doubtful = true;
+        }
+    }
+
+    /// Reads to the end, or until it is told that what it has read is not the log any more.
+    pub(crate) fn watch(&mut self, wal: &Wal) -> Result<Next, Stop> {
+        let mut watcher = if let Some(watcher) = self.watching.0.take() {
+            watcher
+        } else {
+            let first = self.oracle.first();
+            match self
+                .read_only()
+                .and_then(|wal| wal.read_from(Lsn::new(first)))
+            {
+                Ok(reader) => Watcher {
+                    reader,
+                    first,
+                    given: Vec::new(),
+                    doubtful: false,
+                },
+                // Nothing was handed over yet; or the cut was not.
+                Err(Error::NotALog { .. } | Error::NotAppended { .. }) => return Ok(Next::Go),
+                Err(error) if self.excused(&error) => return self.failed(wal, &error),
+                Err(error) if self.is_loud(&error) => return Err(Stop::Loud),
+                Err(error) => return broken(format!("a reader of another handle: {error}")),
+            }
+        };
+        loop {
+            match watcher.reader.next_record() {
+                Ok(Some((record, position))) => {
+                    let (lsn, next) = (position.lsn.get(), watcher.next());
+                    if lsn != next {
+                        return broken(format!("another handle reads LSN {lsn}, {next} is next"));
+                    }
+                    // Until it is told, it may be shown what was removed.
+                    if !self.oracle.was_dropped(lsn, &record.value) {
+                        self.oracle.check_record(lsn, &record.value)?;
+                    }
+                    watcher.given.push(record.value.to_vec());
+                }
+                Ok(None) => return self.watched(watcher),
+                Err(Error::Truncated { kept, .. }) => return self.told(&watcher, kept),
+                Err(error) if self.excused(&error) => {
+                    if matches!(error, Error::Io { .. }) {
+                        // It may be asked again.
+                        self.watching.0 = Some(watcher);
+                    }
+                    return self.failed(wal, &error);
+                }
+                Err(error) if self.is_loud(&error) => return Err(Stop::Loud),
+                Err(error) => {
+                    let next = watcher.next();
+                    return broken(format!("another handle reads LSN {next}: {error}"));
+                }
+            }
+        }
+    }
+
+    /// The reader says that there is no more: then what it has read is the log.
+    fn watched(&mut self, mut watcher: Watcher) -> Result<Next, Stop> {
+        for (lsn, value) in watcher.lsns() {
+            if self.oracle.check_record(lsn, value).is_err() {
+                return broken(format!(
+                    "another handle has read LSN {lsn}, which was removed, and is not told"
+                ));
+            }
+        }
+        let (shown, must) = (watcher.next() - 1, self.oracle.flushed());
+        if shown < must && !self.storage.has_lost_power() && !self.error_struck() {
+            return broken(format!("another handle is shown {shown} of {must}"));
+        }
+        watcher.doubtful = false;
+        self.watching.0 = Some(watcher);
+        Ok(Next::Go)
+    }
+
+    /// The reader is told of a truncation: what it is to keep is the log, and there was one.
+    fn told(&mut self, watcher: &Watcher, kept: Option<Lsn>) -> Result<Next, Stop> {
+        let kept = kept.map_or(0, Lsn::get);
+        let mut removed = false;
+        for (lsn, value) in watcher.lsns() {
+            let is_there = self.oracle.check_record(lsn, value).is_ok();
+            if lsn <= kept && !is_there {
+                return broken(format!(
+                    "another handle is to keep LSN {lsn} of {kept}, which was removed"
+                ));
+            }
+            removed |= !is_there;
+        }
+        if !removed && !watcher.doubtful && watcher.next() >= self.oracle.first() {
+            return broken("another handle is told of a truncation that was none");
+        }
+        Ok(Next::Go)
+    }
+}
