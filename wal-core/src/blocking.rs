@@ -191,7 +191,7 @@ impl Wal {
     /// The segments of the log, oldest first.
     ///
     /// # Errors
-    /// None at present; a storage that must ask for them may have some.
+    /// [`OtherProcess`](crate::Error::OtherProcess) in a fork of the process that opened the log.
     pub fn list_segments(&self) -> Result<Vec<SegmentId>> {
         self.handle.list_segments()
     }
@@ -316,6 +316,17 @@ impl Wal {
         self.handle.report()
     }
 
+    /// Whether this process may use the handle: not a fork of the one that opened it. Takes no lock, and costs a load from memory.
+    ///
+    /// Every call that can fail asks this first. In a fork the others tell what was found when the log was opened, and
+    /// dropping the handle does nothing.
+    ///
+    /// # Errors
+    /// [`OtherProcess`](crate::Error::OtherProcess).
+    pub fn check_process(&self) -> Result<()> {
+        self.handle.check_process()
+    }
+
     /// Counters of this handle and its clones, and where the log stands.
     #[must_use]
     pub fn stats(&self) -> Stats {
@@ -334,7 +345,8 @@ impl Wal {
         match self.engine() {
             Ok(engine) => wait(engine, engine.close(Shell::Blocking)),
             // Nothing to make durable.
-            Err(_) => Ok(()),
+            Err(crate::Error::ReadOnly) => Ok(()),
+            Err(error) => Err(error),
         }
     }
 

@@ -50,6 +50,7 @@ pub struct Builder<W> {
     driver: Driver,
     recovery: RecoveryMode,
     prewrite: Prewrite,
+    path_check: bool,
     handle: PhantomData<fn() -> W>,
 }
 
@@ -95,6 +96,7 @@ impl<W> Builder<W> {
             driver: Driver::Threads,
             recovery: RecoveryMode::Normal,
             prewrite: Prewrite::default(),
+            path_check: true,
             handle: PhantomData,
         }
     }
@@ -211,6 +213,15 @@ impl<W> Builder<W> {
         self
     }
 
+    /// Whether the log looks now and then (at a rotation, at each sync of its directory, at a close) that its path still leads to
+    /// its directory, and stops with [`Displaced`](Error::Displaced) if nothing or another directory is there. Default true. Turned
+    /// off, a log goes on in a directory that was moved; what is at the old path it never touches in either case.
+    #[must_use]
+    pub fn path_check(mut self, check: bool) -> Self {
+        self.path_check = check;
+        self
+    }
+
     /// Segments from 8 KiB on.
     #[doc(hidden)]
     #[must_use]
@@ -278,6 +289,7 @@ impl<W> Builder<W> {
             driver: self.driver,
             recovery: self.recovery,
             prewrite: self.prewrite,
+            path_check: self.path_check,
         };
         settings.resolve()
     }

@@ -57,6 +57,20 @@ pub enum Error {
     /// A write or a sync failed earlier. The handle refuses everything from then on: open the log again.
     #[error(transparent)]
     Poisoned(Poisoned),
+    /// The log's directory was moved, replaced or deleted while it was open, or the file that takes its records was deleted.
+    /// The handle refuses everything from then on, as after a failed write: open the log where it is now.
+    #[error(transparent)]
+    Displaced(Displaced),
+    /// The handle was opened by another process, of which this one is a fork. Nothing was done: use the log there.
+    #[error(
+        "{location}: opened by process {opener}, of which this one is a fork; nothing was done: use the log there, or open it here when it is closed there"
+    )]
+    OtherProcess {
+        /// The log's directory.
+        location: String,
+        /// Process id of the opener.
+        opener: u32,
+    },
     /// Bytes that were durable do not verify. Restore the segment from a copy, or repair the log.
     #[error(transparent)]
     Corruption(Box<Corruption>),
@@ -258,8 +272,10 @@ impl Error {
 
     /// The same error for the record that was given `lsn`: whether it survived is known only after reopening.
     pub(crate) fn for_lsn(mut self, lsn: Lsn) -> Self {
-        if let Self::Poisoned(poisoned) = &mut self {
-            poisoned.lsn = Some(lsn);
+        match &mut self {
+            Self::Poisoned(poisoned) => poisoned.lsn = Some(lsn),
+            Self::Displaced(displaced) => displaced.lsn = Some(lsn),
+            _ => {}
         }
         self
     }
@@ -281,6 +297,65 @@ pub struct Poisoned {
     /// The system's error.
     #[source]
     pub cause: Arc<io::Error>,
+}
+
+impl Poisoned {
+    /// The error of this state: what stopped the log may have a kind of its own.
+    pub(crate) fn error(&self) -> Error {
+        let displacement = self.cause.get_ref().and_then(|cause| cause.downcast_ref());
+        match displacement {
+            None => Error::Poisoned(self.clone()),
+            Some(what) => Error::Displaced(Displaced {
+                location: self.location.clone(),
+                what: *what,
+                durable_lsn: self.durable_lsn,
+                lsn: self.lsn,
+            }),
+        }
+    }
+}
+
+/// An open log that is no longer where it was opened.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{location}: {what}; records up to LSN {durable_lsn} are durable in the log that was opened here{}, and nothing was written anywhere else: {}", given(*.lsn), .what.remedy())]
+#[non_exhaustive]
+pub struct Displaced {
+    /// The path at which the log was opened.
+    pub location: String,
+    /// What has happened.
+    pub what: Displacement,
+    /// The highest LSN that is known to be durable: in the moved directory, if it was moved.
+    pub durable_lsn: Lsn,
+    /// The LSN that the failed append was given, if it was given one. The record may be found after reopening.
+    pub lsn: Option<Lsn>,
+}
+
+/// What has happened to an open log's directory or file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Displacement {
+    /// Nothing is at the path any more.
+    #[error("the directory was moved or deleted while the log was open")]
+    DirectoryGone,
+    /// Another directory is at the path.
+    #[error("the directory was replaced by another one while the log was open")]
+    DirectoryReplaced,
+    /// The file that takes the records has no name any more.
+    #[error("segment {0} was deleted while the log was open")]
+    FileDeleted(SegmentId),
+}
+
+impl Displacement {
+    fn remedy(self) -> &'static str {
+        match self {
+            Self::DirectoryGone | Self::DirectoryReplaced => {
+                "if it was moved, open the log at its new path; otherwise restore it from a copy"
+            }
+            Self::FileDeleted(_) => {
+                "open the log again to see what is left of it, or restore it from a copy"
+            }
+        }
+    }
 }
 
 fn given(lsn: Option<Lsn>) -> String {

@@ -10,7 +10,7 @@ use crate::replay::{Threads, replay};
 use crate::stats::Stats;
 use crate::sync::Arc;
 use crate::view::View;
-use crate::{Error, Position, Result};
+use crate::{Error, Position, Result, sabotage};
 
 #[derive(Debug)]
 enum Behind {
@@ -41,12 +41,28 @@ impl Handle {
         }
     }
 
-    /// The engine, unless the handle is read-only.
+    /// The engine, unless the handle is read-only, or another process's.
+    #[inline]
     pub(crate) fn engine(&self) -> Result<&Arc<Engine>> {
         match &self.behind {
-            Behind::Writer(engine) => Ok(engine),
+            Behind::Writer(engine) => {
+                engine.check_process()?;
+                Ok(engine)
+            }
             Behind::Reader(_) => Err(Error::ReadOnly),
         }
+    }
+
+    /// Whether the caller may ask what is guarded by a lock. In a fork of the opener what was found at open has to do.
+    fn is_ours(&self) -> bool {
+        match &self.behind {
+            Behind::Writer(engine) => engine.process.is_current(),
+            Behind::Reader(view) => view.process.is_current(),
+        }
+    }
+
+    pub(crate) fn check_process(&self) -> Result<()> {
+        self.source().check_process()
     }
 
     fn source(&self) -> Source {
@@ -61,6 +77,7 @@ impl Handle {
     }
 
     pub(crate) fn list_segments(&self) -> Result<Vec<SegmentId>> {
+        self.check_process()?;
         if let Behind::Reader(view) = &self.behind {
             view.follow()?;
         }
@@ -81,6 +98,7 @@ impl Handle {
     }
 
     pub(crate) fn read_segment(&self, id: SegmentId) -> Result<RawReader> {
+        self.check_process()?;
         if let Behind::Reader(view) = &self.behind
             && view
                 .chain()
@@ -95,6 +113,8 @@ impl Handle {
     /// The last LSN that a replay reads, and who must flush before it.
     pub(crate) fn replay_end(&self) -> (Lsn, Option<&Arc<Engine>>) {
         match &self.behind {
+            // Refused where it begins to read.
+            Behind::Writer(_) if !self.is_ours() => (Lsn::MAX, None),
             Behind::Writer(engine) => {
                 let last = engine.last_lsn();
                 (last, Some(engine).filter(|_| engine.unwritten_from(last)))
@@ -123,6 +143,11 @@ impl Handle {
 
     pub(crate) fn current_position(&self) -> Position {
         match &self.behind {
+            _ if !self.is_ours() => Position {
+                lsn: self.report.last_lsn.next(),
+                segment_id: SegmentId::NONE,
+                offset: 0.into(),
+            },
             Behind::Writer(engine) => engine.next_position(),
             Behind::Reader(view) => {
                 let (end, _) = Self::looked(view);
@@ -138,12 +163,14 @@ impl Handle {
     pub(crate) fn durable_lsn(&self) -> Lsn {
         match &self.behind {
             Behind::Writer(engine) => engine.durable_lsn(),
+            Behind::Reader(_) if !self.is_ours() => self.report.proven_lsn,
             Behind::Reader(view) => Self::looked(view).1,
         }
     }
 
     pub(crate) fn first_lsn(&self) -> Lsn {
         match &self.behind {
+            _ if !self.is_ours() => self.report.first_lsn,
             Behind::Writer(engine) => engine.first_lsn(),
             Behind::Reader(view) => {
                 let _ = Self::looked(view);
@@ -154,6 +181,7 @@ impl Handle {
 
     pub(crate) fn last_lsn(&self) -> Lsn {
         match &self.behind {
+            _ if !self.is_ours() => self.report.last_lsn,
             Behind::Writer(engine) => engine.last_lsn(),
             Behind::Reader(view) => Self::looked(view).0.lsn,
         }
@@ -163,6 +191,7 @@ impl Handle {
     pub(crate) fn record_limit(&self) -> u64 {
         match &self.behind {
             Behind::Writer(engine) => engine.settings.record_limit,
+            Behind::Reader(_) if !self.is_ours() => 0,
             Behind::Reader(view) => view
                 .chain()
                 .last()
@@ -171,6 +200,14 @@ impl Handle {
     }
 
     pub(crate) fn stats(&self) -> Stats {
+        if !self.is_ours() {
+            return Stats {
+                first_lsn: self.first_lsn(),
+                last_lsn: self.last_lsn(),
+                durable_lsn: self.durable_lsn(),
+                ..Stats::default()
+            };
+        }
         let (counters, first_lsn, last_lsn, durable_lsn) = match &self.behind {
             Behind::Writer(engine) => (
                 engine.stats(),
@@ -195,7 +232,10 @@ impl Handle {
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        if let Behind::Writer(engine) = &self.behind {
+        // A fork's copy of the handle ends nothing: the log is its opener's.
+        if let Behind::Writer(engine) = &self.behind
+            && (engine.process.is_current() || sabotage::is("dropped-in-a-fork"))
+        {
             engine.abandon();
         }
     }

@@ -31,7 +31,7 @@ mod writer;
 
 pub use builder::Builder;
 pub use config::{FsyncPolicy, MAX_BATCH_WINDOW, OnDamage, Prewrite, RecoveryMode, WalConfig};
-pub use error::{Corruption, Error, Poisoned, Result};
+pub use error::{Corruption, Displaced, Displacement, Error, Poisoned, Result};
 pub use position::{Appended, Awaited, Position, Start};
 pub use prepared::Prepared;
 pub use recovery::{

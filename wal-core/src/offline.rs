@@ -10,7 +10,7 @@ use wal_io::{DiskStorage, OpenMode, Storage};
 
 use crate::clock::SystemClock;
 use crate::entropy::SystemEntropy;
-use crate::log::{Ground, no_space_or_io, take_lock};
+use crate::log::{Ground, no_space_or_io, take_lock, write_pid};
 use crate::recovery::{self, Listing, Scan};
 use crate::sync::Arc;
 use crate::{Error, Result};
@@ -97,7 +97,10 @@ fn truncate(storage: &Arc<dyn Storage>, lsn: Lsn, mode: Mode) -> Result<Truncati
         Mode::Plan if !Listing::read(&**storage)?.is_some_and(|listing| listing.lock) => None,
         Mode::Plan | Mode::Apply => Some(take_lock(&ground)?),
     };
-    let scan = recovery::scan(storage, Listing::read(&**storage)?.unwrap_or_default())?;
+    if mode == Mode::Apply {
+        write_pid(&**storage);
+    }
+    let scan = recovery::scan(storage, Listing::read_locked(&**storage)?)?;
     recovery::plan(&scan)?;
     let next = scan.end().next();
     if lsn > next {

@@ -80,6 +80,7 @@ pub(crate) struct RawReader {
 impl RawReader {
     /// From a record on that is in the log, or is the next one to be appended.
     pub(crate) fn from(source: Source, start: Start) -> Result<Self> {
+        source.check_process()?;
         if start.lsn > Lsn::FIRST
             && let Some(next) = source.next_lsn(start.lsn)?
             && start.lsn > next
@@ -94,6 +95,7 @@ impl RawReader {
 
     /// From a record on that need not be in the log yet.
     pub(crate) fn follow_from(source: Source, start: Start) -> Result<Self> {
+        source.check_process()?;
         let era = source.era();
         let first = source.first_lsn();
         if start.lsn < first && start.lsn > Lsn::ZERO {
@@ -126,6 +128,7 @@ impl RawReader {
     }
 
     pub(crate) fn segment(source: Source, id: SegmentId) -> Result<Self> {
+        source.check_process()?;
         let era = source.era();
         let Some(entry) = source.entry(id) else {
             let location = source.location();
@@ -195,6 +198,7 @@ impl RawReader {
 
     /// The next record. After an error the reader has ended, unless it skips damage or the system's error may pass.
     pub(crate) fn step(&mut self) -> Result<Step> {
+        self.source.check_process()?;
         if self.ended {
             return Ok(Step::End);
         }

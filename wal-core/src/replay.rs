@@ -38,6 +38,7 @@ pub(crate) fn replay<S: Send>(
     begin: impl Fn() -> S + Sync,
     each: impl Fn(&mut S, RecordRef<'_>, Position) + Sync,
 ) -> Result<Vec<S>> {
+    source.check_process()?;
     let era = source.era();
     // Where the parts begin, and that the log still has the first record.
     let start = RawReader::from(source.clone(), start.into())?.next();

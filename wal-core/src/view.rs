@@ -15,7 +15,7 @@ mod tip;
 use std::io;
 
 use wal_format::{Lsn, SegmentId};
-use wal_io::Storage;
+use wal_io::{Process, Storage};
 
 use crate::damaged::{Gap, scan_pieces};
 use crate::log::{ChainEntry, Era, Mark};
@@ -29,6 +29,8 @@ use tip::Tip;
 /// The segments of a log that someone else may be writing.
 #[derive(Debug)]
 pub(crate) struct View {
+    /// Who opened it.
+    pub(crate) process: Process,
     pub(crate) storage: Arc<dyn Storage>,
     /// What its readers have open.
     pub(crate) files: Arc<Files>,
@@ -72,6 +74,7 @@ impl View {
             Err(error) => return Err(error),
         };
         Ok(Self {
+            process: Process::current(),
             files: Files::new(Arc::clone(&storage)),
             storage,
             chain: Mutex::new(Chain::of(&scans, &gaps)),

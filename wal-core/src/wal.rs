@@ -225,7 +225,7 @@ impl Wal {
     /// The segments of the log, oldest first.
     ///
     /// # Errors
-    /// None at present; a storage that must ask for them may have some.
+    /// [`OtherProcess`](Error::OtherProcess) in a fork of the process that opened the log.
     #[allow(clippy::unused_async)] // As above.
     pub async fn list_segments(&self) -> Result<Vec<SegmentId>> {
         self.handle.list_segments()
@@ -380,7 +380,8 @@ impl Wal {
         match self.engine() {
             Ok(engine) => engine.close(Shell::Async).await,
             // Nothing to make durable.
-            Err(_) => Ok(()),
+            Err(Error::ReadOnly) => Ok(()),
+            Err(error) => Err(error),
         }
     }
 }

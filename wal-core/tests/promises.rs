@@ -17,6 +17,7 @@
 //! rewinding.rs    truncate_after is all or nothing, and what it removed never comes back
 //! closing.rs      close, drop, open again
 //! lock.rs         one writer per directory
+//! place.rs        a log is its directory, not its path
 //! order.rs        what is synced before what
 //! in_flight.rs    one sync at a time for each file
 //! beside.rs       a read-only open beside a writer
@@ -55,6 +56,7 @@ mod promises {
     mod lock;
     mod lsns;
     mod order;
+    mod place;
     mod poison;
     mod policies;
     mod prefix;

@@ -411,6 +411,7 @@ impl KvStore {
     /// # Errors
     /// The log's [`Poisoned`](wal_core::Error::Poisoned) if a write or a sync failed.
     pub fn close(&self) -> Result<()> {
+        self.core().check_process()?;
         // What has expired is marked, so that it stays so.
         self.core().sweep();
         self.core().stop();

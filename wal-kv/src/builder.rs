@@ -45,6 +45,7 @@ pub struct Builder<S> {
     compression: Option<Compression>,
     driver: Driver,
     progress: Option<Progress>,
+    path_check: bool,
     handle: PhantomData<fn() -> S>,
 }
 
@@ -75,6 +76,7 @@ impl<S> Builder<S> {
             compression: None,
             driver: Driver::Thread,
             progress: None,
+            path_check: true,
             handle: PhantomData,
         }
     }
@@ -139,6 +141,14 @@ impl<S> Builder<S> {
         self
     }
 
+    /// Whether the log looks now and then that its path still leads to its directory; see
+    /// [`wal_core::Builder::path_check`]. Default true.
+    #[must_use]
+    pub fn path_check(mut self, check: bool) -> Self {
+        self.path_check = check;
+        self
+    }
+
     /// Another source of time.
     #[doc(hidden)]
     #[must_use]
@@ -195,6 +205,7 @@ impl<S> Builder<S> {
             compression,
             driver: self.driver,
             progress: self.progress,
+            path_check: self.path_check,
         })?;
         Shared::start(core)
     }
@@ -217,6 +228,10 @@ impl Shared {
 
 impl Drop for Shared {
     fn drop(&mut self) {
+        // The thread is the opener's, and so are the locks.
+        if self.core.check_process().is_err() {
+            return;
+        }
         self.core.stop();
         if let Some(thread) = self.thread.take() {
             // A thread that panicked has nothing to finish.

@@ -475,6 +475,7 @@ impl KvStore {
     /// # Cancel safety
     /// Once begun it goes on in the background.
     pub async fn close(&self) -> Result<()> {
+        self.core().check_process()?;
         // What has expired is marked, so that it stays so.
         let core = Arc::clone(&self.shared.core);
         in_background(move || {

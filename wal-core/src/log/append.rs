@@ -525,7 +525,9 @@ struct RoomTicket<'a> {
 
 impl Drop for RoomTicket<'_> {
     fn drop(&mut self) {
-        if let Some(ticket) = self.waiting.ticket {
+        if let Some(ticket) = self.waiting.ticket
+            && self.engine.process.is_current()
+        {
             let mut state = self.engine.state();
             state.waiters.leave_room(ticket);
             // It may have been woken for room that it now leaves to the others.

@@ -69,13 +69,12 @@ impl Engine {
             };
             let log_first = state.log_first;
             drop(state);
-            if let Err(error) = write_footer(&sealing, log_first) {
-                let state = self.state();
-                return Err(self.poison(
-                    state,
-                    format!("closing segment {}", sealing.segment.id()),
-                    error,
-                ));
+            let id = sealing.segment.id();
+            let closed = write_footer(&sealing, log_first)
+                .map_err(|error| (format!("closing segment {id}"), error))
+                .and_then(|()| sealing.segment.check_linked());
+            if let Err((during, error)) = closed {
+                return Err(self.poison(self.state(), during, error));
             }
             state = self.state();
         }
@@ -87,7 +86,12 @@ impl Engine {
             let _ = self.storage.remove(&name);
             state = self.state();
         }
-        self.mark_closed(state);
+        drop(state);
+        // All is durable, wherever the directory is by now.
+        if let Err((during, error)) = self.check_place() {
+            return Err(self.poison(self.state(), during, error));
+        }
+        self.mark_closed(self.state());
         Ok(())
     }
 

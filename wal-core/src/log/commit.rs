@@ -185,7 +185,9 @@ impl Engine {
         if naming != Naming::Done && !sabotage::is("made-under-its-final-name") {
             self.storage
                 .rename(&wal_format::spare_name(id), &wal_format::segment_name(id))
-                .map_err(|error| (format!("giving segment {id} its name"), error))?;
+                .map_err(|error| {
+                    self.caused_by_place((format!("giving segment {id} its name"), error))
+                })?;
         }
         let (offset, len) = (handover.groups.start(), handover.groups.len());
         // Zeros that were written past the page cache are not in it: a whole page need not be read before it is written.
@@ -316,6 +318,8 @@ impl Engine {
             let begun = self.clock.monotonic();
             self.sync_segment(segment)
                 .map_err(|error| (format!("a sync of segment {}", segment.id()), error))?;
+            // What nobody can open again is not durable.
+            segment.check_linked()?;
             let time = self.clock.monotonic().saturating_sub(begun);
             // A slow disk is no broken one.
             if sabotage::is("slow-sync-taken-for-failed") && time > Duration::from_secs(1) {
@@ -365,7 +369,8 @@ impl Engine {
         self.storage.sync_dir().map_err(|error| {
             *failed = Some(same_error(&error));
             (during(), error)
-        })
+        })?;
+        self.check_place()
     }
 
     pub(super) fn poison_panicked(&self, during: &str) {

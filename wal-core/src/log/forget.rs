@@ -94,6 +94,9 @@ impl Forgotten<'_> {
 
 impl Drop for Forgotten<'_> {
     fn drop(&mut self) {
-        let _ = self.take_error();
+        // In a fork the lock may be held for ever.
+        if self.engine.process.is_current() {
+            let _ = self.take_error();
+        }
     }
 }

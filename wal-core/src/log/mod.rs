@@ -11,6 +11,7 @@
 //! rewind.rs   the newest records are dropped; their LSNs are given again in a new era (eras.rs)
 //! sizes.rs    segment size, record limit and padding: as chosen, or those of the log that is there
 //! driver.rs   the same steps run by threads in production, by the caller in a deterministic test
+//! place.rs    is the log where it was opened, and in the process that opened it
 //! poison.rs   after a failed write or sync, nothing goes on
 //! ```
 //!
@@ -26,8 +27,10 @@ mod driver;
 mod eras;
 mod forget;
 mod give_back;
+mod live;
 mod open;
 mod parked;
+mod place;
 mod poison;
 mod reach;
 mod requests;
@@ -42,6 +45,7 @@ mod waiters;
 pub(crate) use append::{Begun, Durability};
 pub(crate) use eras::{Era, Eras};
 pub(crate) use open::{Ground, no_space_or_io, read_pid, take_lock, write_pid};
+pub(crate) use place::{check_process, displaced, displacement};
 pub(crate) use reach::Goal;
 pub(crate) use rotate::{allocate, create_segment_file};
 pub(crate) use sizes::Sizes;
@@ -50,7 +54,7 @@ pub(crate) use state::{ChainEntry, Mark, Predecessor, link_body};
 use std::time::Duration;
 
 use wal_format::{Alignment, Lsn};
-use wal_io::{Storage, StorageLock};
+use wal_io::{Process, Storage, StorageLock};
 
 use crate::clock::Clock;
 use crate::entropy::Entropy;
@@ -79,6 +83,8 @@ pub(crate) struct Settings {
     pub(crate) driver: Driver,
     pub(crate) recovery: RecoveryMode,
     pub(crate) prewrite: Prewrite,
+    /// Look at times whether the path still leads to the directory.
+    pub(crate) path_check: bool,
 }
 
 /// Who runs the background steps.
@@ -93,6 +99,8 @@ pub(crate) enum Driver {
 /// A log open for writing.
 #[derive(Debug)]
 pub(crate) struct Engine {
+    /// Who opened it: nobody else may use it.
+    pub(crate) process: Process,
     pub(crate) storage: Arc<dyn Storage>,
     /// What its readers have open.
     pub(crate) files: Arc<Files>,
@@ -121,6 +129,12 @@ pub(crate) struct Engine {
 }
 
 impl Engine {
+    /// Refuses in a fork of the process that opened the log.
+    #[inline]
+    pub(crate) fn check_process(&self) -> crate::Result<()> {
+        check_process(&self.process, &*self.storage)
+    }
+
     pub(crate) fn location(&self) -> String {
         self.storage.location()
     }
@@ -201,10 +215,7 @@ impl Engine {
         match &state.status {
             // After a failure only what is durable is shown.
             Status::Poisoned(_) if sabotage::is("poisoned-log-read-on") => (state.written, None),
-            Status::Poisoned(poisoned) => (
-                state.durable,
-                Some(crate::Error::Poisoned(poisoned.clone())),
-            ),
+            Status::Poisoned(poisoned) => (state.durable, Some(poisoned.error())),
             _ => (state.written, None),
         }
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use wal_format::{
     IndexEntry, LOCK_NAME, LOCK_PID_NAME, LinkCause, LogId, Lsn, Origin, SegmentHeader, SegmentId,
 };
-use wal_io::{OpenMode, Storage, StorageFileExt, StorageLock};
+use wal_io::{OpenMode, Process, Storage, StorageFileExt, StorageLock};
 
 use super::ahead::{Ahead, Prewritten};
 use super::eras::Eras;
@@ -19,7 +19,7 @@ use super::state::{
     empty_writer,
 };
 use super::waiters::{Offers, Waiters};
-use super::{Engine, Settings};
+use super::{Engine, Settings, displaced, displacement};
 use crate::clock::Clock;
 use crate::entropy::Entropy;
 use crate::error::is_no_space;
@@ -74,6 +74,11 @@ impl Engine {
                 .map_err(|error| io("creating the directory", error))?;
         }
         let lock = take_lock(&ground)?;
+        // A refused opener is told who has the log, also while that one is still reading it.
+        let late = sabotage::is("pid-written-after-recovery");
+        if !late {
+            write_pid(storage);
+        }
         let mut looks = 1;
         let (settings, scan, plan, applied, log_id) = loop {
             match recover(&ground, settings) {
@@ -82,6 +87,9 @@ impl Engine {
                 recovered => break recovered?,
             }
         };
+        if late {
+            write_pid(storage);
+        }
         let used = applied
             .recovered
             .as_ref()
@@ -99,8 +107,14 @@ impl Engine {
         );
         state.reserve = reserve;
         let durable = AtomicU64::new(state.durable.lsn.get());
+        if settings.path_check
+            && let Some(what) = displacement(&*ground.storage)
+        {
+            return Err(displaced(&*ground.storage, what));
+        }
         let era = state.eras.now().0;
         let engine = Arc::new(Self {
+            process: Process::current(),
             files: Files::new(Arc::clone(&ground.storage)),
             storage: ground.storage,
             settings,
@@ -135,13 +149,12 @@ fn recover(
     settings: &Settings,
 ) -> Result<(Settings, Scan, Plan, recovery::Applied, LogId)> {
     let storage = &*ground.storage;
-    let listing = Listing::read(storage)?.unwrap_or_default();
+    let listing = Listing::read_locked(storage)?;
     let scan = recovery::scan(&ground.storage, listing)?;
     let settings = settings.clone().for_log(&scan)?;
     let mut plan = recovery::plan(&scan)?;
     plan.report.other_node_ids = scan.other_node_ids(Some(settings.config.node_id));
     check_tail(&settings, &scan, &plan)?;
-    write_pid(storage);
     let newest = scan.chain.last().map(|link| &link.facts);
     let log_id = match newest.or(scan.above.first()) {
         Some(facts) => facts.header.log_id,
@@ -213,7 +226,7 @@ pub(crate) fn read_pid(storage: &dyn Storage) -> Option<u32> {
     std::str::from_utf8(&bytes[..len]).ok()?.trim().parse().ok()
 }
 
-/// For the message of another opener only: best effort, never synced.
+/// Right after locking, before anything that takes time. For the message of another opener only: best effort, never synced.
 pub(crate) fn write_pid(storage: &dyn Storage) {
     let file = storage
         .open(LOCK_PID_NAME, OpenMode::ReadWrite)

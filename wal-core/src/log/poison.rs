@@ -30,7 +30,7 @@ impl Engine {
         }
         self.poisoned.store(true, Ordering::Release);
         let error = match &state.status {
-            Status::Poisoned(poisoned) => Error::Poisoned(poisoned.clone()),
+            Status::Poisoned(poisoned) => poisoned.error(),
             Status::Open | Status::Closing | Status::Closed => Error::Closed,
         };
         let mut wakers = Vec::new();
@@ -50,7 +50,7 @@ impl Engine {
     /// Refuses once the log is poisoned.
     pub(super) fn check_poison(state: &State) -> Result<()> {
         match &state.status {
-            Status::Poisoned(poisoned) => Err(Error::Poisoned(poisoned.clone())),
+            Status::Poisoned(poisoned) => Err(poisoned.error()),
             Status::Open | Status::Closing | Status::Closed => Ok(()),
         }
     }
@@ -62,7 +62,7 @@ impl Engine {
             Status::Closing | Status::Closed => Err(Error::Closed),
             // Invariant 5: nothing follows a failed write or sync.
             Status::Poisoned(_) if sabotage::is("poison-not-kept") => Ok(()),
-            Status::Poisoned(poisoned) => Err(Error::Poisoned(poisoned.clone())),
+            Status::Poisoned(poisoned) => Err(poisoned.error()),
         }
     }
 }

@@ -121,7 +121,7 @@ impl Engine {
     fn unreachable(state: &State, goal: Goal, number: u64) -> Option<Error> {
         match &state.status {
             Status::Poisoned(poisoned) => {
-                let error = Error::Poisoned(poisoned.clone());
+                let error = poisoned.error();
                 Some(if matches!(goal, Goal::Written | Goal::Durable) {
                     error.for_lsn(Lsn::new(number))
                 } else {
@@ -253,6 +253,10 @@ impl Future for Reach<'_> {
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<()>> {
         let this = self.get_mut();
         let (engine, goal) = (this.engine, this.goal);
+        if let Err(error) = engine.check_process() {
+            this.done = true;
+            return Poll::Ready(Err(error));
+        }
         loop {
             let mut state = engine.state();
             let outcome = this.outcome(&state);
@@ -304,7 +308,8 @@ impl Future for Reach<'_> {
 
 impl Drop for Reach<'_> {
     fn drop(&mut self) {
-        if self.done {
+        // In a fork the lock may be held for ever.
+        if self.done || !self.engine.process.is_current() {
             return;
         }
         let mut state = self.engine.state();

@@ -169,6 +169,9 @@ impl Engine {
             let copied = copy.run(new, preallocate, || committed = true);
             match copied {
                 Ok(copied) => {
+                    if let Err((during, cause)) = self.check_place() {
+                        return Err(self.poison(self.state(), during, cause));
+                    }
                     let stays = |(at, end): (usize, GroupEnd)| (chain[at].header.segment_id, end);
                     // Best effort: otherwise the file stays as long as it is.
                     let shortened = place
@@ -464,6 +467,9 @@ impl Asked<'_> {
 
 impl Drop for Asked<'_> {
     fn drop(&mut self) {
+        if !self.engine.process.is_current() {
+            return;
+        }
         let mut state = self.engine.state();
         let _ = state.rewinds.take_error(self.number);
         if matches!(state.status, Status::Poisoned(_) | Status::Closed) {

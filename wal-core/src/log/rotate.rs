@@ -182,7 +182,11 @@ impl Engine {
             Err(error) if sabotage::is("failed-open-poisons") => {
                 return Err(self.poison(self.state(), "making a segment".into(), error));
             }
-            Err(error) => Err(error),
+            // A file cannot be made in a directory that was deleted.
+            Err(error) => match self.check_place() {
+                Ok(()) => Err(error),
+                Err((during, cause)) => return Err(self.poison(self.state(), during, cause)),
+            },
         };
         self.counters
             .provided(self.clock.monotonic().saturating_sub(begun));

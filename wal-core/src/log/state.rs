@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use wal_format::{
     Alignment, EncodedRecord, Epoch, GroupWriter, IndexEntry, LinkBody, LinkCause, LogId, Lsn,
-    Offset, Salt, SegmentHeader, SegmentId,
+    Offset, SegmentHeader, SegmentId,
 };
-use wal_io::StorageFile;
 
 use super::ahead::{Ahead, Prewritten};
 use super::append::Entered;
 use super::eras::Eras;
 use super::give_back::Replaced;
+pub(super) use super::live::LiveSegment;
 use super::parked::{Maintenance, Parked};
 use super::reach::Goal;
 use super::requests::Requests;
@@ -21,33 +21,6 @@ use super::waiters::{Offers, Waiters};
 use crate::clock::Clock;
 use crate::sync::Arc;
 use crate::{Poisoned, Position, sabotage};
-
-/// A segment that this process writes.
-#[derive(Debug)]
-pub(crate) struct LiveSegment {
-    pub(crate) header: SegmentHeader,
-    pub(crate) salt: Salt,
-    pub(crate) file: Arc<dyn StorageFile>,
-    /// Where the last records group must have ended, so that the footer still fits behind it.
-    pub(crate) data_limit: u64,
-}
-
-impl LiveSegment {
-    pub(crate) fn new(header: SegmentHeader, file: Arc<dyn StorageFile>) -> Self {
-        let reserve = wal_format::footer_reserve(header.capacity, header.alignment);
-        let data_limit = header.capacity.saturating_sub(reserve);
-        Self {
-            salt: header.salt(),
-            header,
-            file,
-            data_limit,
-        }
-    }
-
-    pub(crate) fn id(&self) -> SegmentId {
-        self.header.segment_id
-    }
-}
 
 /// The segment that takes new records.
 #[derive(Debug)]

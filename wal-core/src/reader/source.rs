@@ -5,7 +5,7 @@
 use wal_format::{Lsn, SegmentId};
 
 use crate::Result;
-use crate::log::{ChainEntry, Engine, Era, Mark};
+use crate::log::{ChainEntry, Engine, Era, Mark, check_process};
 use crate::segment::Files;
 use crate::sync::Arc;
 use crate::view::View;
@@ -27,6 +27,15 @@ impl Source {
 
     pub(super) fn location(&self) -> String {
         self.files().storage().location()
+    }
+
+    /// Refuses in a fork of the process that opened the log. Before any other call: those may wait for a lock.
+    #[inline]
+    pub(crate) fn check_process(&self) -> Result<()> {
+        match self {
+            Self::Live(engine) => engine.check_process(),
+            Self::View(view) => check_process(&view.process, &*view.storage),
+        }
     }
 
     pub(crate) fn chain(&self) -> Vec<ChainEntry> {
@@ -70,8 +79,12 @@ impl Source {
     #[inline]
     pub(super) fn is_disturbed(&self, era: Era, next: Lsn) -> bool {
         match self {
-            Self::Live(engine) => engine.era() != era || engine.refuses(next).is_some(),
-            Self::View(view) => view.era() != era,
+            Self::Live(engine) => {
+                engine.era() != era
+                    || !engine.process.is_current()
+                    || engine.refuses(next).is_some()
+            }
+            Self::View(view) => view.era() != era || !view.process.is_current(),
         }
     }
 

@@ -5,7 +5,9 @@ use std::io;
 use wal_format::{FileName, Lsn, RESERVE_NAME, SegmentId};
 use wal_io::{EntryKind, Storage};
 
-use crate::{Error, Result};
+use crate::error::Displacement;
+use crate::log::displaced;
+use crate::{Error, Result, sabotage};
 
 /// The highest number that a file may have. New files get higher ones, and these must not run out.
 const HIGHEST: SegmentId = SegmentId::new(u64::MAX / 2);
@@ -94,6 +96,18 @@ impl Listing {
         listing.temporaries.sort_unstable();
         listing.firsts.sort_unstable();
         Ok(Some(listing))
+    }
+
+    /// The same for the holder of the lock: the directory is there, and one that is gone is not a new log.
+    ///
+    /// # Errors
+    /// [`Error::Displaced`] if it does not exist any more.
+    pub(crate) fn read_locked(storage: &dyn Storage) -> Result<Self> {
+        match Self::read(storage)? {
+            Some(listing) => Ok(listing),
+            None if sabotage::is("deleted-directory-taken-for-new") => Ok(Self::default()),
+            None => Err(displaced(storage, Displacement::DirectoryGone)),
+        }
     }
 
     /// The log's first LSN as far as names say it.

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::io;
 
 use wal_format::SegmentId;
-use wal_io::{OpenMode, Storage, StorageFile};
+use wal_io::{OpenMode, Process, Storage, StorageFile};
 
 use crate::sabotage;
 use crate::sync::{Arc, Condvar, Mutex, MutexGuard};
@@ -21,6 +21,8 @@ const MOST: usize = if cfg!(wal_shuttle) { 1 } else { 14 };
 /// The open files of a handle's readers.
 #[derive(Debug)]
 pub(crate) struct Files {
+    /// Whose readers they are.
+    process: Process,
     storage: Arc<dyn Storage>,
     table: Mutex<Table>,
     returned: Condvar,
@@ -52,6 +54,7 @@ struct Slot {
 impl Files {
     pub(crate) fn new(storage: Arc<dyn Storage>) -> Arc<Self> {
         Arc::new(Self {
+            process: Process::current(),
             storage,
             table: Mutex::default(),
             returned: Condvar::default(),
@@ -272,7 +275,10 @@ impl StorageFile for Shared {
 
 impl Drop for Shared {
     fn drop(&mut self) {
-        self.files.leave(self.id);
+        // In a fork the lock may be held for ever.
+        if self.files.process.is_current() {
+            self.files.leave(self.id);
+        }
     }
 }
 

@@ -163,6 +163,10 @@ impl Directory {
 
     pub(super) fn rename(&self, from: &str, to: &str) -> io::Result<()> {
         let directory = self.file()?;
+        // The directory is the one that was found first, and not the one that its path leads to by now.
+        if sabotage::is("disk-directory-found-anew") {
+            return fs::rename(self.path.join(from), self.path.join(to));
+        }
         // A name in use stays what it is.
         if sabotage::is("disk-rename-replaces") {
             return Ok(rustix::fs::renameat(directory, from, directory, to)?);

@@ -21,6 +21,7 @@ use std::ops::Bound;
 
 use bytes::Bytes;
 use wal_core::UnixMillis;
+use wal_io::Process;
 
 use crate::sabotage;
 use crate::sync::{Arc, AtomicU64, MutexGuard, Ordering, RwLock, pause};
@@ -72,6 +73,8 @@ pub(crate) struct Index {
     /// The last LSN that is applied and, if changes are shown at once, visible.
     applied: AtomicU64,
     time: Time,
+    /// Who made it.
+    process: Process,
 }
 
 impl Index {
@@ -84,6 +87,7 @@ impl Index {
             shown,
             applied: AtomicU64::new(0),
             time,
+            process: Process::current(),
         }
     }
 
@@ -286,6 +290,10 @@ impl Hold {
 
 impl Drop for Hold {
     fn drop(&mut self) {
+        // In a fork the lock may be held for ever.
+        if !self.index.process.is_current() {
+            return;
+        }
         self.index.ledger().close_view(self.lsn);
         loop {
             let mut ledger = self.index.ledger();

@@ -22,6 +22,7 @@ use wal_core::clock::Clock;
 use wal_core::{Compression, Lsn};
 use wal_io::Storage;
 
+use crate::Result;
 use crate::config::Snapshots;
 use crate::index::{Hold, Index, Version};
 use crate::report::{OpenReport, SnapshotReport, Stats};
@@ -63,6 +64,11 @@ struct Counters {
 }
 
 impl Core {
+    /// Refuses in a fork of the process that opened the store, before any lock is taken.
+    pub(crate) fn check_process(&self) -> Result<()> {
+        Ok(self.wal.check_process()?)
+    }
+
     /// The log's word on what is durable.
     #[inline]
     fn durable(&self) -> u64 {

@@ -42,6 +42,7 @@ pub(crate) struct Settings {
     pub(crate) compression: Compression,
     pub(crate) driver: Driver,
     pub(crate) progress: Option<Progress>,
+    pub(crate) path_check: bool,
 }
 
 impl fmt::Debug for Settings {
@@ -69,7 +70,8 @@ impl Settings {
             .storage(Arc::new(hidden))
             .config(self.config.log())
             .clock(Arc::clone(&self.clock))
-            .lock_wait(self.lock_wait);
+            .lock_wait(self.lock_wait)
+            .path_check(self.path_check);
         if self.keeps_segment_size {
             builder = builder.keep_segment_size();
         }

@@ -22,6 +22,7 @@ use crate::{Error, Result};
 impl Core {
     /// Writes a snapshot of what is visible now, and cuts the log.
     pub(crate) fn snapshot(&self) -> Result<SnapshotReport> {
+        self.check_process()?;
         let mut last = self.last_snapshot.lock();
         let written = self.snapshot_and_cut(last.as_ref());
         let counters = &self.counters;

@@ -3,6 +3,7 @@
 
 mod environment;
 mod history;
+mod place;
 mod progress;
 mod reports;
 mod space;
@@ -130,6 +131,7 @@ pub(super) fn variants() -> impl Iterator<Item = &'static Variant> {
         VARIANTS,
         environment::VARIANTS,
         history::VARIANTS,
+        place::VARIANTS,
         progress::VARIANTS,
         reports::VARIANTS,
         space::VARIANTS,

@@ -95,7 +95,7 @@ pub(crate) fn repair_on(ground: &Ground, mode: RepairMode) -> Result<RepairRepor
     let Some(first) = report.damage.first().cloned() else {
         return Ok(report);
     };
-    let wreck = assemble(storage, Listing::read(&**storage)?.unwrap_or_default())?;
+    let wreck = assemble(storage, Listing::read_locked(&**storage)?)?;
     let like = wreck.parts.iter().rev().find(|part| part.whole_header);
     let Some(like) = like.or(wreck.parts.last()) else {
         return Err(first);

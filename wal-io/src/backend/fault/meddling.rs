@@ -71,6 +71,26 @@ impl FaultStorage {
         Ok(())
     }
 
+    /// Gives a file a second name.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound` if there is no such file or no directory, `AlreadyExists` if the new name is in use.
+    pub fn link_file(&self, from: &str, to: &str) -> io::Result<()> {
+        let mut state = self.world.lock();
+        let (_, _, directory) = self.entry(&state)?;
+        let names = &state.directories[directory];
+        let file = match (names.get(from), names.get(to)) {
+            (_, Some(_)) => return Err(io::ErrorKind::AlreadyExists.into()),
+            (Some(Node::File(file)), None) => file,
+            _ => return Err(io::ErrorKind::NotFound.into()),
+        };
+        let seq = state.next_seq();
+        state.directories[directory].link(Arc::from(to), Node::File(file), seq);
+        state.directories[directory].sync();
+        Ok(())
+    }
+
     /// The directory above the one at the path, its name there, and the directory itself.
     fn entry(&self, state: &State) -> io::Result<(usize, Arc<str>, usize)> {
         let (name, above) = self.path.split_last().ok_or(io::ErrorKind::NotFound)?;

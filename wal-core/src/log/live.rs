@@ -1,0 +1,56 @@
+//! A segment's file in the hands of its writer. Deliberately absent: what was written to it, which the state knows.
+
+use std::io;
+
+use wal_format::{Salt, SegmentHeader, SegmentId};
+use wal_io::StorageFile;
+
+use super::commit::Failure;
+use crate::error::Displacement;
+use crate::sabotage;
+use crate::sync::Arc;
+
+/// A segment that this process writes.
+#[derive(Debug)]
+pub(crate) struct LiveSegment {
+    pub(crate) header: SegmentHeader,
+    pub(crate) salt: Salt,
+    pub(crate) file: Arc<dyn StorageFile>,
+    /// Where the last records group must have ended, so that the footer still fits behind it.
+    pub(crate) data_limit: u64,
+    /// It had a name when it was opened, as far as the system tells.
+    linked: bool,
+}
+
+impl LiveSegment {
+    pub(crate) fn new(header: SegmentHeader, file: Arc<dyn StorageFile>) -> Self {
+        let reserve = wal_format::footer_reserve(header.capacity, header.alignment);
+        let data_limit = header.capacity.saturating_sub(reserve);
+        Self {
+            salt: header.salt(),
+            header,
+            linked: matches!(file.links(), Ok(Some(links)) if links > 0),
+            file,
+            data_limit,
+        }
+    }
+
+    pub(crate) fn id(&self) -> SegmentId {
+        self.header.segment_id
+    }
+
+    /// Whether the file still has a name. A system that cannot tell says nothing.
+    pub(super) fn check_linked(&self) -> Result<(), Failure> {
+        if !self.linked || sabotage::is("deleted-file-acknowledged") {
+            return Ok(());
+        }
+        match self.file.links() {
+            Ok(Some(0)) => {
+                let id = self.id();
+                let what = Displacement::FileDeleted(id);
+                Err((format!("a look at segment {id}"), io::Error::other(what)))
+            }
+            Ok(_) | Err(_) => Ok(()),
+        }
+    }
+}
