@@ -10,11 +10,6 @@ pub(super) fn may_end_the_process(case: &Case) -> bool {
     is_memory(&case.call) && matches!(case.effect, Effect::Error(_))
 }
 
-/// The standard library panics where a directory that it has listed cannot be closed. Linux reports no such error for one on disk.
-pub(super) fn may_panic(case: &Case, stderr: &str) -> bool {
-    case.call == "close" && stderr.contains("unexpected error during closedir")
-}
-
 /// A message that says nothing of the error, because its own `write` was struck too, in another thread than the error's.
 pub(super) fn may_be_silent(struck: &[String]) -> bool {
     struck.iter().any(|line| line.contains("write(2<"))

@@ -76,7 +76,7 @@ pub(super) fn judge(case: &Case, seen: &Seen) -> Vec<String> {
 /// The exit code and the message fit.
 fn judge_end(case: &Case, seen: &Seen, broken: &mut Vec<String>) {
     let stderr = &seen.ran.stderr;
-    let excused = exceptions::may_end_the_process(case) || exceptions::may_panic(case, stderr);
+    let excused = exceptions::may_end_the_process(case);
     if stderr.contains("panicked") && !excused {
         broken.push("it panicked".into());
     }

@@ -227,11 +227,11 @@ impl Lab {
             return Ok(Ok(Vec::new()));
         }
         let ran = self.run(place, &["cat", "--skip-damage"], "none")?;
-        if ran.ended == Ended::Code(1) && ran.stderr.contains("there is no segment in it") {
+        if ran.ended == Ended::Code(1) && ran.stderr.contains("not a log") {
             return Ok(Ok(Vec::new()));
         }
-        // A gap is told with exit code 4; which lines are missing is seen here.
-        if !matches!(ran.ended, Ended::Code(0 | 4)) {
+        // A gap has an exit code of its own, and so has damage; which lines are missing is seen here.
+        if !matches!(ran.ended, Ended::Code(0 | 4 | 6)) {
             return Ok(Err(format!("{:?}: {}", ran.ended, ran.stderr)));
         }
         Ok(numbers(&ran.stdout))
