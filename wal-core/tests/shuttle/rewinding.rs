@@ -61,6 +61,11 @@ fn follow(wal: &Wal) {
                 next = first;
                 continue;
             }
+            // It has read what was dropped since.
+            Err(Error::NotAppended { next: now, .. }) => {
+                next = now;
+                continue;
+            }
             other => other.expect("a reader"),
         };
         for step in reader {
