@@ -439,7 +439,10 @@ fn a_storage_that_panics_under_a_callers_truncation_leaves_nobody_waiting() {
         watched.panic_in_syncs();
         let truncates = wal.clone();
         let truncation = std::thread::spawn(move || truncates.truncate_after(Lsn::new(10)));
-        assert!(truncation.join().is_err(), "{policy:?}");
+        // It panics where it leads itself, and gets the poison where a thread of the log was faster.
+        let outcome = truncation.join();
+        let told = matches!(outcome, Err(_) | Ok(Err(Error::Poisoned(_))));
+        assert!(told, "{policy:?}: {outcome:?}");
         let (told, tells) = mpsc::channel();
         let appends = wal.clone();
         std::thread::spawn(move || told.send(appends.append(RecordRef::data(b"late"))));
