@@ -33,9 +33,9 @@ pub trait Storage: fmt::Debug + Send + Sync + 'static {
     /// # Durability
     ///
     /// On return the directory and every parent it needed are durable. Where a parent may be written to
-    /// but not read, its file system is synced instead. Where the parent of the deepest directory that
-    /// was there already cannot be synced at all (read-only, no permission, no such call), that is no
-    /// error: nothing was changed in it.
+    /// but not read, its file system is synced instead. Where the deepest directory that was there
+    /// already is the root of a mounted file system, its parent is left alone: no process can have made
+    /// it there.
     ///
     /// # Errors
     ///

@@ -2,19 +2,10 @@
 
 use std::fs::{self, File};
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use rustix::io::Errno;
-
 use crate::sabotage;
-
-/// Whether this call made an entry in a directory, or found it there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Entry {
-    Made,
-    /// Whoever made it may have died before the sync.
-    Found,
-}
 
 /// Makes the directory at `path` exist, and durable with all above it.
 pub(super) fn create_directory(path: &Path) -> io::Result<()> {
@@ -33,7 +24,12 @@ pub(super) fn create_directory(path: &Path) -> io::Result<()> {
     }
     if let Some(existing) = existing {
         // `..` rather than the path's own parent: after a symbolic link they differ.
-        sync_entry(&existing.join(".."), existing, Entry::Found)?;
+        let parent = existing.join("..");
+        // A process that made the directory may have died before this sync. It cannot have made the root of a file system: that
+        // is mounted, and where it is mounted may be read-only, or on a file system without such a call (squashfs).
+        if fs::metadata(&parent)?.dev() == fs::metadata(existing)?.dev() {
+            sync_entry(&parent, existing)?;
+        }
     }
     for directory in missing.into_iter().rev() {
         match fs::create_dir(directory) {
@@ -43,24 +39,18 @@ pub(super) fn create_directory(path: &Path) -> io::Result<()> {
         }
         if let Some(parent) = directory.parent() {
             // A new directory is found after a crash only if its parent was synced.
-            sabotage::unless("disk-parent-not-synced", || {
-                sync_entry(parent, directory, Entry::Made)
-            })?;
+            sabotage::unless("disk-parent-not-synced", || sync_entry(parent, directory))?;
         }
     }
     Ok(())
 }
 
 /// Makes the entry of `directory` in `parent` durable.
-fn sync_entry(parent: &Path, directory: &Path, entry: Entry) -> io::Result<()> {
-    let synced = match File::open(parent) {
-        // It may be written to, but not read. The directory made in it is on the same file system.
+fn sync_entry(parent: &Path, directory: &Path) -> io::Result<()> {
+    match File::open(parent) {
+        // It may be written to, but not read. The directory in it is on the same file system.
         Err(e) if e.kind() == io::ErrorKind::PermissionDenied => sync_file_system(directory),
-        opened => opened.and_then(|parent| parent.sync_all()),
-    };
-    match synced {
-        Err(e) if entry == Entry::Found && cannot_be_synced(&e) => Ok(()),
-        synced => synced,
+        opened => opened?.sync_all(),
     }
 }
 
@@ -73,18 +63,4 @@ fn sync_file_system(directory: &Path) -> io::Result<()> {
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 fn sync_file_system(directory: &Path) -> io::Result<()> {
     File::open(directory)?.sync_all()
-}
-
-/// Whether an error says that there is no way to sync this, rather than that it failed: a read-only file system (some, such
-/// as squashfs, have no such call), or no permission.
-fn cannot_be_synced(error: &io::Error) -> bool {
-    let refusals = [
-        Errno::INVAL,
-        Errno::ACCESS,
-        Errno::PERM,
-        Errno::ROFS,
-        Errno::OPNOTSUPP,
-        Errno::NOSYS,
-    ];
-    Errno::from_io_error(error).is_some_and(|errno| refusals.contains(&errno))
 }

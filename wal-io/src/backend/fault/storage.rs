@@ -145,11 +145,7 @@ impl Storage for FaultStorage {
         };
         let existing = existing.unwrap_or(HOST);
         if existing > 0 {
-            match self.sync_above(&self.path[..existing - 1]) {
-                // Nothing was changed in it.
-                Err(error) if cannot_be_synced(&error) => {}
-                synced => synced?,
-            }
+            self.sync_above(&self.path[..existing - 1])?;
         }
         for depth in existing..self.path.len() {
             self.make_directory(&self.path[..=depth])?;
@@ -327,16 +323,6 @@ impl Storage for FaultStorage {
     fn location(&self) -> String {
         location(&self.path)
     }
-}
-
-/// Whether an error says that there is no way to sync a directory, rather than that it failed.
-fn cannot_be_synced(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::PermissionDenied
-            | io::ErrorKind::ReadOnlyFilesystem
-            | io::ErrorKind::InvalidInput
-    )
 }
 
 fn location(path: &[Arc<str>]) -> String {
