@@ -5,10 +5,11 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use wal_core::blocking::Wal;
-use wal_core::{Error, FsyncPolicy, RecordRef, Tail, WalConfig};
+use wal_core::{Error, FsyncPolicy, Lsn, RecordRef, Tail, WalConfig};
 
 use crate::acks::Acks;
 use crate::errors;
+use crate::file_size;
 use crate::lines::{Line, Lines};
 use crate::output::{Exit, Failure, message};
 use crate::progress::Progress;
@@ -178,9 +179,20 @@ impl Input<'_> {
                     return Err(too_long(number, Some(len), limit));
                 }
                 Err(error) => {
+                    let text = match &error {
+                        // An empty log has nothing to truncate.
+                        Error::NoSpace { location, what }
+                            if self.wal.last_lsn() == Lsn::ZERO && !file_size::was_reached() =>
+                        {
+                            format!(
+                                "{location}: no space left for {what}; nothing was changed: free space, or use a smaller --segment-size or --no-preallocate"
+                            )
+                        }
+                        error => errors::describe(error),
+                    };
                     return Err(Failure::new(
                         Exit::of(&error),
-                        format!("line {number}: {}", errors::describe(&error)),
+                        format!("line {number}: {text}"),
                     ));
                 }
             };

@@ -13,10 +13,11 @@ use crate::errors;
 use crate::output::{Exit, Failure, data, json_line, message};
 
 const AFTER_HELP: &str = "\
-Takes no lock. Beside a running `wal append` it shows what was handed over to the operating system before it began. Where \
-the log is damaged it prints what precedes the damage, says so on standard error, and exits with 4. With --skip-damage it \
-prints every record that can be read, names what cannot, and exits with 4 if there was any. Where nothing is damaged, but a \
-repair has recorded a loss, the exit code is 6.
+Takes no lock. Beside a running `wal append` it prints the records that had been written to the files when it started.
+
+If the log is damaged, it prints the records before the damage, reports the damage on standard error, and exits with 4. With \
+--skip-damage it prints every record that can be read, reports each gap, and exits with 4 if there was one. A loss that a \
+repair recorded is treated in the same way, with exit code 6.
 
 With --json each record is one object on a line: lsn, segment_id, offset, kind (data, put or delete), key, value, \
 expires_at_ms. A part that the record does not have is left out; bytes that are not UTF-8 are in key_base64 or \
@@ -34,7 +35,7 @@ pub(crate) struct Args {
     /// The log's directory
     dir: PathBuf,
 
-    /// Start at this LSN; 0 is the start of the log, whatever was truncated
+    /// Start at this LSN; 0 is the first record that is left
     #[arg(
         long,
         value_name = "LSN",
@@ -43,11 +44,11 @@ pub(crate) struct Args {
     )]
     from: u64,
 
-    /// Print at most so many records
+    /// Print at most N records
     #[arg(long, value_name = "N")]
     limit: Option<u64>,
 
-    /// Go on behind what cannot be read: each gap is named on standard error
+    /// Continue after records that cannot be read; report each gap on standard error
     #[arg(long)]
     skip_damage: bool,
 
@@ -60,19 +61,19 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
     let wal = Wal::builder(&args.dir).read_damaged().open()?;
     let mut reader = wal.read_from(Lsn::new(args.from))?;
     let mut out = data();
-    // Not what a writer hands over from now on: it may well be faster than this command.
+    // Records that a running writer adds from now on are not printed: it may be faster than this command.
     let mut last = wal.last_lsn();
     if args.skip_damage {
         reader = reader.on_damage(OnDamage::Skip);
-        // There may be more behind damage at the end; and nobody appends to a log that does not open.
+        // Records may follow damage at the end, and no writer appends to a log that does not open.
         if Wal::builder(&args.dir).read_only().open().is_err() {
             last = Lsn::new(u64::MAX);
         }
     }
     let outcome = print(&mut reader, last, args, &mut out);
-    // Also before an error is reported: what precedes it is printed.
+    // Print the records before reporting the error that follows them.
     match out.flush() {
-        // What was found stays what it is, whether anybody reads the records or not.
+        // The exit code reports what was found, even if nobody reads the records.
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::output(&error)),
         Ok(()) | Err(_) => outcome,
     }
@@ -87,7 +88,7 @@ fn print(
     let mut left = args.limit.unwrap_or(u64::MAX);
     let mut exit = Exit::Clean;
     while left > 0 {
-        // Damage at the end is met behind the last record, so that is where to stop.
+        // Damage at the end is found after the last record, so stop there.
         let (record, position) = match reader.next_record() {
             Ok(Some(found)) => found,
             Ok(None) => break,
@@ -99,7 +100,16 @@ fn print(
                 }
                 continue;
             }
-            Err(error) => return Err(error.into()),
+            Err(error) => {
+                let goes_on = Exit::of(&error) == Exit::Gaps;
+                let hint = if goes_on {
+                    "; add --skip-damage to print the records after it"
+                } else {
+                    ""
+                };
+                let text = format!("{}{hint}", errors::describe(&error));
+                return Err(Failure::new(Exit::of(&error), text));
+            }
         };
         if position.lsn > last {
             break;

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use wal_core::{Corruption, Error};
 
+use crate::facts::lsns;
 use crate::file_size;
 
 /// What an error says on standard error.
@@ -47,11 +48,7 @@ pub(crate) fn describe(error: &Error) -> String {
             to,
             cause: Some(cause),
         } => {
-            let lsns = if from == to {
-                format!("LSN {from}")
-            } else {
-                format!("LSNs {from} to {to}")
-            };
+            let lsns = lsns(from.get(), to.get());
             format!("{lsns} cannot be read: {}", describe(cause))
         }
         Error::NotALog { location, reason } => not_a_log(location, reason),
@@ -105,9 +102,11 @@ fn not_a_log(location: &str, reason: &str) -> String {
     if dir.is_dir() && names.is_empty() {
         return format!("{location}: not a log: it is empty; `{append}` creates a log");
     }
-    if let Some(name) = names.iter().find(|name| name.starts_with("kv-")) {
+    let marker = names.iter().find(|name| *name == "kv-store");
+    let stores = marker.or_else(|| names.iter().find(|name| name.starts_with("kv-")));
+    if let Some(name) = stores {
         return format!(
-            "{location}: not a plain log but a wal-kv store: {name:?} and the files beside it are its own, so leave them where they are; the program whose store it is reads it"
+            "{location}: not a plain log but a wal-kv store (it holds {name:?}): leave its files where they are, and use the program that owns the store"
         );
     }
     format!("{location}: not a log: {reason}")

@@ -25,10 +25,10 @@ pub(crate) struct LogFacts {
     pub(crate) other_node_ids: Vec<u32>,
 }
 
-/// How often a log is looked at whose writer comes or goes meanwhile.
+/// Most attempts to read a log during which no writer starts or stops.
 const LOOKS: u32 = 8;
 
-/// Looks at a log, and at who is writing it: both at the same time, as far as possible.
+/// Reads a log together with its writer. Reads again if a writer started or stopped in between.
 pub(crate) fn beside_writer<T>(
     dir: &Path,
     mut look: impl FnMut() -> Result<T, Failure>,
@@ -46,7 +46,7 @@ pub(crate) fn beside_writer<T>(
     }
 }
 
-/// What a crash left of a last write.
+/// The incomplete last write of a crash.
 #[derive(Debug, Serialize)]
 pub(crate) struct TornTail {
     pub(crate) segment_id: u64,
@@ -82,7 +82,7 @@ impl LogFacts {
         }
     }
 
-    /// The rows of a text report, below the numbers of segments and bytes. The stop of a damaged log cannot be told.
+    /// The rows of a text report, below the numbers of segments and bytes. How a damaged log was stopped is unknown.
     pub(crate) fn rows(&self, table: &mut Table, damaged: bool) {
         table.row("records", self.records);
         if self.records > 0 {
@@ -94,7 +94,9 @@ impl LogFacts {
             let stop = match (self.clean_stop, self.writer_running) {
                 (true, _) => "clean",
                 (false, true) => "none yet: a writer is running",
-                (false, false) => "not clean: the log was not closed",
+                (false, false) => {
+                    "not clean: the log was not closed after its last append or repair"
+                }
             };
             table.row("last stop", stop);
         }
@@ -117,17 +119,22 @@ impl LogFacts {
                 offset,
                 bytes,
             } = torn;
+            let meaning = if self.writer_running {
+                "the writer may not have finished it yet"
+            } else {
+                "no record known to be durable is lost"
+            };
             table.row(
                 "torn tail",
                 format_args!(
-                    "{bytes} bytes of an incomplete write, segment {segment_id}, offset {offset}; no record known to be durable is lost"
+                    "{bytes} bytes of an incomplete write, segment {segment_id}, offset {offset}; {meaning}"
                 ),
             );
         }
     }
 }
 
-/// LSNs that a repair has recorded as lost. They are no damage.
+/// LSNs that a repair recorded as lost. They are not damage.
 #[derive(Debug, Serialize)]
 pub(crate) struct Gap {
     pub(crate) from: u64,
@@ -147,9 +154,18 @@ impl Gap {
         for Self { from, to } in gaps {
             table.row(
                 "lost",
-                format_args!("LSN {from} to {to}, as a repair has recorded"),
+                format_args!("{}, as a repair recorded", lsns(*from, *to)),
             );
         }
+    }
+}
+
+/// `LSN 7`, or `LSNs 7 to 9`.
+pub(crate) fn lsns(from: u64, to: u64) -> String {
+    if from == to {
+        format!("LSN {from}")
+    } else {
+        format!("LSNs {from} to {to}")
     }
 }
 

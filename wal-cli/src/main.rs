@@ -33,7 +33,7 @@ Exit codes:
   3  `wal verify`: a torn tail and nothing else, as a crash may leave it
   4  corruption, or a missing segment
   5  locked: another process has the log open for writing
-  6  `wal stat`, `wal verify` and `wal cat`: records were lost, as a repair has recorded; the rest is sound
+  6  `wal stat`, `wal verify` and `wal cat`: a repair recorded lost records; the rest is sound
 
 Example:
   wal append mylog < words.txt && wal cat mylog | cmp - words.txt";

@@ -9,7 +9,7 @@ use wal_core::Error;
 
 use crate::errors;
 
-/// How a command ended. The numbers are promised in the help text and in the README.
+/// How a command ended. The help text and the README promise these numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Exit {
     Clean = 0,
@@ -101,7 +101,7 @@ pub(crate) fn data() -> BufWriter<StdoutLock<'static>> {
     BufWriter::with_capacity(256 << 10, io::stdout().lock())
 }
 
-/// Prints a report, as text or as one JSON object on a line. Whether anybody reads it does not change what was found.
+/// Prints a report, as text or as one JSON object on a line. The exit code reports what was found, even if nobody reads the report.
 pub(crate) fn report(table: &Table, json: Option<&impl Serialize>) -> Result<(), Failure> {
     let mut out = data();
     let written = match json {

@@ -3,20 +3,20 @@
 use std::path::PathBuf;
 
 use serde::Serialize;
-use wal_core::{LostRecords, RepairMode, RepairReport};
+use wal_core::{Error, LostRecords, RepairMode, RepairReport};
 
-use crate::facts::Damage;
+use crate::facts::{Damage, lsns};
 use crate::output::{Exit, Failure, Table, report};
 
 const AFTER_HELP: &str = "\
-Everything that can be read behind the damage is copied to new segments of the log's size, with its LSNs: if only the newest \
-segment is damaged that is what is left of it, otherwise it may be most of the log. The bytes needed are shown by --dry-run, and \
-nothing is begun without them. LSNs without a record become a gap: \
-`wal verify` lists it, readers say so in its place, and no later record gets one of them. Damaged files are kept whole under \
-quarantine/ in the log's directory. A batch that lost a record keeps the others. Without damage nothing is done.
+Copies every record from the first damaged segment on that can be read to new segments; records keep their LSNs. If only the \
+newest segment is damaged, only that one is copied; otherwise it may be most of the log. --dry-run shows the bytes that this \
+needs, and the repair does not start without them. LSNs without a record become a recorded gap: `wal verify` lists it, readers \
+report it, and no later record gets one of these LSNs. Damaged files are kept whole in the directory quarantine/ of the log. A \
+batch that lost a record keeps the others. An undamaged log is not changed.
 
-Exit codes: 0 it was repaired, or there is nothing to repair; with --dry-run 4 if there is damage; 5 another process has the log \
-open for writing; 1 it could not be done, and what could be read before still can be.
+Exit codes: 0 repaired, or nothing to repair; 1 it could not be done, and everything that could be read before still can be; \
+4 with --dry-run, the log is damaged; 5 another process has the log open for writing.
 
 Example:
   wal repair mylog --dry-run; wal repair mylog && wal verify mylog";
@@ -45,6 +45,8 @@ struct Repaired {
     gaps: Vec<Lost>,
     records_kept: u64,
     records_lost: u64,
+    /// The end of the log is damaged, and nothing tells its last LSN.
+    end_unknown: bool,
     next_lsn: Option<u64>,
     new_segments: Vec<u64>,
     quarantined: Vec<String>,
@@ -76,6 +78,11 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
     Ok(Exit::Clean)
 }
 
+/// Whether nothing tells up to which LSN the damage reaches.
+fn is_open_ended(damage: &Error) -> bool {
+    matches!(damage, Error::Corruption(corruption) if corruption.last_lsn.is_none())
+}
+
 impl Repaired {
     fn of(report: &RepairReport) -> Self {
         let done = match report.mode {
@@ -89,6 +96,7 @@ impl Repaired {
             gaps: report.gaps.iter().map(Lost::of).collect(),
             records_kept: report.records_kept,
             records_lost: report.records_lost(),
+            end_unknown: report.damage.iter().any(is_open_ended),
             next_lsn: (!report.is_whole()).then(|| report.last_lsn.next().get()),
             new_segments: report.new_segments.iter().map(|id| id.get()).collect(),
             quarantined: report.quarantined.clone(),
@@ -116,20 +124,30 @@ impl Repaired {
                 offset,
                 what,
             } = lost;
-            table.row(
-                "lost",
-                format_args!("LSN {from} to {to}: segment {segment_id}, offset {offset}: {what}"),
-            );
+            let place = match segment_id {
+                0 => String::new(),
+                id => format!("segment {id}, offset {offset}: "),
+            };
+            table.row("lost", format_args!("{}: {place}{what}", lsns(*from, *to)));
         }
         if self.done == "nothing" {
             return table;
         }
         table.row("records lost", self.records_lost);
+        if self.end_unknown {
+            let end =
+                "unknown: the damaged end may have held more records than anything else tells of";
+            table.row("log's end", end);
+        }
         if let (Some(first), Some(last)) = (self.new_segments.first(), self.new_segments.last()) {
+            let ids = match first {
+                only if only == last => only.to_string(),
+                first => format!("{first} to {last}"),
+            };
             let kept = self.records_kept;
             table.row(
                 "new segments",
-                format_args!("{first} to {last}, with {kept} records from behind the damage"),
+                format_args!("{ids}, with copies of {kept} records"),
             );
         }
         for name in &self.quarantined {

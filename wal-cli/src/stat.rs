@@ -10,9 +10,9 @@ use crate::facts::{Damage, Gap, LogFacts, beside_writer};
 use crate::output::{Exit, Failure, Table, report};
 
 const AFTER_HELP: &str = "\
-Takes no lock and reads little: headers, links, and the end of the log. Damage that it meets there is shown, and the exit \
-code is 4; `wal verify` looks at every byte. Where records were lost and a repair has recorded that, the exit code is 6. Beside a running `wal append`, which it names, \
-the figures are those of a moment.
+Takes no lock and reads little: headers, links, and the end of the log. If it finds damage there, it shows it and exits with \
+4; `wal verify` checks every byte. If a repair recorded lost records, the exit code is 6. While a writer is running, it names \
+its process, and the figures may already be out of date.
 
 Example:
   wal stat mylog --json";

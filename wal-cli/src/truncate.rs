@@ -9,16 +9,19 @@ use wal_core::{Error, Lsn, WalConfig, offline};
 
 use crate::output::{Exit, Failure, Table, message, report};
 
-/// What a truncation needs where the log's segments grow in steps of 1 MiB.
+/// The space that a truncation needs when segments grow in steps of 1 MiB.
 const SPACE: u64 = 1 << 20;
 
 const AFTER_HELP: &str = "\
---before LSN keeps that record and all behind it; --after LSN keeps that record and all before it, and the LSNs above it are \
-given again. --after 0 drops everything. Both are durable when the command ends. Files go when none of their records is left.
-Where the disk is too full to open the log, --before drops what is proven durable without opening it.
+--before LSN keeps that record and all after it. --after LSN keeps that record and all before it, and later appends get the \
+LSNs above it again. --after 0 drops everything. Both are durable when the command ends. A file is removed when none of its \
+records is left.
 
-Exit codes: 0 done, or nothing to do; 1 it could not be done, or a full disk left some of the records; 2 the LSN was never given to a record, or is no longer in the log; 4 corruption; 5 another \
-process has the log open for writing.
+With no free space, --before drops whole segments only. If the disk is too full to open the log, it drops only records that \
+are known to be durable.
+
+Exit codes: 0 done, or nothing to do; 1 it could not be done, or a full disk left some of the records; 2 the LSN was never \
+given to a record, or is no longer in the log; 4 corruption; 5 another process has the log open for writing.
 
 Example:
   wal truncate mylog --before 1000 --dry-run";
@@ -67,7 +70,7 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
     let truncated = if args.dry_run {
         dry_run(args)?
     } else {
-        // Where there is no log none is made.
+        // Do not create a log where there is none.
         let look = Wal::builder(&args.dir).read_only().open()?;
         let planned = Truncated::planned(&look, args.place)?;
         drop(look);
@@ -87,8 +90,11 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
         };
         let mut truncated = Truncated::planned(&wal, args.place)?;
         if truncated.done != "nothing" {
-            if let Some(lsn) = args.place.before {
-                wal.truncate_before(Lsn::new(lsn))?;
+            if let Some(lsn) = args.place.before
+                && let Err(error) = wal.truncate_before(Lsn::new(lsn))
+            {
+                drop(wal);
+                return Err(without_effect(args, lsn, error));
             }
             if let Some(lsn) = args.place.after {
                 wal.truncate_after(Lsn::new(lsn))?;
@@ -102,35 +108,56 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
     Ok(Exit::Clean)
 }
 
-/// What a real run would come to, from the same facts: the lock, the log, and whether there is space to open it.
+/// Predicts a real run from the same facts: the lock, the log, and whether there is space to open it.
 fn dry_run(args: &Args) -> Result<Truncated, Failure> {
     let wal = Wal::builder(&args.dir).read_only().open()?;
     let planned = Truncated::planned(&wal, args.place)?;
     if let Some(writer) = wal_core::writer(&args.dir)? {
         return Err(Failure::from(Error::Locked {
-            location: args.dir.display().to_string(),
+            location: location(args),
             pid: writer.pid,
         }));
     }
     let full = offline::free_space(&args.dir)?.is_some_and(|free| free < SPACE);
-    if let (Some(lsn), true, "planned") = (args.place.before, full, planned.done) {
-        let without_space = offline::plan_truncate_before(&args.dir, Lsn::new(lsn))?;
-        if without_space.removed.is_empty() {
-            let first = without_space.first_lsn;
-            return Err(Failure::new(
-                Exit::CouldNot,
-                format!(
-                    "{}: no space left for the log's new first LSN, and no segment can go: the log would still start at LSN {first}",
-                    args.dir.display()
-                ),
-            ));
-        }
+    if let (Some(lsn), true, "planned") = (args.place.before, full, planned.done)
+        && let Some(failure) = too_low(args, lsn)?
+    {
+        return Err(failure);
     }
     Ok(planned)
 }
 
+/// The failure of `--before`. On a full disk the usual hint to truncate would name the command that has just failed.
+fn without_effect(args: &Args, lsn: u64, error: Error) -> Failure {
+    if !matches!(error, Error::NoSpace { .. }) {
+        return error.into();
+    }
+    match too_low(args, lsn) {
+        Ok(Some(failure)) => failure,
+        Ok(None) | Err(_) => error.into(),
+    }
+}
+
+/// Why a full disk lets nothing be dropped before `lsn`, if no segment ends before it.
+fn too_low(args: &Args, lsn: u64) -> Result<Option<Failure>, Failure> {
+    let planned = offline::plan_truncate_before(&args.dir, Lsn::new(lsn))?;
+    let message = format!(
+        "{}: no space left to record LSN {lsn} as the first one, and no segment ends before it; nothing was changed, and the log still starts at LSN {}: free space, or name a higher LSN, so that a whole segment can go",
+        location(args),
+        planned.first_lsn
+    );
+    let failure = Failure::new(Exit::CouldNot, message);
+    Ok(planned.removed.is_empty().then_some(failure))
+}
+
+/// The log's directory, as the log's own messages name it.
+fn location(args: &Args) -> String {
+    let path = std::path::absolute(&args.dir);
+    path.as_deref().unwrap_or(&args.dir).display().to_string()
+}
+
 impl Truncated {
-    /// What it comes to, or why it cannot be done.
+    /// What the truncation would do, or why it cannot be done.
     fn planned(wal: &Wal, place: Place) -> Result<Self, Failure> {
         let (first, last) = (wal.first_lsn().get(), wal.last_lsn().get());
         let next = last.saturating_add(1);
@@ -175,8 +202,8 @@ impl Truncated {
         })
     }
 
-    /// The disk is too full to open the log: only what is proven durable goes, in whole segments. It is no success if that is less than
-    /// was asked for.
+    /// The disk is too full to open the log, so only whole segments of records that are known to be durable were dropped. That is a
+    /// success only if it is all that was asked for.
     fn without_space(
         self,
         args: &Args,
@@ -203,7 +230,7 @@ impl Truncated {
             return Ok(Exit::Clean);
         }
         message(format_args!(
-            "the disk is full, and only what was proven durable could go: the log starts at LSN {first_lsn} now"
+            "the disk is full, and only records known to be durable could be dropped: the log now starts at LSN {first_lsn}"
         ));
         Err(full.into())
     }

@@ -10,10 +10,10 @@ use crate::facts::{Damage, Gap, LogFacts, beside_writer};
 use crate::output::{Exit, Failure, Table, report};
 
 const AFTER_HELP: &str = "\
-Exit codes: 0 clean, also after an unclean stop whose data is whole; 3 a torn tail and nothing else, as a crash may leave \
-it; 6 records were lost, as a repair has recorded, and the rest is sound; 4 corruption or a missing segment; 1 the log could \
-not be read. Takes no lock and changes nothing. Beside a running \
-`wal append` a write that is under way may look like a torn tail.
+Takes no lock and changes nothing. While a writer is running, its latest write may look like a torn tail.
+
+Exit codes: 0 clean, also after an unclean stop whose data is whole; 1 the log could not be read; 3 a torn tail and nothing \
+else, as a crash may leave it; 4 corruption or a missing segment; 6 a repair recorded lost records, and the rest is sound.
 
 Example:
   wal verify mylog && echo fine";
@@ -25,7 +25,7 @@ pub(crate) struct Args {
     /// The log's directory
     dir: PathBuf,
 
-    /// Read on so many threads, one segment each [default: one per core]
+    /// Number of threads that read segments in parallel [default: one per core]
     #[arg(long, value_name = "N")]
     threads: Option<NonZeroUsize>,
 
@@ -43,7 +43,7 @@ struct Verified {
     facts: Option<LogFacts>,
     segments: Vec<Segment>,
     damage: Vec<Damage>,
-    /// Losses that a repair has recorded; they are no damage.
+    /// Losses that a repair recorded. They are not damage.
     gaps: Vec<Gap>,
 }
 
@@ -72,7 +72,7 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
             let exit = judge(&found);
             (exit, Verified::of(exit, &found, writer))
         }
-        // Damage that leaves nothing to walk through is a result, not a failure to get one.
+        // Damage that leaves no segment to read is a result of the check, not a failure of it.
         Err(error) => (Exit::Corruption, Verified::only(Damage::of(&error))),
     };
     report(&verified.table(), args.json.then_some(&verified))?;

@@ -227,7 +227,7 @@ fn a_stores_directory_is_recognised_and_its_files_are_left_alone() {
     for subcommand in ["append", "cat", "stat", "verify", "repair"] {
         let ended = run(wal().arg(subcommand).arg(&log), b"x\n").code(1).says(&[
             "not a plain log but a wal-kv store",
-            "leave them where they are",
+            "leave its files where they are",
         ]);
         for advice in ["move it", "elsewhere", "another directory"] {
             assert!(!ended.stderr.contains(advice), "{}", ended.stderr);

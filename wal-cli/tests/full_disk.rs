@@ -126,7 +126,8 @@ fn a_segment_that_never_fits() {
     };
     append(&disk.log(), &["--segment-size", "64MiB"], b"one\n")
         .code(1)
-        .says(&["line 1: ", "no space left", "appended 0 records"]);
+        .says(&["line 1: ", "no space left", "appended 0 records"])
+        .says(&["a smaller --segment-size"]);
     assert!(cat(&disk.log(), &[]).code(0).stdout.is_empty());
     append(&disk.log(), &["--segment-size", "1MiB"], b"one\n").code(0);
     assert_eq!(cat(&disk.log(), &[]).stdout, b"one\n");
@@ -263,8 +264,18 @@ fn with_no_byte_free_a_truncation_that_frees_nothing_says_where_the_log_starts()
         return;
     };
     closed_and_full(&disk);
-    let ended = truncate(&disk.log(), &["--before", "3"]).code(1);
-    ended.says(&["no space left", "the log still starts at LSN 1"]);
+    let mut messages = Vec::new();
+    for options in [&["--before", "3", "--dry-run"][..], &["--before", "3"]] {
+        let ended = truncate(&disk.log(), options).code(1).says(&[
+            "no space left",
+            "the log still starts at LSN 1",
+            "name a higher LSN",
+        ]);
+        // The command that has just failed is no advice.
+        assert!(!ended.stderr.contains("wal truncate"), "{}", ended.stderr);
+        messages.push(ended.stderr);
+    }
+    assert_eq!(messages[0], messages[1]);
     assert_eq!(stat(&disk.log())["first_lsn"], 1);
 }
 

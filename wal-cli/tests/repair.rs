@@ -145,10 +145,12 @@ fn after_a_repair_the_records_that_exist_are_counted_and_gaps_have_an_exit_code(
         assert!(
             ended
                 .text()
-                .contains("LSN 2500 to 2501, as a repair has recorded")
+                .contains("LSNs 2500 to 2501, as a repair recorded")
         );
     }
-    let ended = cat(&log, &[]).code(6);
+    let ended = cat(&log, &[])
+        .code(6)
+        .says(&["LSNs 2500 to 2501 cannot be read: lost", "--skip-damage"]);
     assert!(ended.stdout == lines(2499));
     // A gap that is truncated away is none of the log's any more.
     run(
@@ -174,12 +176,34 @@ fn a_segment_that_is_gone_is_a_gap() {
     fs::remove_file(&place.files("wal")[1]).unwrap();
     append(&log, &[], b"refused\n").code(4);
     let text = repair(&log, &[]).code(0);
-    let lost = format!("LSN {} to {}", missing[0], missing[missing.len() - 1]);
+    let lost = format!(
+        "LSNs {} to {}: there is no valid record",
+        missing[0],
+        missing[missing.len() - 1]
+    );
     assert!(text.text().contains(&lost), "{}", text.text());
     append(&log, &[], b"taken\n").code(0);
     let after = cat(&log, &["--skip-damage", "--json"]).code(6).json_lines();
     let expected: Vec<u64> = (1..=8001).filter(|lsn| !missing.contains(lsn)).collect();
     assert_eq!(lsns(&after), expected);
+}
+
+#[test]
+fn a_repair_of_an_end_that_was_cut_off_does_not_claim_to_know_what_is_lost() {
+    for cut in [true, false] {
+        let place = Place::new();
+        damaged(&place, if cut { &[] } else { &[5000] });
+        if cut {
+            let newest = place.files("wal").pop().unwrap();
+            let newest = fs::File::options().write(true).open(newest).unwrap();
+            newest.set_len(20_000).unwrap();
+        }
+        let said = repair(&place.log(), &["--dry-run", "--json"]).code(4);
+        assert_eq!(said.json()["end_unknown"], cut);
+        let ended = repair(&place.log(), &["--dry-run"]).code(4);
+        let said = ended.text();
+        assert_eq!(said.contains("log's end    unknown"), cut, "{said}");
+    }
 }
 
 #[test]

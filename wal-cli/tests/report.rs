@@ -208,7 +208,9 @@ fn a_running_writer_is_told_from_one_that_was_killed() {
     for subcommand in ["stat", "verify"] {
         let said = text(subcommand);
         assert!(
-            said.contains("last stop    not clean: the log was not closed\n"),
+            said.contains(
+                "last stop    not clean: the log was not closed after its last append or repair\n"
+            ),
             "{said}"
         );
         assert!(!said.contains("writer"), "{said}");

@@ -88,7 +88,7 @@ pub enum Error {
     },
     /// The record was removed by a truncation. If `kept` is given, it was one of the newest, and its LSN is given again: what was
     /// read above `kept` is to be undone, go on behind it. Otherwise read from `first`.
-    #[error("the record is no longer in the log{}; the first record is LSN {first}", truncated_after(*.kept))]
+    #[error("the record is no longer in the log{}; the log starts at LSN {first}", truncated_after(*.kept))]
     Truncated {
         /// The first LSN of the log.
         first: Lsn,
@@ -204,10 +204,7 @@ fn holder(pid: Option<u32>) -> String {
 }
 
 fn reason(cause: Option<&Error>) -> String {
-    cause.map_or_else(
-        || "they were lost, and a repair has recorded that".into(),
-        ToString::to_string,
-    )
+    cause.map_or_else(|| "lost, as a repair recorded".into(), ToString::to_string)
 }
 
 /// `LSN 7`, or `LSNs 7 to 9`.
@@ -317,14 +314,15 @@ impl Poisoned {
 
 /// An open log that is no longer where it was opened.
 #[derive(Clone, Debug, thiserror::Error)]
-#[error("{location}: {what}; records up to LSN {durable_lsn} are durable in the log that was opened here{}, and nothing was written anywhere else: {}", given(*.lsn), .what.remedy())]
+#[error("{location}: {what}{}; {}", given(*.lsn), .what.consequence(*.durable_lsn))]
 #[non_exhaustive]
 pub struct Displaced {
     /// The path at which the log was opened.
     pub location: String,
     /// What has happened.
     pub what: Displacement,
-    /// The highest LSN that is known to be durable: in the moved directory, if it was moved.
+    /// The highest LSN that was synced. In a directory that was moved these records are durable. The records of a deleted file
+    /// are lost.
     pub durable_lsn: Lsn,
     /// The LSN that the failed append was given, if it was given one. The record may be found after reopening.
     pub lsn: Option<Lsn>,
@@ -346,14 +344,15 @@ pub enum Displacement {
 }
 
 impl Displacement {
-    fn remedy(self) -> &'static str {
+    /// What is durable, and what to do next.
+    fn consequence(self, durable: Lsn) -> String {
         match self {
-            Self::DirectoryGone | Self::DirectoryReplaced => {
-                "if it was moved, open the log at its new path; otherwise restore it from a copy"
-            }
-            Self::FileDeleted(_) => {
-                "open the log again to see what is left of it, or restore it from a copy"
-            }
+            Self::DirectoryGone | Self::DirectoryReplaced => format!(
+                "records up to LSN {durable} are durable in the original directory, and nothing was written anywhere else: if it was moved, use the log at its new path; if it was deleted, restore it from a copy"
+            ),
+            Self::FileDeleted(_) => format!(
+                "records up to LSN {durable} had been synced, but those in the deleted file are lost: restore the log from a copy, or open it again to see what is left"
+            ),
         }
     }
 }

@@ -308,7 +308,7 @@ impl RawReader {
                 Source::Live(_) => {
                     "this handle has handed it over, or found it when it opened the log".into()
                 }
-                Source::View(_) => "the log goes on behind it".into(),
+                Source::View(_) => "the log continues after it".into(),
             },
         }))
     }

@@ -216,7 +216,7 @@ fn verify_segment(view: &View, entry: &ChainEntry) -> Result<SegmentReport> {
 impl Verifier<'_> {
     fn damaged(&mut self, what: String) {
         let (last_lsn, witness) = match self.entry.end {
-            Some((last, _)) => (Some(last), "the log goes on behind it".to_owned()),
+            Some((last, _)) => (Some(last), "the log continues after it".to_owned()),
             None => (None, "the segment's own footer".to_owned()),
         };
         self.report.damage.get_or_insert_with(|| {

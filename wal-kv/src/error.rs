@@ -41,18 +41,18 @@ pub enum Error {
     },
     /// The directory holds a log that no store wrote. Open it as a log, or name another directory.
     #[error(
-        "{location}: holds a log of {records} records and no store's marker; nothing was changed: if it is a store whose file kv-store was moved away, put that back (each store's is the same); otherwise open it as a log, or name another directory"
+        "{location}: holds a log (last LSN {last_lsn}) without a store's marker; nothing was changed: if it is a store whose file kv-store was moved away, put that file back or copy it from any other store; otherwise open it as a log, or name another directory"
     )]
     PlainLog {
         /// The directory.
         location: String,
-        /// Records in the log.
-        records: u64,
+        /// Last LSN of the log.
+        last_lsn: Lsn,
     },
     /// The directory has a store's snapshots and its log, but the marker that says so was moved away. Put it back: any other store's of
     /// the same version is the same.
     #[error(
-        "{location}: a store whose file {name:?} is missing; nothing was changed: put the file back (that of any other store is the same)"
+        "{location}: a store whose file {name:?} is missing; nothing was changed: put the file back, or copy it from any other store"
     )]
     NoMarker {
         /// The directory.

@@ -21,7 +21,13 @@ fn a_plain_log_is_not_a_store_and_a_store_is_not_a_plain_log() {
     for _ in 0..2 {
         let error = KvStore::open(&dir, KvConfig::default()).expect_err("refused");
         assert!(
-            matches!(error, Error::PlainLog { records: 1, .. }),
+            matches!(
+                error,
+                Error::PlainLog {
+                    last_lsn: Lsn::FIRST,
+                    ..
+                }
+            ),
             "{error}"
         );
     }

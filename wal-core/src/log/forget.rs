@@ -55,7 +55,7 @@ impl Engine {
             return Err(Error::NoSpace {
                 location: self.location(),
                 what: format!(
-                    "the mark of a new first LSN, and no segment holds only records before LSN {lsn}: the log still starts at LSN {log_first}"
+                    "a new first LSN, and no segment ends before LSN {lsn}: the log still starts at LSN {log_first}"
                 )
                 .into(),
             });

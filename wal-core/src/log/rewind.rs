@@ -297,7 +297,7 @@ impl Engine {
             first_lsn: lsn,
             last_lsn: None,
             what,
-            witness: "the log goes on behind it".into(),
+            witness: "the log continues after it".into(),
         }))
     }
 

@@ -307,7 +307,7 @@ impl RawReader {
                 first_lsn: self.next,
                 last_lsn: Some(to),
                 what,
-                witness: "the log goes on behind it".into(),
+                witness: "the log continues after it".into(),
             }))
         })
     }

@@ -56,7 +56,7 @@ impl Listing {
             };
             if entry.kind == EntryKind::Link && name != FileName::Ignored {
                 return Err(not_a_log(format!(
-                    "{:?} in it is a symbolic link, which is never followed; put the file itself in its place, or name the directory that it is in",
+                    "{:?} in it is a symbolic link, which is never followed: replace it with the file it points to, or use the directory that holds that file",
                     entry.name
                 )));
             }

@@ -144,7 +144,7 @@ impl Directory {
             Ok(file) => Ok(file.into()),
             Err(error) if Errno::from_io_error(&error) == Some(Errno::LOOP) => Err(io::Error::new(
                 io::ErrorKind::InvalidInput,
-                format!("{name:?} is a symbolic link; put the file itself in its place"),
+                format!("{name:?} is a symbolic link; replace it with the file it points to"),
             )),
             Err(error) => Err(error),
         }

@@ -197,9 +197,9 @@ fn refuse_plain_log(settings: &Settings) -> Result<()> {
 }
 
 fn check_empty(storage: &dyn Storage, wal: &Wal) -> Result<()> {
-    // A log that was cut had records too.
-    let records = wal.last_lsn().get();
-    if records == 0 {
+    // A truncated log had records too.
+    let last_lsn = wal.last_lsn();
+    if last_lsn == Lsn::ZERO {
         return Ok(());
     }
     // Nobody but a store has snapshots: this is one, and its marker was moved away.
@@ -211,7 +211,7 @@ fn check_empty(storage: &dyn Storage, wal: &Wal) -> Result<()> {
     }
     Err(Error::PlainLog {
         location: storage.location(),
-        records,
+        last_lsn,
     })
 }
 

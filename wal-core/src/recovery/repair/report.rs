@@ -115,7 +115,7 @@ impl fmt::Display for RepairReport {
             let kept = self.records_kept;
             writeln!(
                 f,
-                "segments {first} to {last} {are} written, with {kept} records from behind the damage"
+                "segments {first} to {last} {are} written, with copies of {kept} records"
             )?;
         }
         for name in &self.removed {
