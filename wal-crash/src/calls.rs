@@ -4,7 +4,7 @@ use std::io;
 use std::time::Duration;
 
 use wal_core::blocking::{Reader, Wal};
-use wal_core::{Error, FsyncPolicy, Lsn, Record, RecordRef};
+use wal_core::{Displaced, Error, FsyncPolicy, Lsn, Poisoned, Record, RecordRef};
 use wal_io::fault::{Access, SystemError};
 
 use crate::oracle::After;
@@ -111,15 +111,19 @@ impl Runner {
                 return self.read(wal, from.max(self.oracle.first()));
             }
             Call::Follow(Eye::Writer) => return self.follow(wal, followers),
+            Call::Follow(Eye::Other) if self.place.has_lost_files() => return Ok(Next::Go),
             Call::Follow(Eye::Other) => return self.watch(wal),
             Call::Look => {
                 // What an error has done to the files is seen by the next open.
-                if !self.limits.files && !self.error_struck() && !self.storage.has_lost_power() {
+                let hindered =
+                    self.limits.files || self.error_struck() || self.place.has_lost_files();
+                if !hindered && !self.storage.has_lost_power() {
                     self.look_beside(wal)?;
                 }
                 Ok(None)
             }
             Call::SecondWriter => return self.second_writer(),
+            Call::Meddle(what) => return self.meddle(wal, what),
             Call::TruncateBefore(keep) => {
                 let first = (self.oracle.last() + 1)
                     .saturating_sub(u64::from(keep))
@@ -141,6 +145,7 @@ impl Runner {
                 self.oracle.ask_close();
                 match wal.close() {
                     Ok(()) => {
+                        self.check_closed()?;
                         self.ack(self.oracle.last())?;
                         return Ok(Next::Over);
                     }
@@ -189,6 +194,7 @@ impl Runner {
         let troubled = self.storage.has_lost_power()
             || self.error_struck()
             || self.was_read_only
+            || self.place.is_displaced()
             || self.oracle.is_distrusted();
         if troubled {
             return Ok(Next::Go);
@@ -227,6 +233,7 @@ impl Runner {
             Ok(position) => {
                 let count = values.len() as u64;
                 self.oracle.submit(values);
+                self.place_found(position);
                 if position.lsn.get() != expected {
                     return broken(format!(
                         "LSN {} was given, {expected} is next",
@@ -241,9 +248,12 @@ impl Runner {
             }
             Err(Error::TooLarge { .. }) => Ok((Next::Go, None)),
             Err(error) => {
-                if let Error::Poisoned(poisoned) = &error
-                    && poisoned.lsn.is_some()
-                {
+                let given = match &error {
+                    Error::Poisoned(poisoned) => poisoned.lsn,
+                    Error::Displaced(displaced) => displaced.lsn,
+                    _ => None,
+                };
+                if given.is_some() {
                     self.oracle.submit(values);
                 }
                 let next = self.failed(wal, &error)?;
@@ -389,6 +399,7 @@ impl Runner {
                     return Err(Stop::Loud);
                 }
                 self.oracle.ack_cut(kept);
+                self.cut_while_displaced(kept < last);
                 if let Some(follower) = &mut followers.writer {
                     follower.outrun |= follower.next > kept + 1;
                 }
@@ -419,7 +430,11 @@ impl Runner {
         seen.map(drop)
     }
 
-    fn second_writer(&mut self) -> Result<Next, Stop> {
+    pub(crate) fn second_writer(&mut self) -> Result<Next, Stop> {
+        // A log that was deleted is locked no more.
+        if self.place.is_deleted() {
+            return Ok(Next::Go);
+        }
         match self.open() {
             Err(Error::Locked { .. }) => Ok(Next::Go),
             Err(_) if self.storage.has_lost_power() => Ok(Next::Over),
@@ -438,7 +453,9 @@ impl Runner {
         if !self.excused(error) {
             return broken(format!("failed without a reason: {error}"));
         }
-        let Error::Poisoned(poisoned) = error else {
+        let (Error::Poisoned(Poisoned { durable_lsn, .. })
+        | Error::Displaced(Displaced { durable_lsn, .. })) = error
+        else {
             if self.storage.has_lost_power() {
                 return Ok(Next::Over);
             }
@@ -448,7 +465,8 @@ impl Runner {
             self.outcome.no_descriptor += u64::from(is_no_descriptor(error));
             return Ok(Next::Go);
         };
-        let durable = poisoned.durable_lsn.get();
+        self.outcome.displaced += u64::from(matches!(error, Error::Displaced(_)));
+        let durable = durable_lsn.get();
         if durable < self.oracle.acked() && self.oracle.cut_asked().is_none() {
             return broken(format!(
                 "poisoned with durable LSN {durable}, {} were acknowledged",
@@ -461,7 +479,7 @@ impl Runner {
             wal.sync(),
             wal.truncate_before(Lsn::new(1)),
         ] {
-            if !matches!(refused, Err(Error::Poisoned(_))) {
+            if !matches!(refused, Err(Error::Poisoned(_) | Error::Displaced(_))) {
                 return broken(format!("a poisoned log answers {refused:?}"));
             }
         }
@@ -475,7 +493,8 @@ impl Runner {
             return Ok(Next::Go);
         }
         if let Err(error) = wal.sync() {
-            if self.storage.has_lost_power() || self.error_struck() {
+            let excused = self.storage.has_lost_power() || self.error_struck();
+            if excused || self.place.is_displaced() {
                 return self.failed(wal, &error);
             }
             return broken(format!("a sync on a full disk: {error}"));

@@ -36,6 +36,9 @@ pub struct Oracle {
     first_acked: u64,
     /// First LSN by the last truncation that was begun.
     first_asked: u64,
+    /// No record above this may be acknowledged any more: it is in a file that is gone, or in a log that must have noticed that it
+    /// was moved.
+    most: Option<u64>,
     /// What a `truncate_after` that was begun and has not returned keeps: it may have happened.
     cut_asked: Option<u64>,
     /// Where a close was begun: only there may a log be found cleanly closed.
@@ -119,10 +122,37 @@ impl Oracle {
                 self.last()
             )));
         }
+        if let Some(most) = self.most
+            && lsn > most
+        {
+            return Err(Violation(format!(
+                "LSN {lsn} is called durable in a log that was displaced at LSN {most}"
+            )));
+        }
         self.acked = self.acked.max(lsn);
         self.flushed = self.flushed.max(lsn);
         self.called_durable = self.called_durable.max(lsn);
         Ok(())
+    }
+
+    /// No record above `lsn` may be acknowledged in this life, unless it has been.
+    pub fn forbid_above(&mut self, lsn: u64) {
+        let lsn = lsn.max(self.acked);
+        self.most = Some(self.most.map_or(lsn, |most| most.min(lsn)));
+    }
+
+    /// The life is over: the next one acknowledges records again.
+    pub fn allow(&mut self) {
+        self.most = None;
+    }
+
+    /// The log was deleted: the next one has no records, and none that this one had.
+    pub fn start_over(&mut self) {
+        *self = Self {
+            made: self.made,
+            untrue: self.untrue,
+            ..Self::new()
+        };
     }
 
     /// Everything up to `lsn` was handed over.

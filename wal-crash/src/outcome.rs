@@ -28,6 +28,10 @@ pub struct Outcome {
     pub full: u64,
     /// Calls that failed because no file could be opened, and left the log as it was.
     pub no_descriptor: u64,
+    /// Calls that were told that the log's directory or file is not where it was.
+    pub displaced: u64,
+    /// Other logs at the old paths of moved ones, each found untouched.
+    pub neighbours: u64,
     /// Lives with calls that took their time.
     pub slow: u64,
     /// After syncs that claimed what is not true.
@@ -57,6 +61,8 @@ impl Outcome {
         self.unproven += other.unproven;
         self.full += other.full;
         self.no_descriptor += other.no_descriptor;
+        self.displaced += other.displaced;
+        self.neighbours += other.neighbours;
         self.slow += other.slow;
         self.untrue.loud += other.untrue.loud;
         self.untrue.lossless += other.untrue.lossless;
@@ -99,6 +105,8 @@ impl fmt::Display for Outcome {
         writeln!(f, "unproven records kept       {}", self.unproven)?;
         writeln!(f, "calls on a full disk        {}", self.full)?;
         writeln!(f, "calls without a descriptor  {}", self.no_descriptor)?;
+        writeln!(f, "calls of displaced logs     {}", self.displaced)?;
+        writeln!(f, "logs at others' old paths   {}", self.neighbours)?;
         writeln!(f, "lives with slow calls       {}", self.slow)?;
         write!(
             f,

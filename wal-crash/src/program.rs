@@ -28,6 +28,21 @@ pub enum Eye {
     Other,
 }
 
+/// What somebody does to the log's directory while it is open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Meddling {
+    /// Moves it to another name.
+    Move,
+    /// Moves it, and opens another log at the old path.
+    Replace,
+    /// Deletes it and all that is in it.
+    RemoveDirectory,
+    /// Deletes the file that takes the records.
+    RemoveNewest,
+    /// Deletes the lock's file, and opens for writing a second time.
+    RemoveLock,
+}
+
 /// One call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Call {
@@ -57,6 +72,8 @@ pub enum Call {
     Look,
     /// Tries to open for writing a second time.
     SecondWriter,
+    /// Somebody meddles with the directory.
+    Meddle(Meddling),
     /// Removes all records but so many.
     TruncateBefore(u32),
     /// Removes so many of the newest records.

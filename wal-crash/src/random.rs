@@ -4,11 +4,13 @@ use std::time::Duration;
 
 use wal_core::{FsyncPolicy, WalConfig};
 use wal_io::fault::{
-    Background, DirectoryOrder, FaultConfig, Moment, NameSync, OperationKind, Overwrite,
+    Background, DirectoryOrder, FaultConfig, Moment, NameSync, OperationKind, Overwrite, Rename,
     SectorSize, SyncFailure, SystemError, Unpersisted,
 };
 
-use crate::program::{Call, Choices, End, Eye, Ill, Life, Program, Setup, Trouble, Where};
+use crate::program::{
+    Call, Choices, End, Eye, Ill, Life, Meddling, Program, Setup, Trouble, Where,
+};
 use crate::rng::Rng;
 
 impl Program {
@@ -61,6 +63,7 @@ impl Setup {
                 directory: rng.pick(&[DirectoryOrder::Unordered, DirectoryOrder::Ordered]),
                 names: rng.pick(&[NameSync::Strict, NameSync::WithFile]),
                 unpersisted: rng.pick(&[Unpersisted::Zeros, Unpersisted::Stale]),
+                rename: rng.pick(&[Rename::Atomic, Rename::Atomic, Rename::LinkThenUnlink]),
                 sync_failure: rng.pick(&[
                     SyncFailure::Ext4,
                     SyncFailure::Ext4,
@@ -111,6 +114,10 @@ impl Life {
         let mut calls: Vec<Call> = (0..count).map(|_| Call::random(rng, setup)).collect();
         if rng.one_in(8) {
             limit(rng, &mut calls);
+        }
+        if rng.one_in(8) {
+            let at = rng.below(calls.len() as u64 + 1) as usize;
+            calls.insert(at, Call::Meddle(Meddling::random(rng)));
         }
         if rng.one_in(8) {
             calls.push(Call::Closing);
@@ -169,6 +176,18 @@ fn limit(rng: &mut Rng, calls: &mut Vec<Call>) {
     if !rng.one_in(4) {
         let end = at + 1 + rng.below((calls.len() - at) as u64) as usize;
         calls.insert(end, Call::Relief);
+    }
+}
+
+impl Meddling {
+    fn random(rng: &mut Rng) -> Self {
+        rng.pick(&[
+            Self::Move,
+            Self::Replace,
+            Self::RemoveDirectory,
+            Self::RemoveNewest,
+            Self::RemoveLock,
+        ])
     }
 }
 

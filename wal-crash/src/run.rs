@@ -15,6 +15,7 @@ use wal_io::fault::{
 };
 
 use crate::calls::Followers;
+use crate::meddling::Whereabouts;
 use crate::oracle::{After, Oracle, Violation};
 use crate::outcome::Outcome;
 use crate::program::{End, Ill, Life, Program, Setup, Trouble, Where};
@@ -55,7 +56,7 @@ pub(crate) fn guarded<T>(action: impl FnOnce() -> Result<T, Violation>) -> Resul
 #[derive(Debug)]
 pub(crate) enum Stop {
     Broken(Violation),
-    /// The log says that it is damaged, and the disk has lied.
+    /// The log says that it is damaged, and the disk has lied; or one of its files was deleted.
     Loud,
 }
 
@@ -132,10 +133,12 @@ pub(crate) struct Runner {
     /// Whether syncs are among the operations that they may strike, and claim what is not true.
     lies_planned: bool,
     struck_before: u64,
-    seed: u64,
+    pub(crate) seed: u64,
     pub(crate) sources: Vec<Arc<Mutex<Source>>>,
     /// A reader of another process. It stays until the machine or the writer ends in disorder.
     pub(crate) watching: Watching,
+    /// Where the log is, and what is beside it.
+    pub(crate) place: Whereabouts,
 }
 
 impl Runner {
@@ -168,6 +171,7 @@ impl Runner {
             seed: program.seed,
             sources: Vec::new(),
             watching: Watching::default(),
+            place: Whereabouts::default(),
         }
     }
 
@@ -203,10 +207,14 @@ impl Runner {
     }
 
     pub(crate) fn open(&self) -> Result<Wal, Error> {
+        self.open_in(&self.storage, self.seed)
+    }
+
+    pub(crate) fn open_in(&self, storage: &FaultStorage, seed: u64) -> Result<Wal, Error> {
         // Each life draws identities of its own, whatever the ones before it came to.
-        let seed = Rng::new(self.seed ^ ((self.sources.len() as u64) << 40)).bits();
+        let seed = Rng::new(seed ^ ((self.sources.len() as u64) << 40)).bits();
         let mut builder = Wal::builder("log")
-            .storage(Arc::new(self.storage.clone()))
+            .storage(Arc::new(storage.clone()))
             .config(self.setup.config.clone())
             .buffer_size(self.setup.buffer)
             .clock(Arc::new(self.clock.clone()))
@@ -226,7 +234,7 @@ impl Runner {
         self.notice_lies();
         self.haunted |= self.error_struck();
         self.storage.clear_faults();
-        Ok(())
+        self.after_meddling()
     }
 
     /// Everything before the open.
@@ -364,6 +372,11 @@ impl Runner {
     pub(crate) fn excused(&self, error: &Error) -> bool {
         let struck = self.error_struck() || self.storage.has_lost_power();
         match error {
+            Error::Io { .. } | Error::MissingSegment { .. } | Error::NotALog { .. }
+                if self.place.has_lost_files() =>
+            {
+                true
+            }
             Error::NoSpace { .. } => struck || self.limits.disk,
             Error::Io { .. } => struck || self.was_limited,
             // A file that could not be opened, listed, reserved or read is no write and no sync that has failed.
@@ -371,6 +384,7 @@ impl Runner {
                 let fatal = self.final_planned && self.error_struck();
                 fatal || self.storage.has_lost_power() || self.was_read_only
             }
+            Error::Displaced(_) => self.place.is_displaced(),
             _ => false,
         }
     }
@@ -408,6 +422,7 @@ impl Runner {
                     self.restart(life);
                     return Ok(());
                 }
+                self.check_closed()?;
                 self.after = After::Drop;
                 // An error may have kept the mark from being made; nothing else.
                 // And what an earlier life has failed to sync may have looked like the mark.

@@ -145,6 +145,7 @@ impl Search<'_> {
         self.attempt(|program| program.setup.machine.names = mild.names);
         self.attempt(|program| program.setup.machine.overwrite = mild.overwrite);
         self.attempt(|program| program.setup.machine.unpersisted = mild.unpersisted);
+        self.attempt(|program| program.setup.machine.rename = mild.rename);
         self.attempt(|program| program.setup.machine.sync_failure = mild.sync_failure);
         self.attempt(|program| program.setup.config.fsync_policy = FsyncPolicy::Always);
         self.attempt(|program| program.setup.config.preallocate = true);
@@ -289,6 +290,7 @@ fn set_number(call: &mut Call, which: usize, to: u32) {
         | Call::Follow(_)
         | Call::Look
         | Call::SecondWriter
+        | Call::Meddle(_)
         | Call::Closing
         | Call::ReadOnly
         | Call::Relief => {}

@@ -83,6 +83,6 @@ impl Runner {
     }
 }
 
-fn segment_name(id: SegmentId) -> String {
+pub(crate) fn segment_name(id: SegmentId) -> String {
     format!("{:020}.wal", id.get())
 }

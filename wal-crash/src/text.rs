@@ -14,10 +14,12 @@ use std::time::Duration;
 use wal_core::{FsyncPolicy, WalConfig};
 use wal_io::fault::{
     Background, CrashMode, DirectoryOrder, FaultConfig, Moment, NameSync, OperationKind, Overwrite,
-    SectorSize, SyncFailure, SystemError, Unpersisted,
+    Rename, SectorSize, SyncFailure, SystemError, Unpersisted,
 };
 
-use crate::program::{Call, Choices, End, Eye, Ill, Life, Program, Setup, Trouble, Where};
+use crate::program::{
+    Call, Choices, End, Eye, Ill, Life, Meddling, Program, Setup, Trouble, Where,
+};
 
 /// A text that is no program.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,6 +55,10 @@ const OVERWRITES: &Words<Overwrite> = &[
     ("torn", Overwrite::Torn),
 ];
 const RESTS: &Words<Unpersisted> = &[("zeros", Unpersisted::Zeros), ("stale", Unpersisted::Stale)];
+const RENAMES: &Words<Rename> = &[
+    ("one-step", Rename::Atomic),
+    ("two-steps", Rename::LinkThenUnlink),
+];
 const FAILURES: &Words<SyncFailure> = &[
     ("ext4", SyncFailure::Ext4),
     ("xfs", SyncFailure::Xfs),
@@ -105,6 +111,11 @@ const PLAIN: &Words<Call> = &[
     ("follow-other", Call::Follow(Eye::Other)),
     ("look-beside", Call::Look),
     ("second-writer", Call::SecondWriter),
+    ("move-directory", Call::Meddle(Meddling::Move)),
+    ("replace-directory", Call::Meddle(Meddling::Replace)),
+    ("remove-directory", Call::Meddle(Meddling::RemoveDirectory)),
+    ("remove-newest", Call::Meddle(Meddling::RemoveNewest)),
+    ("remove-lock", Call::Meddle(Meddling::RemoveLock)),
     ("closing", Call::Closing),
     ("read-only", Call::ReadOnly),
     ("relief", Call::Relief),
@@ -161,7 +172,7 @@ impl fmt::Display for Setup {
         let machine = &self.machine;
         write!(
             f,
-            " segment={} preallocate={} buffer={} padding={} sector={} crash={} directory={} names={} overwrite={} rest={} sync={}",
+            " segment={} preallocate={} buffer={} padding={} sector={} crash={} directory={} names={} overwrite={} rest={} rename={} sync={}",
             self.config.max_segment_size,
             u8::from(self.config.preallocate),
             self.buffer,
@@ -172,6 +183,7 @@ impl fmt::Display for Setup {
             word(NAMES, &machine.names),
             word(OVERWRITES, &machine.overwrite),
             word(RESTS, &machine.unpersisted),
+            word(RENAMES, &machine.rename),
             word(FAILURES, &machine.sync_failure),
         )
     }
@@ -291,6 +303,7 @@ fn setup(text: &str) -> Result<(u64, Setup), NotAProgram> {
             "names" => machine.names = value(NAMES, given)?,
             "overwrite" => machine.overwrite = value(OVERWRITES, given)?,
             "rest" => machine.unpersisted = value(RESTS, given)?,
+            "rename" => machine.rename = value(RENAMES, given)?,
             "sync" => machine.sync_failure = value(FAILURES, given)?,
             _ => return wrong(format!("{key:?} is no setting")),
         }

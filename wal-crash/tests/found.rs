@@ -3,7 +3,7 @@
 use wal_crash::{Program, run};
 
 /// What was wrong, and the program.
-const FOUND: [(&str, &str); 3] = [
+const FOUND: [(&str, &str); 5] = [
     (
         "a page lost what a failed write had left in it between recovery's look and its copy, and the open failed",
         "seed=193766 policy=always segment=262144 preallocate=0 buffer=1048576 padding=4096 sector=512 crash=subset \
@@ -21,6 +21,18 @@ const FOUND: [(&str, &str); 3] = [
         "a parent whose sync was refused was taken for one that needs none, although an earlier process had died before its own",
         "seed=45841 policy=always segment=8192 preallocate=1 buffer=4096 padding=0 sector=512 crash=prefix directory=unordered \
          names=strict overwrite=powersafe rest=zeros sync=ext4 / kill:0:after = / erofs:anywhere:1:1 append:0 kill =",
+    ),
+    (
+        "a record was acknowledged in the segment after one that was deleted",
+        "seed=5033 policy=always segment=8192 preallocate=1 buffer=4096 padding=512 sector=512 crash=prefix directory=unordered \
+         names=strict overwrite=powersafe rest=zeros rename=one-step sync=ext4 / \
+         append:0 batch:1:0 append-durable:0 append:0 append:0 remove-newest append-durable:0 close =",
+    ),
+    (
+        "a truncation that failed inside a rename in two steps was called undone, and was not",
+        "seed=17932 policy=always segment=8192 preallocate=1 buffer=4096 padding=0 sector=512 crash=prefix directory=unordered \
+         names=strict overwrite=powersafe rest=zeros rename=two-steps sync=ext4 / \
+         batch:1:0 kill = / enospc:sync-directory:2:0 truncate-after:1 close =",
     ),
 ];
 

@@ -31,6 +31,8 @@ fn two_hundred_thousand_crash_states_break_no_promise() {
     assert!(total.unproven > STATES / 10, "{total}");
     assert!(total.full > 500, "{total}");
     assert!(total.no_descriptor > 500, "{total}");
+    assert!(total.displaced > 1000, "{total}");
+    assert!(total.neighbours > 500, "{total}");
     assert!(total.slow > 1000, "{total}");
     assert!(total.untrue.loud > 10, "{total}");
 }

@@ -252,9 +252,16 @@ impl Engine {
         let directory = renamed > state.dir_synced;
         let serial = state.written_serial;
         let watermark = state.written_watermark;
+        // Those whose successors get their durable names now.
+        let rotated: Vec<_> = state
+            .sealing
+            .iter()
+            .filter(|sealing| sealing.successor > state.dir_synced)
+            .map(|sealing| Arc::clone(&sealing.segment))
+            .collect();
         drop(state);
 
-        let outcome = self.sync_out(&targets, directory);
+        let outcome = self.sync_out(&targets, &rotated, directory);
         let mut state = self.state();
         state.syncing = false;
         // Invariant 5: a failed sync is final.
@@ -308,11 +315,22 @@ impl Engine {
         wake_all(wakers);
     }
 
-    fn sync_out(&self, targets: &[Target], directory: bool) -> Result<(), Failure> {
+    fn sync_out(
+        &self,
+        targets: &[Target],
+        rotated: &[Arc<LiveSegment>],
+        directory: bool,
+    ) -> Result<(), Failure> {
         let _guard = IfPanicking(|| self.poison_panicked("a sync"));
         // Invariant 6: without it the file may have no name after a crash.
         if directory && !sabotage::is("name-sync-skipped") {
             self.sync_directory()?;
+            // A record is of no use in a segment after one that nobody can open again.
+            if !sabotage::is("rotated-away-from-a-deleted-file") {
+                rotated
+                    .iter()
+                    .try_for_each(|segment| segment.check_linked())?;
+            }
         }
         for Target { segment, .. } in targets {
             let begun = self.clock.monotonic();

@@ -14,7 +14,7 @@ use wal_format::{
 };
 use wal_io::{OpenMode, Storage, StorageFile, StorageFileExt};
 
-use super::reserve::take_reserve;
+use super::reserve::{rename_temporarily, take_reserve};
 use super::tail::GroupEnd;
 use crate::error::is_no_space;
 use crate::log::create_segment_file;
@@ -177,6 +177,7 @@ impl Copy<'_> {
         let renamed = self.storage.rename(&name, &final_name);
         if let Err(error) = renamed.as_ref()
             && is_no_space(error)
+            && !self.may_exist(&final_name)
         {
             // On some file systems a new name takes space. There is none, and the old name stands.
             let _ = self.storage.remove(&name);
@@ -195,6 +196,13 @@ impl Copy<'_> {
             return Err(self.io("syncing the directory")(error));
         }
         Ok(())
+    }
+
+    /// Where a rename is a link and an unlink, one that failed may have come as far as the new name.
+    fn may_exist(&self, name: &str) -> bool {
+        let found = self.storage.open(name, OpenMode::Read);
+        !sabotage::is("half-renamed-taken-for-refused")
+            && !matches!(found, Err(error) if error.kind() == io::ErrorKind::NotFound)
     }
 
     /// The file: new, or on a full disk an old spare or the reserve.
@@ -248,7 +256,7 @@ impl Copy<'_> {
         if file.len()? < len {
             return Err(io::ErrorKind::StorageFull.into());
         }
-        self.storage.rename(spare, name)?;
+        rename_temporarily(self.storage, spare, name)?;
         Ok(file)
     }
 

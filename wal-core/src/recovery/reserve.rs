@@ -70,8 +70,21 @@ pub(super) fn take_reserve(
     if file.len()? < len || holds_anything(&*file) {
         return Err(io::ErrorKind::StorageFull.into());
     }
-    storage.rename(RESERVE_NAME, name)?;
+    rename_temporarily(storage, RESERVE_NAME, name)?;
     Ok(file)
+}
+
+/// Gives a file a temporary name. Where that fails the file does not have it: it would be in the way of the next attempt.
+pub(super) fn rename_temporarily(storage: &dyn Storage, from: &str, to: &str) -> io::Result<()> {
+    let renamed = storage.rename(from, to);
+    if renamed
+        .as_ref()
+        .is_err_and(|error| error.kind() != io::ErrorKind::AlreadyExists)
+    {
+        // A rename in two steps may have come as far as the new name.
+        let _ = storage.remove(to);
+    }
+    renamed
 }
 
 /// A file with a header is a segment, whatever else it is called: where a rename is a link and an unlink, a crash leaves both names.

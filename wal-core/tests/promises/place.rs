@@ -4,8 +4,8 @@ use std::io;
 use std::sync::Arc;
 
 use wal_core::blocking::Wal;
-use wal_core::{Displaced, Displacement, Error, FsyncPolicy, RecordRef, Result, SegmentId};
-use wal_io::fault::{Fault, FaultConfig, Moment, OperationKind, Rename, Seeded};
+use wal_core::{Displaced, Displacement, Error, FsyncPolicy, Lsn, RecordRef, Result, SegmentId};
+use wal_io::fault::{Fault, FaultConfig, Moment, OperationKind, Rename, Seeded, SystemError};
 use wal_io::{DirEntry, FaultStorage, OpenMode, Place, Storage, StorageFile, StorageLock};
 
 use crate::common::trace::{segment, spare};
@@ -68,6 +68,27 @@ fn a_file_that_is_deleted_before_the_close_makes_it_fail() {
         wal.sync().expect("synced");
         machine.storage.remove_file(&segment(1)).expect("a file");
         displaced(wal.close());
+    }
+}
+
+#[test]
+fn nothing_is_acknowledged_in_the_segment_after_one_that_was_deleted() {
+    for policy in policies() {
+        let machine = Machine::new(policy).segments_of(SMALL);
+        let wal = machine.open();
+        let mut offset = 0;
+        while offset < SMALL - 3_000 {
+            let position = wal.append(RecordRef::data(&[7; 300])).expect("appended");
+            assert_eq!(position.segment_id, SegmentId::new(1));
+            offset = position.offset.get();
+        }
+        // All is durable: the file that is deleted now is never synced again.
+        wal.sync().expect("synced");
+        let durable = wal.durable_lsn();
+        machine.storage.remove_file(&segment(1)).expect("a file");
+        let error = displaced(wal.append_durable(RecordRef::data(&[7; 3_000])));
+        assert_eq!(error.what, Displacement::FileDeleted(SegmentId::new(1)));
+        assert_eq!(wal.durable_lsn(), durable);
     }
 }
 
@@ -302,6 +323,30 @@ fn a_crash_inside_a_rename_in_two_steps_loses_nothing() {
             }
         }
     }
+}
+
+#[test]
+fn a_truncation_that_fails_inside_a_rename_in_two_steps_is_not_called_undone() {
+    // With the new name, and without the sync after it: whether the records are gone is known after reopening.
+    let mut machine = in_two_steps(FsyncPolicy::Always);
+    let wal = machine.open();
+    append(&wal, 1..=3);
+    machine.storage.inject(
+        Fault::error(SystemError::NoSpace)
+            .on(OperationKind::SyncDirectory)
+            .persistent(),
+    );
+    let outcome = wal.truncate_after(Lsn::new(1));
+    assert!(matches!(outcome, Err(Error::Poisoned(_))), "{outcome:?}");
+    assert!(matches!(
+        wal.append(RecordRef::data(b"late")),
+        Err(Error::Poisoned(_))
+    ));
+    drop(wal);
+    machine.storage.clear_faults();
+    machine.kill();
+    let wal = machine.open();
+    assert_holds(&wal, 1..=1);
 }
 
 #[test]

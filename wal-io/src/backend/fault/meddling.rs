@@ -19,29 +19,18 @@ impl FaultStorage {
     /// # Errors
     ///
     /// `NotFound` if there is no directory at the path, `AlreadyExists` if the new name is in use.
-    ///
-    /// # Panics
-    ///
-    /// If the storage is the host itself, which none is.
     pub fn move_directory(&self, to: &str) -> io::Result<Self> {
         let mut state = self.world.lock();
         let (outer, name, directory) = self.entry(&state)?;
         if state.directories[outer].get(to).is_some() {
             return Err(io::ErrorKind::AlreadyExists.into());
         }
-        let to: Arc<str> = Arc::from(to);
         let seq = state.next_seq();
         let moved = Node::Directory(directory);
-        state.directories[outer].rename(name, Arc::clone(&to), moved, seq);
+        state.directories[outer].rename(name, Arc::from(to), moved, seq);
         state.directories[outer].sync();
         drop(state);
-        let (_, above) = self.path.split_last().expect("a directory has a name");
-        Ok(Self {
-            world: Arc::clone(&self.world),
-            path: above.iter().cloned().chain([to]).collect(),
-            held: Arc::default(),
-            above: None,
-        })
+        Ok(self.beside(to))
     }
 
     /// Another storage at the same path, which has found nothing yet: what a program that is started now has.
@@ -51,6 +40,18 @@ impl FaultStorage {
             world: Arc::clone(&self.world),
             path: Arc::clone(&self.path),
             held: Arc::new(OnceLock::new()),
+            above: None,
+        }
+    }
+
+    /// The directory of another name beside this one, whether it exists or not.
+    #[must_use]
+    pub fn beside(&self, name: &str) -> Self {
+        let above = self.path.iter().take(self.path.len().saturating_sub(1));
+        Self {
+            world: Arc::clone(&self.world),
+            path: above.cloned().chain([Arc::from(name)]).collect(),
+            held: Arc::default(),
             above: None,
         }
     }

@@ -14,6 +14,16 @@ pub(super) const VARIANTS: &[Variant] = &[
         "promises::place::a_deleted_file_is_never_acknowledged",
     ),
     promise(
+        "rotated-away-from-a-deleted-file",
+        "nothing is acknowledged in the segment after one that was deleted",
+        "promises::place::nothing_is_acknowledged_in_the_segment_after_one_that_was_deleted",
+    ),
+    promise(
+        "half-renamed-taken-for-refused",
+        "a rename in two steps that fails after the first is not taken for undone",
+        "promises::place::a_truncation_that_fails_inside_a_rename_in_two_steps_is_not_called_undone",
+    ),
+    promise(
         "deleted-directory-taken-for-new",
         "a directory that is gone is no new log",
         "promises::place::a_directory_that_is_gone_once_it_is_locked_is_no_new_log",

@@ -1,0 +1,309 @@
+//! What somebody does to the log's directory while it is open, and what must hold then: nothing that was acknowledged is lost, nothing
+//! is acknowledged that is lost, and what is at the old path is left alone. Absent: damage to bytes (see the sweep).
+
+use wal_core::blocking::Wal;
+use wal_core::{Error, Lsn, Position, RecordRef, SegmentId};
+use wal_io::FaultStorage;
+use wal_io::fault::{Background, Image};
+
+use crate::calls::Next;
+use crate::oracle::Violation;
+use crate::program::Meddling;
+use crate::run::{Runner, Stop, broken};
+use crate::space::segment_name;
+
+/// The file that users may take for stale; see docs/durability.md.
+const LOCK_NAME: &str = "lock";
+/// The records of another log at the old path.
+const NEIGHBOUR_RECORDS: u64 = 8;
+/// Its identities are its own.
+const NEIGHBOUR_SEED: u64 = 0x0BAD_CAFE;
+
+/// Where the log is, and what is beside it.
+#[derive(Clone, Debug)]
+pub(crate) struct Whereabouts {
+    name: String,
+    moves: u32,
+    /// The segment that took this life's last record.
+    written: Option<SegmentId>,
+    /// What was done to it in this life.
+    displaced: Option<Displaced>,
+    neighbours: Vec<Neighbour>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Displaced {
+    by: Meddling,
+    /// The newest segment at that time.
+    newest: SegmentId,
+    /// The last LSN before that segment.
+    before_newest: u64,
+}
+
+/// Another log, which nobody uses.
+#[derive(Clone, Debug)]
+struct Neighbour {
+    name: String,
+    segments: Image,
+}
+
+impl Default for Whereabouts {
+    fn default() -> Self {
+        Self {
+            name: "log".into(),
+            moves: 0,
+            written: None,
+            displaced: None,
+            neighbours: Vec::new(),
+        }
+    }
+}
+
+impl Whereabouts {
+    /// Whether a call may fail because the log or its file is not where it was.
+    pub(crate) fn is_displaced(&self) -> bool {
+        self.displaced.is_some()
+    }
+
+    pub(crate) fn is_deleted(&self) -> bool {
+        self.by() == Some(Meddling::RemoveDirectory)
+    }
+
+    pub(crate) fn has_lost_files(&self) -> bool {
+        self.is_deleted() || self.by() == Some(Meddling::RemoveNewest)
+    }
+
+    fn by(&self) -> Option<Meddling> {
+        self.displaced.map(|displaced| displaced.by)
+    }
+}
+
+impl Runner {
+    /// At most one of these in a life, but for the lock's file.
+    pub(crate) fn meddle(&mut self, wal: &Wal, by: Meddling) -> Result<Next, Stop> {
+        if self.place.is_displaced() {
+            return Ok(Next::Go);
+        }
+        if by == Meddling::RemoveLock {
+            // Somebody may have deleted it before.
+            let _ = self.storage.remove_file(LOCK_NAME);
+            return self.second_writer();
+        }
+        let Some(displaced) = self.newest(wal, by)? else {
+            return Ok(Next::Go);
+        };
+        // Nobody looks after the names of files that are no longer written.
+        if by == Meddling::RemoveNewest && self.place.written != Some(displaced.newest) {
+            return Ok(Next::Go);
+        }
+        let durable = wal.durable_lsn().get();
+        self.place.displaced = Some(displaced);
+        match by {
+            Meddling::Move => self.move_away()?,
+            Meddling::Replace => {
+                let old = self.place.name.clone();
+                self.move_away()?;
+                self.settle_beside(old)?;
+            }
+            Meddling::RemoveDirectory => {
+                self.watching.0 = None;
+                self.oracle.forbid_above(durable);
+                self.storage.remove_directory().map_err(unexpected)?;
+                self.storage = self.storage.at_the_same_path();
+            }
+            Meddling::RemoveNewest => {
+                self.watching.0 = None;
+                self.oracle
+                    .forbid_above(durable.max(displaced.before_newest));
+                let file = segment_name(displaced.newest);
+                self.storage.remove_file(&file).map_err(unexpected)?;
+            }
+            Meddling::RemoveLock => {}
+        }
+        Ok(Next::Go)
+    }
+
+    /// The newest segment, if the log can tell.
+    fn newest(&mut self, wal: &Wal, by: Meddling) -> Result<Option<Displaced>, Stop> {
+        let newest = wal.list_segments().and_then(|segments| {
+            let Some(newest) = segments.last().copied() else {
+                return Ok(None);
+            };
+            let first = wal.read_segment(newest)?.next_record()?;
+            let last = self.oracle.last();
+            Ok(Some(Displaced {
+                by,
+                newest,
+                before_newest: first.map_or(last, |(_, position)| position.lsn.get() - 1),
+            }))
+        });
+        match newest {
+            Ok(newest) => Ok(newest),
+            Err(error) if self.excused(&error) => Ok(None),
+            Err(error) if self.is_loud(&error) => Err(Stop::Loud),
+            Err(error) => broken(format!("finding the newest segment: {error}")),
+        }
+    }
+
+    fn move_away(&mut self) -> Result<(), Stop> {
+        self.place.moves += 1;
+        let name = format!("moved-{}", self.place.moves);
+        self.storage = self.storage.move_directory(&name).map_err(unexpected)?;
+        self.place.name = name;
+        Ok(())
+    }
+
+    /// Another log takes the old path.
+    fn settle_beside(&mut self, name: String) -> Result<(), Stop> {
+        let old = self.storage.beside(&name);
+        let len = (self.setup.config.max_segment_size / 6) as usize;
+        let settled = self
+            .open_in(&old, self.seed ^ NEIGHBOUR_SEED)
+            .and_then(|wal| {
+                for number in 0..NEIGHBOUR_RECORDS {
+                    wal.append(RecordRef::data(&vec![number as u8; len]))?;
+                }
+                wal.close()
+            });
+        match settled {
+            Ok(()) => self.place.neighbours.push(Neighbour {
+                name,
+                segments: segments_of(&old),
+            }),
+            Err(error) if self.excused(&error) => {}
+            Err(error) => return broken(format!("another log at the old path: {error}")),
+        }
+        Ok(())
+    }
+
+    /// A record was given its place: in a segment that was begun in a displaced log, none is acknowledged.
+    pub(crate) fn place_found(&mut self, position: Position) {
+        self.place.written = Some(position.segment_id);
+        if let Some(displaced) = self.place.displaced
+            && position.segment_id > displaced.newest
+        {
+            self.oracle.forbid_above(position.lsn.get() - 1);
+        }
+    }
+
+    /// Records were dropped from the end: what is left has been copied out of the newest segment, which is no part of the log any more.
+    pub(crate) fn cut_while_displaced(&mut self, dropped: bool) {
+        if dropped && self.place.by() == Some(Meddling::RemoveNewest) {
+            self.place.displaced = None;
+            self.oracle.allow();
+        }
+    }
+
+    /// A close has succeeded: then nothing was wrong.
+    pub(crate) fn check_closed(&self) -> Result<(), Stop> {
+        match self.place.by() {
+            Some(by) if !self.storage.has_lost_power() => {
+                broken(format!("a close says nothing of {by:?}"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// What must hold once the life is over in which somebody meddled.
+    pub(crate) fn after_meddling(&mut self) -> Result<(), Stop> {
+        self.check_neighbours()?;
+        self.place.written = None;
+        let Some(displaced) = self.place.displaced.take() else {
+            return Ok(());
+        };
+        self.oracle.allow();
+        match displaced.by {
+            Meddling::RemoveDirectory => {
+                self.oracle.start_over();
+                self.settled();
+                Ok(())
+            }
+            Meddling::RemoveNewest => {
+                self.check_remains(displaced.before_newest)?;
+                Err(Stop::Loud)
+            }
+            Meddling::Move | Meddling::Replace | Meddling::RemoveLock => Ok(()),
+        }
+    }
+
+    /// No byte of another log was touched.
+    pub(crate) fn check_neighbours(&mut self) -> Result<(), Violation> {
+        if self.oracle.is_distrusted() {
+            self.place.neighbours.clear();
+        }
+        for neighbour in &self.place.neighbours {
+            let found = segments_of(&self.storage.beside(&neighbour.name));
+            if !is_untouched(&neighbour.segments, &found) {
+                return Err(Violation(format!(
+                    "the log at the old path {} became {found:?}, it was {:?}",
+                    neighbour.name, neighbour.segments
+                )));
+            }
+            self.outcome.neighbours += 1;
+        }
+        Ok(())
+    }
+
+    /// A segment was deleted: what was acknowledged before it is there, or its loss is named.
+    fn check_remains(&mut self, before: u64) -> Result<(), Stop> {
+        self.relieve();
+        self.storage.set_background(Background::Idle);
+        let must = match self.oracle.cut_asked() {
+            Some(_) => 0,
+            // All of these were removed, perhaps with their segments.
+            None if before < self.oracle.first() => 0,
+            None => self.oracle.must(self.after).min(before),
+        };
+        let wal = match self.open() {
+            Ok(wal) => wal,
+            Err(Error::MissingSegment { .. } | Error::Corruption(_) | Error::NotALog { .. }) => {
+                return Ok(());
+            }
+            Err(error) => return broken(format!("a segment was deleted: {error}")),
+        };
+        let last = wal.last_lsn().get();
+        if last < must && !self.oracle.is_distrusted() {
+            return broken(format!(
+                "a segment was deleted, and the log ends at LSN {last} without a word, {must} are before it"
+            ));
+        }
+        let reader = wal.read_from(Lsn::ZERO);
+        for step in reader.map_err(|error| Violation(error.to_string()))? {
+            match step {
+                Ok((record, position)) => {
+                    let lsn = position.lsn.get();
+                    // The file may have been all that said that newer records were dropped.
+                    if !self.oracle.was_dropped(lsn, &record.value) {
+                        self.oracle.check_record(lsn, &record.value)?;
+                    }
+                }
+                Err(error) => return broken(format!("a segment was deleted: {error}")),
+            }
+        }
+        Ok(())
+    }
+}
+
+fn segments_of(storage: &FaultStorage) -> Image {
+    let mut image = Image::new();
+    let all = storage.image();
+    for (name, bytes) in all
+        .files()
+        .filter(|(name, _)| name.strip_suffix(".wal").is_some())
+    {
+        image.insert(name, bytes);
+    }
+    image
+}
+
+/// A cut at a segment's end may be undone by a power loss: what it gave back is space, nothing else.
+fn is_untouched(before: &Image, now: &Image) -> bool {
+    before.files().count() == now.files().count()
+        && before
+            .files()
+            .all(|(name, bytes)| now.get(name).is_some_and(|now| now.starts_with(bytes)))
+}
+
+fn unexpected(error: impl std::fmt::Display) -> Stop {
+    Stop::Broken(Violation(format!("meddling: {error}")))
+}
