@@ -59,7 +59,7 @@ impl Runner {
         };
         let older = |id: SegmentId| older.contains(&id);
         let found = found.segments.iter();
-        for segment in found.filter(|found| older(found.segment_id) && !found.sealed) {
+        for segment in found.filter(|found| older(found.segment_id)) {
             let name = segment_name(segment.segment_id);
             let len = image.get(&name).map_or(0, <[u8]>::len) as u64;
             let most = (segment.bytes + self.footer_reserve(len)).next_multiple_of(BLOCK);

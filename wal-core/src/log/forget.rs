@@ -5,17 +5,38 @@
 
 use wal_format::{Lsn, SegmentId, segment_name};
 
+use super::eras::Era;
 use super::{Engine, Goal, no_space_or_io};
 use crate::recovery::{self, Listing};
 use crate::shell::Shell;
-use crate::{Error, Result};
+use crate::{Error, Result, sabotage};
 
 impl Engine {
     /// Removes the segments of which all records are below `lsn`, and lets the log start there.
     pub(super) async fn forget_before(&self, lsn: Lsn, shell: Shell) -> Result<()> {
-        // A name drops only what is durable.
+        loop {
+            let era = {
+                let state = self.state();
+                // They were, when the truncation was asked for.
+                if lsn > state.next_lsn {
+                    let next = state.next_lsn;
+                    return Err(Error::NotAppended { lsn, next });
+                }
+                state.eras.now()
+            };
+            // A name drops only what is durable.
+            match self.forget_in(era, lsn, shell).await {
+                // The newest records were dropped meanwhile: their LSNs may have been given again.
+                Err(Error::Truncated { kept: Some(_), .. }) => {}
+                outcome => return outcome,
+            }
+        }
+    }
+
+    async fn forget_in(&self, era: Era, lsn: Lsn, shell: Shell) -> Result<()> {
         let below = lsn.prev();
-        self.reach(Goal::Durable, below.get(), shell).await?;
+        self.reach_in(era, Goal::Durable, below.get(), shell)
+            .await?;
         let number = self.state().forgets.ask(lsn);
         let asked = Forgotten {
             engine: self,
@@ -40,6 +61,12 @@ impl Engine {
         let (going, log_first) = {
             let state = self.state();
             Self::check_poison(&state)?;
+            let (first, durable) = (state.log_first, state.durable.lsn);
+            // It was durable when this was asked for.
+            if lsn.prev() > durable && !sabotage::is("forgotten-beyond-the-end") {
+                let kept = Some(durable);
+                return Err(Error::Truncated { first, kept });
+            }
             // The newest stays, whatever is in it: it says where the log goes on.
             let older = state.chain.split_last().map_or(&[][..], |(_, older)| older);
             let gone = older
@@ -68,14 +95,23 @@ impl Engine {
         if let Err((during, error)) = self.sync_directory() {
             return Err(self.poison(self.state(), during, error));
         }
-        recovery::free_names(storage, lsn, &firsts);
         let mut state = self.state();
         state.log_first = state.log_first.max(lsn);
-        state
-            .chain
-            .retain(|entry| !going.contains(&entry.header.segment_id));
+        let gone = |id: SegmentId| going.contains(&id);
+        state.chain.retain(|entry| !gone(entry.header.segment_id));
+        // No footer is needed any more.
+        state.sealing.retain(|sealing| !gone(sealing.segment.id()));
+        // Only now, and not under a footer that is being written: readers must know that the file's end says nothing.
+        while state.sealing_busy {
+            drop(state);
+            crate::sync::sleep(std::time::Duration::from_micros(50));
+            state = self.state();
+        }
+        drop(state);
+        recovery::free_names(storage, lsn, &firsts);
         let others = going.iter().skip(usize::from(renamed));
-        state.retiring.extend(others.map(|id| segment_name(*id)));
+        let others = others.map(|id| segment_name(*id));
+        self.state().retiring.extend(others);
         Ok(())
     }
 }

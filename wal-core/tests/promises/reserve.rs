@@ -1,6 +1,9 @@
 //! With no byte free the log can still be opened, and truncated at both ends, also after it was closed or killed.
 
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use wal_core::blocking::Wal;
 use wal_core::offline::truncate_before_in;
@@ -9,7 +12,10 @@ use wal_format::RESERVE_NAME;
 use wal_io::fault::{Fault, Moment, OperationKind, Seeded, SystemError};
 
 use crate::common::trace::segment;
-use crate::common::{Machine, SMALL, append, assert_holds, is_segment, large, policies};
+use crate::common::watched::Watched;
+use crate::common::{
+    Machine, SMALL, append, assert_holds, is_segment, large, payload, policies, until,
+};
 
 const KIB: u64 = 1 << 10;
 const LAST: u64 = 1150;
@@ -349,4 +355,80 @@ fn a_truncated_log_on_a_full_disk_goes_on() {
     let storage: Arc<dyn wal_io::Storage> = Arc::new(machine.storage.clone());
     let done = truncate_before_in(&storage, Lsn::new(MIDDLE + 1)).expect("truncated");
     assert!(done.first_lsn.get() >= MIDDLE);
+}
+
+/// Polls until it is ready.
+fn finish<F: Future>(future: F) -> F::Output {
+    let mut future = pin!(future);
+    let mut context = Context::from_waker(Waker::noop());
+    loop {
+        if let Poll::Ready(output) = future.as_mut().poll(&mut context) {
+            return output;
+        }
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn truncations_of_both_ends_with_no_byte_free_do_not_cross() {
+    let mut machine = Machine::new(FsyncPolicy::Os).segments_of(16 * KIB);
+    let watched = Watched::new(&machine.storage);
+    let builder = wal_core::Wal::builder("log")
+        .storage(Arc::new(watched.clone()))
+        .config(machine.config.clone())
+        .small_segments();
+    let wal = finish(builder.open()).expect("opened");
+    let mut last = 0;
+    loop {
+        if last == 600 {
+            fill_up(&machine);
+        }
+        match finish(wal.append(RecordRef::data(&payload(last + 1)))) {
+            Ok(_) => last += 1,
+            Err(Error::NoSpace { .. }) => break,
+            Err(error) => panic!("{error}"),
+        }
+    }
+    finish(wal.flush()).expect("flushed");
+    // Under one sync that is held up, cuts fill what the segment keeps for them.
+    let names = machine.file_names();
+    let newest = names.iter().rfind(|name| is_segment(name));
+    watched.hold_syncs_of(newest.expect("a segment"));
+    let leader = wal.clone();
+    let leader = std::thread::spawn(move || finish(leader.truncate_before(Lsn::new(2))));
+    watched.wait_for_a_sync();
+    let mut context = Context::from_waker(Waker::noop());
+    let mut cuts: Vec<_> = (3..14)
+        .map(|lsn| Box::pin(wal.truncate_before(Lsn::new(lsn))))
+        .collect();
+    for cut in &mut cuts {
+        assert!(cut.as_mut().poll(&mut context).is_pending());
+    }
+    // So this one drops by a name, once what it drops is durable.
+    let mut before = Box::pin(wal.truncate_before(Lsn::new(last)));
+    for _ in 0..40 {
+        assert!(before.as_mut().poll(&mut context).is_pending());
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    // That it is it hears from a truncation of the newest records, which is half done by then.
+    let mut after = Box::pin(wal.truncate_after(Lsn::new(50)));
+    assert!(after.as_mut().poll(&mut context).is_pending());
+    watched.hold_syncs_of_the_directory();
+    until("all is durable", || wal.durable_lsn().get() == last);
+    watched.wait_for_a_sync();
+    assert!(before.as_mut().poll(&mut context).is_pending());
+    watched.let_syncs_go();
+    finish(after).expect("truncated");
+    let refused = finish(before);
+    assert!(
+        matches!(refused, Err(Error::NotAppended { next, .. }) if next.get() == 51),
+        "{refused:?}"
+    );
+    drop(cuts);
+    leader.join().expect("no panic").expect("truncated");
+    let first = wal.first_lsn().get();
+    assert!(first < 14, "{first}");
+    drop(wal);
+    machine.lose_unsynced();
+    assert_holds(&machine.open(), first..=50);
 }

@@ -2,6 +2,7 @@
 
 use wal_core::{FsyncPolicy, Lsn, RecordRef};
 use wal_format::FileName;
+use wal_io::fault::{Fault, Moment};
 
 use crate::common::trace::segment;
 use crate::common::{
@@ -231,4 +232,46 @@ fn space_does_not_grow_with_truncations_of_the_newest_records() {
             assert_eq!(machine.verify().expect("verified").damage().count(), 0);
         }
     }
+}
+
+#[test]
+fn a_crash_inside_truncate_after_does_not_keep_the_space_of_what_is_dropped() {
+    let mut over = false;
+    for change in 0..40 {
+        for seed in 0..6 {
+            let mut machine = Machine::new(FsyncPolicy::Always);
+            let wal = machine.open();
+            append(&wal, 1..=600);
+            wal.close().expect("closed");
+            let wal = machine.open();
+            let cut = Fault::power_cut(Moment::During).after(change);
+            machine.storage.inject(cut);
+            let outcome = wal.truncate_after(Lsn::new(1));
+            let _ = wal.drive();
+            machine.storage.clear_faults();
+            over = outcome.is_ok() && !machine.storage.has_lost_power();
+            drop(wal);
+            if seed == 0 {
+                machine.kill();
+            } else {
+                machine.crash(seed);
+            }
+            let wal = machine.open();
+            let last = wal.last_lsn().get();
+            append(&wal, last + 1..=last + 3);
+            let _ = wal.drive();
+            let whole = whole(&machine);
+            let most = if last == 1 { 1 } else { 2 };
+            assert!(
+                whole.len() <= most,
+                "change {change}, crash {seed}: {whole:?}"
+            );
+            assert_holds(&wal, 1..=last + 3);
+        }
+        if over {
+            assert!(change > 3, "it was cut short");
+            return;
+        }
+    }
+    panic!("it never came to an end");
 }

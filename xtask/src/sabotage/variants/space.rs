@@ -40,4 +40,14 @@ pub(super) const VARIANTS: &[Variant] = &[
         "what the log takes on disk is bounded",
         "promises::space::space_does_not_grow_with_truncations_of_the_newest_records",
     ),
+    promise(
+        "outdated-footer-kept",
+        "what the log takes on disk is bounded",
+        "promises::space::a_crash_inside_truncate_after_does_not_keep_the_space_of_what_is_dropped",
+    ),
+    promise(
+        "forgotten-beyond-the-end",
+        "a log whose first LSN is raised by a name holds all that it says",
+        "promises::reserve::truncations_of_both_ends_with_no_byte_free_do_not_cross",
+    ),
 ];
