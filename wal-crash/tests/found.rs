@@ -3,7 +3,7 @@
 use wal_crash::{Program, run};
 
 /// What was wrong, and the program.
-const FOUND: [(&str, &str); 5] = [
+const FOUND: [(&str, &str); 6] = [
     (
         "a page lost what a failed write had left in it between recovery's look and its copy, and the open failed",
         "seed=193766 policy=always segment=262144 preallocate=0 buffer=1048576 padding=4096 sector=512 crash=subset \
@@ -16,6 +16,12 @@ const FOUND: [(&str, &str); 5] = [
         "seed=154042 policy=always segment=8192 preallocate=0 buffer=4096 padding=0 sector=512 crash=prefix \
          directory=unordered names=strict overwrite=powersafe rest=zeros sync=ext4-journal / \
          busy eio:sync-data:5:0 append:0 truncate-after:1 batch:3:77 batch:2:646 close = / look close =0.0.3.0.0.0.3.1",
+    ),
+    (
+        "the suite asked a reader to know of records that a failed sync had left in the cache alone",
+        "seed=132281 policy=always segment=8192 preallocate=1 buffer=4096 padding=0 sector=512 crash=prefix directory=unordered \
+         names=strict overwrite=powersafe rest=zeros sync=ext4-journal / efbig:sync-data:6:1 append:0 append-durable:0 \
+         append-durable:0 append:0 append:0 follow-other drop = / busy follow-other kill:11:after =0.0.3",
     ),
     (
         "a parent whose sync was refused was taken for one that needs none, although an earlier process had died before its own",
