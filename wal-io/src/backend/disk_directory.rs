@@ -200,6 +200,10 @@ impl Directory {
     }
 
     pub(super) fn sync(&self) -> io::Result<()> {
+        // It needs no descriptor but the one that is held.
+        if sabotage::is("disk-directory-opened-for-its-sync") {
+            return File::open(&self.path)?.sync_all();
+        }
         self.file()?.sync_all()
     }
 

@@ -11,6 +11,7 @@ use crate::sabotage;
 pub(super) fn create_directory(path: &Path) -> io::Result<()> {
     let mut missing = Vec::new();
     let mut existing = None;
+    let mut in_the_end = false;
     for ancestor in path.ancestors() {
         match fs::metadata(ancestor) {
             Ok(meta) if meta.is_dir() => {
@@ -28,7 +29,11 @@ pub(super) fn create_directory(path: &Path) -> io::Result<()> {
         // A process that made the directory may have died before this sync. It cannot have made the root of a file system: that
         // is mounted, and where it is mounted may be read-only, or on a file system without such a call (squashfs).
         if fs::metadata(&parent)?.dev() == fs::metadata(existing)?.dev() {
-            sync_entry(&parent, existing)?;
+            match sync_entry(&parent, existing) {
+                // Neither can be read: what is made below is, and is on the same file system.
+                Err(e) if is_denied(&e) && !missing.is_empty() => in_the_end = true,
+                synced => synced?,
+            }
         }
     }
     for directory in missing.into_iter().rev() {
@@ -42,14 +47,23 @@ pub(super) fn create_directory(path: &Path) -> io::Result<()> {
             sabotage::unless("disk-parent-not-synced", || sync_entry(parent, directory))?;
         }
     }
+    if in_the_end && !sabotage::is("disk-parent-not-synced") {
+        sync_file_system(path)?;
+    }
     Ok(())
+}
+
+fn is_denied(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::PermissionDenied
 }
 
 /// Makes the entry of `directory` in `parent` durable.
 fn sync_entry(parent: &Path, directory: &Path) -> io::Result<()> {
     match File::open(parent) {
         // It may be written to, but not read. The directory in it is on the same file system.
-        Err(e) if e.kind() == io::ErrorKind::PermissionDenied => sync_file_system(directory),
+        Err(e) if is_denied(&e) && !sabotage::is("disk-unreadable-parent-refused") => {
+            sync_file_system(directory)
+        }
         opened => opened?.sync_all(),
     }
 }

@@ -53,6 +53,20 @@ pub(super) const VARIANTS: &[Variant] = &[
         "without_the_path_check_a_moved_log_goes_on_in_its_own_directory",
     ),
     test(
+        "disk-directory-opened-for-its-sync",
+        "a rotation needs no descriptor for the sync of its name",
+        "wal-core",
+        "limited",
+        "a_log_goes_on_into_the_next_segment_while_no_descriptor_is_left",
+    ),
+    test(
+        "disk-unreadable-parent-refused",
+        "the first attempt under a parent that cannot be read works",
+        "wal-core",
+        "limited",
+        "a_log_is_made_at_the_first_attempt_under_a_parent_that_cannot_be_read",
+    ),
+    test(
         "directory-not-locked",
         "deleting the lock's file lets nobody in",
         "wal-core",
