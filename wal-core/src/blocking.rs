@@ -144,8 +144,8 @@ impl Wal {
 
     /// Returns when the record is on stable storage; starts a sync if nothing else does.
     ///
-    /// Takes an LSN, which stands for the record that has it now, or what an append has returned: then a record that was removed is
-    /// recognised, also when another one has its LSN.
+    /// Takes an LSN, or what an append returned. An LSN stands for the record that has it now. With what an append returned, a
+    /// removed record is recognised even if another record has its LSN now.
     ///
     /// # Errors
     /// [`NotAppended`](crate::Error::NotAppended) for an LSN never given, [`Truncated`](crate::Error::Truncated) if `truncate_after` has removed the
@@ -157,8 +157,7 @@ impl Wal {
 
     /// The highest LSN known to be on stable storage. Goes back only where `truncate_after` removes records. Takes no lock.
     ///
-    /// A read-only handle looks at the files for it, as it does for the other facts about the log: for what was found last where they
-    /// cannot be read.
+    /// A read-only handle reads the files to answer this. If they cannot be read, it returns what it found last.
     #[must_use]
     pub fn durable_lsn(&self) -> Lsn {
         self.handle.durable_lsn()
@@ -209,20 +208,22 @@ impl Wal {
     /// A reader from a [`Position`] or an [`Lsn`] on; LSN 0 is the start of the log, whatever was truncated.
     ///
     /// # Errors
-    /// [`Truncated`](crate::Error::Truncated) if the record is no longer in the log, [`NotAppended`](crate::Error::NotAppended) for an LSN above
-    /// the next one: a cursor of another log, or of a newer copy of this one. Who wants to wait for it calls
-    /// [`follow_from`](Self::follow_from). On a read-only handle [`Io`](crate::Error::Io), where it looks how far the log goes.
+    /// [`Truncated`](crate::Error::Truncated) if the record is no longer in the log, [`NotAppended`](crate::Error::NotAppended)
+    /// for an LSN above the next one: the cursor belongs to another log, or to a newer copy of this one. To wait for such an
+    /// LSN, use [`follow_from`](Self::follow_from). On a read-only handle [`Io`](crate::Error::Io), if it cannot read where the
+    /// log ends.
     pub fn read_from(&self, start: impl Into<Start>) -> Result<Reader> {
         Ok(Reader {
             raw: self.handle.read_from(start.into())?,
         })
     }
 
-    /// As [`read_from`](Self::read_from), also for an LSN that was not given to a record yet: the reader returns `None` until then.
+    /// As [`read_from`](Self::read_from), but the LSN need not have been given to a record yet. The reader returns `None` until
+    /// it is.
     ///
     /// # Errors
-    /// [`Truncated`](crate::Error::Truncated) if the record is no longer in the log. Where `truncate_after` then removes records before
-    /// the LSN, the reader gets [`Truncated`](crate::Error::Truncated) as well.
+    /// [`Truncated`](crate::Error::Truncated) if the record is no longer in the log. If `truncate_after` then removes records
+    /// before the LSN, the reader gets [`Truncated`](crate::Error::Truncated) as well.
     pub fn follow_from(&self, start: impl Into<Start>) -> Result<Reader> {
         Ok(Reader {
             raw: self.handle.follow_from(start.into())?,
@@ -316,10 +317,11 @@ impl Wal {
         self.handle.report()
     }
 
-    /// Whether this process may use the handle: not a fork of the one that opened it. Takes no lock, and costs a load from memory.
+    /// Checks that this process opened the handle, and is not a fork of the opener. Takes no lock, and costs one load from
+    /// memory.
     ///
-    /// Every call that can fail asks this first. In a fork the others tell what was found when the log was opened, and
-    /// dropping the handle does nothing.
+    /// Every call that can fail checks this first. In a fork, the other calls return what was found when the log was opened,
+    /// and dropping the handle does nothing.
     ///
     /// # Errors
     /// [`OtherProcess`](crate::Error::OtherProcess).
@@ -418,9 +420,9 @@ impl Reader {
         self
     }
 
-    /// Shows only records that are known to be on stable storage: the others come with later calls, when they are. A read-only
-    /// handle learns that from the log's own files, which say it with the next write; an idle log says it within a second or two
-    /// under `Always` and `Batch`.
+    /// Returns only records that are known to be on stable storage. The others follow in later calls. A read-only handle learns
+    /// this from the log's files, which record it with the next write. Under `Always` and `Batch` an idle log records it within about
+    /// two seconds.
     #[must_use]
     pub fn durable_only(mut self) -> Self {
         self.raw = self.raw.durable_only();

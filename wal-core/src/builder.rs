@@ -111,7 +111,7 @@ impl<W> Builder<W> {
         self
     }
 
-    /// New segments of an existing log get the size of its newest one; `max_segment_size` counts for a new log only. To be called
+    /// New segments of an existing log get the size of its newest one; `max_segment_size` applies to a new log only. Call it
     /// after [`config`](Self::config).
     #[must_use]
     pub fn keep_segment_size(mut self) -> Self {
@@ -119,7 +119,7 @@ impl<W> Builder<W> {
         self
     }
 
-    /// New segments of an existing log get the node id of its newest one; `node_id` counts for a new log only. To be called after
+    /// New segments of an existing log get the node id of its newest one; `node_id` applies to a new log only. Call it after
     /// [`config`](Self::config).
     #[must_use]
     pub fn keep_node_id(mut self) -> Self {
@@ -150,8 +150,8 @@ impl<W> Builder<W> {
     }
 
     /// Starts each group at a multiple of 512 or 4096 bytes, so that no sector that holds durable data is ever written again.
-    /// Without it the log relies on powersafe overwrite, see `docs/format.md`. Costs half a sector a group. Default: as the log's
-    /// newest segment has it, and none in a new log; 0 is none in any case.
+    /// Without it the log relies on powersafe overwrite, see `docs/format.md`. Costs half a sector a group. Default: the
+    /// padding of the log's newest segment; none in a new log. 0 means no padding.
     #[must_use]
     pub fn sector_padding(mut self, bytes: u32) -> Self {
         self.sector_padding = Some(bytes);
@@ -213,9 +213,9 @@ impl<W> Builder<W> {
         self
     }
 
-    /// Whether the log looks now and then (at a rotation, at each sync of its directory, at a close) that its path still leads to
-    /// its directory, and stops with [`Displaced`](Error::Displaced) if nothing or another directory is there. Default true. Turned
-    /// off, a log goes on in a directory that was moved; what is at the old path it never touches in either case.
+    /// Whether the log checks that its path still leads to its directory: at a rotation, at each sync of its directory, and at
+    /// a close. It stops with [`Displaced`](Error::Displaced) if nothing or another directory is there. Default true. Without
+    /// the check, a log continues in a directory that was moved. It never touches anything at the old path in either case.
     #[must_use]
     pub fn path_check(mut self, check: bool) -> Self {
         self.path_check = check;

@@ -61,8 +61,9 @@ pub enum OnDamage {
 /// The settings of a log. All other settings are on the [builder](crate::Builder).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WalConfig {
-    /// Length of a segment file in bytes, 1 MiB to 4 GiB. Default 128 MiB. A batch never spans segments. Counts for new segments, of
-    /// an existing log too; [`Builder::keep_segment_size`](crate::Builder::keep_segment_size) keeps what the log has.
+    /// Length of a segment file in bytes, 1 MiB to 4 GiB. Default 128 MiB. A batch never spans segments. Applies to new
+    /// segments, also in an existing log; [`Builder::keep_segment_size`](crate::Builder::keep_segment_size) keeps what the log
+    /// has.
     pub max_segment_size: u64,
     /// When appends become durable. Default `Batch(5 ms)`.
     pub fsync_policy: FsyncPolicy,

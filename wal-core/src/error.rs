@@ -23,7 +23,7 @@ pub enum Error {
     NoSpace {
         /// The log's directory.
         location: String,
-        /// What the space was needed for, with the number of bytes where that is known.
+        /// The purpose of the space, with the number of bytes if known.
         what: Cow<'static, str>,
     },
     /// A record or a batch is above its limit. The log is as it was: split the data, or raise the limit.
@@ -57,11 +57,11 @@ pub enum Error {
     /// A write or a sync failed earlier. The handle refuses everything from then on: open the log again.
     #[error(transparent)]
     Poisoned(Poisoned),
-    /// The log's directory was moved, replaced or deleted while it was open, or the file that takes its records was deleted.
-    /// The handle refuses everything from then on, as after a failed write: open the log where it is now.
+    /// The log's directory was moved, replaced or deleted while it was open, or its newest file was deleted. The handle refuses
+    /// every later call, as after a failed write. Open the log at its new path.
     #[error(transparent)]
     Displaced(Displaced),
-    /// The handle was opened by another process, of which this one is a fork. Nothing was done: use the log there.
+    /// The handle was opened by another process, and this one is a fork of it. Nothing was done: use the log in the opener.
     #[error(
         "{location}: opened by process {opener}, of which this one is a fork; nothing was done: use the log there, or open it here when it is closed there"
     )]
@@ -86,8 +86,8 @@ pub enum Error {
         /// What says that it must be there.
         needed_by: String,
     },
-    /// The record was removed by a truncation. If `kept` is given, it was one of the newest, and its LSN is given again: what was
-    /// read above `kept` is to be undone, go on behind it. Otherwise read from `first`.
+    /// The record was removed by a truncation. If `kept` is given, the record was one of the newest, and its LSN is given
+    /// again: discard everything read above `kept` and continue at `kept + 1`. Otherwise read from `first`.
     #[error("the record is no longer in the log{}; the log starts at LSN {first}", truncated_after(*.kept))]
     Truncated {
         /// The first LSN of the log.
@@ -129,15 +129,15 @@ pub enum Error {
         /// The LSN of the next record.
         next: Lsn,
     },
-    /// The log has come to the highest LSN that is given to a record: something other than appends has set its LSNs. It can be read
-    /// and truncated. Append to a new log.
+    /// The log has reached the highest LSN that a record can get. Appends never reach it, so something else has set its LSNs.
+    /// The log can be read and truncated. Append to a new log.
     #[error(
         "the next record would be LSN {next}, above the highest that is given ({limit}); the log is unchanged: something other than appends has set its LSNs, append to a new log"
     )]
     NoMoreLsns {
         /// The LSN of the next record.
         next: Lsn,
-        /// The highest LSN that is given.
+        /// The highest LSN that a record can get.
         limit: Lsn,
     },
     /// The file was written by a version of the format that this build does not know. Use a newer build.
@@ -222,8 +222,8 @@ fn truncated_after(kept: Option<Lsn>) -> String {
     })
 }
 
-/// Whether the system says that the disk is full, the user's quota is used up, or the file may not grow further
-/// (`ENOSPC`, `EDQUOT`, `EFBIG`).
+/// Whether the error means that the disk is full, the user's quota is used up, or the file may not grow further (`ENOSPC`,
+/// `EDQUOT`, `EFBIG`).
 pub(crate) fn is_no_space(error: &io::Error) -> bool {
     matches!(
         error.kind(),
@@ -297,7 +297,7 @@ pub struct Poisoned {
 }
 
 impl Poisoned {
-    /// The error of this state: what stopped the log may have a kind of its own.
+    /// The error of this state. Some causes have an error variant of their own.
     pub(crate) fn error(&self) -> Error {
         let displacement = self.cause.get_ref().and_then(|cause| cause.downcast_ref());
         match displacement {
@@ -319,7 +319,7 @@ impl Poisoned {
 pub struct Displaced {
     /// The path at which the log was opened.
     pub location: String,
-    /// What has happened.
+    /// The cause.
     pub what: Displacement,
     /// The highest LSN that was synced. In a directory that was moved these records are durable. The records of a deleted file
     /// are lost.
@@ -328,17 +328,17 @@ pub struct Displaced {
     pub lsn: Option<Lsn>,
 }
 
-/// What has happened to an open log's directory or file.
+/// Why an open log is no longer where it was opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Displacement {
-    /// Nothing is at the path any more.
+    /// Nothing exists at the path.
     #[error("the directory was moved or deleted while the log was open")]
     DirectoryGone,
     /// Another directory is at the path.
     #[error("the directory was replaced by another one while the log was open")]
     DirectoryReplaced,
-    /// The file that takes the records has no name any more.
+    /// The file to which records are written has no name.
     #[error("segment {0} was deleted while the log was open")]
     FileDeleted(SegmentId),
 }

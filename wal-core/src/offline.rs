@@ -54,7 +54,7 @@ pub fn truncate_before_in(storage: &Arc<dyn Storage>, lsn: Lsn) -> Result<Trunca
     truncate(storage, lsn, Mode::Apply)
 }
 
-/// What [`truncate_before`] would do. Changes no byte.
+/// Says what [`truncate_before`] would do. Changes no byte.
 ///
 /// # Errors
 /// As [`truncate_before`].
@@ -63,10 +63,10 @@ pub fn plan_truncate_before(dir: impl AsRef<Path>, lsn: impl Into<Lsn>) -> Resul
     truncate(&storage, lsn.into(), Mode::Plan)
 }
 
-/// Bytes that can still be allocated on the file system of the directory `dir`, as far as it tells.
+/// Bytes that can still be allocated on the file system of the directory `dir`, if it says.
 ///
 /// # Errors
-/// [`Io`](Error::Io): the system was asked and did not say.
+/// [`Io`](Error::Io): the system call failed.
 pub fn free_space(dir: impl AsRef<Path>) -> Result<Option<u64>> {
     let storage = DiskStorage::new(dir.as_ref());
     let io = |error| Error::io(storage.location(), "asking for the free space", error);
@@ -92,7 +92,7 @@ fn truncate(storage: &Arc<dyn Storage>, lsn: Lsn, mode: Mode) -> Result<Truncati
         entropy: Arc::new(SystemEntropy),
         lock_wait: Duration::ZERO,
     };
-    // The file is there already; without one there is no writer, and a plan makes none.
+    // Without a lock file there is no writer, and a plan creates no file.
     let _lock = match mode {
         Mode::Plan if !Listing::read(&**storage)?.is_some_and(|listing| listing.lock) => None,
         Mode::Plan | Mode::Apply => Some(take_lock(&ground)?),
@@ -130,7 +130,7 @@ fn truncate(storage: &Arc<dyn Storage>, lsn: Lsn, mode: Mode) -> Result<Truncati
     }
     // The newest stays, whatever is in it: it says where the log goes on.
     let older = scan.chain.split_last().map_or(&[][..], |(_, older)| older);
-    // Also by a call that was cut short: a name is never given to a second file.
+    // A call that was interrupted may have done it. A name is never given to a second file.
     let mut remembered = firsts.contains(&first);
     for link in older.iter().filter(|link| link.end.lsn < first) {
         let id = link.facts.id();

@@ -67,8 +67,9 @@ pub struct Appended {
 
 /// A record to wait for: its LSN, and the segment that took it, if that is known.
 ///
-/// `truncate_after` removes records and gives their LSNs again. An LSN alone stands for the record that has it now. With what `append`
-/// returned the removed record is recognised: ids of segments only grow, and records that get an LSN again are in a later one.
+/// `truncate_after` removes records and gives their LSNs again. An LSN alone stands for the record that has it now. What
+/// `append` returned identifies the removed record: segment ids only grow, and a record that gets an LSN again is in a later
+/// segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Awaited {
     pub(crate) lsn: Lsn,
@@ -96,7 +97,7 @@ impl From<Appended> for Awaited {
         let Appended { first, last_lsn } = appended;
         Self {
             lsn: last_lsn,
-            // An empty batch is nowhere.
+            // An empty batch has no position.
             segment: (last_lsn >= first.lsn).then_some(first.segment_id),
         }
     }

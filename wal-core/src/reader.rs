@@ -63,13 +63,13 @@ pub(crate) struct RawReader {
     place: Option<Place>,
     /// What was read is of this era.
     era: Era,
-    /// An error was returned behind which there is nothing to read.
+    /// An error was returned that ends the reader.
     ended: bool,
-    /// What is in memory of the place that the reader is at was read in this call.
+    /// The buffered bytes at the reader's place were read in this call.
     fresh: bool,
-    /// Show only what is known to be durable.
+    /// Return only records that are known to be durable.
     pub(crate) durable_only: bool,
-    /// Nothing above this is shown without another look at what is durable.
+    /// Records above this are not returned before the durable LSN is read again.
     bound: Lsn,
     /// The start of the log, if that is what was asked for.
     start: Option<Lsn>,
@@ -78,13 +78,13 @@ pub(crate) struct RawReader {
 }
 
 impl RawReader {
-    /// From a record on that is in the log, or is the next one to be appended.
+    /// From a record that is in the log, or is the next one to be appended.
     pub(crate) fn from(source: Source, start: Start) -> Result<Self> {
         source.check_process()?;
         if start.lsn > Lsn::FIRST
             && let Some(next) = source.next_lsn(start.lsn)?
             && start.lsn > next
-            // Who waits for a record that never comes is told at once.
+            // A caller that would wait for a record that never comes is told at once.
             && !sabotage::is("read-from-beyond-the-end-accepted")
         {
             let lsn = start.lsn;
@@ -93,7 +93,7 @@ impl RawReader {
         Self::follow_from(source, start)
     }
 
-    /// From a record on that need not be in the log yet.
+    /// From a record that need not exist yet.
     pub(crate) fn follow_from(source: Source, start: Start) -> Result<Self> {
         source.check_process()?;
         let era = source.era();
@@ -145,7 +145,7 @@ impl RawReader {
         })
     }
 
-    /// Shows only records that are known to be on stable storage.
+    /// Returns only records that are known to be on stable storage.
     pub(crate) fn durable_only(mut self) -> Self {
         self.durable_only = true;
         self.bound = Lsn::ZERO;
@@ -196,7 +196,8 @@ impl RawReader {
         Some((record, position))
     }
 
-    /// The next record. After an error the reader has ended, unless it skips damage or the system's error may pass.
+    /// The next record. An error ends the reader, unless it skips damage or the error is one of the system that may be
+    /// temporary.
     pub(crate) fn step(&mut self) -> Result<Step> {
         self.source.check_process()?;
         if self.ended {
@@ -227,7 +228,7 @@ impl RawReader {
             };
             if self.source.era() == self.era {
                 if matches!(step, Err(Error::Corruption(_))) && self.is_outdated()? {
-                    // A writer has cut the file or given it up while it was read.
+                    // A writer has cut or removed the file while it was read.
                     self.place = None;
                     continue;
                 }
@@ -239,8 +240,8 @@ impl RawReader {
         }
     }
 
-    /// Whether the segment that is read has come to an end, or out of the log, since it was entered. Then bytes that do not verify
-    /// may be space that a writer has given back.
+    /// Whether the segment has ended, or has left the log, since the reader entered it. Then bytes that do not verify may be
+    /// space that a writer gave back.
     fn is_outdated(&mut self) -> Result<bool> {
         let Some(place) = &self.place else {
             return Ok(false);
@@ -249,7 +250,7 @@ impl RawReader {
         if let Source::View(view) = &self.source
             && view.reload().is_err()
         {
-            // The damage that was met says more.
+            // The damage is the better error.
             return Ok(false);
         }
         let first = self.source.first_lsn();
@@ -260,7 +261,7 @@ impl RawReader {
         Ok(self.only.is_none() && entry.is_none_or(|entry| entry.end != end))
     }
 
-    /// Whether the next record is not known to be durable; asks again before it says so.
+    /// Whether the next record is not known to be durable. Reads the durable LSN again before it returns true.
     fn is_beyond_durable(&mut self) -> Result<bool> {
         if !self.durable_only || self.undelivered() <= self.bound {
             return Ok(false);
@@ -276,7 +277,7 @@ impl RawReader {
             self.bound = Lsn::ZERO;
         }
         let first = self.source.first_lsn();
-        // One that was to read from the log's start, and has read nothing, starts where the log now does.
+        // A reader from the log's start that has read nothing starts where the log starts now.
         if self.start == Some(self.next) {
             (self.next, self.start) = (first, Some(first));
             (self.era, self.place) = (now, None);
@@ -285,7 +286,7 @@ impl RawReader {
         // Nor are they by who reads.
         let told = !sabotage::is("reader-of-an-earlier-era-goes-on");
         if kept.is_some_and(|kept| self.next > kept.next()) && told {
-            // Where it has missed records at the log's start, that is what is known.
+            // If it has missed records at the log's start, only that is known.
             let missed = self.next < first && self.source.has_lost_track(self.era);
             let kept = kept.filter(|_| !missed);
             return Err(Error::Truncated { first, kept });

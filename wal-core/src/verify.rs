@@ -66,7 +66,7 @@ impl VerifyReport {
         let first = self.recovery.first_lsn;
         let segments = self.segments.iter();
         let gaps = segments.flat_map(|segment| segment.gaps.iter().copied());
-        // A truncation may have come since.
+        // The log may have been truncated since.
         gaps.filter(move |(_, to)| *to >= first)
             .map(move |(from, to)| (from.max(first), to))
     }

@@ -175,8 +175,8 @@ impl Wal {
 
     /// Returns when the record is on stable storage; starts a sync if nothing else does.
     ///
-    /// Takes an LSN, which stands for the record that has it now, or what an append has returned: then a record that was removed is
-    /// recognised, also when another one has its LSN.
+    /// Takes an LSN, or what an append returned. An LSN stands for the record that has it now. With what an append returned, a
+    /// removed record is recognised even if another record has its LSN now.
     ///
     /// # Errors
     /// [`NotAppended`](Error::NotAppended) for an LSN never given, [`Truncated`](Error::Truncated) if `truncate_after` has removed the
@@ -191,8 +191,7 @@ impl Wal {
 
     /// The highest LSN known to be on stable storage. Goes back only where `truncate_after` removes records. Takes no lock.
     ///
-    /// A read-only handle looks at the files for it, as it does for the other facts about the log: for what was found last where they
-    /// cannot be read.
+    /// A read-only handle reads the files to answer this. If they cannot be read, it returns what it found last.
     #[must_use]
     pub fn durable_lsn(&self) -> Lsn {
         self.handle.durable_lsn()
@@ -245,9 +244,9 @@ impl Wal {
     /// A reader from a [`Position`] or an [`Lsn`] on; LSN 0 is the start of the log, whatever was truncated.
     ///
     /// # Errors
-    /// [`Truncated`](Error::Truncated) if the record is no longer in the log, [`NotAppended`](Error::NotAppended) for an LSN above
-    /// the next one: a cursor of another log, or of a newer copy of this one. Who wants to wait for it calls
-    /// [`follow_from`](Self::follow_from). On a read-only handle [`Io`](Error::Io), where it looks how far the log goes.
+    /// [`Truncated`](Error::Truncated) if the record is no longer in the log, [`NotAppended`](Error::NotAppended) for an LSN
+    /// above the next one: the cursor belongs to another log, or to a newer copy of this one. To wait for such an LSN, use
+    /// [`follow_from`](Self::follow_from). On a read-only handle [`Io`](Error::Io), if it cannot read where the log ends.
     #[allow(clippy::unused_async)] // As above.
     pub async fn read_from(&self, start: impl Into<Start>) -> Result<Reader> {
         Ok(Reader {
@@ -255,11 +254,12 @@ impl Wal {
         })
     }
 
-    /// As [`read_from`](Self::read_from), also for an LSN that was not given to a record yet: the reader returns `None` until then.
+    /// As [`read_from`](Self::read_from), but the LSN need not have been given to a record yet. The reader returns `None` until
+    /// it is.
     ///
     /// # Errors
-    /// [`Truncated`](Error::Truncated) if the record is no longer in the log. Where `truncate_after` then removes records before the
-    /// LSN, the reader gets [`Truncated`](Error::Truncated) as well.
+    /// [`Truncated`](Error::Truncated) if the record is no longer in the log. If `truncate_after` then removes records before
+    /// the LSN, the reader gets [`Truncated`](Error::Truncated) as well.
     #[allow(clippy::unused_async)] // As above.
     pub async fn follow_from(&self, start: impl Into<Start>) -> Result<Reader> {
         Ok(Reader {
@@ -444,9 +444,9 @@ impl Reader {
         self
     }
 
-    /// Shows only records that are known to be on stable storage: the others come with later calls, when they are. A read-only
-    /// handle learns that from the log's own files, which say it with the next write; an idle log says it within a second or two
-    /// under `Always` and `Batch`.
+    /// Returns only records that are known to be on stable storage. The others follow in later calls. A read-only handle learns
+    /// this from the log's files, which record it with the next write. Under `Always` and `Batch` an idle log records it within about
+    /// two seconds.
     #[must_use]
     pub fn durable_only(mut self) -> Self {
         self.raw = self.raw.durable_only();

@@ -1,4 +1,4 @@
-//! Who has a log open for writing, asked without the lock. Reads only.
+//! Finds the process that has a log open for writing, without taking the lock. Reads only.
 
 use std::io;
 use std::path::Path;
@@ -17,10 +17,10 @@ pub struct Writer {
     pub pid: Option<u32>,
 }
 
-/// The process that has the log in the directory `dir` open for writing now, or is opening it; `None` if nobody has.
+/// The process that has the log in the directory `dir` open for writing now, or is opening it; `None` if there is none.
 ///
-/// Tells a log whose writer is at work from one that was not closed. Takes nothing that a writer needs: one that opens the log at
-/// the same moment gets it.
+/// Distinguishes a log with a running writer from one that was not closed. It takes nothing that a writer needs: a writer that
+/// opens the log at the same moment succeeds.
 ///
 /// # Errors
 /// [`Io`](Error::Io): the lock could not be looked at.

@@ -84,7 +84,7 @@ impl RawReader {
         {
             return Ok(true);
         }
-        // Another reader of the handle may have seen the change first.
+        // Another reader of the handle may have noticed the change first.
         if self.source.entry(id).is_none() {
             return Ok(true);
         }

@@ -1,4 +1,4 @@
-//! Going on past damage: what cannot be read comes as an explicit gap, and the next call goes on behind it.
+//! Reading past damage: LSNs that cannot be read are returned as one explicit gap, and the next call continues after it.
 //!
 //! A log that opens is read as ever until something does not verify; the rest of that segment is then salvaged. A log that does
 //! not open is salvaged from its first record on. Gaps that follow each other are one.
@@ -229,7 +229,7 @@ impl RawReader {
         }
         while let Some(salvaging) = &mut self.skip.walk {
             let walked = match salvaging.walk.step() {
-                // The file was removed: the log is read on as it is now.
+                // The file was removed: continue with the log as it is now.
                 Err(error)
                     if error.kind() == io::ErrorKind::NotFound && salvaging.then.is_some() =>
                 {

@@ -29,7 +29,7 @@ impl Source {
         self.files().storage().location()
     }
 
-    /// Refuses in a fork of the process that opened the log. Before any other call: those may wait for a lock.
+    /// Refuses in a fork of the process that opened the log. Call it first: other calls may wait for a lock.
     #[inline]
     pub(crate) fn check_process(&self) -> Result<()> {
         match self {
@@ -88,8 +88,8 @@ impl Source {
         }
     }
 
-    /// The LSN that the next record will get, or got since this was asked; `None` for a log that cannot be opened, which tells of
-    /// each place itself.
+    /// The LSN that the next record will get, or got since this was asked; `None` for a log that cannot be opened. Its reader
+    /// reports damage in each place.
     pub(super) fn next_lsn(&self, atleast: Lsn) -> Result<Option<Lsn>> {
         match self {
             Self::Live(engine) => Ok(Some(engine.last_lsn().next())),
@@ -116,7 +116,7 @@ impl Source {
         }
     }
 
-    /// Whether nobody knows what was kept since that era.
+    /// Whether it is unknown what was kept since that era.
     pub(super) fn has_lost_track(&self, since: Era) -> bool {
         match self {
             Self::Live(_) => false,

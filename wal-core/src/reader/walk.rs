@@ -18,7 +18,7 @@ impl RawReader {
                 Err(error) if is_not_found(&error) => error,
                 walked => return walked,
             };
-            // The file went while it was not open.
+            // The file was removed while it was not open.
             let Some(place) = self.place.take() else {
                 return Err(error);
             };
@@ -169,7 +169,7 @@ impl RawReader {
         if let Some(place) = &mut self.place {
             place.cursor.refresh();
         }
-        // The end is the one at the time of the call.
+        // The end must be the end at the time of the call.
         if !self.fresh && !sabotage::is("end-of-an-earlier-call") {
             self.fresh = true;
             return Ok(true);

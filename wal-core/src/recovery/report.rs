@@ -38,14 +38,14 @@ pub struct RecoveryReport {
     pub last_lsn: Lsn,
     /// The highest LSN that the files prove was durable before the stop.
     pub proven_lsn: Lsn,
-    /// First and last LSN of each loss that a repair has recorded, oldest first: no record has one of these LSNs. As far as they
-    /// can be read; [`verify`](crate::verify) reads every byte.
+    /// First and last LSN of each loss that a repair recorded, oldest first. No record has one of these LSNs. Losses in damaged
+    /// segments may be missing: [`verify`](crate::verify) reads every byte.
     pub gaps: Vec<(Lsn, Lsn)>,
     /// LSNs from `first_lsn` to `last_lsn` without a record.
     pub(crate) lost: u64,
-    /// Node ids in the headers of the log's segments, oldest first, that are not the [`node_id`](crate::WalConfig::node_id) with
-    /// which the log was opened now (read-only: not that of the newest segment). The log was written by other nodes, or is a copy
-    /// of another node's.
+    /// Node ids in the headers of the log's segments, oldest first, that are not the [`node_id`](crate::WalConfig::node_id)
+    /// with which the log was opened now (read-only: not that of the newest segment). Other nodes have written to the log, or
+    /// it is a copy of another node's log.
     pub other_node_ids: Vec<u32>,
     /// Records above `proven_lsn` that were whole. A writer has copied them to a new segment and made them durable; a
     /// read-only open shows them as they are.
@@ -62,7 +62,7 @@ pub struct RecoveryReport {
 }
 
 impl RecoveryReport {
-    /// Records in the log: LSNs in a [gap](Self::gaps), or in a part of a damaged log that is missing, have none.
+    /// The number of records in the log. LSNs in a [gap](Self::gaps), or in a missing part of a damaged log, have no record.
     #[must_use]
     pub fn records(&self) -> u64 {
         (self.last_lsn.get() + 1)

@@ -23,9 +23,9 @@ pub struct LostRecords {
     pub from: Lsn,
     /// The last of them.
     pub to: Lsn,
-    /// Where the first thing stands that does not verify; segment 0 if there is nothing at all.
+    /// Segment of the first bytes that do not verify; 0 if nothing of these records is left.
     pub segment_id: SegmentId,
-    /// Where in its file, in bytes.
+    /// Their offset in its file, in bytes.
     pub offset: Offset,
     /// What does not verify.
     pub what: String,
@@ -41,17 +41,17 @@ pub struct RepairReport {
     pub damage: Vec<Error>,
     /// What is lost, and was not recorded as lost before.
     pub gaps: Vec<LostRecords>,
-    /// Records behind the first damage that could be read, and were copied to the new segment with their LSNs.
+    /// Records after the first damage that could be read, and were copied to the new segments with their LSNs.
     pub records_kept: u64,
     /// The segments with the copies, none of them larger than the log's; empty if no copy was needed.
     pub new_segments: Vec<SegmentId>,
-    /// The last LSN of the log: the next record gets the one behind it.
+    /// The last LSN of the log: the next record gets the one after it.
     pub last_lsn: Lsn,
     /// Files of which the bytes are kept whole under `quarantine/`.
     pub quarantined: Vec<String>,
     /// Files that the log has no more use for, in the order of their removal.
     pub removed: Vec<String>,
-    /// Bytes that the new segments and the quarantine need. They are there when a repair begins.
+    /// Bytes that the new segments and the quarantine need. A repair does not start without them.
     pub bytes_needed: u64,
 }
 

@@ -20,11 +20,11 @@ use crate::{Error, Result, sabotage};
 
 /// Repairs the log in the directory `dir`, or says what a repair would do.
 ///
-/// Everything that can be read behind the first damage is copied to new segments of the log's size; records keep their LSNs. If only
-/// the newest segment is damaged, that is what is left of it. LSNs without a
-/// record become a gap that the log knows of: it opens, and readers [say so](Error::Gap) in their place. The next record never
-/// gets an LSN that was given before, as far as anything in the files tells. Of a batch that lost a record the others are kept.
-/// Damaged files are kept whole under `quarantine/`. Without damage nothing is done. It reads the whole log.
+/// Copies every record that can be read from the first damaged segment on to new segments of the log's size. Records keep their
+/// LSNs. If only the newest segment is damaged, only that one is copied. LSNs without a record become a gap that the log knows
+/// of: it opens, and readers [say so](Error::Gap) in their place. The next record never gets an LSN that was given before, as
+/// far as anything in the files tells. Of a batch that lost a record the others are kept. Damaged files are kept whole under
+/// `quarantine/`. Without damage nothing is done. It reads the whole log.
 ///
 /// # Durability
 /// With [`RepairMode::Apply`] the repaired log is durable when it returns. A crash on the way leaves the damaged log as it was or
@@ -152,7 +152,7 @@ fn header(
     Ok(SegmentHeader {
         segment_id,
         epoch: Epoch::new(epoch),
-        // Not above what a segment may have, whatever wrote the one that it is like.
+        // Not above the maximum, even if the segment that it follows is larger.
         capacity: like.capacity.min(wal_format::MAX_SEGMENT),
         allocated: wal_format::HEADER_LEN,
         origin: Origin::Copy,
@@ -160,10 +160,11 @@ fn header(
     })
 }
 
-/// Before anything is changed: is there room for all of it? Spares and copies that a crash has cut short make room.
+/// Checks that there is room for everything, before anything is changed. Preallocated segments and unfinished copies count as
+/// room.
 fn check_space(storage: &dyn Storage, wreck: &Wreck, needed: u64) -> Result<()> {
     let Ok(Some(free)) = storage.free_space() else {
-        // It is met later, and then nothing has changed but copies under `quarantine/`.
+        // The error comes later then, when only copies under `quarantine/` were made.
         return Ok(());
     };
     let len = |name: String| {
