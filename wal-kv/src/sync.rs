@@ -15,7 +15,8 @@ mod ground;
 pub(crate) use std::sync::Arc;
 
 pub(crate) use ground::{
-    AtomicBool, AtomicU64, Condvar, JoinHandle, Mutex, MutexGuard, Ordering, RwLock, cores,
+    AtomicBool, AtomicU64, Condvar, JoinHandle, Mutex, MutexGuard, Ordering, RwLock,
+    RwLockReadGuard, cores,
 };
 use ground::{spawn_in, thread};
 

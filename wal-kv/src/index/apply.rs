@@ -4,13 +4,25 @@
 
 use wal_core::UnixMillis;
 
-use super::ledger::{Count, Replaced, expiring};
+use super::expiries::{Expiring, expiring};
+use super::ledger::{Count, Due, ExpiryChange};
+use super::views::Replaced;
 use super::{Index, Ledger, PLACES, Shown, Version};
 use crate::sabotage;
 use crate::sync::{Ordering, pause};
 
-/// At most so many versions are forgotten at a time.
-const SETTLED_AT_ONCE: usize = 64;
+/// How many things that are due are done before the ledger's lock is given up: less than 100 us of work.
+pub(super) const STEP: usize = 64;
+/// How many of them a write does. It adds one at most, so they do not pile up.
+const STEP_OF_A_WRITE: usize = 8;
+
+/// What a writer needs. All changes of the index but forgetting are made under its lock, in the order of the log.
+#[derive(Debug, Default)]
+pub(crate) struct Writer {
+    scratch: Vec<u8>,
+    /// The expiry up to which the log or a snapshot has a time mark.
+    pub(crate) marked: UnixMillis,
+}
 
 /// What a write does to one key.
 #[derive(Clone, Copy, Debug)]
@@ -43,235 +55,310 @@ impl<'a> Change<'a> {
     }
 }
 
-/// How a change is made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Way {
-    /// Nobody can be looking at what it replaces, and it is visible with its version.
-    Direct,
-    /// What it replaces is kept until nobody needs it.
-    Kept,
-}
-
 impl Index {
-    /// Makes the changes of one batch, whose first record has the LSN `first`. They are visible together.
+    /// Makes the changes of one batch, whose first record has the LSN `first`. They are visible together. False if more is due
+    /// than a write does: [`settle`](Self::settle) is to be called.
     pub(crate) fn apply(
         &self,
-        ledger: &mut Ledger,
+        writer: &mut Writer,
         changes: &[Change<'_>],
         first: u64,
         durable: impl FnOnce() -> u64,
-    ) {
+    ) -> bool {
         let alone = changes.len() == 1 || sabotage::is("kv-batch-shown-in-parts");
-        let direct = alone && self.shown == Shown::AtOnce && !ledger.has_views();
-        let way = if direct { Way::Direct } else { Way::Kept };
-        for (change, lsn) in changes.iter().zip(first..) {
-            self.apply_one(ledger, *change, lsn, way);
-            if sabotage::is("kv-batch-shown-in-parts") {
-                pause();
+        if alone && self.shown == Shown::AtOnce {
+            let mut settled = true;
+            for (change, lsn) in changes.iter().zip(first..) {
+                settled = self.apply_alone(writer, *change, lsn);
+                if sabotage::is("kv-batch-shown-in-parts") {
+                    pause();
+                }
             }
+            return settled;
         }
-        let last = first + changes.len() as u64 - 1;
-        if !direct {
-            // Behind the last version of the batch.
-            self.applied.store(last, Ordering::Release);
-            let visible = self.visible(durable);
-            self.settle(ledger, visible);
-        }
+        self.apply_together(writer, changes, first);
+        self.settle_after_a_write(durable)
     }
 
     /// A record that changes no key has taken an LSN.
-    pub(crate) fn pass(&self, ledger: &mut Ledger, lsn: u64, durable: impl FnOnce() -> u64) {
+    pub(crate) fn pass(&self, lsn: u64, durable: impl FnOnce() -> u64) {
         self.applied.store(lsn, Ordering::Release);
-        let visible = self.visible(durable);
-        self.settle(ledger, visible);
+        self.settle_after_a_write(durable);
     }
 
-    fn apply_one(&self, ledger: &mut Ledger, change: Change<'_>, lsn: u64, way: Way) {
-        let hash = self.hash(change.key());
-        let version = match change {
+    fn settle_after_a_write(&self, durable: impl FnOnce() -> u64) -> bool {
+        let mut ledger = self.ledger();
+        let visible = self.visible(durable);
+        self.settle_some(&mut ledger, visible, STEP_OF_A_WRITE)
+    }
+
+    /// The version that a change makes; `None` if it deletes a key that is not there.
+    fn version_of(&self, writer: &mut Writer, change: Change<'_>, lsn: u64) -> Option<Version> {
+        match change {
             Change::Put {
                 key,
                 value,
                 expires_at,
-            } => Some(Version::put(
-                &mut ledger.scratch,
-                lsn,
-                key,
-                value,
-                expires_at,
-            )),
+            } => {
+                let scratch = &mut writer.scratch;
+                Some(Version::put(scratch, lsn, key, value, expires_at))
+            }
             Change::Delete { key } => {
                 let known = self.newest(key);
-                let known = known.filter(|known| !known.is_tombstone());
-                match (known, way) {
-                    (None, Way::Direct) => {
-                        self.applied.store(lsn, Ordering::Release);
-                        return;
-                    }
-                    // Its LSN is all that it leaves.
-                    (None, Way::Kept) => return,
-                    (Some(known), Way::Direct) => {
-                        return self.remove_direct(ledger, hash, &known, lsn);
-                    }
-                    (Some(_), Way::Kept) => Some(Version::tombstone(lsn, key)),
-                }
-            }
-        };
-        let Some(version) = version else { return };
-        ledger.hold(&version);
-        let count = |old: Option<&Version>| Count {
-            lsn,
-            keys: i8::from(!version.is_tombstone())
-                - i8::from(old.is_some_and(|old| !old.is_tombstone())),
-            added: expiring(&version, hash),
-            removed: old.and_then(|old| expiring(old, hash)),
-        };
-        let old = self.ordered.write().put(version.clone());
-        let counted = count(old.as_ref());
-        if !version.is_tombstone() {
-            ledger.payload += version.payload();
-        }
-        match &old {
-            None => ledger.memory += PLACES,
-            Some(old) if !old.is_tombstone() => {
-                ledger.payload = ledger.payload.saturating_sub(old.payload());
-            }
-            Some(_) => {}
-        }
-        let rehash = |version: &Version| self.hash(version.key());
-        let old_lsn = old.as_ref().map(Version::lsn);
-        let is_tombstone = version.is_tombstone();
-        let mut shard = self.shard(hash).write();
-        let replaced = shard.put(hash, version, rehash);
-        match way {
-            Way::Direct => {
-                // Whoever finds the new version under the shard's lock finds that it is visible.
-                self.applied.store(lsn, Ordering::Release);
-                drop(shard);
-                if let Some(replaced) = replaced {
-                    ledger.release(&replaced);
-                }
-                ledger.count(&counted);
-            }
-            Way::Kept => {
-                if let Some(replaced) = replaced {
-                    shard.keep(hash, replaced, rehash);
-                }
-                drop(shard);
-                if old_lsn.is_some() || is_tombstone {
-                    ledger.replaced.push_back(Replaced {
-                        by: lsn,
-                        lsn: old_lsn,
-                        hash,
-                    });
-                }
-                ledger.count_later(counted);
+                let is_there = known.is_some_and(|known| !known.is_tombstone());
+                is_there.then(|| Version::tombstone(lsn, key))
             }
         }
     }
 
-    /// Removes a key at once.
-    fn remove_direct(&self, ledger: &mut Ledger, hash: u64, known: &Version, lsn: u64) {
+    /// Makes one change that is visible at once. The ledger's lock keeps new views away from what it replaces.
+    fn apply_alone(&self, writer: &mut Writer, change: Change<'_>, lsn: u64) -> bool {
+        let hash = self.hash(change.key());
+        let rehash = |key: &[u8]| self.hash(key);
+        let version = self.version_of(writer, change, lsn);
+        let mut ledger = self.ledger();
+        let Some(version) = version else {
+            self.applied.store(lsn, Ordering::Release);
+            return self.settle_some(&mut ledger, lsn, STEP_OF_A_WRITE);
+        };
+        if version.is_tombstone() && self.remove_alone(&mut ledger, hash, &version) {
+            return self.settle_some(&mut ledger, lsn, STEP_OF_A_WRITE);
+        }
+        let cost = version.cost();
+        let mut count = Count::default();
+        let old = self.ordered.write().put(version.clone());
+        count.of(hash, Some(&version), old.as_ref());
+        let shown = old.as_ref().filter(|old| ledger.shows(old.lsn()));
+        let replaced = shown.map(|old| Replaced {
+            lsn: old.lsn(),
+            by: lsn,
+            hash,
+        });
+        let unneeded = {
+            let mut shard = self.shard(hash).write();
+            let unneeded = match (shard.put(hash, version, rehash), replaced) {
+                (Some(old), Some(_)) => {
+                    shard.keep(hash, old, rehash);
+                    None
+                }
+                (old, _) => old,
+            };
+            // Whoever finds the new version under the shard's lock finds that it is visible.
+            self.applied.store(lsn, Ordering::Release);
+            unneeded
+        };
+        let places = if old.is_none() { PLACES } else { 0 };
+        let freed = unneeded.map_or(0, |unneeded| unneeded.cost());
+        self.exchange(cost + places, freed);
+        if let Some(replaced) = replaced {
+            ledger.keep(replaced);
+        }
+        ledger.count(count);
+        self.settle_some(&mut ledger, lsn, STEP_OF_A_WRITE)
+    }
+
+    /// Removes a key at once; false if a view needs a version of it.
+    fn remove_alone(&self, ledger: &mut Ledger, hash: u64, tombstone: &Version) -> bool {
+        let key = tombstone.key();
+        let Some(known) = self.newest(key) else {
+            return false;
+        };
+        if ledger.shows(known.lsn()) {
+            return false;
+        }
         {
             let mut shard = self.shard(hash).write();
+            if shard.has_older(hash, key) {
+                return false;
+            }
             shard.remove(hash, known.lsn());
-            self.applied.store(lsn, Ordering::Release);
+            self.applied.store(tombstone.lsn(), Ordering::Release);
         }
-        self.ordered.write().remove(known.key(), known.lsn());
-        gone(ledger, known);
-        ledger.count(&Count {
-            lsn,
-            keys: -1,
-            added: None,
-            removed: expiring(known, hash),
+        self.ordered.write().remove(key, known.lsn());
+        self.shrink(known.cost() + PLACES);
+        let mut count = Count::default();
+        count.of(hash, None, Some(&known));
+        ledger.count(count);
+        true
+    }
+
+    /// Makes changes that become visible together later, and keeps what they replace until then. Reads go on all the while: the
+    /// ledger's lock is taken only at the end.
+    fn apply_together(&self, writer: &mut Writer, changes: &[Change<'_>], first: u64) {
+        let rehash = |key: &[u8]| self.hash(key);
+        let last = first + changes.len() as u64 - 1;
+        let mut count = Count {
+            last,
+            ..Count::default()
+        };
+        let (mut replaced, mut deleted) = (Vec::new(), Vec::new());
+        for (done, (change, lsn)) in changes.iter().zip(first..).enumerate() {
+            if done % STEP == STEP - 1 && self.waiting.load(Ordering::Relaxed) > 0 {
+                // A lock that is taken again at once passes over who sleeps for it.
+                pause();
+            }
+            let hash = self.hash(change.key());
+            // Its LSN is all that a delete of nothing leaves.
+            let Some(version) = self.version_of(writer, *change, lsn) else {
+                continue;
+            };
+            self.grow(version.cost());
+            drop(self.ordered.write().put(version.clone()));
+            let mut shard = self.shard(hash).write();
+            let Some(old) = shard.put(hash, version.clone(), rehash) else {
+                drop(shard);
+                self.grow(PLACES);
+                count.of(hash, Some(&version), None);
+                continue;
+            };
+            count.of(hash, Some(&version), Some(&old));
+            let due = Replaced {
+                lsn: old.lsn(),
+                by: lsn,
+                hash,
+            };
+            // Nobody ever sees what a batch itself replaces.
+            if old.lsn() < first {
+                replaced.push(due);
+                shard.keep(hash, old, rehash);
+                continue;
+            }
+            drop(shard);
+            self.shrink(old.cost());
+            if version.is_tombstone() {
+                deleted.push(due);
+            }
+        }
+        // A delete that is the last of its key leaves when it is visible.
+        deleted.retain(|due| {
+            let shard = self.shard(due.hash).read();
+            shard.newest_with(due.hash, due.by).is_some()
         });
+        replaced.append(&mut deleted);
+        self.ledger().count_later(count, replaced);
+        // After the last version of the batch.
+        self.applied.store(last, Ordering::Release);
     }
 
     /// Counts what has become visible, and forgets what nobody can see any more: some of it, so that nobody waits long for the
     /// ledger. False if some is left.
-    pub(crate) fn settle(&self, ledger: &mut Ledger, visible: u64) -> bool {
-        let horizon = ledger.horizon(visible);
-        let visible = ledger.last_visible();
-        ledger.count_up_to(visible);
-        for _ in 0..SETTLED_AT_ONCE {
-            let Some(due) = ledger.replaced.front().copied() else {
-                return true;
-            };
-            if due.by > horizon {
-                return true;
+    pub(crate) fn settle(&self, durable: impl FnOnce() -> u64) -> bool {
+        let mut ledger = self.ledger();
+        let visible = self.visible(durable);
+        self.settle_some(&mut ledger, visible, STEP)
+    }
+
+    pub(super) fn settle_some(&self, ledger: &mut Ledger, visible: u64, most: usize) -> bool {
+        ledger.see(visible);
+        for _ in 0..most {
+            match ledger.next_due() {
+                Due::Nothing => return true,
+                Due::Done => {}
+                Due::Forget(version) => self.forget(ledger, version),
             }
-            ledger.replaced.pop_front();
-            self.forget(ledger, due);
         }
         false
     }
 
-    fn forget(&self, ledger: &mut Ledger, due: Replaced) {
+    fn forget(&self, ledger: &Ledger, due: Replaced) {
         let mut shard = self.shard(due.hash).write();
-        if let Some(lsn) = due.lsn
-            && let Some(version) = shard.forget(due.hash, lsn)
-        {
-            ledger.release(&version);
-        }
-        // A delete that everyone sees leaves nothing, unless the key was put again.
-        let deleted = shard
-            .newest_with(due.hash, due.by)
-            .is_some_and(Version::is_tombstone);
-        let removed = if deleted {
-            shard.remove(due.hash, due.by)
-        } else {
-            None
+        let forgotten = shard.forget(due.hash, due.lsn);
+        // A delete that everyone sees leaves nothing, once no older version hangs off its key.
+        let newest = match &forgotten {
+            Some(version) => shard.newest(due.hash, version.key()),
+            None => shard.newest_with(due.hash, due.by),
         };
+        let deleted = newest.filter(|newest| {
+            newest.is_tombstone()
+                && newest.lsn() <= ledger.last_visible()
+                && !shard.has_older(due.hash, newest.key())
+                && !sabotage::is("kv-deletes-stay-in-memory")
+        });
+        let deleted = deleted.map(Version::lsn);
+        let removed = deleted.and_then(|lsn| shard.remove(due.hash, lsn));
         drop(shard);
+        if let Some(version) = forgotten {
+            self.shrink(version.cost());
+        }
         if let Some(tombstone) = removed {
-            self.ordered.write().remove(tombstone.key(), due.by);
-            gone(ledger, &tombstone);
+            // A write may have put the key there again by now: it has another LSN.
+            let (key, lsn) = (tombstone.key(), tombstone.lsn());
+            self.ordered.write().remove(key, lsn);
+            self.shrink(tombstone.cost() + PLACES);
         }
     }
 
     /// How many keys are shown.
-    pub(crate) fn len(&self, durable: impl FnOnce() -> u64) -> usize {
-        let mut ledger = self.ledger();
-        let visible = self.visible(durable);
-        self.settle(&mut ledger, visible);
-        ledger.live(self.now())
+    pub(crate) fn len(&self, durable: impl Fn() -> u64) -> usize {
+        let now = self.now();
+        loop {
+            let mut ledger = self.ledger();
+            let visible = self.visible(&durable);
+            self.settle_some(&mut ledger, visible, STEP);
+            if let Some(keys) = ledger.live(now, STEP) {
+                return keys;
+            }
+            drop(ledger);
+            // Others first.
+            pause();
+        }
     }
 
-    /// Removes keys that have expired, at most `most` of them. Some stay for now: those of which a view needs an older version.
-    pub(crate) fn sweep(&self, ledger: &mut Ledger, now: UnixMillis, most: usize) -> usize {
-        let due = ledger.expiries.iter().take_while(|(at, ..)| *at <= now);
-        let due: Vec<_> = due.take(most).copied().collect();
+    /// Removes keys that have expired, at most `most` of them. The older versions of some stay for the views that show them.
+    pub(crate) fn sweep(&self, now: UnixMillis, most: usize, _writer: &mut Writer) -> usize {
+        let mut ledger = self.ledger();
         let mut swept = 0;
-        for expired in due {
-            let (_, lsn, hash) = expired;
-            let mut shard = self.shard(hash).write();
-            let Some(version) = shard.newest_with(hash, lsn).cloned() else {
-                continue;
-            };
-            if shard.has_older(hash, version.key()) {
-                continue;
-            }
-            shard.remove(hash, lsn);
-            drop(shard);
-            self.ordered.write().remove(version.key(), lsn);
-            gone(ledger, &version);
-            ledger.count(&Count {
-                lsn,
-                keys: -1,
-                added: None,
-                removed: Some(expired),
-            });
-            swept += 1;
+        for expired in ledger.expiries.due(now, most) {
+            swept += usize::from(self.sweep_one(&mut ledger, expired));
         }
         swept
     }
+
+    fn sweep_one(&self, ledger: &mut Ledger, expired: Expiring) -> bool {
+        let (_, lsn, hash) = expired;
+        let rehash = |key: &[u8]| self.hash(key);
+        let shard = self.shard(hash).read();
+        // One that is not visible yet has replaced it, and will be counted soon.
+        let Some(version) = shard.newest_with(hash, lsn).cloned() else {
+            return false;
+        };
+        let key = version.key();
+        let has_older = shard.has_older(hash, key);
+        drop(shard);
+        if has_older && !sabotage::is("kv-sweep-waits-for-views") {
+            // It shows nothing to anyone, and so does a tombstone, which goes with the last older version.
+            let tombstone = Version::tombstone(lsn, key);
+            self.exchange(tombstone.cost(), version.cost());
+            self.ordered.write().put(tombstone.clone());
+            self.shard(hash).write().put(hash, tombstone, rehash);
+        } else if has_older {
+            return false;
+        } else {
+            self.shard(hash).write().remove(hash, lsn);
+            self.ordered.write().remove(key, lsn);
+            self.shrink(version.cost() + PLACES);
+        }
+        let mut count = Count::default();
+        count.of(hash, None, Some(&version));
+        ledger.count(count);
+        true
+    }
 }
 
-/// The last version of a key has left the index.
-fn gone(ledger: &mut Ledger, version: &Version) {
-    ledger.release(version);
-    ledger.memory = ledger.memory.saturating_sub(PLACES);
-    if !version.is_tombstone() {
-        ledger.payload = ledger.payload.saturating_sub(version.payload());
+impl Count {
+    /// Counts a change of one key.
+    fn of(&mut self, hash: u64, new: Option<&Version>, old: Option<&Version>) {
+        if let Some(old) = old.filter(|old| !old.is_tombstone()) {
+            self.keys -= 1;
+            self.payload -= old.payload().cast_signed();
+            let expiring = expiring(old, hash);
+            self.expiries.extend(expiring.map(ExpiryChange::Removed));
+        }
+        if let Some(new) = new.filter(|new| !new.is_tombstone()) {
+            self.keys += 1;
+            self.payload += new.payload().cast_signed();
+            let expiring = expiring(new, hash);
+            self.expiries.extend(expiring.map(ExpiryChange::Added));
+        }
     }
 }

@@ -1,141 +1,172 @@
-//! What is known of the index as a whole: how many keys, how much memory, who looks at which point in time, and what is due.
+//! What is known of the index as a whole: how many keys, who looks at which point in time, and what is due.
 //!
-//! Deliberately absent: the keys and versions themselves.
+//! Its lock is held for a short time only: reads that look at a point in time take it, so whatever may be long is done in steps.
+//! Deliberately absent: the keys and versions themselves, and the bytes that they take, which are counted as they come and go
+//! (`mod.rs`).
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::VecDeque;
 
 use wal_core::UnixMillis;
 
-use super::version::Version;
-use crate::sabotage;
+use super::expiries::{Expiries, Expiring};
+use super::pile::Pile;
+use super::views::{Replaced, Views};
 
-/// A version that expires: when, its LSN, the hash of its key.
-pub(super) type Expiring = (UnixMillis, u64, u64);
-
-/// What a change does to the counts, once it is visible.
-#[derive(Clone, Copy, Debug, Default)]
+/// What a write does to the counts, once it is visible.
+#[derive(Clone, Debug, Default)]
 pub(super) struct Count {
-    pub(super) lsn: u64,
-    pub(super) keys: i8,
-    pub(super) added: Option<Expiring>,
-    pub(super) removed: Option<Expiring>,
+    /// The LSN of its last record.
+    pub(super) last: u64,
+    pub(super) keys: isize,
+    /// Bytes of key and value.
+    pub(super) payload: i64,
+    pub(super) expiries: Vec<ExpiryChange>,
 }
 
-/// A version that a newer one has replaced and that is kept for now.
+/// A version that expires has become the newest of its key, or is it no more.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Replaced {
-    pub(super) by: u64,
-    pub(super) lsn: Option<u64>,
-    pub(super) hash: u64,
+pub(super) enum ExpiryChange {
+    Added(Expiring),
+    Removed(Expiring),
 }
 
 /// Bytes of a snapshot for one pair, beside key and value: three numbers, flags, and a share of what a block has.
 const PAIR_OVERHEAD: u64 = 16;
 
-/// See the module's head. Every change of the index is made by who holds its lock.
+/// See the module's head.
 #[derive(Debug, Default)]
 pub(crate) struct Ledger {
     keys: usize,
-    /// Bytes of all versions that are held, and of their keys' places.
-    pub(super) memory: u64,
-    /// Bytes of key and value of the newest versions.
-    pub(super) payload: u64,
-    /// Changes that are not visible yet, in the order of their LSNs.
+    /// Bytes of key and value of the visible versions.
+    payload: u64,
+    /// Writes that are not visible yet, in the order of their LSNs.
     uncounted: VecDeque<Count>,
-    /// Versions that are kept, in the order of what replaced them.
-    pub(super) replaced: VecDeque<Replaced>,
+    /// Changes of `expiries` that are visible and not made yet, in their order.
+    unmade: Pile<ExpiryChange>,
     /// Visible versions that expire.
-    pub(super) expiries: BTreeSet<Expiring>,
-    /// Open views, by the LSN up to which they see.
-    views: BTreeMap<u64, usize>,
+    pub(super) expiries: Expiries,
+    /// Versions that were replaced by ones that were not visible then, in the order of those.
+    replaced: Pile<Replaced>,
+    views: Views,
+    /// Versions that nobody needs and that are not forgotten yet.
+    unneeded: Pile<Replaced>,
     /// The highest watermark that was seen.
     last_visible: u64,
-    pub(super) scratch: Vec<u8>,
-    /// The expiry up to which the log or a snapshot has a time mark.
-    pub(crate) marked: UnixMillis,
 }
 
 impl Ledger {
-    pub(super) fn open_view(&mut self, lsn: u64) {
-        *self.views.entry(lsn).or_default() += 1;
+    /// Opens a view of what is visible; returns its LSN.
+    pub(super) fn open_view(&mut self, visible: u64) -> u64 {
+        let lsn = visible.max(self.last_visible);
+        self.views.open(lsn);
+        lsn
     }
 
     pub(super) fn close_view(&mut self, lsn: u64) {
-        if let Some(count) = self.views.get_mut(&lsn) {
-            *count -= 1;
-            if *count == 0 {
-                self.views.remove(&lsn);
-            }
-        }
-    }
-
-    pub(super) fn has_views(&self) -> bool {
-        !self.views.is_empty()
+        self.unneeded.append(self.views.close(lsn));
     }
 
     /// How many views are open.
     pub(crate) fn views(&self) -> usize {
-        self.views.values().sum()
+        self.views.count()
+    }
+
+    /// Whether an open view shows a version that was written at `lsn` and is replaced by the next write.
+    #[inline]
+    pub(crate) fn shows(&self, lsn: u64) -> bool {
+        self.views.show(lsn)
     }
 
     /// How many versions are kept for views, or until a newer one is visible.
     pub(crate) fn kept(&self) -> usize {
-        self.replaced.len()
+        self.replaced.len() + self.views.filed() + self.unneeded.len()
     }
 
     pub(super) fn last_visible(&self) -> u64 {
         self.last_visible
     }
 
-    /// The LSN up to which changes are visible to everyone who looks: what they replaced is not needed.
-    pub(super) fn horizon(&mut self, visible: u64) -> u64 {
-        self.last_visible = self.last_visible.max(visible);
-        let views = self.views.first_key_value().map(|(lsn, _)| *lsn);
-        let views = views.filter(|_| !sabotage::is("kv-view-not-kept"));
-        views.map_or(self.last_visible, |lsn| lsn.min(self.last_visible))
-    }
-
-    /// Counts a change that is visible.
-    pub(super) fn count(&mut self, count: &Count) {
-        self.keys = self.keys.saturating_add_signed(isize::from(count.keys));
-        if let Some(removed) = &count.removed {
-            self.expiries.remove(removed);
-        }
-        if let Some(added) = count.added {
-            self.expiries.insert(added);
-        }
-    }
-
-    /// Counts a change when it is visible.
-    pub(super) fn count_later(&mut self, count: Count) {
-        self.uncounted.push_back(count);
-    }
-
     /// Counts what is visible by now.
-    pub(super) fn count_up_to(&mut self, visible: u64) {
-        while let Some(count) = self.uncounted.front().copied()
-            && count.lsn <= visible
+    pub(super) fn see(&mut self, visible: u64) {
+        self.last_visible = self.last_visible.max(visible);
+        while self
+            .uncounted
+            .front()
+            .is_some_and(|count| count.last <= visible)
+            && let Some(count) = self.uncounted.pop_front()
         {
-            self.uncounted.pop_front();
-            self.count(&count);
+            self.count(count);
         }
     }
 
-    /// Keys that are visible and have not expired.
-    pub(super) fn live(&self, now: UnixMillis) -> usize {
-        // Few: a sweep removes them.
-        let expired = self.expiries.iter().take_while(|(at, ..)| *at <= now);
-        self.keys - expired.count()
+    /// Counts a write that is visible.
+    pub(super) fn count(&mut self, count: Count) {
+        self.keys = self.keys.saturating_add_signed(count.keys);
+        self.payload = self.payload.saturating_add_signed(count.payload);
+        if self.unmade.is_empty() && count.expiries.len() <= 2 {
+            for change in count.expiries {
+                self.make(change);
+            }
+        } else {
+            self.unmade.append(count.expiries.into());
+        }
+    }
+
+    fn make(&mut self, change: ExpiryChange) {
+        match change {
+            ExpiryChange::Added(version) => self.expiries.insert(version),
+            ExpiryChange::Removed(version) => self.expiries.remove(&version),
+        }
+    }
+
+    /// Counts a write when it is visible, and then asks who needs the versions that it has replaced.
+    pub(super) fn count_later(&mut self, count: Count, replaced: Vec<Replaced>) {
+        self.uncounted.push_back(count);
+        // Those of one write come one at a time or all together.
+        match replaced.as_slice() {
+            [one] => self.replaced.push(*one),
+            _ => self.replaced.append(replaced.into()),
+        }
+    }
+
+    /// Keeps a version that a visible one has replaced, if a view shows it.
+    pub(super) fn keep(&mut self, version: Replaced) -> bool {
+        self.views.keep(version)
+    }
+
+    /// Does one thing that is due: a change of the expiries, or a version that was replaced.
+    pub(super) fn next_due(&mut self) -> Due {
+        if let Some(change) = self.unmade.pop() {
+            self.make(change);
+            return Due::Done;
+        }
+        if let Some(version) = self.unneeded.pop() {
+            return Due::Forget(version);
+        }
+        match self.replaced.front() {
+            Some(version) if version.by <= self.last_visible => {}
+            _ => return Due::Nothing,
+        }
+        match self.replaced.pop() {
+            Some(version) if !self.views.keep(version) => Due::Forget(version),
+            _ => Due::Done,
+        }
+    }
+
+    /// Whether versions wait to be forgotten that only closed views have shown.
+    pub(super) fn has_unneeded(&self) -> bool {
+        !self.unneeded.is_empty()
+    }
+
+    /// Keys that are visible and have not expired. `None` if more is to be counted than is done at a time: try again.
+    pub(super) fn live(&mut self, now: UnixMillis, most: usize) -> Option<usize> {
+        let counted = self.unmade.is_empty() && self.expiries.count(now, most);
+        counted.then(|| self.keys - self.expiries.expired())
     }
 
     /// When the next key expires.
     pub(crate) fn next_expiry(&self) -> Option<UnixMillis> {
-        self.expiries.first().map(|(at, ..)| *at)
-    }
-
-    /// Bytes that the keys and their versions take.
-    pub(crate) fn memory(&self) -> u64 {
-        self.memory
+        self.expiries.first()
     }
 
     /// Bytes that a snapshot would have at most, before it is compressed.
@@ -148,23 +179,20 @@ impl Ledger {
         self.payload
     }
 
-    pub(super) fn hold(&mut self, version: &Version) {
-        self.memory += version.cost();
-    }
-
-    pub(super) fn release(&mut self, version: &Version) {
-        self.memory = self.memory.saturating_sub(version.cost());
-    }
-
-    pub(super) fn set_loaded(&mut self, keys: usize, memory: u64, payload: u64, visible: u64) {
+    pub(super) fn set_loaded(&mut self, keys: usize, payload: u64, visible: u64) {
         self.keys = keys;
-        self.memory = memory;
         self.payload = payload;
         self.last_visible = visible;
     }
 }
 
-/// The expiry of a version, as the ledger notes it.
-pub(super) fn expiring(version: &Version, hash: u64) -> Option<Expiring> {
-    version.expires_at().map(|at| (at, version.lsn(), hash))
+/// What [`Ledger::next_due`] has found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Due {
+    /// Nothing is due.
+    Nothing,
+    /// Something was, and it is done.
+    Done,
+    /// This version is to be forgotten.
+    Forget(Replaced),
 }

@@ -4,7 +4,7 @@
 
 use wal_core::UnixMillis;
 
-use super::ledger::expiring;
+use super::expiries::expiring;
 use super::{Index, Ordered, PLACES, Padded, SHARDS, Shard, Version};
 use crate::sync::{Mutex, Ordering, RwLock, in_parallel};
 
@@ -69,7 +69,7 @@ impl Loader<'_> {
 
     fn insert(&self, version: Version) {
         let hash = self.index.hash(version.key());
-        let rehash = |version: &Version| self.index.hash(version.key());
+        let rehash = |key: &[u8]| self.index.hash(key);
         let older = self
             .index
             .shard(hash)
@@ -138,9 +138,10 @@ impl Loader<'_> {
                 ledger.expiries.insert(expiry);
             }
         }
-        ledger.set_loaded(found, memory, payload, lsn);
-        ledger.marked = marked;
+        ledger.set_loaded(found, payload, lsn);
         drop(ledger);
+        index.memory.store(memory, Ordering::Relaxed);
+        index.writer().marked = marked;
         *index.ordered.write() = Ordered::build(all);
         index.applied.store(lsn, Ordering::Release);
         dropped.into_iter().sum()

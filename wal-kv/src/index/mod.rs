@@ -1,19 +1,29 @@
 //! The index in memory that reads are answered from: a hash index in shards, and an ordered one.
 //!
 //! Every version carries its LSN. A read shows the newest version up to a watermark that its caller gives: what is visible now, or
-//! what was when a view was opened. Older versions stay while a newer one is not visible yet, or an open view needs them
-//! (`apply.rs`). All changes are made under the ledger's lock, in the order of the log; reads by key take only the read lock of
-//! one shard. Deliberately absent: the log, and any I/O.
+//! what was when a view was opened. Older versions hang off their key while a newer one is not visible yet, or an open view shows
+//! them (`apply.rs`, `views.rs`). Deliberately absent: the log, and any I/O.
+//!
+//! Two locks order what is done. The writer's makes changes one after the other, in the order of the log; a large batch holds it
+//! for long. The ledger's is short: it guards who looks at what, and the counts; versions are forgotten under it. A thread that
+//! takes both takes the writer's first; the locks of a shard and of the ordered index come last and one at a time. Reads by key
+//! take only the read lock of one shard. So no read waits for a batch.
 //!
 //! A change goes into the ordered index first and into the hash index second, so that a scan that finds a version too new for
 //! it looks for the older one in the hash index and finds it there, replaced yet or not.
 
 mod apply;
+mod chain;
+mod expiries;
 mod ledger;
 mod load;
 mod ordered;
+mod pile;
 mod shard;
+#[cfg(all(test, not(wal_shuttle)))]
+mod tests;
 mod version;
+mod views;
 
 use std::fmt;
 use std::hash::{BuildHasher as _, Hasher as _};
@@ -24,10 +34,10 @@ use wal_core::UnixMillis;
 use wal_io::Process;
 
 use crate::sabotage;
-use crate::sync::{Arc, AtomicU64, MutexGuard, Ordering, RwLock, pause};
+use crate::sync::{Arc, AtomicU64, Mutex, MutexGuard, Ordering, RwLock, RwLockReadGuard, pause};
 use crate::time::Time;
 
-pub(crate) use apply::Change;
+pub(crate) use apply::{Change, Writer};
 pub(crate) use ledger::Ledger;
 pub(crate) use load::Loader;
 use ordered::Ordered;
@@ -67,10 +77,14 @@ pub(crate) struct Index {
     shards: Box<[Padded]>,
     hasher: Hasher,
     ordered: RwLock<Ordered>,
-    /// All changes of the index are made under its lock.
-    ledger: crate::sync::Mutex<Ledger>,
+    /// Reads that wait for the ordered index: a batch lets them go first now and then.
+    waiting: AtomicU64,
+    writer: Mutex<Writer>,
+    ledger: Mutex<Ledger>,
+    /// Bytes of all versions that are held, and of their keys' places.
+    memory: AtomicU64,
     shown: Shown,
-    /// The last LSN that is applied and, if changes are shown at once, visible.
+    /// The last LSN that is applied, all of its batch with it; if changes are shown at once, it is visible.
     applied: AtomicU64,
     time: Time,
     /// Who made it.
@@ -83,7 +97,10 @@ impl Index {
             shards: (0..SHARDS).map(|_| Padded::default()).collect(),
             hasher: Hasher::default(),
             ordered: RwLock::new(Ordered::default()),
-            ledger: crate::sync::Mutex::new(Ledger::default()),
+            waiting: AtomicU64::new(0),
+            writer: Mutex::default(),
+            ledger: Mutex::default(),
+            memory: AtomicU64::new(0),
             shown,
             applied: AtomicU64::new(0),
             time,
@@ -95,6 +112,12 @@ impl Index {
         self.time.now()
     }
 
+    /// The lock of writes. It may be held for as long as a large batch takes.
+    pub(crate) fn writer(&self) -> MutexGuard<'_, Writer> {
+        self.writer.lock()
+    }
+
+    /// The lock of views and counts. It is held for a short time.
     pub(crate) fn ledger(&self) -> MutexGuard<'_, Ledger> {
         self.ledger.lock()
     }
@@ -120,8 +143,31 @@ impl Index {
             Shown::WhenDurable if sabotage::is("kv-shown-before-it-is-durable") => {
                 self.applied.load(Ordering::Acquire)
             }
-            Shown::WhenDurable => durable(),
+            // The log may make a batch durable before all of it is applied.
+            Shown::WhenDurable if sabotage::is("kv-shown-before-it-is-applied") => durable(),
+            Shown::WhenDurable => self.applied.load(Ordering::Acquire).min(durable()),
         }
+    }
+
+    /// Bytes that the keys and their versions take.
+    pub(crate) fn memory(&self) -> u64 {
+        self.memory.load(Ordering::Relaxed)
+    }
+
+    fn grow(&self, bytes: u64) {
+        self.memory.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Counts in one step what comes and what goes.
+    fn exchange(&self, grown: u64, shrunk: u64) {
+        match grown.checked_sub(shrunk) {
+            Some(more) => self.grow(more),
+            None => self.shrink(shrunk - grown),
+        }
+    }
+
+    fn shrink(&self, bytes: u64) {
+        self.memory.fetch_sub(bytes, Ordering::Relaxed);
     }
 
     /// The value that is shown now. The watermark is read under the shard's lock: a version that was put aside before is then
@@ -164,6 +210,13 @@ impl Index {
         self.shard(hash).read().newest(hash, key).cloned()
     }
 
+    fn read_ordered(&self) -> RwLockReadGuard<'_, Ordered> {
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        let ordered = self.ordered.read();
+        self.waiting.fetch_sub(1, Ordering::Relaxed);
+        ordered
+    }
+
     /// Versions from `from` on for a view at `lsn`, at most `most`, in the order of their keys, expired ones too. Returns where to
     /// go on, if the index goes on.
     pub(crate) fn forward(
@@ -174,7 +227,7 @@ impl Index {
         out: &mut Vec<Version>,
     ) -> Option<Bound<Vec<u8>>> {
         let (next, found) = {
-            let ordered = self.ordered.read();
+            let ordered = self.read_ordered();
             let stretch = ordered.forward(as_bound(from), most);
             (stretch.next, take(stretch.versions, out))
         };
@@ -191,7 +244,7 @@ impl Index {
         out: &mut Vec<Version>,
     ) -> Option<Bound<Vec<u8>>> {
         let (next, found) = {
-            let ordered = self.ordered.read();
+            let ordered = self.read_ordered();
             let stretch = ordered.backward(as_bound(to), most);
             (stretch.next, take(stretch.versions, out))
         };
@@ -217,7 +270,7 @@ impl Index {
     pub(crate) fn structure_bytes(&self) -> u64 {
         let shards = self.shards.iter();
         let tables: u64 = shards.map(|shard| shard.0.read().table_bytes()).sum();
-        tables + self.ordered.read().bytes()
+        tables + self.read_ordered().bytes()
     }
 }
 
@@ -270,8 +323,7 @@ impl Hold {
     /// The point of time now.
     pub(crate) fn now(index: &Arc<Index>, durable: impl FnOnce() -> u64) -> Self {
         let mut ledger = index.ledger();
-        let lsn = index.visible(durable);
-        ledger.open_view(lsn);
+        let lsn = ledger.open_view(index.visible(durable));
         drop(ledger);
         Self {
             index: Arc::clone(index),
@@ -294,16 +346,15 @@ impl Drop for Hold {
         if !self.index.process.is_current() {
             return;
         }
-        self.index.ledger().close_view(self.lsn);
-        loop {
-            let mut ledger = self.index.ledger();
+        let mut ledger = self.index.ledger();
+        ledger.close_view(self.lsn);
+        while ledger.has_unneeded() {
             let visible = ledger.last_visible();
-            if self.index.settle(&mut ledger, visible) {
-                return;
-            }
+            self.index.settle_some(&mut ledger, visible, apply::STEP);
             drop(ledger);
             // Writers first. A lock that is taken again at once passes over who sleeps for it: a pause lets them wake up.
             pause();
+            ledger = self.index.ledger();
         }
     }
 }

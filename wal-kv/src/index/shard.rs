@@ -4,6 +4,7 @@
 
 use hashbrown::HashTable;
 
+use super::chain::Chain;
 use super::version::Version;
 
 /// The versions of the keys whose hashes fall here.
@@ -11,8 +12,8 @@ use super::version::Version;
 pub(super) struct Shard {
     /// The newest version of each key.
     newest: HashTable<Version>,
-    /// Versions that were replaced, several of a key perhaps.
-    older: HashTable<Version>,
+    /// The versions that were replaced and are kept, by key.
+    older: HashTable<Chain>,
 }
 
 impl Shard {
@@ -40,10 +41,8 @@ impl Shard {
 
     #[cold]
     fn older_at(&self, hash: u64, key: &[u8], lsn: u64) -> Option<&Version> {
-        self.older
-            .iter_hash(hash)
-            .filter(|version| version.lsn() <= lsn && version.key() == key)
-            .max_by_key(|version| version.lsn())
+        let chain = self.older.find(hash, |chain| chain.key() == key)?;
+        chain.at(lsn)
     }
 
     /// Makes `version` the newest of its key; returns the one that it replaced.
@@ -51,7 +50,7 @@ impl Shard {
         &mut self,
         hash: u64,
         version: Version,
-        rehash: impl Fn(&Version) -> u64,
+        rehash: impl Fn(&[u8]) -> u64,
     ) -> Option<Version> {
         let known = self
             .newest
@@ -59,7 +58,8 @@ impl Shard {
         if let Some(known) = known {
             return Some(std::mem::replace(known, version));
         }
-        self.newest.insert_unique(hash, version, rehash);
+        self.newest
+            .insert_unique(hash, version, |version| rehash(version.key()));
         None
     }
 
@@ -68,7 +68,7 @@ impl Shard {
         &mut self,
         hash: u64,
         version: Version,
-        rehash: impl Fn(&Version) -> u64,
+        rehash: impl Fn(&[u8]) -> u64,
     ) -> Option<Version> {
         let known = self
             .newest
@@ -77,36 +77,45 @@ impl Shard {
             Some(known) if known.lsn() > version.lsn() => Some(version),
             Some(known) => Some(std::mem::replace(known, version)),
             None => {
-                self.newest.insert_unique(hash, version, rehash);
+                self.newest
+                    .insert_unique(hash, version, |version| rehash(version.key()));
                 None
             }
         }
     }
 
     /// Keeps a version that was replaced.
-    pub(super) fn keep(&mut self, hash: u64, version: Version, rehash: impl Fn(&Version) -> u64) {
-        self.older.insert_unique(hash, version, rehash);
+    pub(super) fn keep(&mut self, hash: u64, version: Version, rehash: impl Fn(&[u8]) -> u64) {
+        let chain = self
+            .older
+            .find_mut(hash, |chain| chain.key() == version.key());
+        if let Some(chain) = chain {
+            chain.push(version);
+            return;
+        }
+        let chain = Chain::One(version);
+        self.older
+            .insert_unique(hash, chain, |chain| rehash(chain.key()));
     }
 
     /// Forgets the replaced version with this LSN.
     pub(super) fn forget(&mut self, hash: u64, lsn: u64) -> Option<Version> {
-        let found = self
-            .older
-            .find_entry(hash, |version| version.lsn() == lsn)
-            .ok()?;
-        let forgotten = found.remove().0;
+        let mut found = self.older.find_entry(hash, |chain| chain.has(lsn)).ok()?;
+        if let Some(version) = found.get_mut().remove(lsn) {
+            return Some(version);
+        }
+        let forgotten = match found.remove().0 {
+            Chain::One(version) => Some(version),
+            Chain::Many(mut versions) => versions.pop_front(),
+        };
         if self.older.is_empty() && self.older.capacity() > 1024 {
             self.older = HashTable::new();
         }
-        Some(forgotten)
+        forgotten
     }
 
     pub(super) fn has_older(&self, hash: u64, key: &[u8]) -> bool {
-        !self.older.is_empty()
-            && self
-                .older
-                .iter_hash(hash)
-                .any(|version| version.key() == key)
+        !self.older.is_empty() && self.older.find(hash, |chain| chain.key() == key).is_some()
     }
 
     /// Removes the key whose newest version has this LSN.

@@ -10,8 +10,8 @@ use wal_core::{FsyncPolicy, Lsn, RecordRef, UnixMillis};
 
 use super::Core;
 use crate::config::Snapshots;
-use crate::index::Ledger;
-use crate::sync::{Arc, AtomicBool, AtomicU64, Condvar, JoinHandle, Mutex, Ordering, spawn};
+use crate::index::Writer;
+use crate::sync::{Arc, AtomicBool, AtomicU64, Condvar, JoinHandle, Mutex, Ordering, pause, spawn};
 use crate::{Error, Result};
 
 /// Expired keys are reclaimed so often.
@@ -101,6 +101,15 @@ impl Background {
         }
     }
 
+    /// Versions wait to be forgotten, more than a write sees to.
+    pub(super) fn has_backlog(&self) {
+        let mut wanted = self.wanted.lock();
+        if !wanted.tick {
+            wanted.tick = true;
+            self.condvar.notify_all();
+        }
+    }
+
     #[inline]
     pub(super) fn has_expiring_keys(&self) {
         if !self.expiring.load(Ordering::Relaxed) {
@@ -157,6 +166,10 @@ impl Core {
 
     /// Does what is due.
     fn tick(&self) {
+        while !self.index.settle(|| self.durable()) {
+            // Reads first.
+            pause();
+        }
         self.sweep();
         if self.is_snapshot_due() {
             // The counters tell of a failure, and it is tried again later.
@@ -204,11 +217,15 @@ impl Core {
         }
         let mut mark = None;
         loop {
-            let mut ledger = self.index.ledger();
-            let reclaimed = self.reclaim(&mut ledger);
-            drop(ledger);
+            let mut writer = self.index.writer();
+            let reclaimed = self.reclaim(&mut writer);
+            drop(writer);
             match reclaimed {
-                Reclaimed::Some { mark: marked } => mark = marked.or(mark),
+                Reclaimed::Some { mark: marked } => {
+                    mark = marked.or(mark);
+                    // Writers first.
+                    pause();
+                }
                 Reclaimed::All { mark: marked } => {
                     mark = marked.or(mark);
                     break;
@@ -232,15 +249,17 @@ impl Core {
     }
 
     /// Frees some keys that have expired, behind a time mark in the log. Where that cannot be, they stay, hidden.
-    pub(super) fn reclaim(&self, ledger: &mut Ledger) -> Reclaimed {
-        let visible = self.index.visible(|| self.durable());
-        self.index.settle(ledger, visible);
+    pub(super) fn reclaim(&self, writer: &mut Writer) -> Reclaimed {
+        if !self.index.settle(|| self.durable()) {
+            return Reclaimed::Some { mark: None };
+        }
         let now = self.index.now();
-        if ledger.next_expiry().is_none_or(|at| at > now) {
+        let next_expiry = self.index.ledger().next_expiry();
+        if next_expiry.is_none_or(|at| at > now) {
             return Reclaimed::All { mark: None };
         }
         let mut mark = None;
-        if ledger.marked < now {
+        if writer.marked < now {
             let payload = time_mark(now);
             let Ok(prepared) = self.wal.prepare(RecordRef::data(&payload)) else {
                 return Reclaimed::Refused;
@@ -251,12 +270,12 @@ impl Core {
                 // The log's error is told to every write.
                 Err(_) => return Reclaimed::Refused,
             };
-            ledger.marked = now;
-            self.index.pass(ledger, lsn.get(), || self.durable());
+            writer.marked = now;
+            self.index.pass(lsn.get(), || self.durable());
             self.logged(prepared.encoded_len());
             mark = Some(lsn);
         }
-        let swept = self.index.sweep(ledger, now, SWEPT_AT_ONCE);
+        let swept = self.index.sweep(now, SWEPT_AT_ONCE, writer);
         self.counters
             .reclaimed
             .fetch_add(swept as u64, Ordering::Relaxed);

@@ -113,18 +113,13 @@ impl Core {
     pub(crate) fn stats(&self) -> Stats {
         let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let keys = self.len() as u64;
-        let (memory_bytes, live_bytes, kept, views) = {
+        let (live_bytes, kept, views) = {
             let ledger = self.index.ledger();
-            (
-                ledger.memory(),
-                ledger.payload(),
-                ledger.kept(),
-                ledger.views(),
-            )
+            (ledger.payload(), ledger.kept(), ledger.views())
         };
         Stats {
             keys,
-            memory_bytes,
+            memory_bytes: self.index.memory(),
             live_bytes,
             index_bytes: self.index.structure_bytes(),
             kept_versions: kept as u64,

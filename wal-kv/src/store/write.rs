@@ -1,14 +1,14 @@
 //! Writing: condition, limits, entry into the log and change of the index, under one lock, in the order of the log.
 //!
-//! The lock is the ledger's. It is held for as long as memory takes and never across I/O: a write that finds no room in the log
-//! lets go of it and tries again. Deliberately absent: waiting for room and for the disk.
+//! The lock is the index's writer lock. It is held for as long as memory takes and never across I/O: a write that finds no room in
+//! the log lets go of it and tries again. No read takes it. Deliberately absent: waiting for room and for the disk.
 
 use bytes::Bytes;
 use wal_core::{FsyncPolicy, Position, Prepared, RecordRef, UnixMillis};
 
 use super::Core;
 use crate::config::{Condition, Conditional, MAX_KEY};
-use crate::index::{Change, Ledger, PLACES, Version, cost};
+use crate::index::{Change, PLACES, Version, Writer, cost};
 use crate::sabotage;
 use crate::sync::{Ordering, pause};
 use crate::{Error, Result};
@@ -83,35 +83,37 @@ impl Core {
         changes: &[Change<'_>],
         condition: Option<&Condition>,
     ) -> Result<Attempt> {
-        let mut ledger = self.index.ledger();
+        let mut writer = self.index.writer();
         if let (Some(condition), Some(change)) = (condition, changes.first())
             && let Some(refused) = self.refuse(condition, change.key())
         {
             return Ok(refused);
         }
         if sabotage::is("kv-condition-outside-the-lock") {
-            drop(ledger);
+            drop(writer);
             pause();
-            ledger = self.index.ledger();
+            writer = self.index.writer();
         }
-        self.check_memory(&mut ledger, changes)?;
+        self.check_memory(&mut writer, changes)?;
         let Some(appended) = self.wal.try_append(prepared)? else {
             return Ok(Attempt::NoRoom);
         };
         let (first, last) = (appended.first, appended.last_lsn.get());
         if sabotage::is("kv-index-changed-in-another-order") {
-            drop(ledger);
+            drop(writer);
             for _ in 0..last % 2 * 100 {
                 pause();
             }
-            ledger = self.index.ledger();
+            writer = self.index.writer();
         }
         if !changes.is_empty() {
             let begin = first.lsn.get();
-            self.index
-                .apply(&mut ledger, changes, begin, || self.durable());
+            let durable = || self.durable();
+            if !self.index.apply(&mut writer, changes, begin, durable) {
+                self.background.has_backlog();
+            }
         }
-        drop(ledger);
+        drop(writer);
         self.logged(prepared.encoded_len());
         if changes.iter().any(Change::expires) {
             self.background.has_expiring_keys();
@@ -140,23 +142,19 @@ impl Core {
     }
 
     /// Refuses what would take more memory than there may be. Whatever does not grow is let through.
-    fn check_memory(&self, ledger: &mut Ledger, changes: &[Change<'_>]) -> Result<()> {
+    fn check_memory(&self, writer: &mut Writer, changes: &[Change<'_>]) -> Result<()> {
         let Some(limit) = self.memory_limit else {
             return Ok(());
         };
-        let needed = changes
-            .iter()
-            .map(|change| self.growth(ledger, change))
-            .sum();
-        if needed == 0 || ledger.memory() + needed <= limit {
+        let needed = changes.iter().map(|change| self.growth(change)).sum();
+        if needed == 0 || self.index.memory() + needed <= limit {
             return Ok(());
         }
         // Expired keys and versions that nobody needs go first.
-        let visible = self.index.visible(|| self.durable());
-        self.index.settle(ledger, visible);
+        self.index.settle(|| self.durable());
         // As many as are freed in one go.
-        self.reclaim(ledger);
-        let used = ledger.memory();
+        self.reclaim(writer);
+        let used = self.index.memory();
         if used + needed <= limit {
             return Ok(());
         }
@@ -168,7 +166,7 @@ impl Core {
     }
 
     /// Bytes by which a change makes the index grow.
-    fn growth(&self, ledger: &Ledger, change: &Change<'_>) -> u64 {
+    fn growth(&self, change: &Change<'_>) -> u64 {
         let Change::Put {
             key,
             value,
@@ -180,8 +178,8 @@ impl Core {
         let expiry = if expires_at.is_some() { 8 } else { 0 };
         let new = cost(key.len() + value.len() + expiry);
         match self.index.newest(key) {
-            // A view may need it as well.
-            Some(_) if ledger.views() > 0 => new,
+            // A view needs it as well.
+            Some(known) if self.index.ledger().shows(known.lsn()) => new,
             Some(known) => new.saturating_sub(known.cost()),
             None => new + PLACES,
         }

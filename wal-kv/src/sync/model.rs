@@ -9,8 +9,9 @@ use std::time::Duration;
 
 use shuttle::rand::Rng;
 
+pub(crate) use shuttle::sync::RwLockReadGuard;
+use shuttle::sync::RwLockWriteGuard;
 pub(crate) use shuttle::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use shuttle::sync::{RwLockReadGuard, RwLockWriteGuard};
 pub(super) use shuttle::thread;
 pub(crate) use shuttle::thread::JoinHandle;
 

@@ -4,8 +4,9 @@ use std::sync::PoisonError;
 use std::time::Duration;
 
 pub(crate) use std::sync::MutexGuard;
+pub(crate) use std::sync::RwLockReadGuard;
+use std::sync::RwLockWriteGuard;
 pub(crate) use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{RwLockReadGuard, RwLockWriteGuard};
 pub(super) use std::thread;
 pub(crate) use std::thread::JoinHandle;
 

@@ -10,7 +10,7 @@ use super::trial::Trial;
 use super::variants::Test;
 use crate::cargo::{Cargo, root};
 
-/// A test program.
+/// A test program; the unit tests of a package have the name of its library.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Target {
     pub(super) package: &'static str,
@@ -49,7 +49,11 @@ pub(super) fn build(targets: &[Target], command: WithCommand) -> anyhow::Result<
         collect(&cargo("build", "wal-cli", "--bins"), &mut built)?;
     }
     for target in targets {
-        let what = format!("--test {}", target.name);
+        let what = if target.name == target.package.replace('-', "_") {
+            "--lib".to_owned()
+        } else {
+            format!("--test {}", target.name)
+        };
         collect(&cargo("test --no-run", target.package, &what), &mut built)?;
     }
     Ok(Built(built))

@@ -7,6 +7,7 @@ mod place;
 mod progress;
 mod reports;
 mod space;
+mod versions;
 
 use std::fmt;
 
@@ -135,6 +136,7 @@ pub(super) fn variants() -> impl Iterator<Item = &'static Variant> {
         progress::VARIANTS,
         reports::VARIANTS,
         space::VARIANTS,
+        versions::VARIANTS,
     ];
     about.into_iter().flatten()
 }
