@@ -240,8 +240,8 @@ impl RawReader {
         }
     }
 
-    /// Whether the segment has ended, or has left the log, since the reader entered it. Then bytes that do not verify may be
-    /// space that a writer gave back.
+    /// Whether the segment has ended, or has left the log, since the reader entered it, or whether records were dropped. Then bytes
+    /// that do not verify may be space that a writer gave back.
     fn is_outdated(&mut self) -> Result<bool> {
         let Some(place) = &self.place else {
             return Ok(false);
@@ -253,12 +253,17 @@ impl RawReader {
             // The damage is the better error.
             return Ok(false);
         }
+        if self.source.era() != self.era {
+            return Ok(true);
+        }
         let first = self.source.first_lsn();
         if self.undelivered() < first {
             return Err(Error::Truncated { first, kept: None });
         }
-        let entry = self.source.entry(id);
-        Ok(self.only.is_none() && entry.is_none_or(|entry| entry.end != end))
+        Ok(match self.source.entry(id) {
+            Some(entry) => entry.end != end,
+            None => self.only.is_none(),
+        })
     }
 
     /// Whether the next record is not known to be durable. Reads the durable LSN again before it returns true.

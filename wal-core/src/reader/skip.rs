@@ -142,6 +142,13 @@ impl RawReader {
     fn meet(&mut self, error: Error) -> Result<()> {
         match error {
             Error::Gap { to, cause, .. } => self.lose(to, cause.map(|cause| *cause)),
+            Error::Corruption(_) if self.is_outdated()? => {
+                self.place = None;
+                // Of another era, it says nothing.
+                if self.source.era() != self.era {
+                    return Err(error);
+                }
+            }
             Error::Corruption(_) => return self.salvage_segment(error),
             Error::MissingSegment { segment_id, .. } => {
                 let end = self.source.entry(segment_id).and_then(|entry| entry.end);

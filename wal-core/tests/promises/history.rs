@@ -4,7 +4,9 @@ use wal_core::blocking::{Reader, Wal};
 use wal_core::{Error, FsyncPolicy, Lsn, OnDamage, RecordRef, Result};
 use wal_io::fault::{Fault, OperationKind, SystemError};
 
-use crate::common::{Machine, SMALL, WINDOW, append, assert_holds, batch, payload, policies};
+use crate::common::{
+    Machine, SMALL, WINDOW, append, assert_holds, batch, large, payload, policies,
+};
 
 fn read(reader: &mut Reader, count: u64) {
     for _ in 0..count {
@@ -100,6 +102,46 @@ fn a_reader_is_told_where_nothing_leads_back_to_what_it_has_read() {
     let wal = machine.open();
     append_again(&wal, 20);
     is_told(&mut reader);
+}
+
+#[test]
+fn a_reader_of_one_segment_is_told_of_a_truncation_and_not_of_damage() {
+    for on_damage in [OnDamage::Stop, OnDamage::Skip] {
+        for read_before in [10, 300] {
+            let machine = Machine::new(FsyncPolicy::Os).segments_of(4 << 20);
+            let wal = machine.open();
+            for n in 1..=1000 {
+                wal.append(RecordRef::data(&large(n, 5000)))
+                    .expect("appended");
+                if n % 100 == 0 {
+                    wal.flush().expect("flushed");
+                }
+            }
+            wal.close().expect("closed");
+            let wal = machine.open();
+            let look = machine.look().expect("opened");
+            let first = look.list_segments().expect("segments")[0];
+            let reader = look.read_segment(first).expect("a reader");
+            let mut reader = reader.on_damage(on_damage);
+            read(&mut reader, read_before);
+            // The segment ends here now, and its file is cut.
+            wal.truncate_after(Lsn::new(200)).expect("truncated");
+            let _ = wal.drive();
+            let mut next = read_before + 1;
+            let outcome = loop {
+                match reader.next_record() {
+                    Ok(Some((_, position))) => assert_eq!(position.lsn.get(), next),
+                    outcome => break outcome,
+                }
+                next += 1;
+            };
+            match outcome {
+                Ok(None) => assert!(read_before < 200 && next == 201, "{next}"),
+                Err(Error::Truncated { kept, .. }) => assert_eq!(kept, Some(Lsn::new(200))),
+                other => panic!("expected Truncated, got {other:?}"),
+            }
+        }
+    }
 }
 
 #[test]
