@@ -122,7 +122,7 @@ fn end_of_newest(scan: &Scan, unreadable: &[Unreadable]) -> Option<Error> {
 }
 
 impl Pieces {
-    /// LSNs of the log that no piece has a record of.
+    /// LSNs of the log for which no piece has a record.
     fn lost(&self) -> u64 {
         let Some(newest) = self.scans.last() else {
             return 0;

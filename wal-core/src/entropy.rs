@@ -20,7 +20,7 @@ pub struct SystemEntropy;
 
 impl Entropy for SystemEntropy {
     fn next(&self) -> io::Result<u64> {
-        // As the system's own error where it is one, so that a message says which.
+        // Keeps the system's own error, if there is one, so that the message names it.
         getrandom::u64().map_err(|error| match error.raw_os_error() {
             Some(code) => io::Error::from_raw_os_error(code),
             None => io::Error::other(error),

@@ -41,7 +41,7 @@ impl Handle {
         }
     }
 
-    /// The engine, unless the handle is read-only, or another process's.
+    /// The engine, unless the handle is read-only or belongs to another process.
     #[inline]
     pub(crate) fn engine(&self) -> Result<&Arc<Engine>> {
         match &self.behind {
@@ -53,7 +53,7 @@ impl Handle {
         }
     }
 
-    /// Whether the caller may ask what is guarded by a lock. In a fork of the opener what was found at open has to do.
+    /// Whether the caller may take locks. A fork of the opener must use what was found at open.
     fn is_ours(&self) -> bool {
         match &self.behind {
             Behind::Writer(engine) => engine.process.is_current(),
@@ -113,7 +113,7 @@ impl Handle {
     /// The last LSN that a replay reads, and who must flush before it.
     pub(crate) fn replay_end(&self) -> (Lsn, Option<&Arc<Engine>>) {
         match &self.behind {
-            // Refused where it begins to read.
+            // The reader refuses when it starts to read.
             Behind::Writer(_) if !self.is_ours() => (Lsn::MAX, None),
             Behind::Writer(engine) => {
                 let last = engine.last_lsn();
@@ -135,7 +135,7 @@ impl Handle {
         replay(&self.source(), start, last, threads, begin, each)
     }
 
-    /// Where the log ends by now, and the highest LSN known to be durable. What cannot be looked at is as it was.
+    /// Where the log ends now, and the highest LSN known to be durable. If the files cannot be read, the last known values.
     fn looked(view: &View) -> (Mark, Lsn) {
         let _ = view.follow();
         view.known()
@@ -232,7 +232,7 @@ impl Handle {
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        // A fork's copy of the handle ends nothing: the log is its opener's.
+        // A fork's copy of the handle must not end the opener's log.
         if let Behind::Writer(engine) = &self.behind
             && (engine.process.is_current() || sabotage::is("dropped-in-a-fork"))
         {

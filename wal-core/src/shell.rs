@@ -93,9 +93,9 @@ enum Place {
 fn place() -> Place {
     use tokio::runtime::{Handle, RuntimeFlavor, worker_index};
 
-    // The future of `block_on` itself, and the tasks of a `LocalSet`, run on a thread that is no worker. The first is alone there.
-    // The second are not, and `block_in_place` would panic in them. (Tokio does not tell a set that a worker runs inside
-    // `block_in_place` of its own: there the tasks of the set wait.)
+    // The future of `block_on` itself, and the tasks of a `LocalSet`, run on a thread that is no worker. The first shares its
+    // thread with no other task. The second do, and `block_in_place` would panic in them. (Tokio does not tell a set that a
+    // worker runs inside `block_in_place` of its own: there the tasks of the set wait.)
     if worker_index().is_none() {
         let in_task = tokio::task::try_id().is_some();
         if in_task && !sabotage::is("local-task-blocks-its-thread") {

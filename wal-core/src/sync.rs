@@ -112,7 +112,7 @@ pub(crate) fn block_on<F: Future>(
     }
 }
 
-/// Wakes everyone, also when a waker of somebody else's panics: neither the others nor the log suffer for it.
+/// Wakes all wakers, even if one of them panics. A panic affects neither the other waiters nor the log.
 pub(crate) fn wake_all(wakers: Vec<Waker>) {
     for waker in wakers {
         let _ = catch_unwind(AssertUnwindSafe(|| waker.wake()));
@@ -159,7 +159,7 @@ pub(crate) fn in_parallel<T: Send>(
     };
     thread::scope(|scope| {
         for _ in 1..threads {
-            // Where the system has no more threads, fewer do the work.
+            // If the system has no more threads, fewer do the work.
             if spawn_in(scope, take_turns).is_err() {
                 break;
             }

@@ -29,17 +29,17 @@ use tip::Tip;
 /// The segments of a log that someone else may be writing.
 #[derive(Debug)]
 pub(crate) struct View {
-    /// Who opened it.
+    /// The process that opened it.
     pub(crate) process: Process,
     pub(crate) storage: Arc<dyn Storage>,
-    /// What its readers have open.
+    /// The open files of its readers.
     pub(crate) files: Arc<Files>,
     chain: Mutex<Chain>,
     /// A copy of the chain's era that is read without the lock.
     era: AtomicU64,
-    /// One look at the directory at a time, which opens two files at most. Only a look changes the chain.
+    /// Only one refresh at a time, which opens at most two files. Only a refresh changes the chain.
     looking: Mutex<Tip>,
-    /// How many looks were begun, and which of them was the last to come to its end.
+    /// The number of refreshes begun, and the number of the last one that ended.
     begun: AtomicU64,
     ended: AtomicU64,
     report: RecoveryReport,
@@ -137,7 +137,7 @@ impl View {
         (chain.eras.kept_since(since), chain.eras.now())
     }
 
-    /// Whether nobody knows what was kept since that era.
+    /// Whether it is unknown what was kept since that era.
     pub(crate) fn has_lost_track(&self, since: Era) -> bool {
         self.chain.lock().eras.is_guess(since)
     }
@@ -148,13 +148,13 @@ impl View {
         self.gaps.is_empty() && newest(&self.chain.lock())
     }
 
-    /// Where the log ends, and the highest LSN known to be durable, as of the last look.
+    /// Where the log ends, and the highest LSN known to be durable, as of the last refresh.
     pub(crate) fn known(&self) -> (Mark, Lsn) {
         let chain = self.chain.lock();
         (chain.end, chain.proven)
     }
 
-    /// Nobody appends to a log that cannot be opened.
+    /// No process appends to a log that cannot be opened.
     fn is_damaged(&self) -> bool {
         !self.gaps.is_empty() || !self.stray.is_empty()
     }
@@ -164,20 +164,20 @@ impl View {
         self.look_at(|tip| self.look_anew(tip))
     }
 
-    /// Looks for segments that were begun since the last look. True if there may be any.
+    /// Searches for segments that were begun since the last refresh. True if there may be any.
     pub(crate) fn refresh(&self) -> Result<bool> {
         let asked = self.begun.load(Ordering::Acquire);
         let mut tip = self.looking.lock();
         if self.ended.load(Ordering::Acquire) > asked {
-            // One that was begun after this call: it has seen what this one would see.
+            // A refresh that began after this call has seen everything that this one would see.
             return Ok(true);
         }
         self.count(&mut tip, |tip| self.look_for_more(tip))
     }
 
-    /// Looks how far the log goes by now, and how far it is known to be durable.
+    /// Reads where the log ends now, and up to which LSN it is known to be durable.
     pub(crate) fn follow(&self) -> Result<()> {
-        // What is known was fixed when it was opened.
+        // Everything was read when it was opened.
         if self.is_damaged() || sabotage::is("read-only-handle-does-not-follow") {
             return Ok(());
         }
@@ -216,7 +216,7 @@ impl View {
         let changed = !new.is_as(&chain);
         *chain = new;
         if changed {
-            // The same names may be other files.
+            // The same names may stand for other files.
             self.files.retain(|_| false);
         }
         self.changed(&chain);
@@ -246,7 +246,7 @@ impl View {
             };
             let mut chain = self.chain.lock();
             if !chain.go_on(facts.header, &link) {
-                // The one before it was begun and is gone since the last look.
+                // Its predecessor was begun and removed since the last refresh.
                 left_behind = true;
                 break;
             }
@@ -262,7 +262,7 @@ impl View {
         }
         let last = chain.entries.last().map(|entry| entry.header);
         drop(chain);
-        // Where all of it was removed, ids begin anew: it may be another file.
+        // If the whole log was removed, ids begin at 1 again, so it may be another file.
         if let Some(header) = last.filter(|header| !changed && newest == Some(header.segment_id)) {
             left_behind |= match SegmentFacts::read(&self.storage, header.segment_id) {
                 Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => true,
@@ -306,7 +306,7 @@ impl View {
         Ok(())
     }
 
-    /// Files that are not the log's any more are closed, and readers hear of truncations.
+    /// Closes files that no longer belong to the log, and tells readers of truncations.
     fn changed(&self, chain: &Chain) {
         self.era.store(chain.eras.now().0, Ordering::Release);
         self.files.retain(|open| chain.ids().any(|id| id == open));

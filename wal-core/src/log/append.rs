@@ -17,7 +17,7 @@ use super::{Driver, Engine, Goal};
 use crate::shell::Shell;
 use crate::{Error, FsyncPolicy, Position, Result, sabotage};
 
-/// The highest LSN that is given. Higher ones are read where a log has them: no log comes to them by appending.
+/// The highest LSN that a record gets. No log reaches it by appending. Higher LSNs in an existing log can be read.
 const LAST_LSN: Lsn = Lsn::new(1 << 63);
 
 /// Whether the call waits for stable storage whatever the policy.
@@ -143,7 +143,7 @@ impl Engine {
             )
             .map_err(|error| Error::from_encode(&error))?;
             total = total.saturating_add(one.len() as u64);
-            // Above the limit the rest is only counted, for the error.
+            // Above the limit, the rest is only counted for the error.
             if total <= limit {
                 encoded.push(one);
             } else if sabotage::is("batch-counted-in-part") {
@@ -293,7 +293,7 @@ impl Engine {
                         .waiters
                         .wait_for_room(&mut waiting.ticket, context.waker());
                     self.signal_keeper(&state);
-                    // Under `Always` no timer syncs, and the records before may have entered without anybody waiting for them.
+                    // Under `Always` no timer syncs, and it may be that no caller waits for the earlier records.
                     let unled = self.settings.config.fsync_policy == FsyncPolicy::Always
                         && state.dirty.len() > 1
                         && !sabotage::is("full-segments-without-a-commit");
@@ -424,7 +424,7 @@ impl Engine {
         let (start, end) = (state.filling.start().get(), state.filling.end().get());
         let limit = active.segment.data_limit;
         let reserve = active.segment.header.capacity - limit;
-        // Near the end of all LSNs each append is looked at.
+        // Near the highest LSN, each append is checked.
         let numbered = check_lsns(state, self.settings.buffer as u64).is_ok();
         let limit = if numbered { limit } else { 0 };
         let mut until = limit
@@ -504,7 +504,7 @@ impl Engine {
     }
 }
 
-/// Whether `count` more records get LSNs of their own.
+/// Whether `count` more records can get LSNs.
 fn check_lsns(state: &State, count: u64) -> Result<()> {
     let last = state.last_lsn().get().checked_add(count);
     // Two records never have the same LSN.

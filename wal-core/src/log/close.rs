@@ -49,7 +49,7 @@ impl Engine {
         })?;
         self.settle_housekeeping()?;
         self.begin_mark()?;
-        // What the mark's segment replaces.
+        // The files that the mark's segment replaces.
         self.settle_housekeeping()?;
 
         let mut state = self.state();
@@ -87,7 +87,7 @@ impl Engine {
             state = self.state();
         }
         drop(state);
-        // All is durable, wherever the directory is by now.
+        // All records are durable, wherever the directory is now.
         if let Err((during, error)) = self.check_place() {
             return Err(self.poison(self.state(), during, error));
         }

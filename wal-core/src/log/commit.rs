@@ -159,7 +159,8 @@ impl Engine {
         if state.parked.leaders > 0 {
             self.leaders.notify_all();
         }
-        // Threads that looked during this write found no deadline: its bytes were neither waiting to be written nor to be synced.
+        // Threads that read the state during this write found no deadline: its bytes were waiting neither to be written nor to
+        // be synced.
         self.nudge(&state, Role::Writer);
         self.nudge(&state, Role::Syncer);
         if Self::rotated_sync_due(&state) {
@@ -336,10 +337,10 @@ impl Engine {
             let begun = self.clock.monotonic();
             self.sync_segment(segment)
                 .map_err(|error| (format!("a sync of segment {}", segment.id()), error))?;
-            // What nobody can open again is not durable.
+            // A record that no process can open again is not durable.
             segment.check_linked()?;
             let time = self.clock.monotonic().saturating_sub(begun);
-            // A slow disk is no broken one.
+            // A slow disk is not a broken one.
             if sabotage::is("slow-sync-taken-for-failed") && time > Duration::from_secs(1) {
                 return Err(("a sync".into(), io::ErrorKind::TimedOut.into()));
             }

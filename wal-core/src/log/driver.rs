@@ -14,7 +14,7 @@ use super::{Driver, Engine};
 use crate::sync::{self, Arc, Condvar, IfPanicking, MutexGuard, wake_all};
 use crate::{Error, FsyncPolicy, Result, sabotage};
 
-/// What the syncer leads.
+/// A commit that the syncer leads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Lead {
     Close,
@@ -36,7 +36,7 @@ impl Engine {
         for (role, name) in roles {
             let engine = Arc::clone(self);
             let spawned = sync::spawn(name, move || engine.run(role));
-            // A thread that cannot start is an error, and nobody's bug.
+            // A thread that cannot start is an error, not a bug.
             assert!(spawned.is_ok() || !sabotage::is("thread-start-unwrapped"));
             let handle = spawned.map_err(|error| {
                 Error::io(
@@ -106,7 +106,7 @@ impl Engine {
         state
     }
 
-    /// Wakes the thread of `role` if it sleeps and there is something for it to do, now or before it would look again.
+    /// Wakes the thread of `role` if it sleeps and has something to do, now or before it would wake up.
     pub(super) fn nudge(&self, state: &State, role: Role) {
         let park = state.parked.of(role);
         if park != Park::Awake
@@ -159,7 +159,7 @@ impl Engine {
         }
     }
 
-    /// Leads for callers that cannot, or that have not done it in time.
+    /// Leads for callers that cannot lead, or did not in time.
     fn lead_due(&self, mut state: MutexGuard<'_, State>) -> Result<()> {
         let Some(lead) = self.lead_wanted(&state) else {
             return Ok(());
@@ -239,8 +239,8 @@ impl Engine {
         }
     }
 
-    /// The maintenance to do next. Kinds take turns, so that none of them waits for ever while another is always due; the last
-    /// two can wait, and come when nothing else is due.
+    /// The maintenance to do next. Kinds take turns, so that none waits forever while another is always due. The last two run
+    /// only when nothing else is due.
     fn maintenance_due(&self, state: &State) -> Option<Maintenance> {
         use Maintenance::{
             Extend, GiveBack, MakeSpare, Retire, Seal, Stamp, SyncRotated, WriteAhead,
@@ -261,7 +261,7 @@ impl Engine {
         };
         let last = TURNS.iter().position(|work| *work == state.maintained);
         let mut next = last.map_or(0, |at| at + 1);
-        // A fixed order lets the segments to make starve the footers.
+        // In a fixed order, making segments would starve the footers.
         if sabotage::is("footers-without-a-bound") {
             next = 0;
         }
@@ -322,7 +322,7 @@ impl Engine {
         self.lead_wanted(state).is_some()
     }
 
-    /// What the syncer has to lead now: the caller has seen that nobody else syncs.
+    /// What the syncer has to lead now. The caller has checked that no other thread syncs.
     fn lead_wanted(&self, state: &State) -> Option<Lead> {
         if state.close_requested && !state.closing {
             return Some(Lead::Close);
@@ -353,7 +353,7 @@ impl Engine {
         deadlines.into_iter().flatten().min()
     }
 
-    /// When the window is over, or a waiter that was to lead a commit has had its time.
+    /// When the window ends, or the time of a waiter that was woken to lead a commit.
     fn commit_deadline(&self, state: &State) -> Option<Duration> {
         let window = match self.settings.config.fsync_policy {
             // The promise of `Batch`: a timer of its own.
@@ -366,7 +366,7 @@ impl Engine {
         [window, offer].into_iter().flatten().min()
     }
 
-    /// When a waiter that was to lead a write has had its time.
+    /// When the time of a waiter that was woken to lead a write ends.
     fn write_deadline(state: &State) -> Option<Duration> {
         let offer = state.offers.write.filter(|_| !state.writing);
         offer.map(|at| at + LEAD_WITHIN)

@@ -1,8 +1,7 @@
 //! The eras of a log: each truncation of its newest records begins one, in which their LSNs are given again.
 //!
-//! Who holds an LSN remembers the era in which it was given, or the segment that took the record: each era begins with a new
-//! segment, and ids of segments only grow. Deliberately absent: truncation of the oldest records, whose LSNs are never given
-//! again.
+//! A caller that holds an LSN also remembers the era in which it was given, or the segment of the record. Each era begins with
+//! a new segment, and segment ids only grow. Truncation of the oldest records begins no era: their LSNs are never given again.
 
 use wal_format::{Lsn, SegmentId};
 
@@ -14,7 +13,7 @@ pub(crate) struct Era(pub(crate) u64);
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Eras {
     now: Era,
-    /// All ascend: a truncation covers the earlier ones that kept as much or more.
+    /// All values ascend: a truncation replaces the earlier ones that kept as much or more.
     cuts: Vec<Cut>,
 }
 
@@ -22,9 +21,9 @@ pub(crate) struct Eras {
 #[derive(Clone, Copy, Debug)]
 struct Cut {
     era: Era,
-    /// The last LSN that stayed.
+    /// The last LSN that was kept.
     kept: Lsn,
-    /// The era's first segment; [`SegmentId::NONE`] if nobody knows.
+    /// The era's first segment; [`SegmentId::NONE`] if unknown.
     segment: SegmentId,
 }
 
@@ -33,7 +32,7 @@ impl Eras {
         self.now
     }
 
-    /// The log was truncated after `kept`, and goes on in `segment`.
+    /// The log was truncated after `kept`, and continues in `segment`.
     pub(crate) fn begin(&mut self, kept: Lsn, segment: SegmentId) {
         self.now.0 += 1;
         while self.cuts.last().is_some_and(|cut| cut.kept >= kept) {
@@ -52,7 +51,7 @@ impl Eras {
         self.cuts.get(at).map(|cut| cut.kept)
     }
 
-    /// Whether that LSN is a guess: nobody knows what was kept since `since`. The era has no first segment then.
+    /// Whether that LSN is a guess, because it is unknown what was kept since `since`. The era has no first segment then.
     pub(crate) fn is_guess(&self, since: Era) -> bool {
         let at = self.cuts.partition_point(|cut| cut.era <= since);
         self.cuts
@@ -60,7 +59,7 @@ impl Eras {
             .is_some_and(|cut| cut.segment == SegmentId::NONE)
     }
 
-    /// The last era of the segment with this id, as far as that is known: all that were begun since are later.
+    /// The last era of the segment with this id, if known. All eras that began since are later.
     pub(crate) fn of(&self, segment: SegmentId) -> Era {
         let at = self.cuts.partition_point(|cut| cut.segment <= segment);
         self.cuts.get(at).map_or(self.now, |cut| Era(cut.era.0 - 1))

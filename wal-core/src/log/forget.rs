@@ -1,7 +1,7 @@
 //! Dropping the oldest records on a full disk.
 //!
-//! Usually a cut in a segment says where the log starts, and only then files go. Where there is no room for the cut, the name of a file
-//! says it: see [`recovery::remember`].
+//! Usually a segment gets a low-water mark that says where the log starts, and then files are removed. Without room for the
+//! mark, the name of a file says it: see [`recovery::remember`].
 
 use wal_format::{Lsn, SegmentId, segment_name};
 
@@ -12,7 +12,7 @@ use crate::shell::Shell;
 use crate::{Error, Result, sabotage};
 
 impl Engine {
-    /// Removes the segments of which all records are below `lsn`, and lets the log start there.
+    /// Removes the segments whose records are all below `lsn`, and lets the log start there.
     pub(super) async fn forget_before(&self, lsn: Lsn, shell: Shell) -> Result<()> {
         loop {
             let era = {
@@ -24,7 +24,7 @@ impl Engine {
                 }
                 state.eras.now()
             };
-            // A name drops only what is durable.
+            // A name may drop only durable records.
             match self.forget_in(era, lsn, shell).await {
                 // The newest records were dropped meanwhile: their LSNs may have been given again.
                 Err(Error::Truncated { kept: Some(_), .. }) => {}
@@ -46,7 +46,7 @@ impl Engine {
         asked.take_error().map_or(Ok(()), Err)
     }
 
-    /// Carries out what was asked for: the caller has set `retiring_busy`.
+    /// Carries out the requests. The caller has set `retiring_busy`.
     pub(super) fn forget_all(&self) {
         loop {
             let Some((number, lsn)) = self.state().forgets.take() else {
@@ -67,7 +67,7 @@ impl Engine {
                 let kept = Some(durable);
                 return Err(Error::Truncated { first, kept });
             }
-            // The newest stays, whatever is in it: it says where the log goes on.
+            // The newest always stays: it says where the log continues.
             let older = state.chain.split_last().map_or(&[][..], |(_, older)| older);
             let gone = older
                 .iter()
@@ -116,7 +116,7 @@ impl Engine {
     }
 }
 
-/// Forgets the outcome of a truncation that nobody waits for any more. It is carried out all the same.
+/// Forgets the outcome of a truncation if its caller stops waiting. The truncation is still carried out.
 struct Forgotten<'a> {
     engine: &'a Engine,
     number: u64,
@@ -130,7 +130,7 @@ impl Forgotten<'_> {
 
 impl Drop for Forgotten<'_> {
     fn drop(&mut self) {
-        // In a fork the lock may be held for ever.
+        // In a fork, the lock may never be released.
         if self.engine.process.is_current() {
             let _ = self.take_error();
         }

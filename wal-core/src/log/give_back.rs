@@ -1,7 +1,7 @@
-//! What the first segment of this life replaces: files that were left by a process which ended without a close.
+//! Cleans up after a process that ended without a close, once this session has made its first segment.
 //!
-//! The segment before it gets the space after its end back to the disk, and segments that were begun and hold nothing of the log are
-//! removed. Both only when the new segment and its name are durable: until then the old ones may be the newest again.
+//! The space after the end of the previous segment is given back, and segments that hold nothing of the log are removed. Both
+//! happen only when the new segment and its name are durable: until then, a crash may make the old ones the newest again.
 
 use wal_format::{SegmentHeader, SegmentId, segment_name};
 use wal_io::OpenMode;
@@ -15,9 +15,9 @@ use crate::sabotage;
 #[derive(Debug)]
 pub(crate) struct Replaced {
     pub(crate) successor: SegmentId,
-    /// The segment before it, and where its data ends.
+    /// The previous segment, and where its data ends.
     pub(crate) before: Option<(SegmentHeader, u64)>,
-    /// Segments that are no longer the log's, in the order in which they may go.
+    /// Segments that no longer belong to the log, in the order in which they may be removed.
     pub(crate) superseded: Vec<String>,
 }
 
@@ -36,7 +36,7 @@ impl State {
 }
 
 impl Engine {
-    /// Whether a segment is durable that replaces others.
+    /// Whether a segment that replaces others is durable.
     pub(super) fn give_back_due(state: &State) -> bool {
         !state.giving_back
             && matches!(state.status, Status::Open | Status::Closing)
@@ -46,7 +46,7 @@ impl Engine {
                 .is_some_and(|replaced| is_durable(state, replaced.successor))
     }
 
-    /// Gives space back: the caller has set `giving_back`. Best effort: the next open does what could not be done.
+    /// Gives space back. The caller has set `giving_back`. Best effort: the next open retries what failed.
     pub(super) fn give_back(&self) {
         let replaced = self.state().replaced.pop_front();
         if let Some((header, end)) = replaced.as_ref().and_then(|replaced| replaced.before) {
@@ -68,7 +68,7 @@ impl Engine {
     }
 }
 
-/// Whether a sync has covered the segment's link, and one its name.
+/// Whether syncs have covered the segment's link and its name.
 fn is_durable(state: &State, id: SegmentId) -> bool {
     if sabotage::is("given-back-before-the-successor-is-durable") {
         return true;

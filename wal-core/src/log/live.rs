@@ -1,4 +1,4 @@
-//! A segment's file in the hands of its writer. Deliberately absent: what was written to it, which the state knows.
+//! A segment file that this process writes. The state knows what was written to it.
 
 use std::io;
 
@@ -16,9 +16,9 @@ pub(crate) struct LiveSegment {
     pub(crate) header: SegmentHeader,
     pub(crate) salt: Salt,
     pub(crate) file: Arc<dyn StorageFile>,
-    /// Where the last records group must have ended, so that the footer still fits behind it.
+    /// Offset at which the last group of records must end, so that the footer still fits after it.
     pub(crate) data_limit: u64,
-    /// It had a name when it was opened, as far as the system tells.
+    /// Whether it had a name when it was opened, if the system says.
     linked: bool,
 }
 
@@ -39,7 +39,7 @@ impl LiveSegment {
         self.header.segment_id
     }
 
-    /// Whether the file still has a name. A system that cannot tell says nothing.
+    /// Whether the file still has a name. True if the system cannot say.
     pub(super) fn check_linked(&self) -> Result<(), Failure> {
         if !self.linked || sabotage::is("deleted-file-acknowledged") {
             return Ok(());

@@ -83,7 +83,7 @@ pub(crate) struct Settings {
     pub(crate) driver: Driver,
     pub(crate) recovery: RecoveryMode,
     pub(crate) prewrite: Prewrite,
-    /// Look at times whether the path still leads to the directory.
+    /// Check now and then that the path still leads to the directory.
     pub(crate) path_check: bool,
 }
 
@@ -99,10 +99,10 @@ pub(crate) enum Driver {
 /// A log open for writing.
 #[derive(Debug)]
 pub(crate) struct Engine {
-    /// Who opened it: nobody else may use it.
+    /// The process that opened it. No other may use it.
     pub(crate) process: Process,
     pub(crate) storage: Arc<dyn Storage>,
-    /// What its readers have open.
+    /// The open files of its readers.
     pub(crate) files: Arc<Files>,
     pub(crate) settings: Settings,
     pub(crate) clock: Arc<dyn Clock>,

@@ -74,7 +74,7 @@ impl Engine {
                 .map_err(|error| io("creating the directory", error))?;
         }
         let lock = take_lock(&ground)?;
-        // A refused opener is told who has the log, also while that one is still reading it.
+        // A refused opener is told which process has the log, even while that one is still recovering it.
         let late = sabotage::is("pid-written-after-recovery");
         if !late {
             write_pid(storage);
@@ -94,7 +94,7 @@ impl Engine {
             .recovered
             .as_ref()
             .is_some_and(|copied| copied.was_reserve);
-        // After a clean stop it was whole. Nothing is opened to look.
+        // After a clean stop it was whole, so no file is opened to check it.
         let whole = scan.listing.reserve && plan.report.clean && !scan.chain.is_empty() && !used;
         let reserve = whole || recovery::ensure_reserve(storage, settings.reserve_len());
         let mut state = initial_state(
@@ -218,7 +218,7 @@ pub(crate) fn no_space_or_io(storage: &dyn Storage, what: &'static str, error: i
     Error::io(storage.location(), what, error)
 }
 
-/// Who has written his process id last.
+/// The process that wrote its id last.
 pub(crate) fn read_pid(storage: &dyn Storage) -> Option<u32> {
     let file = storage.open(LOCK_PID_NAME, OpenMode::Read).ok()?;
     let mut bytes = [0; 16];
@@ -226,7 +226,7 @@ pub(crate) fn read_pid(storage: &dyn Storage) -> Option<u32> {
     std::str::from_utf8(&bytes[..len]).ok()?.trim().parse().ok()
 }
 
-/// Right after locking, before anything that takes time. For the message of another opener only: best effort, never synced.
+/// Written right after locking, before anything slow. Only the message of another opener uses it: best effort, never synced.
 pub(crate) fn write_pid(storage: &dyn Storage) {
     let file = storage
         .open(LOCK_PID_NAME, OpenMode::ReadWrite)
@@ -278,7 +278,7 @@ fn initial_state(
             .and_then(|entry| entry.end)
             .map_or(0, |(_, end)| end),
     };
-    // What the log itself knows of truncations.
+    // What the log itself knows about truncations.
     let mut eras = Eras::default();
     for link in &scan.chain[..plan.kept] {
         let body = &link.link.body;

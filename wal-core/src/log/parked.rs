@@ -1,4 +1,4 @@
-//! The background threads as the state knows them: who sleeps, and until when.
+//! What the state knows about the background threads: which sleep, and until when.
 
 use std::time::Duration;
 
@@ -24,15 +24,15 @@ pub(crate) enum Maintenance {
     WriteAhead,
 }
 
-/// What a background thread is doing, so that nobody is woken for nothing.
+/// What a background thread is doing, so that no thread is woken without need.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Park {
-    /// At work: it looks at the state again before it sleeps.
+    /// At work: it reads the state again before it sleeps.
     #[default]
     Awake,
     /// Asleep until this time.
     Until(Duration),
-    /// Asleep until it is told.
+    /// Asleep until it is woken.
     Idle,
 }
 

@@ -1,8 +1,8 @@
-//! Is the log still where it was opened? Its directory may be moved, replaced or deleted under it, and its file too; and a fork
-//! of the process that opened it has handles that are not its own.
+//! Checks that the log is still where it was opened. Its directory may be moved, replaced or deleted while it is open, and so
+//! may its file. A fork of the opener has handles that it must not use.
 //!
-//! The directory is looked at with each of its syncs, at a rotation thereby, and at a close; the newest file's names are counted after
-//! each of its syncs. Deliberately absent: what a log does about it, which is to stop (`poison.rs`).
+//! The directory is checked at each of its syncs, so at each rotation, and at a close. The names of the newest file are counted
+//! after each of its syncs. The log then stops; see `poison.rs`.
 
 use std::io;
 
@@ -13,7 +13,7 @@ use super::commit::Failure;
 use crate::error::{Displacement, Error};
 use crate::{Poisoned, Result, sabotage};
 
-/// What has happened to the directory, if anything has.
+/// What happened to the directory, if anything did.
 pub(crate) fn displacement(storage: &dyn Storage) -> Option<Displacement> {
     match storage.place() {
         Place::Here => None,
@@ -35,7 +35,7 @@ pub(crate) fn displaced(storage: &dyn Storage, what: Displacement) -> Error {
 }
 
 /// Refuses in a fork of the process that opened the log. Called before any lock is taken: another thread may have held it when
-/// the process was forked, and nobody is left to let go of it.
+/// the process was forked, and that thread does not exist in the fork.
 #[inline]
 pub(crate) fn check_process(process: &Process, storage: &dyn Storage) -> Result<()> {
     if process.is_current() || sabotage::is("used-in-a-fork") {
@@ -67,7 +67,7 @@ impl Engine {
         }
     }
 
-    /// The cause of a failure: where the directory is displaced, that is it.
+    /// The cause of a failure. If the directory is displaced, that is the cause.
     pub(super) fn caused_by_place(&self, failure: Failure) -> Failure {
         self.check_place().err().unwrap_or(failure)
     }

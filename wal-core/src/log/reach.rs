@@ -72,7 +72,7 @@ impl Engine {
         let Awaited { lsn, segment } = record;
         let era = {
             let state = self.state();
-            // Two records of one LSN are not mixed up.
+            // Two records with the same LSN must not be confused.
             let segment = segment.filter(|_| !sabotage::is("awaited-by-lsn-alone"));
             let era = segment.map_or(state.eras.now(), |segment| state.eras.of(segment));
             let kept = state.eras.kept_since(era).filter(|kept| lsn > *kept);
@@ -232,7 +232,7 @@ impl Reach<'_> {
         if matches!(self.goal, Goal::Written | Goal::Durable)
             && let Some(kept) = state.eras.kept_since(self.era)
             && self.number > kept.get()
-            // Two records of one LSN are not mixed up.
+            // Two records with the same LSN must not be confused.
             && !sabotage::is("waiter-of-an-earlier-era-served")
         {
             // The number may be another record's by now.
@@ -308,7 +308,7 @@ impl Future for Reach<'_> {
 
 impl Drop for Reach<'_> {
     fn drop(&mut self) {
-        // In a fork the lock may be held for ever.
+        // In a fork, the lock may never be released.
         if self.done || !self.engine.process.is_current() {
             return;
         }

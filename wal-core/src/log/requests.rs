@@ -1,4 +1,4 @@
-//! Truncations that were asked for and that one thread carries out, in order, and what came of them.
+//! A queue of requested truncations, which one thread carries out in order, and their outcomes.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -13,7 +13,7 @@ pub(crate) struct Requests {
     asked: VecDeque<(u64, Lsn)>,
     /// The number of the last one done.
     done: u64,
-    /// For those who still wait.
+    /// For callers that still wait.
     failed: BTreeMap<u64, Error>,
 }
 
@@ -25,7 +25,7 @@ impl Requests {
         self.issued
     }
 
-    /// The oldest one that nobody has begun.
+    /// The oldest request that was not begun.
     pub(super) fn take(&mut self) -> Option<(u64, Lsn)> {
         self.asked.pop_front()
     }
@@ -37,7 +37,7 @@ impl Requests {
         }
     }
 
-    /// The outcome is asked for once, or not at all.
+    /// The outcome is read once or not at all.
     pub(super) fn take_error(&mut self, number: u64) -> Option<Error> {
         self.failed.remove(&number)
     }
@@ -46,12 +46,12 @@ impl Requests {
         self.done >= number
     }
 
-    /// The number of the last one that nobody has begun.
+    /// The number of the last request that was not begun.
     pub(super) fn asked(&self) -> Option<u64> {
         self.asked.back().map(|(number, _)| *number)
     }
 
-    /// Nothing is carried out any more.
+    /// No further request is carried out.
     pub(super) fn clear(&mut self) {
         self.asked.clear();
     }

@@ -1,7 +1,7 @@
-//! The segment in which the log now ends, after `truncate_after`, is made as short as what stays of it.
+//! Shortens the segment in which the log ends after `truncate_after`.
 //!
-//! It gets its footer where its data ends now, over records that are no longer the log's, and the file is cut behind that. The segment
-//! that says where it ends is durable by then.
+//! It gets its footer where its data now ends, over records that were removed, and the file is cut after it. The segment that
+//! says where it ends is durable by then.
 
 use std::io;
 
@@ -16,14 +16,14 @@ use crate::segment::{GroupStep, SegmentCursor, SegmentFacts};
 use crate::sync::Arc;
 
 impl Engine {
-    /// The footer that `entry` gets if its data ends at `end`; `None` if nothing says how many records it has now.
+    /// The footer that `entry` gets if its data ends at `end`; `None` if the number of its records is unknown.
     pub(super) fn shortened(
         &self,
         entry: &ChainEntry,
         end: GroupEnd,
         successor: SegmentId,
     ) -> io::Result<Option<Sealing>> {
-        // What the log takes on disk is bounded.
+        // The log's space on disk is bounded.
         if sabotage::is("dropped-records-keep-their-space") {
             return Ok(None);
         }
@@ -48,7 +48,7 @@ impl Engine {
             let name = wal_format::segment_name(header.segment_id);
             let file = self.storage.open(&name, OpenMode::ReadWrite)?;
             let Some(footer) = SegmentFacts::footer_of(header, &file)? else {
-                // What an earlier life has left is cut without a footer.
+                // A segment of an earlier session is cut without a footer.
                 return Ok(None);
             };
             let segment = Arc::new(LiveSegment::new(header, file));

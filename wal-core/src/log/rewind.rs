@@ -173,7 +173,7 @@ impl Engine {
                         return Err(self.poison(self.state(), during, cause));
                     }
                     let stays = |(at, end): (usize, GroupEnd)| (chain[at].header.segment_id, end);
-                    // Best effort: otherwise the file stays as long as it is.
+                    // Best effort: if it fails, the file keeps its length.
                     let shortened = place
                         .at
                         .and_then(|(at, end)| self.shortened(&chain[at], end, id).ok()?);
@@ -327,7 +327,7 @@ impl Engine {
             entry.end = Some((end.lsn, end.offset));
             before = Some((entry.header, end.offset));
         }
-        // One that this life has written gets a footer: where it ends now, or behind what was dropped.
+        // A segment of this session gets a footer: where it ends now, or after the dropped records.
         let written = state.active.as_ref().map(|active| active.segment.id());
         let before = before.filter(|(header, _)| Some(header.segment_id) != written);
         state.replace(id, before.filter(|_| shortened.is_none()));
@@ -387,13 +387,13 @@ impl Engine {
 }
 
 impl State {
-    /// The segment that stays gets a footer: it names the new one, so that a missing file is noticed.
+    /// The segment that stays gets a footer that names the new one, so that a missing file is noticed.
     fn seal_rewound(&mut self, successor: SegmentId, shortened: Option<Sealing>) {
         let (end_lsn, end_offset, end_digest) =
             (self.last_lsn(), self.filling.end(), self.filling.previous());
         let active = self.active.take();
         let newest = self.chain.last().map(|entry| entry.header.segment_id);
-        // A truncation of the oldest records may have taken it meanwhile.
+        // A truncation of the oldest records may have removed it since.
         let stays = |sealing: &Sealing| newest == Some(sealing.segment.id());
         if let Some(sealing) = shortened.filter(stays)
             && !sabotage::is("cut-segment-not-sealed")
@@ -419,7 +419,7 @@ impl State {
     }
 }
 
-/// Where the record `lsn` of the open group ends, which was checked.
+/// Where the record `lsn` of the open group ends. The record was checked.
 fn behind_record(cursor: &mut SegmentCursor, lsn: Lsn) -> io::Result<u64> {
     loop {
         match cursor.next_record()? {

@@ -32,7 +32,7 @@ pub(crate) fn create_segment_file(
     header: &SegmentHeader,
 ) -> io::Result<Arc<dyn StorageFile>> {
     let file = match storage.open(name, OpenMode::CreateNew) {
-        // An attempt that failed has left it. Under such a name a file is nothing yet.
+        // A failed attempt has left it. A file with such a name is not part of the log.
         Err(error) if is_left_over(name, &error) => {
             storage.remove(name)?;
             storage.open(name, OpenMode::CreateNew)?
@@ -112,7 +112,7 @@ impl Engine {
 
     /// Whether a spare should be made now: someone waits for it, or the active segment is three quarters full.
     pub(super) fn spare_due(state: &State) -> bool {
-        // A close makes what it needs itself, and removes what it does not need.
+        // A close makes the files that it needs itself, and removes the others.
         if state.spare.is_some() || state.next_spare.busy || !matches!(state.status, Status::Open) {
             return false;
         }
@@ -178,7 +178,7 @@ impl Engine {
                     Err((during, error)) => return Err(self.poison(self.state(), during, error)),
                 }
             }
-            // A failed open is no failed sync.
+            // A failed open is not a failed sync.
             Err(error) if sabotage::is("failed-open-poisons") => {
                 return Err(self.poison(self.state(), "making a segment".into(), error));
             }
@@ -324,12 +324,12 @@ impl Engine {
             let during = format!("sealing segment {}", sealing.segment.id());
             return Err(self.poison(state, during, error));
         }
-        // A rotation may have waited for it.
+        // A rotation may be waiting for it.
         Self::tell_of_room(state);
         Ok(())
     }
 
-    /// Makes the space for one more segment anew, if it was used.
+    /// Makes the reserve again, if it was used.
     fn renew_reserve(&self) {
         if self.state().reserve || sabotage::is("reserve-not-made-again") {
             return;
@@ -352,7 +352,7 @@ impl Engine {
                     break;
                 }
                 Ok(()) | Err(_) => {
-                    // Its space is free when nobody has it open.
+                    // Its space is free once no process has it open.
                     if let FileName::Segment(id) = FileName::parse(&name)
                         && !sabotage::is("removed-file-kept-open")
                     {

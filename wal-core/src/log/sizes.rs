@@ -1,4 +1,4 @@
-//! Segment size, record limit and padding of new segments: as chosen, otherwise those of the log that is there.
+//! Segment size, record limit and padding of new segments: chosen by the opener, or else those of the existing log.
 
 use wal_format::{Alignment, Origin, SegmentHeader};
 
@@ -6,14 +6,14 @@ use super::Settings;
 use crate::recovery::Scan;
 use crate::{Error, Result, sabotage};
 
-/// What the opener chose; `None`: as the log has it, or the default in a new log.
+/// What the opener chose. `None` means the log's own value, or the default in a new log.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Sizes {
     pub(crate) segment: Option<u64>,
     pub(crate) alignment: Option<Alignment>,
     pub(crate) record_limit: Option<u64>,
     pub(crate) node_id: Option<u32>,
-    /// The smallest segment: lower in tests.
+    /// The smallest segment size. Lower in tests.
     pub(crate) least_segment: u64,
 }
 
@@ -33,7 +33,7 @@ impl Settings {
 
     fn adopt(&mut self, like: &SegmentHeader) {
         let sizes = &mut self.sizes;
-        // A limit that nobody chose follows the segment's size.
+        // A limit that was not chosen follows the segment's size.
         let default = default_record_limit(like.capacity, like.alignment);
         let chosen = Some(like.record_limit).filter(|limit| *limit != default && *limit > 0);
         let most = wal_format::MAX_SEGMENT;
@@ -75,8 +75,8 @@ fn default_record_limit(size: u64, alignment: Alignment) -> u64 {
     wal_format::DEFAULT_RECORD_LIMIT.min(wal_format::max_record_limit(size, alignment))
 }
 
-/// The segment whose sizes somebody has chosen: the newest one that is no copy. A copy may be larger than was chosen; without any
-/// other the smallest is nearest to that.
+/// The segment whose sizes were chosen by an opener: the newest one that is not a copy. A copy may be larger. If there are only
+/// copies, the smallest is the best guess.
 fn model(scan: &Scan) -> Option<SegmentHeader> {
     let chain = scan.chain.iter().map(|link| &link.facts.header);
     let chosen = |header: &&SegmentHeader| header.origin != Origin::Copy;

@@ -217,13 +217,14 @@ pub(crate) struct State {
     pub(crate) cut_serial: u64,
     /// And its segment, which stays: nothing else is sure to know the log's first LSN.
     pub(crate) cut_segment: SegmentId,
-    /// There is space for one more segment, for a full disk.
+    /// The reserve exists: space for one more segment on a full disk.
     pub(crate) reserve: bool,
-    /// Truncations of the oldest records for which there was no room.
+    /// Truncations of the oldest records for which the disk had no room.
     pub(crate) forgets: Requests,
-    /// Segments of an earlier life that are not part of the log; they go when the first one of this life is durable.
+    /// Segments of an earlier session that are not part of the log. They are removed when the first one of this session is
+    /// durable.
     pub(crate) superseded: Vec<String>,
-    /// What segments of this life replace.
+    /// The files that segments of this session replace.
     pub(crate) replaced: VecDeque<Replaced>,
     pub(crate) giving_back: bool,
     /// Files to unlink, oldest first.
@@ -300,7 +301,7 @@ impl State {
         }
     }
 
-    /// Whether the active segment may be rotated as far as those before it go.
+    /// Whether the segments before the active one allow a rotation.
     pub(crate) fn may_rotate(&self) -> bool {
         // At most two segments may be unproven: a third waits until the first is synced.
         let proven = self.dirty.len() <= 1 || sabotage::is("third-segment-begun-early");

@@ -37,7 +37,7 @@ impl Engine {
                 let name = wal_format::segment_name(entry.header.segment_id);
                 state.retiring.push_back(name);
             }
-            // Their files are closed with them: no footer is needed any more.
+            // Their files are closed too: they no longer need a footer.
             let first = state.chain.first().map(|entry| entry.header.segment_id);
             state
                 .sealing

@@ -16,7 +16,7 @@ pub(crate) struct Ticket {
     issued: u64,
 }
 
-/// When a waiter was woken to lead while others depend on what it will do. Cleared when anybody leads.
+/// When a waiter was woken to lead while others depend on it. Cleared when any thread leads.
 ///
 /// The future that was woken may be kept and never polled, or its thread may be blocked. After [`LEAD_WITHIN`] the syncer leads.
 #[derive(Clone, Copy, Debug, Default)]
@@ -25,7 +25,7 @@ pub(crate) struct Offers {
     pub(crate) commit: Option<Duration>,
 }
 
-/// How long a waiter that was woken to lead may take.
+/// How long a waiter that was woken to lead may take to do so.
 pub(crate) const LEAD_WITHIN: Duration = Duration::from_millis(5);
 
 /// All registrations.
@@ -87,8 +87,8 @@ impl Waiters {
         into.extend(std::mem::take(&mut self.room).into_values());
     }
 
-    /// Those who waited for `number` or less, and the first of the others, which is to lead next. Says whether more are left,
-    /// who depend on it.
+    /// The waiters for `number` or less, and the first of the others, which is to lead next. Also says whether more waiters
+    /// depend on it.
     #[must_use]
     pub(crate) fn take_reached(&mut self, goal: Goal, number: u64, into: &mut Vec<Waker>) -> bool {
         let list = self.list(goal);

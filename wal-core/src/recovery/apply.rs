@@ -69,7 +69,7 @@ pub(crate) fn apply(
         last: plan.last,
         spares: &spares(scan),
     };
-    // What is cut off is in the copy by then, and the copy is the newest file.
+    // The copy holds what is cut off, and it is the newest file by then.
     if sabotage::is("cut-before-the-copy") {
         give_back(storage, plan);
     }
@@ -81,7 +81,8 @@ pub(crate) fn apply(
     })
 }
 
-/// Those that may be written to. One whose segment has its name already is that segment: a crash came inside the rename.
+/// The files that may be written to. If a segment with the same id exists, the file may be that segment: a crash interrupted
+/// the rename.
 fn spares(scan: &Scan) -> Vec<SegmentId> {
     let segments = &scan.listing.segments;
     let spares = scan.listing.spares.iter().copied();
@@ -103,7 +104,7 @@ fn sources(scan: &Scan, tail: CopyTail) -> Vec<Source> {
     sources.collect()
 }
 
-/// What the log does not need: the names that it rests on are durable. Best effort: what stays is for the next open.
+/// Removes files that the log does not need. The names that it needs are durable. Best effort: the next open retries.
 fn clear(storage: &dyn Storage, plan: &Plan) {
     remove(storage, &plan.remove);
     give_back(storage, plan);
@@ -117,7 +118,7 @@ fn give_back(storage: &dyn Storage, plan: &Plan) {
 
 /// Best effort: what stays is a leftover for the next open.
 fn remove(storage: &dyn Storage, names: &[String]) {
-    // Nothing piles up.
+    // Leftovers must not accumulate.
     let kept = sabotage::is("leftovers-kept");
     for name in names.iter().filter(|_| !kept) {
         let _ = storage.remove(name);

@@ -64,7 +64,7 @@ pub(crate) struct Source {
     pub(crate) after: Option<GroupEnd>,
     /// Where the segment's data ends.
     pub(crate) end: u64,
-    /// Nothing at or behind this offset is copied.
+    /// Nothing at or after this offset is copied.
     pub(crate) copied_to: u64,
 }
 
@@ -112,7 +112,8 @@ impl Copy<'_> {
     /// Copies to a new segment with the id of `new`, whose lengths are made to fit. `preallocate`: whether all of its capacity is
     /// allocated at once.
     ///
-    /// Nothing has changed if it fails before the rename; `committed` is called when that was tried and may have been done.
+    /// If it fails before the rename, nothing has changed. `committed` is called when the rename was tried and may have been
+    /// done.
     pub(crate) fn run(
         &self,
         new: SegmentHeader,
@@ -153,7 +154,7 @@ impl Copy<'_> {
         wal_format::temporary_name(id)
     }
 
-    /// Writes and syncs the copy under its temporary name. Nothing of the log has changed, whether it fails or not.
+    /// Writes and syncs the copy under its temporary name. Changes nothing of the log, whether it fails or not.
     pub(super) fn prepare(
         &self,
         new: SegmentHeader,
@@ -170,7 +171,7 @@ impl Copy<'_> {
         copied
     }
 
-    /// Gives the prepared copy its final name, durably; `committed` is called when that was tried and may have been done.
+    /// Gives the prepared copy its final name, durably. `committed` is called when the rename was tried and may have been done.
     pub(super) fn name(&self, id: SegmentId, committed: impl FnOnce()) -> Result<()> {
         let name = Self::temporary(id);
         let final_name = wal_format::segment_name(id);
@@ -179,7 +180,7 @@ impl Copy<'_> {
             && is_no_space(error)
             && !self.may_exist(&final_name)
         {
-            // On some file systems a new name takes space. There is none, and the old name stands.
+            // On some file systems a new name takes space. Without space, the old name stays.
             let _ = self.storage.remove(&name);
             return Err(Error::NoSpace {
                 location: self.location.to_owned(),
@@ -205,7 +206,7 @@ impl Copy<'_> {
             && !matches!(found, Err(error) if error.kind() == io::ErrorKind::NotFound)
     }
 
-    /// The file: new, or on a full disk an old spare or the reserve.
+    /// Makes the file: a new one, or on a full disk an old preallocated segment or the reserve.
     fn make(&self, new: SegmentHeader, needs: Needs, name: &str) -> Result<Made> {
         let made = |header, file, was_reserve| Made {
             header,
@@ -248,7 +249,7 @@ impl Copy<'_> {
 
     fn take_spare(&self, spare: &str, name: &str, len: u64) -> io::Result<Arc<dyn StorageFile>> {
         let file = self.storage.open(spare, OpenMode::ReadWrite)?;
-        // A crash inside a rename leaves a segment that still has the spare's name as well: it is only unlinked.
+        // A crash inside a rename leaves a segment that still has its preallocated name too. That name is only unlinked.
         let shared = file.links()?.is_some_and(|links| links > 1);
         if shared && !sabotage::is("spare-with-two-names-reused") {
             return Err(io::ErrorKind::AlreadyExists.into());
@@ -260,7 +261,7 @@ impl Copy<'_> {
         Ok(file)
     }
 
-    /// Makes a file that was something else, and is called `name` now, a segment with this header and the length that it has.
+    /// Turns the file that is now called `name` into a segment with this header. The file keeps its length.
     fn refit(
         &self,
         file: Arc<dyn StorageFile>,
@@ -397,7 +398,7 @@ impl Copy<'_> {
     }
 }
 
-/// The new segment's file before anything is in it.
+/// The new segment's empty file.
 struct Made {
     header: SegmentHeader,
     file: Arc<dyn StorageFile>,

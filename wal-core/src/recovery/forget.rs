@@ -1,6 +1,7 @@
 //! Raises the log's first LSN without writing a byte: a file's name remembers it.
 //!
-//! For a full disk. The oldest segment that goes is renamed, which takes no space; once that name is durable the others may go.
+//! For a full disk. The oldest segment that is dropped is renamed, which takes no space. Once that name is durable, the others
+//! may be removed.
 
 use std::io;
 
@@ -9,10 +10,11 @@ use wal_io::{OpenMode, Storage};
 
 use crate::sabotage;
 
-/// Lets a name say that the log starts at `first`: that of `oldest`, the first segment that goes. `firsts` are the LSNs that names say
-/// already. True if `oldest` was renamed; otherwise the name was there. Durable with the next sync of the directory.
+/// Renames `oldest`, the first segment that is dropped, so that its name says that the log starts at `first`. `firsts` are the
+/// LSNs in such names so far. True if `oldest` was renamed, false if the name existed. Durable with the next sync of the
+/// directory.
 ///
-/// All records before `first` are proven durable.
+/// All records before `first` must be known to be durable.
 pub(crate) fn remember(
     storage: &dyn Storage,
     oldest: SegmentId,
@@ -23,21 +25,21 @@ pub(crate) fn remember(
         return Ok(false);
     }
     let remembers = first_name(first);
-    // What was truncated stays away.
+    // Truncated records must not come back.
     sabotage::unless("first-lsn-not-remembered", || {
         storage.rename(&segment_name(oldest), &remembers)
     })?;
     Ok(true)
 }
 
-/// Frees what the names take, once that of `first` is durable. Best effort: the next open removes the files.
+/// Frees the space of the renamed files, once the name of `first` is durable. Best effort: the next open removes the files.
 pub(crate) fn free_names(storage: &dyn Storage, first: Lsn, firsts: &[Lsn]) {
     for first in firsts.iter().filter(|older| **older < first) {
         let _ = storage.remove(&first_name(*first));
     }
     let name = first_name(first);
     let _ = storage.open(&name, OpenMode::ReadWrite).and_then(|file| {
-        // Not while it is a segment under another name, which a crash inside a rename may leave.
+        // Not if it is also a segment under another name, as a crash inside a rename may leave it.
         if file.links()?.is_some_and(|links| links > 1) {
             return Ok(());
         }

@@ -21,7 +21,7 @@ pub(crate) struct Listing {
     pub(crate) temporaries: Vec<SegmentId>,
     /// What names say of the log's first LSN, ascending.
     pub(crate) firsts: Vec<Lsn>,
-    /// Space for one more segment is there.
+    /// The reserve exists: space for one more segment.
     pub(crate) reserve: bool,
     /// The writer's lock file is there: a log was opened here before.
     pub(crate) lock: bool,
@@ -98,10 +98,10 @@ impl Listing {
         Ok(Some(listing))
     }
 
-    /// The same for the holder of the lock: the directory is there, and one that is gone is not a new log.
+    /// The same for the holder of the lock. The directory must exist: one that has disappeared is not a new log.
     ///
     /// # Errors
-    /// [`Error::Displaced`] if it does not exist any more.
+    /// [`Error::Displaced`] if it no longer exists.
     pub(crate) fn read_locked(storage: &dyn Storage) -> Result<Self> {
         match Self::read(storage)? {
             Some(listing) => Ok(listing),

@@ -34,9 +34,9 @@ pub(crate) struct Plan {
     pub(crate) next_segment: SegmentId,
     /// Files that go, in this order, once the copy (if there is one) is durable.
     pub(crate) remove: Vec<String>,
-    /// Files that are cut after that.
+    /// Files that are cut after the copy is durable.
     pub(crate) cut: Vec<Surplus>,
-    /// Files that go once a segment is durable that this life makes.
+    /// Files that are removed once a segment of this session is durable.
     pub(crate) superseded: Vec<String>,
     /// Names that this rests on may not be durable yet: a process may have died before it synced the directory.
     pub(crate) sync_names: bool,
@@ -264,8 +264,9 @@ fn tail(scan: &Scan) -> Tail {
     torn.unwrap_or(Tail::Whole)
 }
 
-/// Segments above the chain's end hold nothing of the log. They are superseded by the next one that is made, and the newest file must
-/// stay until then. So must every file that another one names. The others would pile up with each power loss before the first sync.
+/// Segments above the chain's end hold nothing of the log, and the next new segment supersedes them. Until then the newest file
+/// must stay, and so must every file that another one names. The others would accumulate with each power loss before the first
+/// sync.
 fn unneeded_above(scan: &Scan) -> Vec<SegmentId> {
     let links = scan
         .above
@@ -282,10 +283,10 @@ fn unneeded_above(scan: &Scan) -> Vec<SegmentId> {
     unneeded.collect()
 }
 
-/// Segments that the first one of this life replaces, newest first.
+/// Segments that the first one of this session replaces, newest first.
 fn superseded(scan: &Scan, copy: Option<CopyTail>, remove: &[String]) -> Vec<String> {
     if copy.is_some() {
-        // They go with the copy.
+        // They are removed with the copy.
         return Vec::new();
     }
     let kept = &scan.chain[..scan.kept];

@@ -1,7 +1,7 @@
-//! What the log says of its own past: losses that a repair has recorded, nodes that wrote to it. Reads only.
+//! The recorded history of a log: losses that a repair recorded, and nodes that wrote to it. Reads only.
 //!
-//! Only a copy records a loss: a repair makes one, and whatever copies its records later takes the loss along. A copy ends with
-//! its first stamp, so the groups that are read here are few, and none in a log that was never copied.
+//! Only copies record losses: a repair makes one, and a later copy of its records includes the loss. A copy ends with its first
+//! stamp, so few groups are read here, and none in a log that was never copied.
 
 use std::io;
 
@@ -11,20 +11,20 @@ use super::scan::{ChainLink, Scan};
 use crate::sabotage;
 use crate::segment::{GroupStep, SegmentCursor};
 
-/// Read at a time: the header of a group, and what little a gap has behind it.
+/// Bytes per read: the header of a group, and the short body of a gap.
 const WINDOW: usize = 4 << 10;
 
-/// First and last LSN of each loss between `first` and `last`, oldest first. What lies behind damage in a segment is not seen:
-/// that the segment is damaged is for verification to say, and for a reader in its place.
+/// First and last LSN of each loss between `first` and `last`, oldest first. Losses after damage in a segment are not found:
+/// verification and readers report that damage.
 pub(super) fn recorded_gaps(chain: &[ChainLink], first: Lsn, last: Lsn) -> Vec<(Lsn, Lsn)> {
     let mut gaps = Vec::new();
     for link in chain {
-        // Never fewer records than are counted.
+        // The count must not fall below the number of records.
         if sabotage::is("recorded-gaps-not-counted") {
             break;
         }
         if link.facts.header.origin == Origin::Copy && link.end.lsn >= first {
-            // Nothing is refused because of what may be a loss: opening the log does not need these groups.
+            // Damage here refuses nothing: opening the log does not need these groups.
             let _ = gaps_of_copy(link, &mut gaps);
         }
     }
@@ -61,7 +61,7 @@ impl Scan {
         let mut ids = Vec::new();
         let mut chain = self.chain.iter().map(|link| link.facts.header.node_id);
         let own = own.or(chain.clone().next_back());
-        // A log that another node has written is no secret.
+        // A log that another node wrote is reported.
         if sabotage::is("node-ids-not-compared") {
             return ids;
         }

@@ -1,10 +1,10 @@
 //! A file that holds the space for one more segment, while the log is open and while it is closed.
 //!
-//! Ending the log earlier takes a new segment, and so does opening it after an unclean stop. Where the disk is full that segment is
-//! made of this file, which takes no space: it is renamed. It is made again when there is room.
+//! `truncate_after` needs a new segment, and so does opening after an unclean stop. On a full disk that segment is made from
+//! this file by a rename, which takes no space. The file is made again when there is room.
 //!
-//! Its name begins with a dot: version 1 of the format ignores such names. All of it is best effort: a log without the file works,
-//! and its callers are told of a full disk instead.
+//! Its name begins with a dot: version 1 of the format ignores such names. All of it is best effort: a log without the file
+//! works, and on a full disk its callers get an error instead.
 
 use std::io;
 
@@ -16,10 +16,11 @@ use crate::log::allocate;
 use crate::sabotage;
 use crate::sync::Arc;
 
-/// Bytes of records that the reserve has room for. No more than two segments have: what nothing proves durable lies in two at most.
+/// Bytes of records that fit into the reserve, and at most as many as fit into two segments: unproven records are in two
+/// segments at most.
 const RECORDS: u64 = 1 << 20;
 
-/// Bytes of the reserve of a log that makes segments with such a header.
+/// Length in bytes of the reserve of a log whose new segments have such a header.
 pub(crate) fn reserve_len(header: &SegmentHeader) -> u64 {
     let needs = Needs {
         data: RECORDS.min(2 * header.capacity),
@@ -31,14 +32,14 @@ pub(crate) fn reserve_len(header: &SegmentHeader) -> u64 {
 /// Makes sure that there is a reserve of at least `len` bytes; true if there is one. A new name is durable with the next sync of the
 /// directory.
 pub(crate) fn ensure_reserve(storage: &dyn Storage, len: u64) -> bool {
-    // The space is there before the disk is full.
+    // Allocate the space before the disk is full.
     if sabotage::is("reserve-not-made") {
         return false;
     }
     match storage.open(RESERVE_NAME, OpenMode::ReadWrite) {
         Ok(file) if !holds_anything(&*file) => {
             let long_enough = file.len().is_ok_and(|found| found >= len);
-            // A crash has cut it short, or segments are larger now.
+            // A crash left it short, or segments are larger now.
             return long_enough || fill(&*file, len).is_ok();
         }
         Ok(_) if storage.remove(RESERVE_NAME).is_err() => return false,
@@ -60,7 +61,7 @@ fn fill(file: &dyn StorageFile, len: u64) -> io::Result<()> {
     file.sync_data()
 }
 
-/// Takes the reserve out of its place: the file is called `name` from now on. It has at least `len` bytes.
+/// Renames the reserve to `name`, if it has at least `len` bytes.
 pub(super) fn take_reserve(
     storage: &dyn Storage,
     name: &str,
@@ -87,7 +88,7 @@ pub(super) fn rename_temporarily(storage: &dyn Storage, from: &str, to: &str) ->
     renamed
 }
 
-/// A file with a header is a segment, whatever else it is called: where a rename is a link and an unlink, a crash leaves both names.
+/// A file with a header is a segment, whatever its name: if a rename is a link and an unlink, a crash can leave both names.
 fn holds_anything(file: &dyn StorageFile) -> bool {
     let mut head = [0; HEADER_LEN as usize];
     let filled = file.read_full_at(&mut head, 0);

@@ -63,13 +63,13 @@ pub(crate) struct Scan {
     pub(crate) kept: usize,
     /// The end of what is proven in the last of them.
     pub(crate) anchor: GroupEnd,
-    /// First and last LSN of each loss that a repair has recorded.
+    /// First and last LSN of each loss that a repair recorded.
     pub(crate) gaps: Vec<(Lsn, Lsn)>,
     /// Nothing behind the anchor needs a copy to survive the next crash.
     pub(crate) settled: bool,
-    /// Files of the chain that are longer than they need to be, without that of the last segment that is kept.
+    /// Files of the chain that are longer than necessary, except that of the last segment that is kept.
     pub(crate) surplus: Vec<Surplus>,
-    /// The same for that one, once another follows it.
+    /// The same for that last one, once another segment follows it.
     pub(crate) last_surplus: Option<Surplus>,
 }
 
@@ -540,7 +540,7 @@ impl Scan {
         Ok(())
     }
 
-    /// Finds the files that are longer than they need to be. Segments that hold something proven are followed by one that is durable.
+    /// Finds the files that are longer than necessary. Any later segment with known durable records is durable itself.
     fn find_surplus(&mut self) -> Result<()> {
         let Some(last) = self.kept.checked_sub(1) else {
             return Ok(());

@@ -1,8 +1,8 @@
 //! Space after the end of segments that are no longer written.
 //!
-//! A process that ends without a close leaves its last segment with all the space that was allocated for it, and a power loss may
-//! undo the cut behind a footer. Once a later segment says durably where the data of such a file ends, the rest of the file belongs
-//! to nobody and is cut off.
+//! A process that ends without a close leaves its last segment with all its allocated space, and a power loss may undo the cut
+//! after a footer. Once a later durable segment says where the data of such a file ends, the rest of the file is unused and is
+//! cut off.
 //!
 //! Never cut: the newest file. In version 1 a newest file that is shorter than its header says is damaged.
 
@@ -15,20 +15,20 @@ use crate::sabotage;
 use crate::segment::SegmentFacts;
 use crate::sync::Arc;
 
-/// A file is cut at a multiple of this, so that no block that holds data is written again.
+/// Files are cut at a multiple of this, so that no block with data is written again.
 const BLOCK: u64 = 4096;
 
 /// A file that is longer than its segment needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Surplus {
     pub(crate) id: SegmentId,
-    /// What stays of the file, in bytes.
+    /// The length that the file keeps, in bytes.
     pub(crate) keep: u64,
 }
 
 impl Surplus {
-    /// What the file of the segment with this header has too much, if its data ends at `end` for good and the file is `len` bytes long.
-    /// `open` opens the file; it is called only for files that are much longer than their data.
+    /// The unused end of a segment's file of `len` bytes, if its data ends at `end` for good. `open` opens the file; it is
+    /// called only for files that are much longer than their data.
     pub(crate) fn find(
         header: &SegmentHeader,
         len: u64,
@@ -49,10 +49,10 @@ impl Surplus {
         if footer.is_some_and(|footer| !outdated(footer.data_len)) {
             return Ok(None);
         }
-        // One whose cut a power loss has undone stays too.
+        // So does one whose cut a power loss has undone.
         let footer = footer_end(&*file, header, end)?;
         let mut keep = footer.unwrap_or(end.next_multiple_of(BLOCK));
-        // Nothing before the end is given back.
+        // Never give back anything before the end of the data.
         if sabotage::is("cut-before-the-end") {
             keep = end / 2;
         }
@@ -60,11 +60,11 @@ impl Surplus {
         Ok((keep < len).then_some(Self { id, keep }))
     }
 
-    /// Cuts the file. The cut need not be durable: an open that finds the file long again cuts it again.
+    /// Cuts the file. The cut need not be durable: a later open repeats it if necessary.
     pub(crate) fn give_back(&self, storage: &dyn Storage) -> io::Result<()> {
         let name = wal_format::segment_name(self.id);
         let file = storage.open(&name, OpenMode::ReadWrite)?;
-        // Never longer than it was.
+        // Never make the file longer.
         if file.len()? > self.keep {
             file.set_len(self.keep)?;
         }
@@ -72,7 +72,7 @@ impl Surplus {
     }
 }
 
-/// Where the footer ends that stands at `end`, if there is one.
+/// The end of the footer at `end`, if there is one.
 fn footer_end(file: &dyn StorageFile, header: &SegmentHeader, end: u64) -> io::Result<Option<u64>> {
     let mut bytes = [0; GROUP_HEADER_LEN];
     let filled = file.read_full_at(&mut bytes, end)?;

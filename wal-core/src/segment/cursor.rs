@@ -90,7 +90,7 @@ impl SegmentCursor {
         self.return_to((offset.get(), lsn, None));
     }
 
-    /// At a place between two groups: its offset, the LSN expected there, and the checksum of the group before, if it is known.
+    /// A place between two groups: its offset, the LSN expected there, and the checksum of the previous group, if known.
     pub(crate) fn return_to(&mut self, (offset, lsn, previous): (u64, Lsn, Option<u32>)) {
         (self.offset, self.lsn, self.previous) = (offset, lsn, previous);
         self.open = None;
@@ -338,7 +338,7 @@ impl SegmentCursor {
             return Ok(());
         };
         let passed = self.pass(lsn);
-        // What leads nowhere is looked at from the group's start, where the damage is.
+        // If the search fails, start at the group's start, where the damage is.
         self.open = match &passed {
             Ok(Some(there)) => Some(there.clone()),
             Ok(None) | Err(_) => Some(start),
@@ -346,7 +346,7 @@ impl SegmentCursor {
         passed.map(drop)
     }
 
-    /// The place of the record `lsn` in the open group, if it verifies there. Moves.
+    /// Moves to the record `lsn` in the open group, and returns its place if the record verifies.
     fn pass(&mut self, lsn: Lsn) -> io::Result<Option<RecordsCursor>> {
         while self.open.as_ref().is_some_and(|open| open.lsn() < lsn) {
             if !matches!(

@@ -1,10 +1,10 @@
-//! The segment files that the readers of one handle have open: a bounded number, however many readers and segments there are.
+//! The open segment files of one handle's readers. Their number is bounded, whatever the number of readers and segments.
 //!
-//! A reader owns no file. It borrows one for each read, and all readers of a segment share it. Where the table is full, the file
-//! that was used longest ago is closed; where all of them are being read from, a read waits until one comes back. A file without
-//! a reader is closed, as is one that was removed.
+//! A reader owns no file. It borrows one for each read, and all readers of a segment share it. When the table is full, the
+//! least recently used file is closed. If all of them are being read, a read waits until one is returned. A file without
+//! readers is closed, and so is a removed file.
 //!
-//! Deliberately absent: the writer's own files.
+//! The writer's own files are not in this table.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -15,13 +15,13 @@ use wal_io::{OpenMode, Process, Storage, StorageFile};
 use crate::sabotage;
 use crate::sync::{Arc, Condvar, Mutex, MutexGuard};
 
-/// Most files that are open at a time. Two more may be while a read-only handle looks at the directory: 16 in all.
+/// Most files open at a time. A read-only handle that reads the directory may open two more: 16 in all.
 const MOST: usize = if cfg!(wal_shuttle) { 1 } else { 14 };
 
 /// The open files of a handle's readers.
 #[derive(Debug)]
 pub(crate) struct Files {
-    /// Whose readers they are.
+    /// The process whose readers use them.
     process: Process,
     storage: Arc<dyn Storage>,
     table: Mutex<Table>,
@@ -43,7 +43,7 @@ struct Table {
 struct Slot {
     /// No two slots have the same.
     key: u64,
-    /// [`SegmentId::NONE`]: the file is not to be found any more, and is closed when the last read from it has ended.
+    /// [`SegmentId::NONE`]: the file can no longer be found by its id, and is closed when the last read from it ends.
     id: SegmentId,
     /// `None` while it is being opened or closed.
     file: Option<Arc<dyn StorageFile>>,
@@ -65,7 +65,7 @@ impl Files {
         &self.storage
     }
 
-    /// A segment's file, for a reader. It is opened at once, so that one that is not there is noticed.
+    /// A segment's file, for a reader. It is opened at once, so that a missing file is noticed.
     pub(crate) fn open(self: &Arc<Self>, id: SegmentId) -> io::Result<Arc<dyn StorageFile>> {
         *self.table.lock().readers.entry(id).or_default() += 1;
         let file = Shared {
@@ -76,12 +76,12 @@ impl Files {
         Ok(Arc::new(file))
     }
 
-    /// The file was removed, or another may get its name: it is not read from any more.
+    /// The file was removed, or another file may get its name. It is no longer read.
     pub(crate) fn forget(&self, id: SegmentId) {
         self.retain(|open| open != id);
     }
 
-    /// The same for all files of which `stays` is not true.
+    /// The same for all files for which `stays` is false.
     pub(crate) fn retain(&self, stays: impl Fn(SegmentId) -> bool) {
         let mut table = self.table.lock();
         for slot in &mut table.slots {
@@ -137,7 +137,7 @@ impl Files {
             key,
             file: None,
         };
-        // Closed before the next one is opened: there are never more than the table holds.
+        // Close it before the next one is opened, so that the table's size is never exceeded.
         drop(evicted);
         let name = wal_format::segment_name(id);
         let file = self.storage.open(&name, OpenMode::Read)?;
@@ -174,7 +174,7 @@ impl Files {
         self.close_unused(table);
     }
 
-    /// Closes what nobody is in. Files are closed without the lock, and have their slots until then.
+    /// Closes files without a reader. Files are closed without the lock, and keep their slots until then.
     fn close_unused<'a>(&'a self, mut table: MutexGuard<'a, Table>) {
         loop {
             let Table { slots, readers, .. } = &mut *table;
@@ -221,7 +221,7 @@ struct Borrowed<'a> {
 
 impl Borrowed<'_> {
     fn read<T>(&self, read: impl FnOnce(&dyn StorageFile) -> io::Result<T>) -> io::Result<T> {
-        // It has one from its first moment on, unless opening it has failed.
+        // A slot has a file from the start, unless opening it failed.
         let file = self.file.as_deref();
         file.map_or_else(|| Err(io::ErrorKind::NotFound.into()), read)
     }
@@ -234,7 +234,7 @@ impl Drop for Borrowed<'_> {
     }
 }
 
-/// A segment's file as its readers see it: open only while it is read from, as far as they can tell.
+/// A segment's file for its readers. They may assume only that it is open during a read.
 #[derive(Debug)]
 struct Shared {
     files: Arc<Files>,
@@ -275,7 +275,7 @@ impl StorageFile for Shared {
 
 impl Drop for Shared {
     fn drop(&mut self) {
-        // In a fork the lock may be held for ever.
+        // In a fork, the lock may never be released.
         if self.files.process.is_current() {
             self.files.leave(self.id);
         }

@@ -124,7 +124,7 @@ impl Salvage {
                 Ok(None) => {}
                 Ok(found) => return Ok(found),
                 Err(error) => {
-                    // Whoever asks again finds the walk where it was.
+                    // A retry continues where the walk was.
                     (self.state, self.next) = (state, next);
                     return Err(error);
                 }

@@ -1,10 +1,10 @@
-//! The segments that a read-only handle knows, and whether what it finds later goes on from them.
+//! The segments that a read-only handle knows, and whether segments that it finds later continue them.
 //!
-//! Another process may truncate, close, recover and truncate again between two looks, and the segments that said so may be gone.
-//! Only links tell whether the records read so far are still the log's. Where they do not lead back to a known segment, nothing is
-//! known to be, and all readers are told: a warning too many is better than one too few.
+//! Another process may truncate, close, recover and truncate again between two refreshes, and the segments that recorded it may
+//! be gone. Only links say whether the records read so far still belong to the log. If no link leads back to a known segment,
+//! that is unknown, and all readers get an error: a false alarm is better than silence.
 //!
-//! Deliberately absent: any reading of files.
+//! This module reads no files.
 
 use wal_format::{LinkBody, LinkCause, Lsn, SegmentHeader, SegmentId};
 
@@ -21,7 +21,7 @@ pub(super) struct Chain {
     pub(super) eras: Eras,
     /// The newest file's id, on the chain or not.
     pub(super) seen: SegmentId,
-    /// The end of the log as it was found last.
+    /// The end of the log, as of the last refresh.
     pub(super) end: Mark,
     /// The highest LSN that is known to be on stable storage.
     pub(super) proven: Lsn,
@@ -40,8 +40,8 @@ impl Chain {
             end: (at + 1 < count || footer || !gaps.is_empty())
                 .then_some((link.end.lsn, link.end.offset)),
         });
-        // A segment above the chain whose link is valid does not follow it, and never will. One without a link may be
-        // about to get it.
+        // A segment above the chain with a valid link does not follow the chain, and never will. One without a link may get it
+        // soon.
         let above = newest.and_then(|scan| {
             let mut above = scan.above.iter().rev();
             above.find(|facts| facts.link.is_ok())
@@ -67,7 +67,7 @@ impl Chain {
         self.entries.iter().map(|entry| entry.header.segment_id)
     }
 
-    /// Whether the same segments make the log.
+    /// Whether the log consists of the same segments.
     pub(super) fn is_as(&self, other: &Self) -> bool {
         let same = |entry: &ChainEntry| (entry.header.segment_id, entry.header.epoch);
         let (here, there) = (
@@ -77,7 +77,7 @@ impl Chain {
         self.log_first == other.log_first && here.eq(there)
     }
 
-    /// The place of that very file on the chain. Ids may be given again, epochs are not.
+    /// The index of exactly this file in the chain. Ids may be given again, epochs are not.
     fn find(&self, id: SegmentId, epoch: wal_format::Epoch) -> Option<usize> {
         let same = |entry: &ChainEntry| {
             entry.header.segment_id == id
@@ -86,11 +86,11 @@ impl Chain {
         self.entries.iter().position(same)
     }
 
-    /// Goes on with a segment that was begun since the last look. False if its link does not lead to a known one.
+    /// Appends a segment that was begun since the last refresh. False if its link does not lead to a known segment.
     pub(super) fn go_on(&mut self, header: SegmentHeader, link: &LinkFacts) -> bool {
         let body = &link.body;
         if body.predecessor == SegmentId::NONE {
-            // Nothing before it was proven, or all of it was dropped: what a crash left is in this segment now.
+            // Nothing before it was proven, or everything was dropped. This segment holds what a crash left.
             if !self.is_next(header.segment_id) {
                 self.forget_history();
             }
@@ -114,8 +114,8 @@ impl Chain {
         true
     }
 
-    /// Takes those off the chain that are not there any more. False if that leaves a hole, or nothing: where all of it was removed,
-    /// ids begin anew.
+    /// Removes segments whose files no longer exist from the chain. False if that leaves a hole or an empty chain: if the whole
+    /// log was removed, ids begin at 1 again.
     pub(super) fn lose_oldest(&mut self, is_there: impl Fn(SegmentId) -> bool) -> bool {
         let Some(at) = self.ids().position(&is_there) else {
             return self.entries.is_empty();
@@ -127,7 +127,7 @@ impl Chain {
         self.ids().all(is_there)
     }
 
-    /// Whether no segment can have been between the newest that was seen and the one with this id: ids are given in turn.
+    /// Whether no segment can have existed between the newest known one and this id. Ids are given in sequence.
     fn is_next(&self, id: SegmentId) -> bool {
         self.entries.is_empty()
             || id == self.seen.next()
@@ -148,13 +148,13 @@ impl Chain {
         self.proven = self.proven.min(kept);
     }
 
-    /// Nothing tells whether the records that were read are the log's.
+    /// It is unknown whether the records that were read still belong to the log.
     fn forget_history(&mut self) {
         self.eras.begin(Lsn::ZERO, SegmentId::NONE);
         self.proven = Lsn::ZERO;
     }
 
-    /// Takes the place of `old`, which an earlier look has found.
+    /// Takes the place of `old`, which an earlier refresh found.
     pub(super) fn replaces(&mut self, old: &mut Self, scan: &Scan) {
         self.eras = std::mem::take(&mut old.eras);
         let found = self.proven;
@@ -180,9 +180,9 @@ impl Chain {
                     self.follow(link.facts.id(), &link.link.body);
                 }
             }
-            // No record was there to be read.
+            // There was no record to read.
             None if old.entries.is_empty() => {}
-            // Readers of an unknown history are told.
+            // Readers must be told that the history is unknown.
             None if sabotage::is("unknown-history-taken-for-the-same") => {}
             None => self.forget_history(),
         }

@@ -1,9 +1,9 @@
-//! The end of a log that someone else may be writing: how far its newest segment goes by now.
+//! Finds the current end of the newest segment, while another process may be writing to it.
 //!
-//! Each look goes on where the one before it ended. Where a later header says that a group is durable, its header is enough. The
-//! others are verified whole: they may be half written, or torn.
+//! Each refresh continues where the previous one ended. If a later header says that a group is durable, only its header is
+//! read. The other groups are verified in full: they may be incomplete or torn.
 //!
-//! Deliberately absent: which segment is the newest.
+//! The caller knows which segment is the newest.
 
 use std::io;
 
@@ -19,11 +19,11 @@ use crate::sync::Arc;
 pub(super) struct Tip {
     /// The segment, and the end of its last valid group.
     place: Option<(SegmentHeader, SegmentCursor)>,
-    /// The same, where a scan has found it.
+    /// The same, as a scan found it.
     scanned: Option<(SegmentHeader, GroupEnd)>,
 }
 
-/// What the groups up to the end say.
+/// Facts in the groups up to the end.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Found {
     pub(super) end: Mark,
@@ -43,7 +43,7 @@ impl Tip {
         }
     }
 
-    /// Looks how far `entry` goes.
+    /// Finds the end of `entry`.
     pub(super) fn advance(&mut self, files: &Arc<Files>, entry: &ChainEntry) -> io::Result<Found> {
         let header = entry.header;
         if self.place.as_ref().is_none_or(|(at, _)| *at != header) {
@@ -82,7 +82,7 @@ fn advance(cursor: &mut SegmentCursor, found: &mut Found) -> io::Result<()> {
     cursor.set_limit(len);
     cursor.set_window(SEEK_WINDOW);
     let begun = (cursor.offset(), cursor.expected(), cursor.previous_known());
-    // What is proven first: the headers say it.
+    // The known durable part first: the headers suffice.
     while let GroupStep::Group(header) = cursor.next_group()? {
         cursor.skip_group();
         found.proven = found.proven.max(header.watermark);

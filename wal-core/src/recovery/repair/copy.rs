@@ -1,4 +1,4 @@
-//! Writes what can be read behind the damage to new segments, with a gap wherever something is missing.
+//! Writes the records that can be read after the damage to new segments, with a gap wherever records are missing.
 //!
 //! Deliberately absent: the encoding, which is the same as for every other copy.
 
@@ -14,11 +14,11 @@ use crate::segment::Files;
 use crate::sync::Arc;
 use crate::{Error, Result, sabotage};
 
-/// Writes the new segments, whose headers are `new` but for the lengths. Nothing has changed if it fails before the first has its
-/// name.
+/// Writes the new segments. Their headers are `new`, except for the lengths. If it fails before the first rename, nothing has
+/// changed.
 ///
-/// The names are given from the newest segment down: with any of them but not all, the log names a segment that is missing. So it
-/// does not open with a part of its records, and repairing it again comes to the same.
+/// The segments get their names from the newest down. If a crash leaves only some of them, the log names a missing segment. So
+/// it does not open with only a part of its records, and another repair gives the same result.
 pub(super) fn write(
     storage: &Arc<dyn Storage>,
     wreck: &Wreck,
@@ -92,13 +92,13 @@ struct Output<'a, 'b, E> {
     watermark: Lsn,
 }
 
-/// What can be read behind the damage, in order.
+/// The records that can be read after the damage, in order.
 struct Feed {
     walk: Walk,
     /// The first step of the next segment.
     pending: Option<Step>,
     next: Lsn,
-    /// A record waits for the one behind it: the last one before a gap ends its batch.
+    /// A record waits for the next one: the last record before a gap ends its batch.
     held: Option<Box<Taken>>,
     /// LSNs up to this one have no record; not written yet.
     lost: Option<Lsn>,

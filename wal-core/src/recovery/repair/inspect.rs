@@ -121,9 +121,9 @@ fn sound(storage: &dyn Storage, part: &Part, proven: Lsn) -> io::Result<Sound> {
     }
     let expected = match part.last {
         Some(last) if part.bounded => last,
-        // What the part above does not say, its own groups do.
+        // If the part above does not say, its own groups do.
         Some(last) => last.min(part.highest),
-        // Behind what is proven, the newest segment may end with an incomplete write: that is no damage.
+        // After the known durable records, the newest segment may end with an incomplete write. That is not damage.
         None => part.highest.min(proven),
     };
     let expected = expected.max(sound.end.lsn);
@@ -153,13 +153,13 @@ pub(super) struct Behind {
     pub(super) last: Lsn,
     pub(super) records: u64,
     pub(super) gaps: Vec<LostRecords>,
-    /// What goes into each new segment, in order; the last one up to `last`.
+    /// The content of each new segment, in order. The last one goes up to `last`.
     pub(super) pieces: Vec<Piece>,
     /// The batch that is being read.
     batch: Piece,
 }
 
-/// What one new segment takes.
+/// The content of one new segment.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Piece {
     /// The LSN before its first record or loss.
@@ -188,7 +188,7 @@ impl Piece {
         }
     }
 
-    /// What the new segment needs room for.
+    /// The space that the new segment needs.
     pub(super) fn needs(&self, alignment: Alignment) -> Needs {
         let groups = self.bytes / GROUP + self.breaks + self.gap_groups + 2;
         let each = GROUP_HEADER_LEN as u64 + alignment.get();
@@ -211,8 +211,8 @@ impl Behind {
         }
     }
 
-    /// Reads what there is above `after`, up to the log's end, and parts it into segments like `new`. A segment begins with a
-    /// batch, so that none is parted.
+    /// Reads everything above `after`, up to the log's end, and splits it into segments like `new`. A segment begins with a
+    /// batch, so that no batch is split.
     pub(super) fn read(
         storage: &Arc<dyn Storage>,
         wreck: &Wreck,
@@ -302,7 +302,7 @@ impl Behind {
         });
     }
 
-    /// The batch, or the loss, that ends with `last` goes into the newest segment, or begins the next one.
+    /// Puts the batch or loss that ends with `last` into the newest new segment, or begins the next one with it.
     fn end_batch(&mut self, last: Lsn, new: &SegmentHeader) {
         let batch = Piece { last, ..self.batch };
         self.batch = Piece {
@@ -314,7 +314,7 @@ impl Behind {
         };
         let whole = piece.with(batch);
         let fits = whole.needs(new.alignment).fits(new);
-        // Losses stay with what comes before them.
+        // A loss stays with the record before it.
         if fits
             || piece.bytes == 0
             || batch.bytes == 0

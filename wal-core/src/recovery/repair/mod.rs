@@ -1,4 +1,4 @@
-//! Makes a damaged log one that opens: what can be read behind the damage is copied to new segments, what cannot becomes a
+//! Makes a damaged log usable again: records that can be read after the damage are copied to new segments, the others become a
 //! gap that the log knows of, and every damaged byte is kept.
 //!
 //! ```text

@@ -27,7 +27,7 @@ pub(super) struct Facts {
     pub(super) parts: Vec<PartFacts>,
     /// Every file with a segment's name.
     pub(super) files: Vec<SegmentId>,
-    /// The segments that verification complains about.
+    /// The segments in which verification found damage.
     pub(super) damaged: Vec<SegmentId>,
     pub(super) log_first: Lsn,
     /// There is damage that none of the files explains which are not part of the log.
@@ -37,9 +37,9 @@ pub(super) struct Facts {
 /// What to do.
 #[derive(Clone, Debug)]
 pub(super) struct RepairPlan {
-    /// New segments are needed; otherwise files go and that is all.
+    /// Whether new segments are needed. Otherwise files are only removed.
     pub(super) copy: bool,
-    /// What the first new segment follows.
+    /// The predecessor of the first new segment.
     pub(super) predecessor: Option<Predecessor>,
     /// The last LSN that stays where it is.
     pub(super) after: Lsn,
@@ -77,7 +77,7 @@ pub(super) fn plan(facts: &Facts) -> RepairPlan {
         (_, false) => parts.len(),
     };
     let is_kept = |id: SegmentId| parts[..kept].iter().any(|part| part.file == id);
-    // A file that is none of the log's was replaced by a newer one; it is kept if it is damaged.
+    // A file outside the chain was replaced by a newer one. It is kept if it is damaged.
     let is_damaged = |id: SegmentId| {
         let part = parts.iter().find(|part| part.file == id);
         part.map_or(facts.damaged.contains(&id), |part| !part.whole)

@@ -47,7 +47,7 @@ fn behind_a_hole(file: u64, first: u64, last: u64) -> PartFacts {
 struct Case {
     what: &'static str,
     parts: Vec<PartFacts>,
-    /// Damaged files that are no part.
+    /// Damaged files outside the chain.
     others: &'static [u64],
     log_first: u64,
     within: bool,
@@ -174,7 +174,7 @@ fn each_case_has_its_plan() {
         let facts = Facts {
             parts: case.parts,
             files,
-            // Files that are no part are those of which nothing can be read.
+            // Files outside the chain are those of which nothing can be read.
             damaged: case.others.iter().copied().map(SegmentId::new).collect(),
             log_first: Lsn::new(case.log_first),
             within: case.within,

@@ -45,7 +45,7 @@ pub(crate) struct Part {
     pub(crate) highest: Lsn,
     /// Nothing at or behind this offset.
     pub(crate) limit: u64,
-    /// The link of the part above says where it ends; otherwise `last` is only what the part above leaves for it.
+    /// The link of the part above says where it ends. Otherwise `last` is only an upper bound.
     pub(crate) bounded: bool,
 }
 
@@ -128,7 +128,7 @@ impl Wreck {
             self.note(link.body.end_lsn, link.watermark, link.body.log_first);
         }
         if let Some(footer) = &candidate.footer {
-            // Written behind durable data only.
+            // It is only written after durable data.
             let sealed = footer.last_lsn.min(bound.last.unwrap_or(Lsn::MAX));
             self.note(Lsn::ZERO, sealed, Lsn::ZERO);
         }
