@@ -1,5 +1,5 @@
-//! What somebody does to the log's directory while it is open, and what must hold then: nothing that was acknowledged is lost, nothing
-//! is acknowledged that is lost, and what is at the old path is left alone. Absent: damage to bytes (see the sweep).
+//! Changes from outside to the directory of an open log, and what must hold then: no acknowledged record is lost, no lost
+//! record is acknowledged, and a log at the old path is untouched. Damage to bytes is in the sweep.
 
 use wal_core::blocking::Wal;
 use wal_core::{Error, Lsn, Position, RecordRef, SegmentId};
@@ -92,7 +92,7 @@ impl Runner {
         let Some(displaced) = self.newest(wal, by)? else {
             return Ok(Next::Go);
         };
-        // Nobody looks after the names of files that are no longer written.
+        // The log does not check the names of files that it no longer writes.
         if by == Meddling::RemoveNewest && self.place.written != Some(displaced.newest) {
             return Ok(Next::Go);
         }
@@ -204,7 +204,7 @@ impl Runner {
         }
     }
 
-    /// What must hold once the life is over in which somebody meddled.
+    /// What must hold after a session in which the directory was changed.
     pub(crate) fn after_meddling(&mut self) -> Result<(), Stop> {
         self.check_neighbours()?;
         self.place.written = None;
@@ -244,7 +244,7 @@ impl Runner {
         Ok(())
     }
 
-    /// A segment was deleted: what was acknowledged before it is there, or its loss is named.
+    /// A segment was deleted: records acknowledged before it are in the log, or their loss is reported.
     fn check_remains(&mut self, before: u64) -> Result<(), Stop> {
         self.relieve();
         self.storage.set_background(Background::Idle);

@@ -1,4 +1,4 @@
-//! What a log may take on disk after an open: the bound of docs/durability.md. Absent: what the disk has room for.
+//! The most space that a log may take on disk after an open: the bound in docs/durability.md.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use crate::run::Runner;
 
 /// Files are cut at a multiple of this.
 const BLOCK: u64 = 4096;
-/// One open in so many is looked at: it takes reading the whole log.
+/// Opens between two checks. A check reads the whole log.
 const EVERY: u64 = 4;
 /// Segments that hold nothing of the log: the newest file, one that a footer names, and two of a life that lost its power while it
 /// began a second one.

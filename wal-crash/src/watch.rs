@@ -1,7 +1,6 @@
-//! A reader of another process: it stays open beside the writer, and over its restarts, and is told of every truncation.
+//! A reader in another process. It stays open while the writer runs and restarts, and must be told of every truncation.
 //!
-//! What it was given is kept, and held against the model whenever it says that there is no more. Absent: readers of the writing
-//! handle (see `calls`).
+//! Its records are kept, and compared with the model whenever it reports the end. Readers of the writing handle are in `calls`.
 
 use wal_core::blocking::{Reader, Wal};
 use wal_core::{Error, Lsn};
@@ -48,7 +47,7 @@ impl Runner {
         }
     }
 
-    /// Reads to the end, or until it is told that what it has read is not the log any more.
+    /// Reads to the end, or until it is told that records it has read were removed.
     pub(crate) fn watch(&mut self, wal: &Wal) -> Result<Next, Stop> {
         let mut watcher = if let Some(watcher) = self.watching.0.take() {
             watcher

@@ -24,15 +24,15 @@ pub trait StorageFile: fmt::Debug + Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// What the operating system gave.
+    /// The error of the operating system.
     fn len(&self) -> io::Result<u64>;
 
-    /// How many names the file has now; `None` where that cannot be told. 0: it was deleted, and nobody
-    /// can open it again.
+    /// The number of names that the file has now, or `None` if the platform cannot say. 0 means that it was deleted, and no
+    /// process can open it again.
     ///
     /// # Errors
     ///
-    /// What the operating system gave.
+    /// The error of the operating system.
     fn links(&self) -> io::Result<Option<u64>>;
 
     /// Reads bytes at `offset` into `buf`; gives their number, which may be less than asked for.
@@ -88,7 +88,7 @@ pub trait StorageFile: fmt::Debug + Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// What the operating system gave.
+    /// The error of the operating system.
     fn set_len(&self, len: u64) -> io::Result<()>;
 
     /// Overwrites `len` bytes from `offset` with zeros, past the page cache, so that later writes find blocks that were
@@ -133,7 +133,7 @@ pub trait StorageFile: fmt::Debug + Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// What the operating system gave. Doing nothing is `Ok`, and what this default does.
+    /// The error of the operating system. Doing nothing is `Ok`, and what this default does.
     fn evict(&self, offset: u64, len: u64) -> io::Result<()> {
         let _ = (offset, len);
         Ok(())

@@ -1,13 +1,13 @@
-//! Which process this is: whether a value was made here or inherited through `fork`. Absent: process ids as names of
-//! processes, which are given again.
+//! Identifies the process, to distinguish a value made in it from one inherited through `fork`. Process ids do not suffice:
+//! they are given again.
 
 /// The process that made this value.
 ///
-/// A forked child has a copy of everything in memory, and shares locks and open files with its parent. What must be done
-/// only once, such as unlocking, is done only where [`is_current`](Process::is_current).
+/// A forked child has a copy of everything in memory, and shares locks and open files with its parent. Actions that must happen
+/// only once, such as unlocking, are taken only if [`is_current`](Process::is_current).
 ///
-/// Asking costs a load from memory, no system call. A child made without running fork handlers (`vfork`, a bare `clone`)
-/// is not told from its parent; such a child may do nothing but `exec` anyway.
+/// The check costs a load from memory, and no system call. A child made without fork handlers (`vfork`, a bare `clone`) is not
+/// recognised. Such a child may do nothing but `exec` anyway.
 ///
 /// ```
 /// let here = wal_io::Process::current();
@@ -24,7 +24,7 @@ enum Mark {
     /// Counts the forks that lead to the process.
     #[cfg(all(unix, not(miri)))]
     Forks(forkguard::atfork::Guard),
-    /// Asks the system, where forks cannot be counted.
+    /// Asks the system, if forks cannot be counted.
     Id,
 }
 
@@ -48,7 +48,7 @@ impl Process {
     pub fn is_current(&self) -> bool {
         match &self.mark {
             #[cfg(all(unix, not(miri)))]
-            // On a copy: the answer must stay the same.
+            // On a copy, so that the answer stays the same.
             Mark::Forks(guard) => !guard.clone().detected_fork(),
             Mark::Id => cfg!(not(unix)) || self.id == std::process::id(),
         }

@@ -32,10 +32,9 @@ pub trait Storage: fmt::Debug + Send + Sync + 'static {
     ///
     /// # Durability
     ///
-    /// On return the directory and every parent it needed are durable. Where a parent may be written to
-    /// but not read, its file system is synced instead. Where the deepest directory that was there
-    /// already is the root of a mounted file system, its parent is left alone: no process can have made
-    /// it there.
+    /// On return the directory and every parent it needed are durable. If a parent may be written but not read, its file system
+    /// is synced instead. If the deepest existing directory is the root of a mounted file system, its parent is not synced: no
+    /// process can have created it there.
     ///
     /// # Errors
     ///
@@ -65,19 +64,17 @@ pub trait Storage: fmt::Debug + Send + Sync + 'static {
     /// in use, an error of no fixed kind if `name` is not a regular file.
     fn open(&self, name: &str, mode: OpenMode) -> io::Result<Arc<dyn StorageFile>>;
 
-    /// Renames the file `from` to `to`. Never replaces: a name in use stays what it is. Files only.
+    /// Renames the file `from` to `to`. Never replaces a file: a name in use is left alone. Files only.
     ///
     /// # Durability
     ///
-    /// Not durable before [`sync_dir`](Storage::sync_dir). Until then the file has one of the two names
-    /// after a crash. Where the file system cannot rename without replacing, the new name is linked, the
-    /// directory synced and the old name removed: a crash or an error in between leaves **both** names,
-    /// and [`StorageFile::links`] tells.
+    /// Not durable before [`sync_dir`](Storage::sync_dir). Until then the file has one of the two names after a crash. If the
+    /// file system cannot rename without replacing, the new name is linked, the directory is synced, and the old name is
+    /// removed. A crash or an error in between leaves **both** names, and [`StorageFile::links`] shows it.
     ///
     /// # Errors
     ///
-    /// `NotFound` if there is no `from`, `AlreadyExists` if there is a `to`, whatever it is (also where
-    /// both are the same name).
+    /// `NotFound` if there is no `from`, `AlreadyExists` if `to` exists, whatever it is, or if both names are the same.
     fn rename(&self, from: &str, to: &str) -> io::Result<()>;
 
     /// Removes the file `name`. Open handles stay usable; the space is freed with the last of them.
@@ -108,33 +105,31 @@ pub trait Storage: fmt::Debug + Send + Sync + 'static {
     /// is created if needed, and on the directory itself: at most one lock is held at a time, whatever
     /// its name.
     ///
-    /// `None` means that someone else holds it: another process, or another handle in this one. The lock
-    /// ends when the value is dropped in the process that took it, or when that process dies, however it
-    /// dies. A process that was forked from the holder does not end it.
+    /// `None` means that someone else holds it: another process, or another handle in this one. The lock ends when the value is
+    /// dropped in the process that took it, or when that process ends, however it ends. A fork of the holder does not end it.
     ///
-    /// The file must never be deleted. Nobody is let in by that where the file system can lock
-    /// directories; where it cannot (some network file systems) only the file is locked, and deleting it
-    /// lets two holders in.
+    /// The file must never be deleted. If the file system can lock directories, that lets no second holder in. If it cannot
+    /// (some network file systems), only the file is locked, and deleting it lets two holders in.
     ///
     /// # Errors
     ///
     /// What opening or locking the file gave; `Unsupported` where the file system has no locks.
     fn try_lock(&self, name: &str) -> io::Result<Option<Box<dyn StorageLock>>>;
 
-    /// Bytes that this user can still allocate on the file system of the directory, as far as it tells; `None` where nothing does.
-    /// Another process, or a quota, may leave less.
+    /// Bytes that this user can still allocate on the file system of the directory, if it says; otherwise `None`. Other
+    /// processes or a quota may leave less.
     ///
     /// # Errors
     ///
-    /// What asking the system gave.
+    /// The error of the system call.
     fn free_space(&self) -> io::Result<Option<u64>> {
         Ok(None)
     }
 
     /// Whether the path by which this directory was found still leads to it.
     ///
-    /// Everything else here goes to the directory that was found first, wherever it has been moved to.
-    /// An error of the system tells nothing about the directory, so it counts as [`Place::Here`].
+    /// All other calls use the directory that was found first, wherever it was moved to. A system error says nothing about the
+    /// directory, so it counts as [`Place::Here`].
     fn place(&self) -> Place;
 
     /// The directory `name` inside this one, as a storage. Touches nothing: the directory need not
@@ -161,7 +156,7 @@ pub struct DirEntry {
 /// Where a directory is; see [`Storage::place`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Place {
-    /// Where it was found, as far as can be told.
+    /// At its path, or the system cannot say.
     Here,
     /// Nothing is at its path: it was moved or deleted.
     Gone,
@@ -169,7 +164,7 @@ pub enum Place {
     Replaced,
 }
 
-/// What an entry of a directory is.
+/// The kind of a directory entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum EntryKind {
     /// A regular file.

@@ -89,8 +89,8 @@ impl<S> Builder<S> {
         self
     }
 
-    /// New segments of an existing store get the size of its newest one; `max_segment_size` counts for a new store only. To be called
-    /// after [`config`](Self::config).
+    /// New segments of an existing store get the size of its newest one; `max_segment_size` applies to a new store only. Call
+    /// it after [`config`](Self::config).
     #[must_use]
     pub fn keep_segment_size(mut self) -> Self {
         self.keeps_segment_size = true;
@@ -141,8 +141,8 @@ impl<S> Builder<S> {
         self
     }
 
-    /// Whether the log looks now and then that its path still leads to its directory; see
-    /// [`wal_core::Builder::path_check`]. Default true.
+    /// Whether the log checks now and then that its path still leads to its directory; see [`wal_core::Builder::path_check`].
+    /// Default true.
     #[must_use]
     pub fn path_check(mut self, check: bool) -> Self {
         self.path_check = check;
@@ -228,7 +228,7 @@ impl Shared {
 
 impl Drop for Shared {
     fn drop(&mut self) {
-        // The thread is the opener's, and so are the locks.
+        // The thread and the locks belong to the opener.
         if self.core.check_process().is_err() {
             return;
         }

@@ -49,8 +49,8 @@ pub enum Error {
         /// Last LSN of the log.
         last_lsn: Lsn,
     },
-    /// The directory has a store's snapshots and its log, but the marker that says so was moved away. Put it back: any other store's of
-    /// the same version is the same.
+    /// The directory has a store's snapshots and log, but its marker was moved away. Put it back, or copy it from any other
+    /// store of the same version.
     #[error(
         "{location}: a store whose file {name:?} is missing; nothing was changed: put the file back, or copy it from any other store"
     )]

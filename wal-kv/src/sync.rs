@@ -61,7 +61,7 @@ pub(crate) fn in_parallel<T: Send>(
     };
     thread::scope(|scope| {
         for _ in 1..threads {
-            // Where the system has no more threads, fewer do the work.
+            // If the system has no more threads, fewer do the work.
             if spawn_in(scope, take_turns).is_err() {
                 break;
             }

@@ -540,7 +540,7 @@ impl Scan {
         Ok(())
     }
 
-    /// Finds the files that are longer than necessary. Any later segment with known durable records is durable itself.
+    /// Finds the files that are longer than necessary. Each kept segment but the last is followed by a durable one.
     fn find_surplus(&mut self) -> Result<()> {
         let Some(last) = self.kept.checked_sub(1) else {
             return Ok(());

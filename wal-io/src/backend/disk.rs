@@ -16,10 +16,10 @@ use crate::{DirEntry, OpenMode, Place, Storage, StorageFile, StorageLock, sabota
 
 /// A directory on disk.
 ///
-/// On Unix a path is looked up once: the first call that finds the directory opens it, and everything is done
-/// relative to that descriptor, by all clones. So it is one directory for good: moving it does not lead astray,
-/// and another one that is put at the old path is never touched. [`Storage::place`] tells whether that has
-/// happened. The path may lead through symbolic links; inside the directory none is followed.
+/// On Unix a path is looked up once: the first call that finds the directory opens it, and everything is done relative to that
+/// descriptor, by all clones. So the storage always uses the same directory: it follows a move, and never touches another
+/// directory at the old path. [`Storage::place`] reports such a move. The path may contain symbolic links; inside the directory
+/// none is followed.
 ///
 /// Assumes of the platform: a sync that returns `Ok` put the bytes on stable storage (on macOS the
 /// standard library asks for the full flush); a rename is atomic; on Windows names are journalled, as
@@ -61,18 +61,18 @@ impl DiskStorage {
         self.directory.path()
     }
 
-    /// Whether someone holds the lock that [`try_lock`](Storage::try_lock) takes, with a file of this name. Makes no file, needs
-    /// no permission to write, and stands in nobody's way: who takes the lock at the same moment gets it.
+    /// Whether a process holds the lock that [`try_lock`](Storage::try_lock) takes, with a file of this name. Creates no file,
+    /// needs no permission to write, and does not disturb a process that takes the lock at the same moment.
     ///
     /// # Errors
     ///
-    /// `NotFound` if the directory does not exist; what opening or locking the file gave.
+    /// `NotFound` if the directory does not exist; otherwise the error of opening or locking the file.
     pub fn is_locked(&self, name: &str) -> io::Result<bool> {
         check_name(name)?;
         match self.directory.open(name, OpenMode::Read) {
             Ok(file) if is_locked(&file)? => return Ok(true),
             Ok(_) => {}
-            // It may have been deleted under its holder, or be another user's: the directory is locked too.
+            // The file may have been deleted under its holder, or belong to another user. The directory is locked too.
             Err(error)
                 if matches!(
                     error.kind(),
@@ -82,7 +82,7 @@ impl DiskStorage {
         }
         let directory = self.directory.open_again()?;
         directory.map_or(Ok(false), |directory| {
-            // A file system that cannot lock directories: the file has to do.
+            // On a file system that cannot lock directories, the lock of the file must suffice.
             Ok(is_locked(&directory).unwrap_or(false))
         })
     }
@@ -136,7 +136,7 @@ impl Storage for DiskStorage {
         if !lock.take(file)? {
             return Ok(None);
         }
-        // Whoever deletes the file admits nobody.
+        // Deleting the file must let no second holder in.
         let Some(directory) = self.directory.open_again()? else {
             return Ok(Some(Box::new(lock)));
         };
@@ -145,7 +145,7 @@ impl Storage for DiskStorage {
         }
         match lock.take(directory) {
             Ok(false) => Ok(None),
-            // A file system that cannot lock directories: the file has to do.
+            // On a file system that cannot lock directories, the lock of the file must suffice.
             Ok(true) | Err(_) => Ok(Some(Box::new(lock))),
         }
     }

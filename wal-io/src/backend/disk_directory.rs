@@ -13,7 +13,7 @@ use rustix::io::{Errno, retry_on_intr};
 use super::disk_parents::create_directory;
 use crate::{DirEntry, EntryKind, OpenMode, Place, sabotage};
 
-/// What new files and directories may be used for, before the process's mask.
+/// Permissions of new files and directories, before the process's mask.
 const FILE_MODE: Mode = Mode::from_raw_mode(0o666);
 const DIRECTORY_MODE: Mode = Mode::from_raw_mode(0o777);
 
@@ -21,7 +21,7 @@ const DIRECTORY_MODE: Mode = Mode::from_raw_mode(0o777);
 #[derive(Debug)]
 pub(super) struct Directory {
     path: PathBuf,
-    /// The directory that it is in, and its name there, if it is known as part of another one.
+    /// The parent directory and the name in it, if the directory was named relative to another one.
     above: Option<(Arc<Directory>, String)>,
     held: OnceLock<Held>,
 }
@@ -88,7 +88,7 @@ impl Directory {
             Err(errno) => return Err(errno.into()),
         }
         self.held()?;
-        // Also where it was there: whoever made it may have died before this.
+        // Also if it existed: the process that created it may have died before this.
         outer.sync_all()
     }
 
@@ -155,7 +155,7 @@ impl Directory {
         Ok(Some(system.f_bavail.saturating_mul(system.f_frsize)))
     }
 
-    /// A descriptor of its own for the same directory, for a lock of its own.
+    /// A separate descriptor for the same directory, for a separate lock.
     pub(super) fn open_again(&self) -> io::Result<Option<File>> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         open_at(self.file()?, ".", flags).map(|file| Some(file.into()))
@@ -163,11 +163,11 @@ impl Directory {
 
     pub(super) fn rename(&self, from: &str, to: &str) -> io::Result<()> {
         let directory = self.file()?;
-        // The directory is the one that was found first, and not the one that its path leads to by now.
+        // This is the directory that was found first, not the one that its path leads to now.
         if sabotage::is("disk-directory-found-anew") {
             return fs::rename(self.path.join(from), self.path.join(to));
         }
-        // A name in use stays what it is.
+        // A name in use is left alone.
         if sabotage::is("disk-rename-replaces") {
             return Ok(rustix::fs::renameat(directory, from, directory, to)?);
         }
@@ -176,7 +176,7 @@ impl Directory {
             use rustix::fs::{RenameFlags, renameat_with};
             let flags = RenameFlags::NOREPLACE;
             match retry_on_intr(|| renameat_with(directory, from, directory, to, flags)) {
-                // The file system, or the kernel, does not know the flag.
+                // The file system or the kernel does not support the flag.
                 Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {}
                 result => return Ok(result?),
             }
@@ -184,7 +184,7 @@ impl Directory {
         self.rename_by_links(from, to)
     }
 
-    /// Both names, then the new one alone. The sync makes sure that no crash leaves neither.
+    /// Both names exist first, then only the new one. The sync ensures that no crash leaves neither.
     pub(super) fn rename_by_links(&self, from: &str, to: &str) -> io::Result<()> {
         let directory = self.file()?;
         retry_on_intr(|| rustix::fs::linkat(directory, from, directory, to, AtFlags::empty()))?;
@@ -200,7 +200,7 @@ impl Directory {
     }
 
     pub(super) fn sync(&self) -> io::Result<()> {
-        // It needs no descriptor but the one that is held.
+        // This needs only the descriptor that is held.
         if sabotage::is("disk-directory-opened-for-its-sync") {
             return File::open(&self.path)?.sync_all();
         }
@@ -214,7 +214,7 @@ impl Directory {
         match fs::metadata(&self.path) {
             Ok(metadata) if id_of(&metadata) != held.id => Place::Replaced,
             Err(error) if error.kind() == io::ErrorKind::NotFound => Place::Gone,
-            // Another root, fewer rights, a server that does not answer: that says nothing.
+            // Another root, fewer rights or a server without an answer say nothing about the directory.
             Ok(_) | Err(_) => Place::Here,
         }
     }

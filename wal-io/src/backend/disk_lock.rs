@@ -1,4 +1,4 @@
-//! The lock of a directory on disk: taken, and looked at by others without standing in anyone's way.
+//! The lock of a directory on disk, and a check by other processes that does not disturb a locker.
 
 use std::fs::{File, TryLockError};
 use std::io;
@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use crate::{Process, StorageLock, sabotage};
 
-/// How often a lock is tried that others merely look at. A look takes microseconds.
+/// Number of attempts to take a lock while other processes check it. A check takes microseconds.
 const TRIES: u32 = 500;
-/// Between two tries.
+/// Pause between two attempts.
 const PAUSE: Duration = Duration::from_millis(1);
 
-/// Locks belong to open files, which a child shares from `fork` until `exec`. So they are given up by name: closing would
-/// leave them with the child. But never by the child: that would take them from its parent.
+/// Locks belong to open files, which a child shares from `fork` until `exec`. So they are released by an explicit call: closing
+/// would leave them with the child. The child never releases them, because that would take them from its parent.
 #[derive(Debug)]
 pub(super) struct DiskLock {
     held: Vec<File>,
@@ -28,14 +28,14 @@ impl DiskLock {
         }
     }
 
-    /// Locks `file` too; `false` if someone else has.
+    /// Locks `file` too. False if another holder has it.
     pub(super) fn take(&mut self, file: File) -> io::Result<bool> {
         for _ in 0..TRIES {
             if try_lock(&file, File::try_lock)? {
                 self.held.push(file);
                 return Ok(true);
             }
-            // Someone who only looks ([`is_locked`]) is no holder, and gone in a moment.
+            // A checker ([`is_locked`]) is not a holder, and is gone in a moment.
             if sabotage::is("look-taken-for-a-holder") || is_locked(&file)? {
                 return Ok(false);
             }
@@ -51,7 +51,7 @@ impl Drop for DiskLock {
         if !ours || sabotage::is("lock-not-given-up-by-name") {
             return;
         }
-        // The directory first: who finds the file free finds both free.
+        // Unlock the directory first: a locker that finds the file free then finds both free.
         for file in self.held.iter().rev() {
             // It ends with the process at the latest.
             let _ = file.unlock();
@@ -61,8 +61,8 @@ impl Drop for DiskLock {
 
 impl StorageLock for DiskLock {}
 
-/// Whether someone holds the lock of `file`. A shared lock, held for a moment, tells: any number of others can look too, and
-/// [`DiskLock::take`] waits for it to go.
+/// Whether a process holds the lock of `file`, found by taking a shared lock for a moment. Any number of others can check too,
+/// and [`DiskLock::take`] waits for it to be released.
 pub(super) fn is_locked(file: &File) -> io::Result<bool> {
     let free = try_lock(file, File::try_lock_shared)?;
     if free {

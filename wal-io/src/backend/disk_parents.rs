@@ -26,11 +26,11 @@ pub(super) fn create_directory(path: &Path) -> io::Result<()> {
     if let Some(existing) = existing {
         // `..` rather than the path's own parent: after a symbolic link they differ.
         let parent = existing.join("..");
-        // A process that made the directory may have died before this sync. It cannot have made the root of a file system: that
-        // is mounted, and where it is mounted may be read-only, or on a file system without such a call (squashfs).
+        // A process that created the directory may have died before this sync. It cannot have created the root of a mounted
+        // file system, whose parent may be read-only, or on a file system without this call (squashfs).
         if fs::metadata(&parent)?.dev() == fs::metadata(existing)?.dev() {
             match sync_entry(&parent, existing) {
-                // Neither can be read: what is made below is, and is on the same file system.
+                // Neither can be read. The directory created below can be, and it is on the same file system.
                 Err(e) if is_denied(&e) && !missing.is_empty() => in_the_end = true,
                 synced => synced?,
             }

@@ -1,4 +1,4 @@
-//! A directory where there are no descriptors of directories: paths, looked up in each call. Windows cannot sync a directory.
+//! A directory on platforms without directory descriptors: each call looks up paths. Windows cannot sync a directory.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -75,7 +75,7 @@ impl Directory {
         Ok(None)
     }
 
-    /// Not atomic with the look: another process could use the name in between. One that holds the lock does not.
+    /// Not atomic with the check: another process could use the name in between. The lock excludes other writers.
     pub(super) fn rename(&self, from: &str, to: &str) -> io::Result<()> {
         let (from, to) = (self.path.join(from), self.path.join(to));
         fs::symlink_metadata(&from)?;
@@ -89,7 +89,7 @@ impl Directory {
         fs::remove_file(self.path.join(name))
     }
 
-    /// There is no such call; this still tells a missing directory.
+    /// There is no such call. This still reports a missing directory.
     pub(super) fn sync(&self) -> io::Result<()> {
         if fs::metadata(&self.path)?.is_dir() {
             Ok(())

@@ -56,8 +56,8 @@ pub(crate) fn read_marker(storage: &dyn Storage) -> Result<Marker> {
 
 /// Makes the directory a store. Durable when it returns.
 ///
-/// A marker that cannot be read is written again in its place: a name is never given to a second file, and a store without
-/// any marker would be taken for a log. It is one sector long, and a crash leaves it as unreadable as it was.
+/// An unreadable marker is overwritten in place: a rename never replaces a file, and a store without a marker would be taken
+/// for a log. The marker is one sector long. After a crash it is valid, or still unreadable.
 pub(crate) fn write_marker(storage: &dyn Storage) -> Result<()> {
     let io = |error| Error::io(storage.location(), "the store's marker", error);
     let rewrite = || {

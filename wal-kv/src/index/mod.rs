@@ -87,7 +87,7 @@ pub(crate) struct Index {
     /// The last LSN that is applied, all of its batch with it; if changes are shown at once, it is visible.
     applied: AtomicU64,
     time: Time,
-    /// Who made it.
+    /// The process that made it.
     process: Process,
 }
 
@@ -342,7 +342,7 @@ impl Hold {
 
 impl Drop for Hold {
     fn drop(&mut self) {
-        // In a fork the lock may be held for ever.
+        // In a fork, the lock may never be released.
         if !self.index.process.is_current() {
             return;
         }

@@ -202,7 +202,7 @@ fn check_empty(storage: &dyn Storage, wal: &Wal) -> Result<()> {
     if last_lsn == Lsn::ZERO {
         return Ok(());
     }
-    // Nobody but a store has snapshots: this is one, and its marker was moved away.
+    // Only a store has snapshots, so this is a store whose marker was moved away.
     if !Listing::read(storage)?.snapshots.is_empty() && !sabotage::is("kv-marker-not-missed") {
         return Err(Error::NoMarker {
             location: storage.location(),

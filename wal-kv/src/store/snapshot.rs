@@ -110,7 +110,7 @@ impl Core {
     fn give_name(&self, temporary: &str, name: &str) -> io::Result<()> {
         match self.storage.rename(temporary, name) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                // Of the same state, and the open that found it could not use it: it came here without.
+                // It is of the same state, and the open could not use it.
                 self.storage.remove(name)?;
                 self.storage.rename(temporary, name)
             }

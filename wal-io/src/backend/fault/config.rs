@@ -114,8 +114,8 @@ pub enum Rename {
     /// In one step.
     #[default]
     Atomic,
-    /// A link to the new name, a sync of the directory, the removal of the old name: three operations, between which
-    /// anything may happen. So it is where the file system does not know `RENAME_NOREPLACE`.
+    /// A link to the new name, a sync of the directory, the removal of the old name: three operations, between which anything
+    /// may happen. File systems without `RENAME_NOREPLACE` need this.
     LinkThenUnlink,
 }
 

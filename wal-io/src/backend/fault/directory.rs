@@ -77,7 +77,7 @@ pub(super) struct Directory {
     pending: Vec<Change>,
     /// Whether someone holds the lock of the directory.
     pub(super) locked: bool,
-    /// It was deleted: who has it open finds nothing in it and makes nothing in it.
+    /// It was deleted: through an open descriptor, nothing is found in it and nothing can be created in it.
     removed: bool,
 }
 

@@ -1,5 +1,5 @@
-//! What somebody does to a directory that a program has in use: moves it, puts another in its place, deletes it, deletes the
-//! name of an open file. Absent: damage to bytes (see `at_rest`).
+//! Changes from outside to a directory in use: it is moved, replaced or deleted, or the name of an open file is deleted. Damage
+//! to bytes is in `at_rest`.
 //!
 //! Each of these is done at once and durably. None is an operation: none is counted, recorded or struck by a planned fault.
 
@@ -13,8 +13,8 @@ use super::world::State;
 impl FaultStorage {
     /// Moves the directory to another name beside its own. Gives the storage there.
     ///
-    /// This storage goes on with the directory that it has found, if it has found it: its
-    /// [`place`](crate::Storage::place) then is [`Gone`](crate::Place::Gone).
+    /// This storage keeps using the directory that it has found, if it has found it. Its [`place`](crate::Storage::place) then
+    /// is [`Gone`](crate::Place::Gone).
     ///
     /// # Errors
     ///
@@ -33,7 +33,7 @@ impl FaultStorage {
         Ok(self.beside(to))
     }
 
-    /// Another storage at the same path, which has found nothing yet: what a program that is started now has.
+    /// A new storage at the same path, which has found no directory yet, as in a program that starts now.
     #[must_use]
     pub fn at_the_same_path(&self) -> Self {
         Self {

@@ -66,8 +66,8 @@ impl Fault {
         Self::new(Effect::Short(bytes))
     }
 
-    /// The operation takes so long: the clock of [`set_clock`](super::FaultStorage::set_clock) is moved before it returns. Its
-    /// result is the same.
+    /// The operation takes this long: the clock of [`set_clock`](super::FaultStorage::set_clock) is moved before it returns.
+    /// Its result is the same.
     pub fn slow(time: Duration) -> Self {
         Self::new(Effect::Slow(time))
     }
@@ -234,7 +234,7 @@ pub(super) enum Injected {
     PowerCut(Moment),
 }
 
-/// What happens to an operation.
+/// The fate of an operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Struck {
     pub(super) injected: Injected,
