@@ -16,7 +16,7 @@ use crate::config::{Condition, Conditional, KvConfig};
 use crate::index::Change;
 use crate::report::{OpenReport, SnapshotReport, Stats};
 use crate::store::{Attempt, Core, Written, applied};
-use crate::sync::Arc;
+use crate::sync::{Arc, sleep};
 use crate::view::{Pair, Scan, View};
 use crate::{Batch, Result};
 
@@ -150,7 +150,7 @@ impl KvStore {
     /// # Errors
     /// [`KeyTooLarge`](crate::Error::KeyTooLarge), the log's [`TooLarge`](wal_core::Error::TooLarge),
     /// [`NoSpace`](wal_core::Error::NoSpace) and [`Closed`](wal_core::Error::Closed),
-    /// [`OverMemoryLimit`](crate::Error::OverMemoryLimit): nothing was written. [`Poisoned`](wal_core::Error::Poisoned): under
+    /// [`OverMemoryLimit`](crate::Error::OverMemoryLimit), [`SnapshotOverdue`](crate::Error::SnapshotOverdue): nothing was written. [`Poisoned`](wal_core::Error::Poisoned): under
     /// [`Always`](crate::FsyncPolicy::Always) it is not shown, and may be there when the store is opened again.
     pub fn put(&self, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Result<Position> {
         let change = put(key.as_ref(), value.as_ref());
@@ -326,9 +326,15 @@ impl KvStore {
         durability: Durability,
     ) -> Result<Outcome> {
         let core = self.core();
+        let mut retry = core.retry();
         loop {
             match core.attempt(prepared, changes, condition)? {
-                Attempt::NoRoom => self.core().wal.wait_for_room(prepared)?,
+                Attempt::NoRoom => {
+                    if let Err(error) = core.wal.wait_for_room(prepared) {
+                        retry = core.make_room(retry, error)?;
+                    }
+                }
+                Attempt::AtBound => retry = core.wait_below_bound(retry)?,
                 Attempt::Refused { found, seen } => {
                     if let Some(seen) = seen {
                         self.core().wal.wait_durable(Lsn::new(seen))?;
@@ -342,6 +348,10 @@ impl KvStore {
                         self.core().wal.wait_durable(Lsn::new(written.last))?;
                     }
                     core.drive();
+                    let slowed = core.slowed(prepared.encoded_len());
+                    if !slowed.is_zero() {
+                        sleep(slowed);
+                    }
                     return Ok(Outcome::Written(written));
                 }
             }

@@ -129,6 +129,23 @@ pub enum Error {
         /// What does not verify.
         what: String,
     },
+    /// The log has reached its bound, since the snapshot that would let it drop records has failed. Nothing was written. Mend what
+    /// `source` says; the snapshot is tried again each second. Reads and deletes of keys that are there go on.
+    #[error(
+        "{location}: the log has {log_bytes} bytes since the last snapshot, its limit is {limit}, and writing {name} failed: {source}; nothing was written: mend that, the snapshot is tried again each second (reads and deletes go on)"
+    )]
+    SnapshotOverdue {
+        /// The directory.
+        location: String,
+        /// The snapshot that failed.
+        name: String,
+        /// Bytes of the log since the last snapshot.
+        log_bytes: u64,
+        /// The limit in bytes.
+        limit: u64,
+        /// Why it failed.
+        source: Arc<Self>,
+    },
     /// The disk is full, a quota is used up, or the largest allowed file size is reached. Nothing is torn: free some space and call
     /// again.
     #[error("{location}: no space left for {what}; nothing was changed: free space and try again")]

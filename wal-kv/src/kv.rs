@@ -17,7 +17,7 @@ use crate::config::{Condition, Conditional, KvConfig};
 use crate::index::Change;
 use crate::report::{OpenReport, SnapshotReport, Stats};
 use crate::store::{Attempt, Core, Written, applied};
-use crate::sync::Arc;
+use crate::sync::{Arc, sleep};
 use crate::view::{Pair, Scan, View};
 use crate::{Batch, Error, Result};
 
@@ -157,7 +157,7 @@ impl KvStore {
     /// # Errors
     /// [`KeyTooLarge`](crate::Error::KeyTooLarge), the log's [`TooLarge`](wal_core::Error::TooLarge),
     /// [`NoSpace`](wal_core::Error::NoSpace) and [`Closed`](wal_core::Error::Closed),
-    /// [`OverMemoryLimit`](crate::Error::OverMemoryLimit): nothing was written. [`Poisoned`](wal_core::Error::Poisoned): under
+    /// [`OverMemoryLimit`](crate::Error::OverMemoryLimit), [`SnapshotOverdue`](crate::Error::SnapshotOverdue): nothing was written. [`Poisoned`](wal_core::Error::Poisoned): under
     /// [`Always`](crate::FsyncPolicy::Always) it is not shown, and may be there when the store is opened again.
     ///
     /// # Cancel safety
@@ -377,9 +377,19 @@ impl KvStore {
         durability: Durability,
     ) -> Result<Outcome> {
         let core = self.core();
+        let mut retry = core.retry();
         loop {
             match core.attempt(prepared, changes, condition)? {
-                Attempt::NoRoom => self.wal.wait_for_room(prepared).await?,
+                Attempt::NoRoom => {
+                    if let Err(error) = self.wal.wait_for_room(prepared).await {
+                        let core = Arc::clone(&self.shared.core);
+                        retry = in_background(move || core.make_room(retry, error)).await?;
+                    }
+                }
+                Attempt::AtBound => {
+                    let core = Arc::clone(&self.shared.core);
+                    retry = in_background(move || core.wait_below_bound(retry)).await?;
+                }
                 Attempt::Refused { found, seen } => {
                     if let Some(seen) = seen {
                         self.wal.wait_durable(Lsn::new(seen)).await?;
@@ -393,6 +403,14 @@ impl KvStore {
                         self.wal.wait_durable(Lsn::new(written.last)).await?;
                     }
                     core.drive();
+                    let slowed = core.slowed(prepared.encoded_len());
+                    if !slowed.is_zero() {
+                        in_background(move || {
+                            sleep(slowed);
+                            Ok(())
+                        })
+                        .await?;
+                    }
                     return Ok(Outcome::Written(written));
                 }
             }

@@ -48,10 +48,27 @@ pub struct OpenReport {
     pub keys: u64,
     /// Unfinished files that were removed.
     pub leftovers: Vec<String>,
+    /// [`Stats::disk_bound`], as it was after opening.
+    pub disk_bound: Option<u64>,
+    /// Bytes that the disk has for the store: those that it takes, and those that are free. `None` where that cannot be told.
+    pub disk_room: Option<u64>,
     /// How long it took.
     pub time: Duration,
     /// What opening the log found and did.
     pub log: RecoveryReport,
+}
+
+impl OpenReport {
+    /// What an operator should see to, in words: the disk has less room than the store may take.
+    #[must_use]
+    pub fn warning(&self) -> Option<String> {
+        let (bound, room) = (self.disk_bound?, self.disk_room?);
+        (room < bound).then(|| {
+            format!(
+                "the store may take {bound} bytes on disk, and the disk has room for {room}: free space, or choose smaller segments, a lower percentage for snapshots or a smaller snapshot_after"
+            )
+        })
+    }
 }
 
 /// What writing a snapshot came to.
@@ -92,6 +109,9 @@ pub struct Stats {
     pub durable_lsn: Lsn,
     /// Bytes of the log since the last snapshot.
     pub log_bytes: u64,
+    /// Most bytes that the store takes on disk with the data that it has now, as the README states the bound; `None` under
+    /// [`Snapshots::OnCall`](crate::Snapshots::OnCall), where it has none.
+    pub disk_bound: Option<u64>,
     /// The LSN of the last snapshot; 0 if there is none.
     pub snapshot_lsn: Lsn,
     /// Snapshots written.

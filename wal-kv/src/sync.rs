@@ -28,6 +28,11 @@ pub(crate) fn pause() {
     thread::sleep(PAUSE);
 }
 
+/// Sleeps.
+pub(crate) fn sleep(time: std::time::Duration) {
+    thread::sleep(time);
+}
+
 /// Starts a named thread.
 pub(crate) fn spawn(
     name: &str,

@@ -42,6 +42,10 @@ impl Storage for WithoutOwn {
         self.0.try_lock(name)
     }
 
+    fn free_space(&self) -> io::Result<Option<u64>> {
+        self.0.free_space()
+    }
+
     fn place(&self) -> Place {
         self.0.place()
     }

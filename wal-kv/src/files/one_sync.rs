@@ -62,6 +62,10 @@ impl Storage for OneSync {
         self.storage.try_lock(name)
     }
 
+    fn free_space(&self) -> io::Result<Option<u64>> {
+        self.storage.free_space()
+    }
+
     fn place(&self) -> Place {
         self.storage.place()
     }

@@ -6,7 +6,8 @@ use wal_core::UnixMillis;
 
 use super::expiries::expiring;
 use super::{Index, Ordered, PLACES, Padded, SHARDS, Shard, Version};
-use crate::sync::{Mutex, Ordering, RwLock, in_parallel};
+use crate::sabotage;
+use crate::sync::{AtomicU64, Mutex, Ordering, RwLock, in_parallel};
 
 /// An index that nobody reads yet.
 #[derive(Debug)]
@@ -16,7 +17,12 @@ pub(crate) struct Loader<'a> {
     sorted: Vec<Vec<Version>>,
     /// Versions that the log has put since, tombstones too.
     tail: Mutex<Vec<Version>>,
+    /// Length of the tail at which to forget those of its versions that have been replaced.
+    clean_at: AtomicU64,
 }
+
+/// The tail is cleaned when it is this long, and when it has doubled since.
+const CLEAN_AT: u64 = 1 << 16;
 
 impl Index {
     /// Everything that the loader puts is visible when it is done.
@@ -25,6 +31,7 @@ impl Index {
             index: self,
             sorted: Vec::new(),
             tail: Mutex::default(),
+            clean_at: AtomicU64::new(CLEAN_AT),
         }
     }
 }
@@ -64,7 +71,24 @@ impl Loader<'_> {
         for version in &versions {
             self.insert(version.clone());
         }
-        self.tail.lock().extend(versions);
+        let mut tail = self.tail.lock();
+        tail.extend(versions);
+        if (tail.len() as u64) < self.clean_at.load(Ordering::Relaxed)
+            || sabotage::is("kv-replay-keeps-history")
+        {
+            return;
+        }
+        // Others wait, and do not add to it meanwhile: memory is for what is live, not for its history.
+        tail.retain(|version| self.is_newest(version));
+        tail.shrink_to(2 * CLEAN_AT as usize);
+        let next = (2 * tail.len() as u64).max(CLEAN_AT);
+        self.clean_at.store(next, Ordering::Relaxed);
+    }
+
+    fn is_newest(&self, version: &Version) -> bool {
+        let hash = self.index.hash(version.key());
+        let shard = self.index.shard(hash).read();
+        shard.newest_with(hash, version.lsn()).is_some()
     }
 
     fn insert(&self, version: Version) {

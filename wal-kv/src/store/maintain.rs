@@ -9,8 +9,8 @@ use std::time::Duration;
 use wal_core::{FsyncPolicy, Lsn, RecordRef, UnixMillis};
 
 use super::Core;
-use crate::config::Snapshots;
 use crate::index::Writer;
+use crate::sabotage;
 use crate::sync::{Arc, AtomicBool, AtomicU64, Condvar, JoinHandle, Mutex, Ordering, pause, spawn};
 use crate::{Error, Result};
 
@@ -82,11 +82,15 @@ impl Background {
         self.policy
     }
 
+    pub(super) fn driver(&self) -> Driver {
+        self.driver
+    }
+
     pub(super) fn is_stopping(&self) -> bool {
         self.stopping.load(Ordering::Acquire)
     }
 
-    fn wake(&self) {
+    pub(super) fn wake(&self) {
         self.wanted.lock().tick = true;
         self.condvar.notify_all();
     }
@@ -125,6 +129,8 @@ impl Core {
         if self.background.driver == Driver::Caller {
             return Ok(None);
         }
+        // A log that was long already may be due for a snapshot.
+        self.background.wake();
         let core = Arc::clone(self);
         let thread = spawn("wal-kv", move || core.run());
         let io = |error| {
@@ -142,14 +148,16 @@ impl Core {
         self.background.stopping.store(true, Ordering::Release);
         self.background.wanted.lock().stop = true;
         self.background.condvar.notify_all();
+        self.bound.wake();
     }
 
     fn run(&self) {
         loop {
+            let retries = self.bound.has_failed();
             {
                 let mut wanted = self.background.wanted.lock();
                 if !wanted.stop && !wanted.tick {
-                    wanted = if self.background.expiring.load(Ordering::Relaxed) {
+                    wanted = if retries || self.background.expiring.load(Ordering::Relaxed) {
                         self.background.condvar.wait_for(wanted, SWEEP_EVERY)
                     } else {
                         self.background.condvar.wait(wanted)
@@ -171,11 +179,41 @@ impl Core {
             pause();
         }
         self.sweep();
-        if self.is_snapshot_due() {
-            // The counters tell of a failure, and it is tried again later.
-            let _ = self.snapshot();
-            self.is_snapshot_due();
+        // The log may have become long enough for the next one meanwhile.
+        while self.is_snapshot_due() && !self.background.is_stopping() {
+            match self.snapshot_of_all() {
+                Ok(true) => {}
+                Ok(false) => {
+                    self.look_soon();
+                    break;
+                }
+                Err(_) => {
+                    // The counters tell of it.
+                    let retry_at = self.counters.retry_at.load(Ordering::Relaxed);
+                    self.background.look_at.store(retry_at, Ordering::Relaxed);
+                    break;
+                }
+            }
+            if sabotage::is("kv-due-while-writing-ignored") {
+                break;
+            }
         }
+    }
+
+    /// Has the next write look whether a snapshot is due.
+    pub(super) fn look_soon(&self) {
+        self.background.look_at.store(0, Ordering::Relaxed);
+    }
+
+    /// Writes a snapshot of all that is in the log, durable yet or not. False if there was nothing to write.
+    pub(super) fn snapshot_of_all(&self) -> Result<bool> {
+        let (_, written) = self.take_snapshot(None)?;
+        if written {
+            return Ok(true);
+        }
+        // Under `Always` it may be that nothing of the log is shown yet.
+        self.wal.sync()?;
+        Ok(self.take_snapshot(None)?.1)
     }
 
     /// After a write, where the caller drives.
@@ -190,21 +228,18 @@ impl Core {
     }
 
     /// Whether a snapshot is due; says when to look next if it is not.
-    fn is_snapshot_due(&self) -> bool {
-        let Snapshots::Automatic { percent } = self.snapshots else {
+    pub(super) fn is_snapshot_due(&self) -> bool {
+        let Some(due) = self.due_length() else {
             self.background.look_at.store(u64::MAX, Ordering::Relaxed);
             return false;
         };
-        let live = self.index.ledger().snapshot_bytes();
-        let due_at = (live / 100).saturating_mul(u64::from(percent));
-        let due_at = due_at.max(self.snapshot_after);
-        let due_at = due_at.max(self.counters.retry_at.load(Ordering::Relaxed));
-        if self.counters.log_bytes.load(Ordering::Relaxed) >= due_at {
+        let due_at = due.max(self.counters.retry_at.load(Ordering::Relaxed));
+        if self.log_bytes() >= due_at || self.is_retry_due() {
             return true;
         }
         self.background.look_at.store(due_at, Ordering::Relaxed);
         // A write may have passed the mark before it was set.
-        if self.counters.log_bytes.load(Ordering::Relaxed) >= due_at {
+        if self.log_bytes() >= due_at {
             self.background.wake();
         }
         false
@@ -264,15 +299,16 @@ impl Core {
             let Ok(prepared) = self.wal.prepare(RecordRef::data(&payload)) else {
                 return Reclaimed::Refused;
             };
-            let lsn = match self.wal.try_append(&prepared) {
-                Ok(Some(appended)) => appended.last_lsn,
+            let (first, lsn) = match self.wal.try_append(&prepared) {
+                Ok(Some(appended)) => (appended.first, appended.last_lsn),
                 Ok(None) => return Reclaimed::NoRoom,
                 // The log's error is told to every write.
                 Err(_) => return Reclaimed::Refused,
             };
             writer.marked = now;
             self.index.pass(lsn.get(), || self.durable());
-            self.logged(prepared.encoded_len());
+            let log_bytes = self.logged(first, prepared.encoded_len());
+            self.background.logged(log_bytes);
             mark = Some(lsn);
         }
         let swept = self.index.sweep(now, SWEPT_AT_ONCE, writer);

@@ -1,6 +1,7 @@
 //! What the async and the blocking store share: the log, the index over it, and the files beside it.
 //!
 //! ```text
+//! bound.rs      how long the log may get: writers are slowed, wait, or are refused
 //! open.rs       newest good snapshot, then the log's tail, on all cores
 //! write.rs      condition, limits, entry into the log, change of the index: under one lock that no I/O is done under
 //! snapshot.rs   a snapshot written aside, read back; then the log is cut
@@ -9,6 +10,7 @@
 //!
 //! Deliberately absent: waiting. What may have to wait for the log is in `blocking.rs` and `kv.rs`.
 
+mod bound;
 mod maintain;
 mod open;
 mod snapshot;
@@ -29,6 +31,7 @@ use crate::report::{OpenReport, SnapshotReport, Stats};
 use crate::sync::{Arc, AtomicU64, Mutex, Ordering};
 use crate::view::{Pair, View};
 
+use bound::Bound;
 pub(crate) use maintain::{Background, Driver};
 pub(crate) use open::{Progress, Settings};
 pub(crate) use write::{Attempt, Written, applied};
@@ -48,15 +51,21 @@ pub(crate) struct Core {
     last_snapshot: Mutex<Option<SnapshotReport>>,
     counters: Counters,
     background: Background,
+    bound: Bound,
 }
 
 #[derive(Debug, Default)]
 struct Counters {
     /// Bytes of the log since the last snapshot.
     log_bytes: AtomicU64,
+    /// Where the last write ended: segment and offset. Changed under the lock of writers.
+    end_segment: AtomicU64,
+    end_offset: AtomicU64,
     /// Bytes of the log at which the next snapshot is tried, after one has failed.
     retry_at: AtomicU64,
     snapshot_lsn: AtomicU64,
+    /// Length of that snapshot in bytes.
+    snapshot_len: AtomicU64,
     snapshots: AtomicU64,
     snapshot_bytes: AtomicU64,
     snapshot_failures: AtomicU64,
@@ -113,6 +122,7 @@ impl Core {
     pub(crate) fn stats(&self) -> Stats {
         let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let keys = self.len() as u64;
+        let disk_bound = self.disk_bound(get(&self.counters.snapshot_len));
         let (live_bytes, kept, views) = {
             let ledger = self.index.ledger();
             (ledger.payload(), ledger.kept(), ledger.views())
@@ -127,6 +137,7 @@ impl Core {
             visible_lsn: Lsn::new(self.index.visible(|| self.durable())),
             durable_lsn: self.wal.durable_lsn(),
             log_bytes: get(&self.counters.log_bytes),
+            disk_bound,
             snapshot_lsn: Lsn::new(get(&self.counters.snapshot_lsn)),
             snapshots: get(&self.counters.snapshots),
             snapshot_bytes: get(&self.counters.snapshot_bytes),

@@ -9,13 +9,14 @@ use std::time::Duration;
 use wal_core::blocking::Wal;
 use wal_core::clock::Clock;
 use wal_core::entropy::Entropy;
-use wal_core::{Compression, FsyncPolicy, Lsn, RecordKind};
+use wal_core::{Compression, FsyncPolicy, Lsn, Position, RecordKind};
 use wal_io::{OpenMode, Storage};
 
+use super::bound::{Bound, taken};
 use super::maintain::{Driver, marked_time};
 use super::{Background, Core, Counters};
 use crate::batch::change_of;
-use crate::config::KvConfig;
+use crate::config::{KvConfig, Snapshots};
 use crate::files::{Listing, MARKER, Marker, WithoutOwn, read_marker, snapshot_name, write_marker};
 use crate::index::{Change, Index, Loader, Shown, Version};
 use crate::report::{OpenPhase, OpenProgress, OpenReport, SnapshotReport};
@@ -141,6 +142,12 @@ impl Core {
         let (found, replayed, expired) = load(&settings, &wal, &mut index, listing.snapshots)?;
         let snapshot = found.snapshot;
         let background = Background::new(policy, settings.driver);
+        let automatic = settings.config.snapshots != Snapshots::OnCall;
+        let (disk_room, segment) = if automatic {
+            disk(&settings)
+        } else {
+            (None, 0)
+        };
         let keys = index.len(|| wal.last_lsn().get()) as u64;
         let report = OpenReport {
             snapshot: snapshot.map(|snapshot| snapshot.lsn),
@@ -151,6 +158,8 @@ impl Core {
             expired: expired as u64,
             keys,
             leftovers,
+            disk_bound: None,
+            disk_room,
             time: settings.clock.monotonic().saturating_sub(begun),
             log: wal.recovery_report().clone(),
         };
@@ -158,7 +167,16 @@ impl Core {
         counters.log_bytes.store(replayed.bytes, Ordering::Relaxed);
         let snapshot_lsn = snapshot.map_or(0, |snapshot| snapshot.lsn.get());
         counters.snapshot_lsn.store(snapshot_lsn, Ordering::Relaxed);
-        let core = Self {
+        let bytes_of_it = snapshot.map_or(0, |snapshot| snapshot.bytes);
+        counters.snapshot_len.store(bytes_of_it, Ordering::Relaxed);
+        let end = wal.current_position();
+        counters
+            .end_segment
+            .store(end.segment_id.get(), Ordering::Relaxed);
+        counters
+            .end_offset
+            .store(end.offset.get(), Ordering::Relaxed);
+        let mut core = Self {
             wal,
             index: Arc::new(index),
             storage,
@@ -171,7 +189,11 @@ impl Core {
             last_snapshot: Mutex::new(snapshot),
             counters,
             background,
+            bound: Bound::new(segment),
         };
+        let due = core.due_length();
+        core.bound.set(due.unwrap_or(u64::MAX / 8));
+        core.report.disk_bound = core.disk_bound(bytes_of_it);
         if core.index.ledger().next_expiry().is_some() {
             core.background.has_expiring_keys();
         }
@@ -183,6 +205,22 @@ impl Core {
         }
         Ok(core)
     }
+}
+
+/// Bytes that the disk has for the store, if that can be told, and the length of a segment.
+fn disk(settings: &Settings) -> (Option<u64>, u64) {
+    let configured = settings.config.max_segment_size;
+    // It is for a warning only: no reason not to open.
+    let Ok((taken, longest)) = taken(&*settings.storage) else {
+        return (None, configured);
+    };
+    let segment = if settings.keeps_segment_size {
+        longest.max(1)
+    } else {
+        configured
+    };
+    let free = settings.storage.free_space().ok().flatten();
+    (free.map(|free| free + taken), segment)
 }
 
 /// A directory without the marker: a log that has records is not ours.
@@ -402,13 +440,20 @@ fn replay_part(
     let mut versions = Vec::new();
     let mut scratch = Vec::new();
     let mut bytes = 0;
+    let mut before: Option<Position> = None;
     for _ in from..to {
         let Some((record, position)) = reader.next_record()? else {
             break;
         };
         let lsn = position.lsn.get();
-        // What a record takes beside its key and value, about.
-        bytes += (record.key.len() + record.value.len()) as u64 + 8;
+        bytes += match before.replace(position) {
+            // From record to record, with the heads of groups.
+            Some(before) if before.segment_id == position.segment_id => {
+                position.offset.get().saturating_sub(before.offset.get())
+            }
+            // The last one of a segment, or the one before this part, about.
+            Some(_) | None => (record.key.len() + record.value.len()) as u64 + 64,
+        };
         match change_of(&record) {
             Some(Change::Put {
                 key,

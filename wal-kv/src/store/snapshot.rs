@@ -22,47 +22,49 @@ use crate::{Error, Result};
 impl Core {
     /// Writes a snapshot of what is visible now, and cuts the log.
     pub(crate) fn snapshot(&self) -> Result<SnapshotReport> {
-        self.check_process()?;
-        let mut last = self.last_snapshot.lock();
-        let written = self.snapshot_and_cut(last.as_ref());
-        let counters = &self.counters;
-        match &written {
-            // Nothing was written since.
-            Ok((report, _)) if Some(report) == last.as_ref() => {}
-            Ok((report, cut)) => {
-                *last = Some(*report);
-                counters.retry_at.store(0, Ordering::Relaxed);
-                counters.log_bytes.fetch_sub(*cut, Ordering::Relaxed);
-                counters
-                    .snapshot_lsn
-                    .store(report.lsn.get(), Ordering::Relaxed);
-                counters.snapshots.fetch_add(1, Ordering::Relaxed);
-                counters
-                    .snapshot_bytes
-                    .fetch_add(report.bytes, Ordering::Relaxed);
-            }
-            Err(_) => {
-                counters.snapshot_failures.fetch_add(1, Ordering::Relaxed);
-                // Not with every write from now on.
-                let log_bytes = counters.log_bytes.load(Ordering::Relaxed);
-                counters
-                    .retry_at
-                    .store(log_bytes + self.snapshot_after, Ordering::Relaxed);
-            }
-        }
-        written.map(|(report, _)| report)
+        let (report, _) = self.take_snapshot(None)?;
+        // The log may be due for the next one already, or for none for a long time.
+        self.look_soon();
+        Ok(report)
     }
 
-    /// The report, and how many bytes of the log the snapshot stands for.
-    fn snapshot_and_cut(&self, last: Option<&SnapshotReport>) -> Result<(SnapshotReport, u64)> {
-        let begun = self.clock.monotonic();
+    /// The same; false if it is the one before, since nothing was written since, or since there were other than `taken` of them.
+    pub(super) fn take_snapshot(&self, taken: Option<u64>) -> Result<(SnapshotReport, bool)> {
+        self.check_process()?;
+        let mut last = self.last_snapshot.lock();
+        let counters = &self.counters;
         // Before the view: it stands for these bytes at least.
-        let log_bytes = self.counters.log_bytes.load(Ordering::Relaxed);
+        let log_bytes = self.log_bytes();
         let view = self.view();
-        let lsn = view.lsn();
-        if let Some(last) = last.filter(|last| last.lsn == lsn) {
-            return Ok((*last, 0));
+        let others = taken.is_some_and(|n| n != counters.snapshots.load(Ordering::Relaxed));
+        if let Some(last) = last.filter(|last| last.lsn == view.lsn() || others) {
+            return Ok((last, false));
         }
+        let lsn = view.lsn();
+        let report = match self.snapshot_and_cut(view) {
+            Ok(report) => report,
+            Err(error) => {
+                counters.snapshot_failures.fetch_add(1, Ordering::Relaxed);
+                self.snapshot_failed(lsn, &error);
+                return Err(error);
+            }
+        };
+        *last = Some(report);
+        counters.retry_at.store(0, Ordering::Relaxed);
+        counters.log_bytes.fetch_sub(log_bytes, Ordering::Relaxed);
+        counters.snapshot_lsn.store(lsn.get(), Ordering::Relaxed);
+        counters.snapshot_len.store(report.bytes, Ordering::Relaxed);
+        counters.snapshots.fetch_add(1, Ordering::Relaxed);
+        counters
+            .snapshot_bytes
+            .fetch_add(report.bytes, Ordering::Relaxed);
+        self.snapshot_succeeded();
+        Ok((report, true))
+    }
+
+    fn snapshot_and_cut(&self, view: View) -> Result<SnapshotReport> {
+        let begun = self.clock.monotonic();
+        let lsn = view.lsn();
         let name = snapshot_name(lsn);
         let temporary = temporary_name(lsn);
         if sabotage::is("kv-old-snapshot-removed-first") {
@@ -79,14 +81,13 @@ impl Core {
             }
         };
         self.retire_before(lsn)?;
-        let report = SnapshotReport {
+        Ok(SnapshotReport {
             lsn,
             pairs: written.pairs,
             raw_bytes: written.raw,
             bytes: written.len,
             time: self.clock.monotonic().saturating_sub(begun),
-        };
-        Ok((report, log_bytes))
+        })
     }
 
     fn write_aside(&self, view: &View, temporary: &str, name: &str) -> Result<Written> {

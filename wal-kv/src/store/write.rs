@@ -20,6 +20,8 @@ pub(crate) enum Attempt {
     Entered(Written),
     /// The log has no room now: wait for some, and try again.
     NoRoom,
+    /// The log is at its bound: wait for a snapshot, and try again.
+    AtBound,
     /// The condition does not hold. Who is told of what was found waits until `seen` is durable, if it is given.
     Refused {
         found: Option<Bytes>,
@@ -95,10 +97,14 @@ impl Core {
             writer = self.index.writer();
         }
         self.check_memory(&mut writer, changes)?;
+        if self.is_at_bound(changes) {
+            return Ok(Attempt::AtBound);
+        }
         let Some(appended) = self.wal.try_append(prepared)? else {
             return Ok(Attempt::NoRoom);
         };
         let (first, last) = (appended.first, appended.last_lsn.get());
+        let log_bytes = self.logged(first, prepared.encoded_len());
         if sabotage::is("kv-index-changed-in-another-order") {
             drop(writer);
             for _ in 0..last % 2 * 100 {
@@ -114,7 +120,7 @@ impl Core {
             }
         }
         drop(writer);
-        self.logged(prepared.encoded_len());
+        self.background.logged(log_bytes);
         if changes.iter().any(Change::expires) {
             self.background.has_expiring_keys();
         }
@@ -185,10 +191,15 @@ impl Core {
         }
     }
 
-    /// Notes bytes of the log.
-    pub(super) fn logged(&self, bytes: u64) {
-        let before = self.counters.log_bytes.fetch_add(bytes, Ordering::Relaxed);
-        self.background.logged(before + bytes);
+    /// Notes a write of `len` bytes, with the head of its group; under the lock of writers. Returns how long the log is by now.
+    pub(super) fn logged(&self, first: Position, len: u64) -> u64 {
+        let counters = &self.counters;
+        let (segment, offset) = (first.segment_id.get(), first.offset.get());
+        let end = counters.end_offset.swap(offset + len, Ordering::Relaxed);
+        let same = counters.end_segment.swap(segment, Ordering::Relaxed) == segment;
+        // The heads of segments are their own: `disk_bound` has them.
+        let bytes = len + if same { offset.saturating_sub(end) } else { 0 };
+        counters.log_bytes.fetch_add(bytes, Ordering::Relaxed) + bytes
     }
 }
 

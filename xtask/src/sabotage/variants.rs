@@ -7,6 +7,7 @@ mod place;
 mod progress;
 mod reports;
 mod space;
+mod store;
 mod versions;
 
 use std::fmt;
@@ -137,6 +138,7 @@ pub(super) fn variants() -> impl Iterator<Item = &'static Variant> {
         reports::VARIANTS,
         space::VARIANTS,
         versions::VARIANTS,
+        store::VARIANTS,
     ];
     about.into_iter().flatten()
 }

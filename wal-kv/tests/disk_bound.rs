@@ -1,0 +1,419 @@
+//! What a store takes on disk keeps to its bound: under any load, during a snapshot, after failed ones, and after restarts.
+
+#![forbid(unsafe_code)]
+
+mod common;
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use wal_core::clock::ManualClock;
+use wal_io::{
+    DirEntry, FaultStorage, MemoryStorage, OpenMode, Place, Storage, StorageFile, StorageLock,
+};
+use wal_kv::blocking::KvStore;
+use wal_kv::{Batch, Compression, Error, FsyncPolicy, KvConfig, OpenPhase, Snapshots};
+
+const SEGMENT: u64 = 1 << 20;
+
+fn config() -> KvConfig {
+    KvConfig {
+        max_segment_size: SEGMENT,
+        fsync_policy: FsyncPolicy::Os,
+        ..KvConfig::default()
+    }
+}
+
+fn taken(storage: &dyn Storage) -> u64 {
+    let entries = storage.list().expect("the directory");
+    // A name may be gone by now.
+    let files = entries
+        .iter()
+        .filter_map(|entry| storage.open(&entry.name, OpenMode::Read).ok());
+    files.map(|file| file.len().expect("a length")).sum()
+}
+
+fn put_some(store: &KvStore, n: u32) {
+    store
+        .put((n % 100).to_be_bytes(), vec![n as u8; 1000])
+        .expect("put");
+}
+
+/// Waits for the store's thread, far longer than it takes.
+fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !holds() {
+        assert!(begun.elapsed() < Duration::from_secs(60), "{what}");
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
+#[test]
+fn automatic_snapshots_go_on_after_a_burst() {
+    let storage = MemoryStorage::new();
+    let builder = KvStore::builder("store").storage(Arc::new(storage.clone()));
+    let store = builder.config(config()).snapshot_after(1 << 20).open();
+    let store = store.expect("a store");
+    let mut longest = 0;
+    for n in 0..40_000 {
+        put_some(&store, n);
+        if n % 100 == 0 {
+            longest = longest.max(taken(&storage));
+            let stats = store.stats();
+            let bound = stats.disk_bound.expect("there is one");
+            assert!(longest <= bound, "{longest} of {bound}: {stats:?}");
+            assert!(stats.log_bytes <= 3 * (1 << 20) + 1100, "{stats:?}");
+        }
+    }
+    // The log passed the mark again and again while one was being written. It is due again, and is written with no further put.
+    eventually("the last one", || store.stats().log_bytes < 1 << 20);
+    let stats = store.stats();
+    assert!(stats.snapshots >= 40_000 / 3000 - 1, "{stats:?}");
+    assert_eq!(stats.snapshot_failures, 0);
+    // A call does not end the automatic ones.
+    store.snapshot().expect("a snapshot");
+    let before = store.stats().snapshots;
+    for n in 0..3000 {
+        put_some(&store, n);
+    }
+    eventually("more of them", || store.stats().snapshots > before);
+}
+
+#[test]
+fn the_bound_holds_through_restarts_without_a_close() {
+    let storage = MemoryStorage::new();
+    for session in 0..40 {
+        let builder = KvStore::builder("store").storage(Arc::new(storage.clone()));
+        let store = builder.config(config()).snapshot_after(1 << 20).open();
+        let store = store.expect("a store");
+        for n in 0..500 {
+            put_some(&store, session * 500 + n);
+        }
+        let stats = store.stats();
+        let (taken, bound) = (taken(&storage), stats.disk_bound.expect("there is one"));
+        assert!(taken <= bound, "session {session}: {taken} of {bound}");
+        assert!(stats.log_bytes <= 3 * (1 << 20) + 1100, "{stats:?}");
+        drop(store);
+    }
+}
+
+#[test]
+fn a_log_that_is_long_when_the_store_is_opened_is_cut_without_a_write() {
+    let storage = MemoryStorage::new();
+    let open = |snapshots| {
+        let config = KvConfig {
+            snapshots,
+            ..config()
+        };
+        let builder = KvStore::builder("store").storage(Arc::new(storage.clone()));
+        builder
+            .config(config)
+            .snapshot_after(1 << 20)
+            .open()
+            .expect("a store")
+    };
+    let store = open(Snapshots::OnCall);
+    for n in 0..5000 {
+        put_some(&store, n);
+    }
+    assert_eq!(store.stats().disk_bound, None);
+    store.close().expect("closed");
+    drop(store);
+    let store = open(Snapshots::default());
+    eventually("a snapshot", || store.stats().snapshots > 0);
+    assert!(store.stats().log_bytes < 1 << 20);
+}
+
+/// A storage on which no snapshot can be begun while `fails` is set. The log does not notice.
+#[derive(Debug, Clone)]
+struct Failing {
+    storage: FaultStorage,
+    fails: Arc<AtomicBool>,
+}
+
+impl Failing {
+    fn new(storage: FaultStorage) -> Self {
+        let fails = Arc::default();
+        Self { storage, fails }
+    }
+
+    fn fail(&self, fails: bool) {
+        self.fails.store(fails, Ordering::SeqCst);
+    }
+}
+
+impl Storage for Failing {
+    fn create(&self) -> io::Result<()> {
+        self.storage.create()
+    }
+
+    fn list(&self) -> io::Result<Vec<DirEntry>> {
+        self.storage.list()
+    }
+
+    fn open(&self, name: &str, mode: OpenMode) -> io::Result<Arc<dyn StorageFile>> {
+        let temporary = name
+            .strip_suffix(".tmp")
+            .is_some_and(|name| name.starts_with("kv-"));
+        if temporary && self.fails.load(Ordering::SeqCst) {
+            return Err(io::Error::other("this disk takes no snapshots"));
+        }
+        self.storage.open(name, mode)
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        self.storage.rename(from, to)
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        self.storage.remove(name)
+    }
+
+    fn sync_dir(&self) -> io::Result<()> {
+        self.storage.sync_dir()
+    }
+
+    fn try_lock(&self, name: &str) -> io::Result<Option<Box<dyn StorageLock>>> {
+        self.storage.try_lock(name)
+    }
+
+    fn free_space(&self) -> io::Result<Option<u64>> {
+        self.storage.free_space()
+    }
+
+    fn place(&self) -> Place {
+        self.storage.place()
+    }
+
+    fn subdirectory(&self, name: &str) -> io::Result<Arc<dyn Storage>> {
+        self.storage.subdirectory(name)
+    }
+
+    fn location(&self) -> String {
+        self.storage.location()
+    }
+}
+
+const SMALL: u64 = 20_000;
+
+fn open_small(storage: &Failing, policy: FsyncPolicy) -> KvStore {
+    let config = KvConfig {
+        snapshots: Snapshots::default(),
+        ..common::config(policy)
+    };
+    let clock = Arc::new(ManualClock::default());
+    let builder = common::builder(storage, config, clock).snapshot_after(SMALL);
+    builder.open().expect("a store")
+}
+
+#[test]
+fn at_the_bound_writes_are_refused_with_the_failed_snapshot_and_reads_and_deletes_go_on() {
+    for policy in [FsyncPolicy::Always, FsyncPolicy::Os] {
+        let storage = Failing::new(FaultStorage::new());
+        let store = open_small(&storage, policy);
+        storage.fail(true);
+        let mut puts = 0_u32;
+        let refused = loop {
+            match store.put((puts % 20).to_be_bytes(), [puts as u8; 100]) {
+                Ok(_) => puts += 1,
+                Err(error) => break error,
+            }
+            assert!(puts < 2000, "the log has no bound");
+        };
+        let Error::SnapshotOverdue {
+            name,
+            log_bytes,
+            limit,
+            source,
+            ..
+        } = &refused
+        else {
+            panic!("{refused}");
+        };
+        assert!(name.ends_with(".snapshot"), "{refused}");
+        assert!(
+            source.to_string().contains("takes no snapshots"),
+            "{refused}"
+        );
+        assert!(
+            refused.to_string().contains("takes no snapshots"),
+            "{refused}"
+        );
+        assert!(
+            *limit >= 3 * SMALL && *log_bytes <= limit + 500,
+            "{refused}"
+        );
+        let failures = store.stats().snapshot_failures;
+        assert!(
+            (2..20).contains(&failures),
+            "not with every write: {failures}"
+        );
+        // Reads go on, and so does what makes the store smaller.
+        assert_eq!(store.len(), 20);
+        let last = puts - 1;
+        let value = store.get(&(last % 20).to_be_bytes());
+        assert_eq!(value.as_deref(), Some(&[last as u8; 100][..]));
+        store.delete(3_u32.to_be_bytes()).expect("deleted");
+        let two = Batch::new()
+            .delete(4_u32.to_be_bytes())
+            .delete(5_u32.to_be_bytes());
+        store.write(two).expect("deleted");
+        assert_eq!(store.len(), 17);
+        // Deletes of what is not there would let the log grow without end.
+        for _ in 0..3 {
+            let error = store.delete(3_u32.to_be_bytes()).expect_err("refused");
+            assert!(matches!(error, Error::SnapshotOverdue { .. }), "{error}");
+        }
+        let mixed = Batch::new().delete(6_u32.to_be_bytes()).put("new", "value");
+        store.write(mixed).expect_err("refused");
+        assert!(store.contains_key(&6_u32.to_be_bytes()) && !store.contains_key(b"new"));
+        // The bound holds across a restart.
+        drop(store);
+        let store = open_small(&storage, policy);
+        store.put("new", "value").expect_err("refused");
+        assert_eq!(store.len(), 17);
+        storage.fail(false);
+        store
+            .put("new", "value")
+            .expect("the snapshot is tried again");
+        assert!(store.stats().log_bytes < SMALL);
+        store.close().expect("closed");
+    }
+}
+
+#[test]
+fn writers_at_the_bound_are_let_in_when_a_snapshot_succeeds_again() {
+    let storage = Failing::new(FaultStorage::new());
+    let builder = KvStore::builder("store").storage(Arc::new(storage.clone()));
+    let store = builder.config(config()).snapshot_after(1 << 20).open();
+    let store = store.expect("a store");
+    storage.fail(true);
+    let refused = (0..40_000_u32).find_map(|n| store.put((n % 100).to_be_bytes(), [1; 1000]).err());
+    let refused = refused.expect("the log has a bound");
+    assert!(
+        matches!(refused, Error::SnapshotOverdue { .. }),
+        "{refused}"
+    );
+    storage.fail(false);
+    // By itself, within a second or two.
+    eventually("a snapshot", || store.stats().snapshots > 0);
+    store.put("new", "value").expect("put");
+}
+
+#[test]
+fn writers_at_the_bound_wait_for_the_snapshot_that_is_being_written() {
+    let storage = MemoryStorage::new();
+    let builder = KvStore::builder("store").storage(Arc::new(storage.clone()));
+    // Each put is more than the bound.
+    let store = builder.config(config()).snapshot_after(1000).open();
+    let store = store.expect("a store");
+    thread::scope(|scope| {
+        for writer in 0..4_u32 {
+            let store = store.clone();
+            scope.spawn(move || {
+                for _ in 0..50 {
+                    store.put(writer.to_be_bytes(), [7; 5000]).expect("put");
+                }
+            });
+        }
+    });
+    let stats = store.stats();
+    assert_eq!(stats.snapshot_failures, 0);
+    // Four keys, three due lengths, one write more.
+    assert!(stats.log_bytes < 3 * 4 * 5100 + 5100, "{stats:?}");
+    store.close().expect("closed");
+}
+
+#[test]
+fn a_full_disk_is_met_with_a_snapshot_first() {
+    let storage = Failing::new(FaultStorage::new());
+    let store = {
+        let config = KvConfig {
+            snapshots: Snapshots::default(),
+            ..common::config(FsyncPolicy::Os)
+        };
+        let clock = Arc::new(ManualClock::default());
+        // Nothing is due before the disk is full.
+        let builder = common::builder(&storage, config, clock).snapshot_after(1 << 30);
+        builder
+            .snapshot_compression(Compression::None)
+            .open()
+            .expect("a store")
+    };
+    let used = storage.storage.used_space();
+    storage.storage.set_capacity(Some(used + 100_000));
+    for n in 0..3000_u32 {
+        store
+            .put((n % 20).to_be_bytes(), [n as u8; 100])
+            .expect("put");
+    }
+    assert!(store.stats().snapshots > 1);
+    // Where that does not help, it is the log's error, and nothing is torn.
+    storage.fail(true);
+    let refused = (0..3000_u32).find_map(|n| store.put((n % 20).to_be_bytes(), [1; 100]).err());
+    let Some(Error::Log(wal_core::Error::NoSpace { .. })) = refused else {
+        panic!("{refused:?}");
+    };
+    assert_eq!(store.len(), 20);
+    storage.fail(false);
+    store
+        .put("new", "value")
+        .expect("there is room after a snapshot");
+    store.close().expect("closed");
+}
+
+#[test]
+fn opening_warns_if_the_disk_has_less_room_than_the_bound() {
+    let storage = FaultStorage::new();
+    for (capacity, warns) in [(60 << 20, true), (1 << 30, false)] {
+        storage.set_capacity(Some(capacity));
+        let builder = KvStore::builder("store").storage(Arc::new(storage.clone()));
+        let store = builder.config(config()).open().expect("a store");
+        let report = store.open_report();
+        let bound = report.disk_bound.expect("there is one");
+        assert_eq!(report.disk_bound, store.stats().disk_bound);
+        let warning = report.warning();
+        assert_eq!(warning.is_some(), warns, "{report:?}");
+        assert!(warning.is_none_or(|text| text.contains(&bound.to_string())));
+        store.close().expect("closed");
+    }
+}
+
+#[test]
+fn opening_takes_memory_for_live_data_and_not_for_its_history() {
+    const PUTS: u32 = 400_000;
+    let storage = MemoryStorage::new();
+    let builder = || {
+        let config = KvConfig {
+            snapshots: Snapshots::OnCall,
+            ..config()
+        };
+        let builder = KvStore::builder("store").storage(Arc::new(storage.clone()));
+        builder.config(config)
+    };
+    let store = builder().open().expect("a store");
+    for n in 0..PUTS {
+        store
+            .put((n % 100).to_be_bytes(), n.to_be_bytes())
+            .expect("put");
+    }
+    store.close().expect("closed");
+    drop(store);
+    let versions = Arc::new(AtomicU64::new(0));
+    let most = Arc::clone(&versions);
+    let builder = builder().progress(move |progress| {
+        if progress.phase == OpenPhase::Index {
+            most.fetch_max(progress.total, Ordering::SeqCst);
+        }
+    });
+    let store = builder.open().expect("a store");
+    assert_eq!(store.open_report().records, u64::from(PUTS));
+    assert_eq!(store.len(), 100);
+    let value = store.get(&(99_u32).to_be_bytes());
+    assert_eq!(value.as_deref(), Some(&(PUTS - 1).to_be_bytes()[..]));
+    let versions = versions.load(Ordering::SeqCst);
+    assert!(versions < 100_000, "{versions} were in memory");
+}

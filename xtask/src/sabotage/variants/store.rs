@@ -1,0 +1,30 @@
+//! The bounds of the store: what it takes on disk and in memory.
+
+use super::{Variant, test};
+
+const fn bound(name: &'static str, breaks: &'static str, finds: &'static str) -> Variant {
+    test(name, breaks, "wal-kv", "disk_bound", finds)
+}
+
+pub(super) const VARIANTS: &[Variant] = &[
+    bound(
+        "kv-due-while-writing-ignored",
+        "what a store takes on disk is bounded",
+        "automatic_snapshots_go_on_after_a_burst",
+    ),
+    bound(
+        "kv-log-without-a-bound",
+        "what a store takes on disk is bounded",
+        "at_the_bound_writes_are_refused_with_the_failed_snapshot_and_reads_and_deletes_go_on",
+    ),
+    bound(
+        "kv-no-snapshot-for-space",
+        "a full disk is met with a snapshot first",
+        "a_full_disk_is_met_with_a_snapshot_first",
+    ),
+    bound(
+        "kv-replay-keeps-history",
+        "opening takes memory for live data",
+        "opening_takes_memory_for_live_data_and_not_for_its_history",
+    ),
+];
