@@ -15,6 +15,10 @@ const COPIED: usize = 512;
 /// Bytes that a version takes beside key and value: the counter, the length, the header and the allocator's own.
 const OVERHEAD: u64 = 40;
 
+/// Bytes that one that expires takes in the set of expiries: three words, in nodes that are filled for seven parts of eleven where
+/// expiries come in order.
+const EXPIRY_ENTRY: u64 = 48;
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     /// The key is followed by the value.
@@ -143,7 +147,7 @@ impl Version {
 
     /// Bytes of memory that it takes.
     pub(crate) fn cost(&self) -> u64 {
-        cost(self.0.slice.len())
+        cost(self.0.slice.len(), self.header().kind == Kind::Expiring)
     }
 
     /// Bytes of key and value.
@@ -152,9 +156,10 @@ impl Version {
     }
 }
 
-/// Bytes of memory that a version with so many bytes of key and value takes.
-pub(crate) fn cost(bytes: usize) -> u64 {
-    bytes as u64 + OVERHEAD
+/// Bytes of memory that a version with so many bytes of key, expiry and value takes.
+pub(crate) fn cost(bytes: usize, expires: bool) -> u64 {
+    let entry = if expires { EXPIRY_ENTRY } else { 0 };
+    bytes as u64 + OVERHEAD + entry
 }
 
 struct SharedValue(Version);

@@ -3,10 +3,13 @@
 //! The lock is the index's writer lock. It is held for as long as memory takes and never across I/O: a write that finds no room in
 //! the log lets go of it and tries again. No read takes it. Deliberately absent: waiting for room and for the disk.
 
+use std::collections::HashSet;
+
 use bytes::Bytes;
 use wal_core::{FsyncPolicy, Position, Prepared, RecordRef, UnixMillis};
 
 use super::Core;
+use super::maintain::Reclaimed;
 use crate::config::{Condition, Conditional, MAX_KEY};
 use crate::index::{Change, PLACES, Version, Writer, cost};
 use crate::sabotage;
@@ -152,14 +155,17 @@ impl Core {
         let Some(limit) = self.memory_limit else {
             return Ok(());
         };
-        let needed = changes.iter().map(|change| self.growth(change)).sum();
-        if needed == 0 || self.index.memory() + needed <= limit {
+        let needed = self.growth_of_all(changes);
+        let room = || self.index.memory() + needed <= limit;
+        if needed == 0 || room() {
             return Ok(());
         }
-        // Expired keys and versions that nobody needs go first.
-        self.index.settle(|| self.durable());
-        // As many as are freed in one go.
-        self.reclaim(writer);
+        // Versions that nobody needs go first, then keys that have expired.
+        while !self.index.settle(|| self.durable()) && !room() {}
+        while !room()
+            && !sabotage::is("kv-expired-keys-make-no-room")
+            && matches!(self.reclaim(writer), Reclaimed::Some { .. })
+        {}
         let used = self.index.memory();
         if used + needed <= limit {
             return Ok(());
@@ -171,23 +177,45 @@ impl Core {
         })
     }
 
-    /// Bytes by which a change makes the index grow.
-    fn growth(&self, change: &Change<'_>) -> u64 {
-        let Change::Put {
-            key,
-            value,
-            expires_at,
-        } = change
-        else {
-            return 0;
+    /// Bytes by which a batch makes the index grow, once it is visible: of each key the last change counts, and what is deleted
+    /// makes room for what is put.
+    fn growth_of_all(&self, changes: &[Change<'_>]) -> u64 {
+        let grown: i64 = if let [change] = changes {
+            self.growth(change)
+        } else {
+            let mut known = HashSet::with_capacity(changes.len());
+            let last = changes.iter().rev();
+            let last = last.filter(|change| {
+                known.insert(change.key()) || sabotage::is("kv-batch-counts-each-mention")
+            });
+            last.map(|change| self.growth(change)).sum()
         };
-        let expiry = if expires_at.is_some() { 8 } else { 0 };
-        let new = cost(key.len() + value.len() + expiry);
-        match self.index.newest(key) {
-            // A view needs it as well.
-            Some(known) if self.index.ledger().shows(known.lsn()) => new,
-            Some(known) => new.saturating_sub(known.cost()),
-            None => new + PLACES,
+        grown.try_into().unwrap_or(0)
+    }
+
+    /// Bytes by which a change makes the index grow, or shrink.
+    fn growth(&self, change: &Change<'_>) -> i64 {
+        let known = self.index.newest(change.key());
+        // A view needs it as well.
+        let stays = |known: &Version| self.index.ledger().shows(known.lsn());
+        let freed = known.as_ref().filter(|known| !stays(known));
+        let freed = freed.map_or(0, |known| known.cost().cast_signed());
+        let is_there = known.as_ref().is_some_and(|known| !known.is_tombstone());
+        let places = PLACES.cast_signed();
+        match change {
+            Change::Put {
+                key,
+                value,
+                expires_at,
+            } => {
+                let expiry = if expires_at.is_some() { 8 } else { 0 };
+                let bytes = key.len() + value.len() + expiry;
+                let new = cost(bytes, expires_at.is_some()).cast_signed();
+                let places = if known.is_none() { places } else { 0 };
+                new + places - freed
+            }
+            Change::Delete { .. } if is_there && freed > 0 => -freed - places,
+            Change::Delete { .. } => 0,
         }
     }
 

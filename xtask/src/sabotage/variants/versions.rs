@@ -1,4 +1,4 @@
-//! What a store keeps in memory: versions for views, deletes, and keys that have expired.
+//! What a store keeps in memory, versions for views, deletes and keys that have expired, and its limit.
 
 use super::{Variant, store};
 
@@ -32,5 +32,17 @@ pub(super) const VARIANTS: &[Variant] = &[
         "a batch is visible whole or not at all",
         "wal_kv",
         "index::tests::a_batch_that_is_durable_is_shown_when_all_of_it_is_applied",
+    ),
+    store(
+        "kv-batch-counts-each-mention",
+        "the limit of memory is on what a batch leaves",
+        "memory",
+        "a_batch_that_names_a_key_a_hundred_times_counts_it_once",
+    ),
+    store(
+        "kv-expired-keys-make-no-room",
+        "what has expired does not keep a write out",
+        "memory",
+        "keys_that_have_expired_make_room_for_a_write_before_they_are_swept",
     ),
 ];
