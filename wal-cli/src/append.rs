@@ -27,15 +27,15 @@ Example:
 
 /// Append each line of standard input as one record
 ///
-/// A line is any bytes, and loses exactly its one newline. The directory is created if it does not exist.
+/// A line may contain any bytes; only its newline is removed. The directory is created if it does not exist.
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct Args {
     /// The log's directory
     dir: PathBuf,
 
-    /// When lines become durable: `always` (each line on its own), `batch:TIME` (together, at the latest after TIME: 250us, 5ms,
-    /// 1s) or `os` (when the operating system likes, and at the end)
+    /// When lines become durable: `always` (each line on its own), `batch:TIME` (together, at most TIME later: 250us, 5ms, 1s) or
+    /// `os` (when the operating system writes them, and at the end)
     #[arg(long, value_name = "POLICY", default_value = "batch:5ms", value_parser = values::policy)]
     fsync: FsyncPolicy,
 
@@ -43,7 +43,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "SIZE", value_parser = values::size)]
     segment_size: Option<u64>,
 
-    /// Most bytes of a line, at most 64MiB [default: that of the log; of a new log what fits in a segment]
+    /// Longest line, at most 64MiB [default: that of the log; of a new log what fits in a segment]
     #[arg(long, value_name = "SIZE", value_parser = values::size)]
     record_limit: Option<u64>,
 

@@ -419,7 +419,7 @@ fn options_out_of_range() {
     }
 }
 
-/// Runs a command whose standard output nobody reads.
+/// Runs a command whose standard output has no reader.
 fn unread(subcommand: &str, dir: &Path, options: &[&str]) -> Option<i32> {
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);

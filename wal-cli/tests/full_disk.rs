@@ -316,7 +316,7 @@ fn a_repair_says_how_much_space_it_needs_before_it_begins() {
     verify(&log).code(6);
 }
 
-/// What a dry run says, and what a real run does, on a disk with so many bytes free.
+/// The results of a dry run and of the real run, on a disk with this number of free bytes.
 fn predicted(disk: &SmallDisk, free: usize, options: &[&str]) {
     let log = disk.log();
     fs::write(disk.path.join("rest"), vec![1; 5 << 20]).unwrap_err();

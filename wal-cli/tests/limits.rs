@@ -40,7 +40,7 @@ fn verify_and_repair_go_on_where_no_thread_can_be_started() {
     cat(&log, &["--skip-damage"]).code(6);
 }
 
-/// The command where no file may have more than so many KiB.
+/// The command, with a limit in KiB on the size of files.
 fn with_files_of(kib: u64, subcommand: &str, dir: &Path, options: &[&str]) -> Command {
     let mut command = Command::new("bash");
     command.args(["-c", "ulimit -f $1 && shift && exec \"$@\"", "limited"]);

@@ -1,4 +1,4 @@
-//! What a log takes on disk after many writers that were killed. `WAL_TEST_EXITS=300` sets how many.
+//! The space that a log takes on disk after many killed writers. `WAL_TEST_EXITS=300` sets their number.
 
 #![cfg(target_os = "linux")]
 

@@ -74,7 +74,7 @@ impl Log {
         format!("{} {lsn} {}", self.name, "x".repeat(400)).into_bytes()
     }
 
-    /// Appends records, each made durable, until there are so many or the log refuses.
+    /// Appends durable records up to this number, or until the log refuses.
     fn append(&mut self, count: u64) -> Result<()> {
         for _ in 0..count {
             let lsn = self.acknowledged + 1;
@@ -114,7 +114,7 @@ impl Log {
     }
 }
 
-/// A log that nobody uses while something happens to the one beside it.
+/// A log that is not in use while its neighbour is moved, deleted or copied.
 struct Bystander {
     dir: PathBuf,
     before: Image,
@@ -176,7 +176,7 @@ fn a_log_at_the_old_path_of_one_that_was_moved_is_untouched() {
         fs::rename(&old, &new).expect("moved");
         let mut second = Log::open("second", &old, policy);
         second.append(MANY).expect("appended");
-        // A thread of the log may have looked before there was another.
+        // A thread of the log may have checked before there was another log.
         displaced(first.append(MANY));
         second.append(MANY).expect("appended");
         first.ends_whole_at(&new);
@@ -225,7 +225,7 @@ fn a_symbolic_link_that_was_switched_leads_nobody_astray() {
         symlink("other", &link).expect("a link");
         let mut second = Log::open("second", &link, policy);
         second.append(MANY).expect("appended");
-        // A thread of the log may have looked before there was another.
+        // A thread of the log may have checked before there was another log.
         displaced(first.append(MANY));
         second.append(MANY).expect("appended");
         first.ends_whole_at(&one);

@@ -115,7 +115,7 @@ fn opens_fail_for_a_while() {
     }
 }
 
-/// What is open at a time has a bound, and nothing is left open.
+/// The number of open files is bounded, and none stays open.
 #[test]
 fn a_store_needs_few_descriptors_and_leaks_none() {
     let storage = FaultStorage::new();

@@ -1,4 +1,4 @@
-//! What a store takes on disk after many processes that were killed, and that it opens as fast as before.
+//! The space that a store takes on disk after many killed processes. It must also open as fast as before.
 
 #![cfg(unix)]
 #![forbid(unsafe_code)]

@@ -1,4 +1,4 @@
-//! Waiters that are kept and not polled, and runtimes whose threads are blocked: everybody else goes on.
+//! Waiters that are kept and not polled, and runtimes whose threads are blocked, do not stop the others.
 
 use std::sync::Arc;
 

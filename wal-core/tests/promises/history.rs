@@ -22,7 +22,7 @@ fn read_from(wal: &Wal, lsn: u64) -> Result<Reader> {
 fn is_told(reader: &mut Reader) {
     loop {
         match reader.next_record() {
-            // What was in the file when it was removed may still be shown; then it is told.
+            // Records that were in the file when it was removed may still be returned. Then the reader is told.
             Ok(Some((record, _))) => assert_ne!(&record.value[..5], b"again"),
             Err(Error::Truncated { kept: Some(_), .. }) => return,
             other => panic!("expected Truncated, got {other:?}"),
@@ -76,7 +76,7 @@ fn a_reader_is_told_of_a_truncation_where_the_first_lsn_is_its_next_one() {
     wal.close().expect("closed");
     let wal = machine.open();
     append_again(&wal, 200);
-    // Neither the segment that told of it nor the one behind it is left.
+    // Neither the segment that recorded it nor the next one is left.
     wal.truncate_before(Lsn::new(101)).expect("truncated");
     wal.close().expect("closed");
     let wal = machine.open();
@@ -451,7 +451,7 @@ struct Watcher {
     given: Vec<(u64, Vec<u8>)>,
 }
 
-/// What a random run came to.
+/// The outcome of a random run.
 #[derive(Default)]
 struct Tally {
     told: u32,
@@ -539,7 +539,7 @@ fn run(seed: u64, tally: &mut Tally) {
     watchers.retain_mut(|watcher| watch(watcher, u64::MAX, &model, seed, tally));
 }
 
-/// Reads on. False if the reader was told that what it has read is not the log any more.
+/// Continues to read. False if the reader was told that records it has read were removed.
 fn watch(watcher: &mut Watcher, most: u64, model: &Model, seed: u64, tally: &mut Tally) -> bool {
     for _ in 0..most {
         let stale = watcher.given.iter().any(|given| !model.is(given));
@@ -550,7 +550,7 @@ fn watch(watcher: &mut Watcher, most: u64, model: &Model, seed: u64, tally: &mut
                     assert_eq!(lsn, last + 1, "seed {seed}");
                 }
                 let given = (lsn, record.value.to_vec());
-                // What was removed may be shown until the reader is told of it; what came in its place may not follow it.
+                // Removed records may be returned until the reader is told. Records that replaced them must not follow.
                 assert!(
                     !stale || !model.is(&given) || lsn < model.first,
                     "seed {seed}"
@@ -567,7 +567,7 @@ fn watch(watcher: &mut Watcher, most: u64, model: &Model, seed: u64, tally: &mut
                 tally.told += 1;
                 tally.told_needlessly += u32::from(!stale && kept.is_some());
                 assert!(first.get() <= model.first, "seed {seed}");
-                // What is to be kept is in the log.
+                // The records to keep must be in the log.
                 if let Some(kept) = kept {
                     let mut keeps = watcher.given.iter().filter(|(lsn, _)| *lsn <= kept.get());
                     assert!(keeps.all(|given| model.is(given)), "seed {seed}");

@@ -1,4 +1,4 @@
-//! LSNs have an end: none above the highest is given, and what the format allows above that is read.
+//! There is a highest LSN: none above it is given, and higher ones that the format allows can be read.
 
 use wal_core::{Error, FsyncPolicy, Lsn, Record};
 use wal_format::{EncodedRecord, GroupWriter, InBatch, LinkBody, Offset, UnixMillis};

@@ -1,4 +1,4 @@
-//! A call that waits comes to its end, whatever other callers do with theirs.
+//! A call that waits ends, whatever other callers do with theirs.
 
 #[cfg(feature = "tokio")]
 use std::future::Future;
@@ -17,7 +17,7 @@ use crate::common::{Machine, PATIENCE, append, policies, until};
 
 const MEBIBYTE: u64 = 1 << 20;
 
-/// Runs `call` on a thread of its own, and fails if it does not come to its end.
+/// Runs `call` on its own thread, and fails if it does not end.
 #[track_caller]
 fn ends(what: &str, call: impl FnOnce() -> Result<()> + Send + 'static) {
     let (tell, told) = mpsc::channel();
@@ -120,7 +120,7 @@ fn a_waker_that_panics_disturbs_nobody_else() {
     }
 }
 
-/// Polls a future once, with a waker that nobody hears.
+/// Polls a future once, with a waker that does nothing.
 #[cfg(feature = "tokio")]
 fn poll_once<F: Future + Unpin>(future: &mut F) {
     let mut context = Context::from_waker(Waker::noop());
@@ -175,7 +175,7 @@ fn a_waiter_that_is_kept_and_not_polled_holds_up_nobody() {
     }
 }
 
-/// What this process has open in `dir`, the directory itself included.
+/// The files that this process has open in `dir`, including the directory.
 #[cfg(target_os = "linux")]
 fn open_files(dir: &Path) -> Vec<PathBuf> {
     let all = std::fs::read_dir("/proc/self/fd").expect("Linux");

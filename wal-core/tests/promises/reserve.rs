@@ -53,7 +53,7 @@ fn has_reserve(machine: &Machine) -> bool {
     machine.file_names().contains(&RESERVE_NAME.to_owned())
 }
 
-/// What `NoSpace` says.
+/// The message of `NoSpace`.
 #[track_caller]
 fn no_space<T: std::fmt::Debug>(outcome: Result<T, Error>) -> String {
     match outcome {
@@ -147,7 +147,7 @@ fn a_crash_at_every_change_of_a_truncation_with_no_byte_free() {
     panic!("it never came to an end");
 }
 
-/// The log ends at `kept`, and goes on there when there is room.
+/// The log ends at `kept`, and continues there when there is room.
 fn ends_at(mut machine: Machine, kept: u64) {
     let wal = machine.open();
     fill_up(&machine);

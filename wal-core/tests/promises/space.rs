@@ -1,4 +1,4 @@
-//! What the log takes on disk does not grow with the number of times that it was opened, closed, killed, or lost its power.
+//! The log's space on disk does not grow with the number of opens, closes, kills and power losses.
 
 use wal_core::{FsyncPolicy, Lsn, RecordRef};
 use wal_format::FileName;
@@ -47,7 +47,7 @@ fn live(policy: FsyncPolicy, lives: u64, end: impl Fn(u64) -> End) {
     let mut last = 0;
     for n in 0..lives {
         let wal = machine.open();
-        // What the life before has left, and what it had begun.
+        // Files that the previous session left or had begun.
         let begun = whole(&machine);
         assert!(begun.len() <= 2, "life {n}: {begun:?}");
         append(&wal, last + 1..=last + 5);

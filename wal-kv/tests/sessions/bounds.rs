@@ -1,4 +1,4 @@
-//! What a process and a directory may hold.
+//! Bounds on the resources of a process and a directory.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 pub(super) const MOST_DESCRIPTORS: usize = 16;
 /// Its threads: writer, syncer and keeper of the log, and the store's own.
 pub(super) const MOST_THREADS: usize = 4;
-/// What its memory may grow by, in KiB, however many sessions it has had. The allocator keeps some for each thread.
+/// Most growth of its memory in KiB, whatever the number of sessions. The allocator keeps some for each thread.
 pub(super) const MOST_GROWTH_KIB: u64 = 24 << 10;
 
 /// The segments of these sessions, in bytes: small, so that they are filled.
@@ -75,7 +75,7 @@ impl Space {
     pub(super) fn of(directory: &Path) -> Self {
         let mut space = Self::default();
         for entry in fs::read_dir(directory).expect("the directory is there") {
-            // Background work of another process may remove a file meanwhile.
+            // Background work of another process may remove a file in between.
             let Ok(metadata) = entry.and_then(|entry| entry.metadata()) else {
                 continue;
             };

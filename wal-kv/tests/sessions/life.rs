@@ -14,7 +14,7 @@ use super::subject::{Numbers, Subject, len, policy};
 pub(super) enum End {
     Close,
     Drop,
-    /// It goes on until it is killed.
+    /// It runs until it is killed.
     Kill,
 }
 
@@ -26,7 +26,7 @@ impl End {
     ];
 }
 
-/// What others have to know of a session, at the moment when it is true.
+/// Events of a session, reported as they happen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Event {
     /// It has opened, and found everything up to here.
@@ -37,7 +37,7 @@ pub(super) enum Event {
     Needed(u64),
 }
 
-/// Writes of a session that ends by itself: mostly few, at times so many that segments are filled.
+/// Number of writes of a session that is not killed: mostly few, sometimes enough to fill segments.
 fn count_of_writes(numbers: &mut Numbers) -> u64 {
     let most = if numbers.below(6) == 0 { 400 } else { 24 };
     numbers.below(most)

@@ -35,7 +35,7 @@ fn seed() -> u64 {
     setting("WAL_TEST_SEED", 1)
 }
 
-/// What a process that was started by these tests does.
+/// The work of a process that these tests start.
 #[derive(Debug)]
 struct Job {
     subject: String,
@@ -140,7 +140,7 @@ fn a_process_of_these_tests() {
     }
 }
 
-/// Waits for a process, and says what it printed if it has failed.
+/// Waits for a process, and shows its output if it failed.
 #[track_caller]
 fn finish(mut child: Child, context: &str) {
     let begun = Instant::now();

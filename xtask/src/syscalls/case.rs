@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use anyhow::{Context as _, bail};
 
-/// What the command is asked to do, and to which log.
+/// The operation of the command, and the log that it is given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Operation {
     /// Append to a log that does not exist yet, under a policy.
@@ -59,7 +59,7 @@ impl Operation {
     }
 }
 
-/// What happens to the call.
+/// The fault in the call.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Effect {
     /// It is not made, and fails with this error.

@@ -1,5 +1,4 @@
-//! What is allowed although the general rules forbid it: each with its reason. A fault that breaks a rule and is not here is a
-//! violation.
+//! Exceptions from the general rules, each with its reason. A fault that breaks a rule and is not here is a violation.
 
 use super::case::{Case, Effect};
 use super::table::is_memory;

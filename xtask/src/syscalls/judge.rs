@@ -1,4 +1,4 @@
-//! What a run under a fault must have come to. Pure: it is given what was seen.
+//! Judges a run under a fault. Pure: it gets the observations as arguments.
 
 use super::case::{Case, Effect, Operation};
 use super::exceptions;
@@ -105,7 +105,7 @@ fn judge_end(case: &Case, seen: &Seen, broken: &mut Vec<String>) {
     }
 }
 
-/// No success for what did not happen.
+/// Success must not be reported for something that did not happen.
 fn judge_success(case: &Case, seen: &Seen, broken: &mut Vec<String>) {
     if seen.ran.ended != Ended::Code(0) {
         return;
@@ -129,7 +129,7 @@ fn judge_success(case: &Case, seen: &Seen, broken: &mut Vec<String>) {
     }
 }
 
-/// What was acknowledged is there, in order, and nothing else.
+/// The log holds the acknowledged records, in order, and nothing else.
 fn judge_content(case: &Case, seen: &Seen, broken: &mut Vec<String>) {
     let content = match &seen.content {
         Ok(content) => content,
@@ -194,7 +194,7 @@ fn acknowledged(
     acks.last().copied().unwrap_or(0)
 }
 
-/// The next run works, and finds what this one has left.
+/// The next run works, and finds everything that this one left.
 fn judge_afterwards(seen: &Seen, broken: &mut Vec<String>) {
     let empty = seen.content.as_ref().is_ok_and(Vec::is_empty);
     if !matches!(seen.verified, Ended::Code(0 | 3)) && !empty && seen.again.is_none() {

@@ -27,14 +27,14 @@ const LEFT_OUT: &[&str] = &[
     "tgkill",
 ];
 
-/// What a call may fail with.
+/// The errors with which a call may fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Plausible {
     /// These errors. The call can also be late, and the process can be killed there.
     Errors(&'static [&'static str]),
     /// The call is not tried.
     LeftOut,
-    /// Nobody has thought about it yet.
+    /// No decision was made about it yet.
     Unknown,
 }
 

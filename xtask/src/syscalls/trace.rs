@@ -1,4 +1,4 @@
-//! What strace has written: which calls were made, by which thread, and what struck them.
+//! Parses the output of strace: the calls, their threads, and the faults that struck them.
 
 use std::collections::BTreeMap;
 

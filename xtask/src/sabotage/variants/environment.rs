@@ -1,4 +1,4 @@
-//! What the environment does: descriptors that run out, slow calls, hundreds of sessions, a fault in a system call.
+//! Mistakes about the environment: exhausted descriptors, slow calls, hundreds of sessions, a fault in a system call.
 
 use super::{Variant, fault, programs, sessions};
 

@@ -1,4 +1,4 @@
-//! What readers are told: of truncations, of the log's end, of LSNs; and how many files they have open.
+//! Mistakes in what readers are told about truncations, the log's end and LSNs, and in their number of open files.
 
 use super::{Variant, promise};
 

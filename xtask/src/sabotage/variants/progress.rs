@@ -1,4 +1,4 @@
-//! Calls that wait, and the resources that the log holds meanwhile.
+//! Mistakes about calls that wait, and about the resources that the log holds.
 
 use super::{Variant, promise, test};
 

@@ -1,4 +1,4 @@
-//! What is said of a log, and what an opener takes from it: reports, counts, sizes.
+//! Mistakes in reports and counts, and in the sizes that an opener takes from the log.
 
 use super::{Variant, promise, store, test};
 

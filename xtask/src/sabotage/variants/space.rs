@@ -1,4 +1,4 @@
-//! What a log takes on disk, and what it does on a full one.
+//! Mistakes about the log's space on disk, and about full disks.
 
 use super::{Variant, programs, promise};
 
