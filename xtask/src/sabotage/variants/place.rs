@@ -101,4 +101,11 @@ pub(super) const VARIANTS: &[Variant] = &[
         "forks",
         "a_fork_can_do_nothing_to_the_log_and_its_drop_ends_nothing",
     ),
+    test(
+        "kv-dropped-in-a-fork",
+        "a store that is dropped in a fork ends nothing and does not hang",
+        "wal-kv",
+        "forks",
+        "a_fork_can_do_nothing_to_the_store_and_its_drop_ends_nothing",
+    ),
 ];
