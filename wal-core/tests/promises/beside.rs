@@ -274,3 +274,58 @@ fn a_reader_is_told_of_a_truncation_whose_own_segment_is_gone() {
     assert!(values.iter().all(|value| value != b"again"));
     assert!(matches!(error, Some(Error::Truncated { .. })), "{error:?}");
 }
+
+/// Does `work` behind each operation of a look at a log of several segments in turn, until the look ends before it.
+fn beside_a_truncation(work: fn(&Wal), look: fn(Arc<dyn Storage>, u64)) {
+    for after in 0.. {
+        let machine = Machine::new(FsyncPolicy::Always).segments_of(SMALL);
+        let wal = machine.open();
+        append(&wal, 1..=400);
+        wal.close().expect("closed");
+        let wal = machine.open();
+        let shared = Shared::new(&machine.storage, after, move || work(&wal));
+        look(Arc::new(shared.clone()), after);
+        if !shared.has_happened() {
+            assert!(after > 20, "it was read");
+            return;
+        }
+    }
+}
+
+const TRUNCATIONS: [fn(&Wal); 2] = [
+    |wal| {
+        wal.truncate_before(Lsn::new(300)).expect("truncated");
+    },
+    |wal| {
+        wal.truncate_after(Lsn::new(200)).expect("truncated");
+        let _ = wal.drive();
+    },
+];
+
+#[test]
+fn verification_beside_a_truncation_finds_no_damage() {
+    for work in TRUNCATIONS {
+        beside_a_truncation(work, |storage, after| {
+            let found = wal_core::verify_storage(storage);
+            let found = found.unwrap_or_else(|error| panic!("step {after}: {error}"));
+            let damage: Vec<_> = found.damage().map(ToString::to_string).collect();
+            assert!(damage.is_empty(), "step {after}: {damage:?}");
+        });
+    }
+}
+
+#[test]
+fn a_read_only_open_beside_a_truncation() {
+    for work in TRUNCATIONS {
+        beside_a_truncation(work, |storage, after| {
+            let look = Wal::builder("log").storage(storage).read_only().open();
+            let look = look.unwrap_or_else(|error| panic!("step {after}: {error}"));
+            let (values, error) = read_on(&mut look.read_from(Lsn::ZERO).expect("a reader"));
+            assert!(
+                matches!(error, None | Some(Error::Truncated { .. })),
+                "step {after}: {} records, {error:?}",
+                values.len()
+            );
+        });
+    }
+}

@@ -4,6 +4,11 @@ use super::{Variant, promise, store, test};
 
 pub(super) const VARIANTS: &[Variant] = &[
     promise(
+        "verified-once",
+        "verification works beside a writer",
+        "promises::beside::verification_beside_a_truncation_finds_no_damage",
+    ),
+    promise(
         "sizes-of-the-log-not-kept",
         "a log keeps its segment size",
         "promises::sizes::a_log_keeps_its_segment_size_record_limit_and_padding",
