@@ -15,7 +15,7 @@ use crate::builder::{Builder, Shared};
 use crate::config::{Condition, Conditional, KvConfig};
 use crate::index::Change;
 use crate::report::{OpenReport, SnapshotReport, Stats};
-use crate::store::{Attempt, Core, Written, applied};
+use crate::store::{Attempt, Core, Guard, Written, applied};
 use crate::sync::{Arc, sleep};
 use crate::view::{Pair, Scan, View};
 use crate::{Batch, Result};
@@ -174,7 +174,7 @@ impl KvStore {
         self.write_one(change, Durability::Durable)
     }
 
-    /// Sets the value of `key` for a time: `ttl` from now on, to the millisecond, the key is gone for every read, also after
+    /// Sets the value of `key` for a time: `ttl` from now on, rounded up to a millisecond, the key is gone for every read, also after
     /// reopening. The time is kept as a point in time; a clock that goes back revives nothing.
     ///
     /// # Durability
@@ -244,6 +244,8 @@ impl KvStore {
     }
 
     /// Sets the value of `key` if the condition holds; nothing comes between the check and the write.
+    /// The value keeps the expiry of the one that it replaces. [`put_if_with_ttl`](Self::put_if_with_ttl) gives it a new one, and a
+    /// plain [`put`](Self::put) none.
     ///
     /// # Durability
     /// As [`put`](Self::put). Under [`Always`](crate::FsyncPolicy::Always) what a refusal tells of is on stable storage too.
@@ -256,8 +258,30 @@ impl KvStore {
         value: impl AsRef<[u8]>,
         condition: &Condition,
     ) -> Result<Conditional> {
-        let change = put(key.as_ref(), value.as_ref());
-        self.write_if(change, condition)
+        self.put_keeping_expiry(key.as_ref(), value.as_ref(), condition)
+    }
+
+    /// As [`put_if`](Self::put_if), and the value expires `ttl` from now on, as [`put_with_ttl`](Self::put_with_ttl) says, whatever
+    /// the value before it did.
+    ///
+    /// # Durability
+    /// As [`put_if`](Self::put_if).
+    ///
+    /// # Errors
+    /// As [`put_if`](Self::put_if).
+    pub fn put_if_with_ttl(
+        &self,
+        key: impl AsRef<[u8]>,
+        value: impl AsRef<[u8]>,
+        ttl: Duration,
+        condition: &Condition,
+    ) -> Result<Conditional> {
+        let change = Change::Put {
+            key: key.as_ref(),
+            value: value.as_ref(),
+            expires_at: Some(self.core().now().saturating_add(ttl)),
+        };
+        self.write_as_given(change, condition)
     }
 
     /// Removes `key` if the condition holds: as [`put_if`](Self::put_if).
@@ -269,10 +293,10 @@ impl KvStore {
     /// As [`put_if`](Self::put_if).
     pub fn delete_if(&self, key: impl AsRef<[u8]>, condition: &Condition) -> Result<Conditional> {
         let change = Change::Delete { key: key.as_ref() };
-        self.write_if(change, condition)
+        self.write_as_given(change, condition)
     }
 
-    /// Puts `new` in the place of `expected`, if that is what `key` has: `None` stands for no value. As [`put_if`](Self::put_if)
+    /// Puts `new` in the place of `expected`, if that is what `key` has: `None` stands for no value. `new` keeps the expiry. As [`put_if`](Self::put_if)
     /// and [`delete_if`](Self::delete_if).
     ///
     /// # Durability
@@ -290,15 +314,19 @@ impl KvStore {
         let condition = expected.map_or(Condition::Absent, |value| {
             Condition::ValueIs(Bytes::copy_from_slice(value))
         });
-        let change = new.map_or(Change::Delete { key }, |value| put(key, value));
-        self.write_if(change, &condition)
+        if let Some(value) = new {
+            return self.put_keeping_expiry(key, value, &condition);
+        }
+        self.write_as_given(Change::Delete { key }, &condition)
     }
 
     fn write_one(&self, change: Change<'_>, durability: Durability) -> Result<Position> {
         let prepared = self.core().prepare(&change)?;
         match self.enter(&prepared, &[change], None, durability)? {
             Outcome::Written(written) => Ok(written.first),
-            Outcome::Refused(_) => unreachable!("there was no condition"),
+            Outcome::Refused(_) | Outcome::ExpiryChanged => {
+                unreachable!("there was no condition")
+            }
         }
     }
 
@@ -308,17 +336,57 @@ impl KvStore {
         let prepared = core.prepare_batch(&records)?;
         match self.enter(&prepared, &changes(&records), None, durability)? {
             Outcome::Written(written) => Ok(written.first),
-            Outcome::Refused(_) => unreachable!("there was no condition"),
+            Outcome::Refused(_) | Outcome::ExpiryChanged => {
+                unreachable!("there was no condition")
+            }
         }
     }
 
-    fn write_if(&self, change: Change<'_>, condition: &Condition) -> Result<Conditional> {
-        let prepared = self.core().prepare(&change)?;
-        let entered = self.enter(&prepared, &[change], Some(condition), Durability::Policy)?;
-        match entered {
-            Outcome::Written(written) => Ok(applied(written)),
-            Outcome::Refused(found) => Ok(Conditional::Refused { found }),
+    /// Puts `value` with the expiry of the value that it replaces.
+    fn put_keeping_expiry(
+        &self,
+        key: &[u8],
+        value: &[u8],
+        condition: &Condition,
+    ) -> Result<Conditional> {
+        let guard = Guard {
+            condition,
+            keeps_expiry: true,
+        };
+        loop {
+            let change = Change::Put {
+                key,
+                value,
+                expires_at: self.core().expiry(key),
+            };
+            if let Some(decided) = self.write_if(change, guard)? {
+                return Ok(decided);
+            }
         }
+    }
+
+    /// Writes as the change says.
+    fn write_as_given(&self, change: Change<'_>, condition: &Condition) -> Result<Conditional> {
+        let guard = Guard {
+            condition,
+            keeps_expiry: false,
+        };
+        loop {
+            if let Some(decided) = self.write_if(change, guard)? {
+                return Ok(decided);
+            }
+        }
+    }
+
+    /// `None`: the key has another expiry by now.
+    fn write_if(&self, change: Change<'_>, guard: Guard<'_>) -> Result<Option<Conditional>> {
+        let prepared = self.core().prepare(&change)?;
+        let entered = self.enter(&prepared, &[change], Some(guard), Durability::Policy)?;
+        Ok(match entered {
+            Outcome::Written(written) => Some(applied(written)),
+            Outcome::Refused(found) => Some(Conditional::Refused { found }),
+            Outcome::ExpiryChanged => None,
+        })
     }
 
     /// Enters the log and the index in one step, then waits for the disk if it has to.
@@ -326,19 +394,20 @@ impl KvStore {
         &self,
         prepared: &Prepared<'_>,
         changes: &[Change<'_>],
-        condition: Option<&Condition>,
+        guard: Option<Guard<'_>>,
         durability: Durability,
     ) -> Result<Outcome> {
         let core = self.core();
         let mut retry = core.retry();
         loop {
-            match core.attempt(prepared, changes, condition)? {
+            match core.attempt(prepared, changes, guard)? {
                 Attempt::NoRoom => {
                     if let Err(error) = core.wal.wait_for_room(prepared) {
                         retry = core.make_room(retry, error)?;
                     }
                 }
                 Attempt::AtBound => retry = core.wait_below_bound(retry)?,
+                Attempt::ExpiryChanged => return Ok(Outcome::ExpiryChanged),
                 Attempt::Refused { found, seen } => {
                     if let Some(seen) = seen {
                         self.core().wal.wait_durable(Lsn::new(seen))?;
@@ -465,6 +534,7 @@ enum Durability {
 enum Outcome {
     Written(Written),
     Refused(Option<Bytes>),
+    ExpiryChanged,
 }
 
 fn put<'a>(key: &'a [u8], value: &'a [u8]) -> Change<'a> {

@@ -216,13 +216,26 @@ impl<S> Builder<S> {
 pub(crate) struct Shared {
     pub(crate) core: Arc<Core>,
     thread: Option<crate::sync::JoinHandle<()>>,
+    /// Whether the last handle waits until the thread has given up a snapshot.
+    waits: bool,
 }
 
 impl Shared {
     fn start(core: Core) -> Result<Self> {
         let core = Arc::new(core);
         let thread = core.start()?;
-        Ok(Self { core, thread })
+        Ok(Self {
+            core,
+            thread,
+            waits: true,
+        })
+    }
+
+    /// The last handle is dropped where nothing may wait.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn without_waiting(mut self) -> Self {
+        self.waits = crate::sabotage::is("kv-last-handle-waits");
+        self
     }
 }
 
@@ -233,6 +246,10 @@ impl Drop for Shared {
             return;
         }
         self.core.stop();
+        // The thread gives up what it does, and then drops the store by itself.
+        if !self.waits && self.core.is_busy() {
+            return;
+        }
         if let Some(thread) = self.thread.take() {
             // A thread that panicked has nothing to finish.
             let _ = thread.join();

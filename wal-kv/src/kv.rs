@@ -3,23 +3,25 @@
 //! A write enters the log and the index in one step, without an await between them: a dropped future leaves neither behind the
 //! other. Deliberately absent: everything but waiting, which is all that differs.
 
+mod write;
+
 use std::fmt;
 use std::ops::RangeBounds;
 use std::path::Path;
 use std::time::Duration;
 
 use bytes::Bytes;
-use wal_core::{Awaited, Lsn, Position, Prepared, Wal};
+use wal_core::{Awaited, Lsn, Position, Wal};
 
-use crate::batch::changes;
 use crate::builder::{Builder, Shared};
 use crate::config::{Condition, Conditional, KvConfig};
 use crate::index::Change;
 use crate::report::{OpenReport, SnapshotReport, Stats};
-use crate::store::{Attempt, Core, Written, applied};
-use crate::sync::{Arc, sleep};
+use crate::store::Core;
+use crate::sync::Arc;
 use crate::view::{Pair, Scan, View};
 use crate::{Batch, Error, Result};
+use write::{Durability, put};
 
 /// A key-value store in memory, every write in a log first. Clones are handles to the same store.
 ///
@@ -28,6 +30,9 @@ use crate::{Batch, Error, Result};
 /// In a fork of the process that opened the store, calls that can fail return [`OtherProcess`](wal_core::Error::OtherProcess) and
 /// dropping the handle touches no file; reads that cannot fail (`get`, `scan`, `len`, `view`) may hang there, on a lock that another
 /// thread held when the process was forked.
+///
+/// Dropping the last handle does not wait for the disk on account of a snapshot that is being written: the store's thread gives it
+/// up, and the directory stays locked until it has. To know when the store is closed, await [`close`](Self::close).
 ///
 /// ```
 /// use wal_kv::{FsyncPolicy, KvConfig, KvStore};
@@ -192,7 +197,7 @@ impl KvStore {
         self.write_one(change, Durability::Durable).await
     }
 
-    /// Sets the value of `key` for a time: `ttl` from now on, to the millisecond, the key is gone for every read, also after
+    /// Sets the value of `key` for a time: `ttl` from now on, rounded up to a millisecond, the key is gone for every read, also after
     /// reopening. The time is kept as a point in time; a clock that goes back revives nothing.
     ///
     /// # Durability
@@ -277,6 +282,8 @@ impl KvStore {
     }
 
     /// Sets the value of `key` if the condition holds; nothing comes between the check and the write.
+    /// The value keeps the expiry of the one that it replaces. [`put_if_with_ttl`](Self::put_if_with_ttl) gives it a new one, and a
+    /// plain [`put`](Self::put) none.
     ///
     /// # Durability
     /// As [`put`](Self::put). Under [`Always`](crate::FsyncPolicy::Always) what a refusal tells of is on stable storage too.
@@ -292,8 +299,34 @@ impl KvStore {
         value: impl AsRef<[u8]>,
         condition: &Condition,
     ) -> Result<Conditional> {
-        let change = put(key.as_ref(), value.as_ref());
-        self.write_if(change, condition).await
+        self.put_keeping_expiry(key.as_ref(), value.as_ref(), condition)
+            .await
+    }
+
+    /// As [`put_if`](Self::put_if), and the value expires `ttl` from now on, as [`put_with_ttl`](Self::put_with_ttl) says, whatever
+    /// the value before it did.
+    ///
+    /// # Durability
+    /// As [`put_if`](Self::put_if).
+    ///
+    /// # Errors
+    /// As [`put_if`](Self::put_if).
+    ///
+    /// # Cancel safety
+    /// As [`put`](Self::put).
+    pub async fn put_if_with_ttl(
+        &self,
+        key: impl AsRef<[u8]>,
+        value: impl AsRef<[u8]>,
+        ttl: Duration,
+        condition: &Condition,
+    ) -> Result<Conditional> {
+        let change = Change::Put {
+            key: key.as_ref(),
+            value: value.as_ref(),
+            expires_at: Some(self.core().now().saturating_add(ttl)),
+        };
+        self.write_as_given(change, condition).await
     }
 
     /// Removes `key` if the condition holds: as [`put_if`](Self::put_if).
@@ -312,10 +345,10 @@ impl KvStore {
         condition: &Condition,
     ) -> Result<Conditional> {
         let change = Change::Delete { key: key.as_ref() };
-        self.write_if(change, condition).await
+        self.write_as_given(change, condition).await
     }
 
-    /// Puts `new` in the place of `expected`, if that is what `key` has: `None` stands for no value. As [`put_if`](Self::put_if)
+    /// Puts `new` in the place of `expected`, if that is what `key` has: `None` stands for no value. `new` keeps the expiry. As [`put_if`](Self::put_if)
     /// and [`delete_if`](Self::delete_if).
     ///
     /// # Durability
@@ -336,89 +369,11 @@ impl KvStore {
         let condition = expected.map_or(Condition::Absent, |value| {
             Condition::ValueIs(Bytes::copy_from_slice(value))
         });
-        let change = new.map_or(Change::Delete { key }, |value| put(key, value));
-        self.write_if(change, &condition).await
-    }
-
-    async fn write_one(&self, change: Change<'_>, durability: Durability) -> Result<Position> {
-        let prepared = self.core().prepare(&change)?;
-        match self.enter(&prepared, &[change], None, durability).await? {
-            Outcome::Written(written) => Ok(written.first),
-            Outcome::Refused(_) => unreachable!("there was no condition"),
+        if let Some(value) = new {
+            return self.put_keeping_expiry(key, value, &condition).await;
         }
-    }
-
-    async fn write_batch(&self, batch: Batch, durability: Durability) -> Result<Position> {
-        let core = self.core();
-        let records = batch.into_records(|| core.now());
-        let prepared = core.prepare_batch(&records)?;
-        match self
-            .enter(&prepared, &changes(&records), None, durability)
-            .await?
-        {
-            Outcome::Written(written) => Ok(written.first),
-            Outcome::Refused(_) => unreachable!("there was no condition"),
-        }
-    }
-
-    async fn write_if(&self, change: Change<'_>, condition: &Condition) -> Result<Conditional> {
-        let prepared = self.core().prepare(&change)?;
-        let entered = self
-            .enter(&prepared, &[change], Some(condition), Durability::Policy)
-            .await?;
-        match entered {
-            Outcome::Written(written) => Ok(applied(written)),
-            Outcome::Refused(found) => Ok(Conditional::Refused { found }),
-        }
-    }
-
-    /// Enters the log and the index in one step, then waits for the disk if it has to.
-    async fn enter(
-        &self,
-        prepared: &Prepared<'_>,
-        changes: &[Change<'_>],
-        condition: Option<&Condition>,
-        durability: Durability,
-    ) -> Result<Outcome> {
-        let core = self.core();
-        let mut retry = core.retry();
-        loop {
-            match core.attempt(prepared, changes, condition)? {
-                Attempt::NoRoom => {
-                    if let Err(error) = self.wal.wait_for_room(prepared).await {
-                        let core = Arc::clone(&self.shared.core);
-                        retry = in_background(move || core.make_room(retry, error)).await?;
-                    }
-                }
-                Attempt::AtBound => {
-                    let core = Arc::clone(&self.shared.core);
-                    retry = in_background(move || core.wait_below_bound(retry)).await?;
-                }
-                Attempt::Refused { found, seen } => {
-                    if let Some(seen) = seen {
-                        self.wal.wait_durable(Lsn::new(seen)).await?;
-                    }
-                    return Ok(Outcome::Refused(found));
-                }
-                Attempt::Entered(written) => {
-                    let durable = durability == Durability::Durable || core.waits();
-                    // An empty batch has nothing to wait for.
-                    if durable && !changes.is_empty() {
-                        self.wal.wait_durable(Lsn::new(written.last)).await?;
-                    }
-                    core.drive();
-                    let slowed = core.slowed(prepared.encoded_len());
-                    if !slowed.is_zero() {
-                        in_background(move || {
-                            sleep(slowed);
-                            Ok(())
-                        })
-                        .await?;
-                    }
-                    return Ok(Outcome::Written(written));
-                }
-            }
-        }
+        self.write_as_given(Change::Delete { key }, &condition)
+            .await
     }
 
     /// Returns when all writes that returned before the call are on stable storage.
@@ -522,7 +477,7 @@ impl Builder<KvStore> {
         let shared = in_background(move || self.build()).await?;
         let wal = Wal::from(shared.core.wal.clone());
         Ok(KvStore {
-            shared: Arc::new(shared),
+            shared: Arc::new(shared.without_waiting()),
             wal,
         })
     }
@@ -552,27 +507,6 @@ async fn in_background<T: Send + 'static>(
         },
         // Another executor: here is as good as anywhere.
         Err(_) => work(),
-    }
-}
-
-/// How long a write waits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Durability {
-    Policy,
-    Durable,
-}
-
-#[derive(Debug)]
-enum Outcome {
-    Written(Written),
-    Refused(Option<Bytes>),
-}
-
-fn put<'a>(key: &'a [u8], value: &'a [u8]) -> Change<'a> {
-    Change::Put {
-        key,
-        value,
-        expires_at: None,
     }
 }
 

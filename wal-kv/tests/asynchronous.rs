@@ -3,9 +3,15 @@
 #![forbid(unsafe_code)]
 
 use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Waker};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
+use wal_io::FaultStorage;
+use wal_io::fault::{Fault, OperationKind};
 use wal_kv::{FsyncPolicy, KvConfig, KvStore};
 
 fn config() -> KvConfig {
@@ -116,4 +122,52 @@ async fn a_put_that_was_never_polled_leaves_nothing() {
     let first = store.put("other", "value").await.expect("put");
     assert_eq!(first.lsn.get(), 1);
     assert_eq!(store.len(), 1);
+}
+
+#[tokio::test]
+async fn dropping_the_last_handle_during_a_snapshot_does_not_block_the_thread() {
+    // A snapshot is evicted before it is read back: the disk does not answer that until the gate opens.
+    let (entered, opened) = (
+        Arc::new(AtomicBool::new(false)),
+        Arc::new(AtomicBool::new(false)),
+    );
+    let storage = FaultStorage::new();
+    let (tell, gate) = (Arc::clone(&entered), Arc::clone(&opened));
+    storage.set_clock(move |_| {
+        tell.store(true, Ordering::SeqCst);
+        while !gate.load(Ordering::SeqCst) {
+            thread::sleep(Duration::from_millis(1));
+        }
+    });
+    let builder = || {
+        KvStore::builder("store")
+            .storage(Arc::new(storage.clone()))
+            .snapshot_after(10_000)
+    };
+    let store = builder().open().await.expect("a store");
+    let slow = Fault::slow(Duration::from_secs(1)).on(OperationKind::Evict);
+    storage.inject(slow);
+    for n in 0..200_u32 {
+        store
+            .put((n % 10).to_be_bytes(), [7; 100])
+            .await
+            .expect("put");
+    }
+    let begun = Instant::now();
+    while !entered.load(Ordering::SeqCst) {
+        assert!(begun.elapsed() < Duration::from_secs(60), "no snapshot");
+        thread::sleep(Duration::from_millis(1));
+    }
+    let (dropped, told) = std::sync::mpsc::channel();
+    let dropping = thread::spawn(move || {
+        drop(store);
+        let _ = dropped.send(());
+    });
+    let in_time = told.recv_timeout(Duration::from_secs(20));
+    opened.store(true, Ordering::SeqCst);
+    dropping.join().expect("dropped");
+    in_time.expect("it waited for the disk");
+    // The thread ends the snapshot or gives it up, and then gives up the lock.
+    let store = builder().lock_wait(Duration::from_secs(60)).open().await;
+    assert_eq!(store.expect("a store").len(), 10);
 }

@@ -11,8 +11,8 @@ use std::time::Duration;
 use wal_core::UnixMillis;
 use wal_core::clock::{Clock, ManualClock};
 use wal_io::MemoryStorage;
-use wal_kv::FsyncPolicy;
 use wal_kv::blocking::KvStore;
+use wal_kv::{Batch, Condition, FsyncPolicy};
 
 const TTL: Duration = Duration::from_millis(10);
 
@@ -79,6 +79,53 @@ fn the_last_put_decides_how_long_a_key_lasts() {
         drop(store);
         store = open(&storage, &clock);
     }
+}
+
+#[test]
+fn a_conditional_put_keeps_the_expiry_of_what_it_replaces() {
+    let (storage, clock) = (MemoryStorage::new(), ManualClock::default());
+    let store = open(&storage, &clock);
+    for key in ["if", "swap", "longer", "plain"] {
+        store.put_with_ttl(key, "old", TTL).expect("put");
+    }
+    let present = &Condition::Present;
+    let done = [
+        store.put_if("if", "new", present),
+        store.compare_and_swap("swap", Some(b"old"), Some(b"new")),
+        store.put_if_with_ttl("longer", "new", TTL * 3, present),
+        store.put_if_with_ttl("lock", "mine", TTL, &Condition::Absent),
+        store.put_if("without", "new", &Condition::Absent),
+    ];
+    for outcome in done {
+        assert!(outcome.expect("decided").is_applied());
+    }
+    store.put("plain", "new").expect("put");
+    assert_eq!(store.get(b"if").as_deref(), Some(&b"new"[..]));
+    clock.advance(TTL);
+    // One that has expired is no longer replaced: its time does not go over to the next value.
+    let again = store.put_if("if", "newer", &Condition::Absent);
+    assert!(again.expect("decided").is_applied());
+    clock.advance(TTL);
+    let left: Vec<_> = store.iter().map(|pair| pair.key().to_vec()).collect();
+    assert_eq!(left, [&b"if"[..], b"longer", b"plain", b"without"]);
+    drop(store);
+    let store = open(&storage, &clock);
+    assert_eq!(store.len(), 4);
+    clock.advance(TTL);
+    assert!(!store.contains_key(b"longer"));
+}
+
+#[test]
+fn a_time_to_live_below_a_millisecond_is_rounded_up() {
+    let (storage, clock) = (MemoryStorage::new(), ManualClock::default());
+    let store = open(&storage, &clock);
+    let short = Duration::from_micros(999);
+    store.put_with_ttl("one", "value", short).expect("put");
+    let batch = Batch::new().put_with_ttl("two", "value", Duration::from_nanos(1));
+    store.write(batch).expect("put");
+    assert!(store.contains_key(b"one") && store.contains_key(b"two"));
+    clock.advance(Duration::from_millis(1));
+    assert!(store.is_empty());
 }
 
 /// A clock that a test sets to any time.

@@ -88,6 +88,13 @@ fn snapshots() -> impl Strategy<Value = Snapshots> {
 /// A value, and the time in milliseconds from which on it is gone.
 type Model = BTreeMap<Vec<u8>, (Vec<u8>, Option<u64>)>;
 
+/// A conditional put keeps the time of the value that it replaces.
+fn replace(model: &mut Model, key: Vec<u8>, value: Vec<u8>, now: u64) {
+    let known = model.get(&key).filter(|entry| is_live(entry, now));
+    let expires_at = known.and_then(|entry| entry.1);
+    model.insert(key, (value, expires_at));
+}
+
 fn is_live(entry: &(Vec<u8>, Option<u64>), now: u64) -> bool {
     entry.1.is_none_or(|at| at > now)
 }
@@ -245,7 +252,7 @@ fn run(policy: FsyncPolicy, snapshots: Snapshots, steps: Vec<Step>) -> Result<()
                 let outcome = store.put_if(key(n), &value, &condition).expect("decided");
                 check_conditional(&outcome, holds, value_of(&model, &key(n), now))?;
                 if holds {
-                    put(&mut model, key(n), value);
+                    replace(&mut model, key(n), value, now);
                 }
             }
             Step::DeleteIf(n, how) => {
@@ -266,7 +273,7 @@ fn run(policy: FsyncPolicy, snapshots: Snapshots, steps: Vec<Step>) -> Result<()
                 let outcome = store.compare_and_swap(key(n), expected.as_deref(), new.as_deref());
                 check_conditional(&outcome.expect("decided"), right, current.as_deref())?;
                 match (right, new) {
-                    (true, Some(value)) => put(&mut model, key(n), value),
+                    (true, Some(value)) => replace(&mut model, key(n), value, now),
                     (true, None) => drop(model.remove(&key(n))),
                     (false, _) => {}
                 }

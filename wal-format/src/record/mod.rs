@@ -95,10 +95,11 @@ impl UnixMillis {
         self.0
     }
 
-    /// The time `later` than this one, in whole milliseconds; stays at the last representable one.
+    /// The time `later` than this one, rounded up to whole milliseconds; stays at the last representable one.
     #[must_use]
     pub fn saturating_add(self, later: Duration) -> Self {
-        let millis = u64::try_from(later.as_millis()).unwrap_or(u64::MAX);
+        let millis = later.as_nanos().div_ceil(1_000_000);
+        let millis = u64::try_from(millis).unwrap_or(u64::MAX);
         Self(self.0.saturating_add(millis))
     }
 }

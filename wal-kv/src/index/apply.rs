@@ -44,6 +44,14 @@ impl<'a> Change<'a> {
         }
     }
 
+    /// When the value expires that it puts.
+    pub(crate) fn expires_at(&self) -> Option<UnixMillis> {
+        match self {
+            Self::Put { expires_at, .. } => *expires_at,
+            Self::Delete { .. } => None,
+        }
+    }
+
     pub(crate) fn expires(&self) -> bool {
         matches!(
             self,

@@ -57,6 +57,8 @@ pub(crate) struct Background {
     look_at: AtomicU64,
     expiring: AtomicBool,
     stopping: AtomicBool,
+    /// The thread is at work, and not waiting for some.
+    busy: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -75,6 +77,7 @@ impl Background {
             look_at: AtomicU64::new(0),
             expiring: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
+            busy: AtomicBool::new(false),
         }
     }
 
@@ -151,6 +154,11 @@ impl Core {
         self.bound.wake();
     }
 
+    /// After [`stop`](Self::stop): whether the thread has something to give up before it ends.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.background.busy.load(Ordering::Acquire)
+    }
+
     fn run(&self) {
         loop {
             let retries = self.bound.has_failed();
@@ -167,8 +175,10 @@ impl Core {
                     return;
                 }
                 wanted.tick = false;
+                self.background.busy.store(true, Ordering::Release);
             }
             self.tick();
+            self.background.busy.store(false, Ordering::Release);
         }
     }
 

@@ -34,7 +34,7 @@ use crate::view::{Pair, View};
 use bound::Bound;
 pub(crate) use maintain::{Background, Driver};
 pub(crate) use open::{Progress, Settings};
-pub(crate) use write::{Attempt, Written, applied};
+pub(crate) use write::{Attempt, Guard, Written, applied};
 
 /// An open store.
 pub(crate) struct Core {

@@ -25,11 +25,21 @@ pub(crate) enum Attempt {
     NoRoom,
     /// The log is at its bound: wait for a snapshot, and try again.
     AtBound,
+    /// The key has another expiry than the write was prepared with: prepare it again.
+    ExpiryChanged,
     /// The condition does not hold. Who is told of what was found waits until `seen` is durable, if it is given.
     Refused {
         found: Option<Bytes>,
         seen: Option<u64>,
     },
+}
+
+/// What must hold when a write takes its place.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Guard<'a> {
+    pub(crate) condition: &'a Condition,
+    /// A put has the expiry of the value that it replaces.
+    pub(crate) keeps_expiry: bool,
 }
 
 /// A write that is in the log and in the index.
@@ -86,13 +96,16 @@ impl Core {
         &self,
         prepared: &Prepared<'_>,
         changes: &[Change<'_>],
-        condition: Option<&Condition>,
+        guard: Option<Guard<'_>>,
     ) -> Result<Attempt> {
         let mut writer = self.index.writer();
-        if let (Some(condition), Some(change)) = (condition, changes.first())
-            && let Some(refused) = self.refuse(condition, change.key())
-        {
-            return Ok(refused);
+        if let (Some(guard), Some(change)) = (guard, changes.first()) {
+            if let Some(refused) = self.refuse(guard.condition, change.key()) {
+                return Ok(refused);
+            }
+            if guard.keeps_expiry && change.expires_at() != self.expiry(change.key()) {
+                return Ok(Attempt::ExpiryChanged);
+            }
         }
         if sabotage::is("kv-condition-outside-the-lock") {
             drop(writer);
@@ -128,6 +141,14 @@ impl Core {
             self.background.has_expiring_keys();
         }
         Ok(Attempt::Entered(Written { first, last }))
+    }
+
+    /// When the value expires that a write would replace now, if there is one.
+    pub(crate) fn expiry(&self, key: &[u8]) -> Option<UnixMillis> {
+        if sabotage::is("kv-conditional-put-drops-the-ttl") {
+            return None;
+        }
+        self.live(self.index.newest(key))?.expires_at()
     }
 
     fn refuse(&self, condition: &Condition, key: &[u8]) -> Option<Attempt> {

@@ -27,4 +27,18 @@ pub(super) const VARIANTS: &[Variant] = &[
         "opening takes memory for live data",
         "opening_takes_memory_for_live_data_and_not_for_its_history",
     ),
+    test(
+        "kv-conditional-put-drops-the-ttl",
+        "a conditional put keeps the expiry",
+        "wal-kv",
+        "expiry",
+        "a_conditional_put_keeps_the_expiry_of_what_it_replaces",
+    ),
+    test(
+        "kv-last-handle-waits",
+        "dropping an async handle does not block the runtime's thread",
+        "wal-kv",
+        "asynchronous",
+        "dropping_the_last_handle_during_a_snapshot_does_not_block_the_thread",
+    ),
 ];
