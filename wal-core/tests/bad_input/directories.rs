@@ -160,3 +160,14 @@ fn a_directory_that_may_not_be_read() {
     set(0o755);
     assert_eq!(place.open().expect("a log").last_lsn().get(), 26);
 }
+
+#[test]
+fn an_empty_directory_is_no_log_to_repair() {
+    let dir = tempfile::tempdir().expect("a directory");
+    for mode in [wal_core::RepairMode::DryRun, wal_core::RepairMode::Apply] {
+        let outcome = wal_core::repair(dir.path(), mode);
+        assert!(matches!(outcome, Err(Error::NotALog { .. })), "{outcome:?}");
+        let left = fs::read_dir(dir.path()).expect("listed").count();
+        assert_eq!(left, 0, "no file was made");
+    }
+}

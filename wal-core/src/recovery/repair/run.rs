@@ -68,6 +68,10 @@ pub(crate) fn repair_on(ground: &Ground, mode: RepairMode) -> Result<RepairRepor
         let reason = "it does not exist".into();
         return Err(Error::NotALog { location, reason });
     };
+    if listing.segments.is_empty() && !listing.lock {
+        let reason = "there is no segment in it".into();
+        return Err(Error::NotALog { location, reason });
+    }
     // Where there is no lock file there is no writer, and a dry run makes no file.
     let _lock = match mode {
         RepairMode::DryRun if !listing.lock => None,
