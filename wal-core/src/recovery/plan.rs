@@ -92,12 +92,13 @@ pub(crate) fn plan(scan: &Scan) -> Result<Plan> {
     let newest_is_copy = newest.is_some_and(|link| link.facts.header.origin == Origin::Copy);
     let removes = |name: &String| matches!(FileName::parse(name), FileName::Segment(_));
     // A temporary name may have been a final one for a moment, as far as the disk knows.
-    let sync_names = remove.iter().any(removes)
+    let mut sync_names = remove.iter().any(removes)
         // What is shown must not lose its name in the next crash.
-        || (newest_is_copy && !clean && !sabotage::is("copy-name-not-synced-again"))
+        || (newest_is_copy && !clean)
         || !cut.is_empty()
         || !scan.listing.firsts.is_empty()
         || !scan.listing.temporaries.is_empty();
+    sync_names &= !(newest_is_copy && sabotage::is("copy-name-not-synced-again"));
     let proven = scan.proven.watermark.min(last);
     let report = RecoveryReport {
         clean,
