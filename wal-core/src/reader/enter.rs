@@ -42,28 +42,31 @@ impl RawReader {
         if limit == Some(0) {
             return Ok(false);
         }
-        let file = match self.source.files().open(id) {
-            Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return self.gone(id),
-            Err(error) => return Err(read_error(&self.source, id, error)),
-        };
-        let limit = match limit {
-            Some(limit) => limit,
-            None => file
-                .len()
-                .map_err(|error| read_error(&self.source, id, error))?,
-        };
+        match self.open_near(entry, limit) {
+            Ok(cursor) => {
+                self.place = Some(Place {
+                    id,
+                    cursor,
+                    end: entry.end,
+                    group: (0, Lsn::ZERO),
+                });
+                Ok(true)
+            }
+            // It may also be removed after it was opened: a file that is not being read from is opened anew for the next read.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => self.gone(id),
+            Err(error) => Err(read_error(&self.source, id, error)),
+        }
+    }
+
+    /// Opens a segment at its start, or near `next` if that is behind it; `limit` `None`: up to the file's length.
+    fn open_near(&self, entry: &ChainEntry, limit: Option<u64>) -> io::Result<SegmentCursor> {
+        let file = self.source.files().open(entry.header.segment_id)?;
+        let limit = limit.map_or_else(|| file.len(), Ok)?;
         let mut cursor = SegmentCursor::new(Arc::clone(&file), entry.header, limit);
         if self.next > entry.first_lsn {
             self.seek(&mut cursor, entry, &file)?;
         }
-        self.place = Some(Place {
-            id,
-            cursor,
-            end: entry.end,
-            group: (0, Lsn::ZERO),
-        });
-        Ok(true)
+        Ok(cursor)
     }
 
     /// The limit for a segment that is entered; `None`: the file's length.
@@ -105,7 +108,7 @@ impl RawReader {
         cursor: &mut SegmentCursor,
         entry: &ChainEntry,
         file: &Arc<dyn StorageFile>,
-    ) -> Result<()> {
+    ) -> io::Result<()> {
         cursor.set_window(SEEK_WINDOW);
         let id = entry.header.segment_id;
         let found = match &self.source {
@@ -114,8 +117,7 @@ impl RawReader {
         };
         let found = match found {
             Some(found) => Some(found),
-            None if entry.end.is_some() => SegmentFacts::indexed(entry.header, file, self.next)
-                .map_err(|error| read_error(&self.source, id, error))?,
+            None if entry.end.is_some() => SegmentFacts::indexed(entry.header, file, self.next)?,
             None => None,
         };
         if let Some(index) = found.filter(|index| index.offset.get() < cursor.limit()) {
@@ -137,15 +139,14 @@ impl RawReader {
         let Some(limit) = Self::end_of_new(&entry, handed_over) else {
             return Ok(None);
         };
-        let file = match self.source.files().open(id) {
-            Ok(file) => file,
+        let file = self.source.files().open(id);
+        let record =
+            file.and_then(|file| record_at(&*file, &entry.header, self.next, offset, limit));
+        let record = match record {
+            Ok(Some(record)) => record,
+            Ok(None) => return Ok(None),
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(read_error(&self.source, id, error)),
-        };
-        let record = record_at(&*file, &entry.header, self.next, offset, limit);
-        let record = record.map_err(|error| read_error(&self.source, id, error))?;
-        let Some(record) = record else {
-            return Ok(None);
         };
         let position = Position {
             lsn: self.next,

@@ -33,11 +33,15 @@ impl Core {
         self.check_process()?;
         let mut last = self.last_snapshot.lock();
         let counters = &self.counters;
-        // Before the view: it stands for these bytes at least.
-        let log_bytes = self.log_bytes();
-        let view = self.view();
         let others = taken.is_some_and(|n| n != counters.snapshots.load(Ordering::Relaxed));
-        if let Some(last) = last.filter(|last| last.lsn == view.lsn() || others) {
+        if let Some(last) = last.filter(|_| others) {
+            return Ok((last, false));
+        }
+        let (log_bytes, view) = self.view_and_its_bytes()?;
+        if let Some(last) = last.filter(|last| last.lsn == view.lsn()) {
+            // The log holds nothing that it does not show.
+            counters.log_bytes.fetch_sub(log_bytes, Ordering::Relaxed);
+            self.bound.wake();
             return Ok((last, false));
         }
         let lsn = view.lsn();
@@ -60,6 +64,17 @@ impl Core {
             .fetch_add(report.bytes, Ordering::Relaxed);
         self.snapshot_succeeded();
         Ok((report, true))
+    }
+
+    /// A view of all that was written, and the bytes of the log for which it stands. They are exact: what is counted twice, or not
+    /// at all, would add up from snapshot to snapshot, and the bound would come to mean nothing. So no write is under way meanwhile.
+    fn view_and_its_bytes(&self) -> Result<(u64, View)> {
+        let _writer = self.index.writer();
+        if self.waits() {
+            // A view shows only what is durable.
+            self.wal.sync()?;
+        }
+        Ok((self.log_bytes(), self.view()))
     }
 
     fn snapshot_and_cut(&self, view: View) -> Result<SnapshotReport> {
