@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 use std::fs;
+use std::io::ErrorKind;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -233,6 +234,13 @@ fn a_symbolic_link_that_was_switched_leads_nobody_astray() {
     });
 }
 
+/// Deletes the directory of a log whose threads may be making files in it.
+fn delete(dir: &Path) {
+    while let Err(error) = fs::remove_dir_all(dir) {
+        assert_eq!(error.kind(), ErrorKind::DirectoryNotEmpty, "{error}");
+    }
+}
+
 #[test]
 fn nothing_is_acknowledged_in_a_directory_that_was_deleted() {
     everywhere(|root, policy| {
@@ -240,7 +248,7 @@ fn nothing_is_acknowledged_in_a_directory_that_was_deleted() {
         let dir = root.join("log");
         let mut first = Log::open("first", &dir, policy);
         first.append(10).expect("appended");
-        fs::remove_dir_all(&dir).expect("deleted");
+        delete(&dir);
         let before = first.acknowledged;
         displaced(first.append(1));
         assert_eq!(first.acknowledged, before);
@@ -257,11 +265,11 @@ fn a_close_is_not_successful_where_the_directory_was_deleted() {
         let dir = root.join("log");
         let mut first = Log::open("first", &dir, policy);
         first.append(1).expect("appended");
-        fs::remove_dir_all(&dir).expect("deleted");
+        delete(&dir);
         displaced(first.wal.close());
         // Nor where nothing was appended.
         let first = Log::open("first", &dir, policy);
-        fs::remove_dir_all(&dir).expect("deleted");
+        delete(&dir);
         assert_eq!(displaced(first.wal.close()), Displacement::DirectoryGone);
     });
 }
