@@ -51,7 +51,17 @@ impl StorageFile for DiskFile {
         Ok(self.file.metadata()?.len())
     }
 
-    #[cfg(unix)]
+    /// Asks for the number of links alone. Linux 6.13 and later give a file that was asked for its times a new time with the next
+    /// write, which dirties its inode: durable appends of 1 KiB then took 1.5 times as long on ext4.
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    fn links(&self) -> io::Result<Option<u64>> {
+        use rustix::fs::{AtFlags, StatxFlags, statx};
+        let found = statx(&self.file, c"", AtFlags::EMPTY_PATH, StatxFlags::NLINK)?;
+        let known = StatxFlags::from_bits_retain(found.stx_mask).contains(StatxFlags::NLINK);
+        Ok(known.then_some(found.stx_nlink.into()))
+    }
+
+    #[cfg(all(unix, not(any(target_os = "linux", target_os = "android"))))]
     fn links(&self) -> io::Result<Option<u64>> {
         let metadata = self.file.metadata()?;
         Ok(Some(std::os::unix::fs::MetadataExt::nlink(&metadata)))
