@@ -3,7 +3,7 @@
 use wal_crash::{Program, run};
 
 /// What was wrong, and the program.
-const FOUND: [(&str, &str); 6] = [
+const FOUND: [(&str, &str); 7] = [
     (
         "a page lost what a failed write had left in it between recovery's look and its copy, and the open failed",
         "seed=193766 policy=always segment=262144 preallocate=0 buffer=1048576 padding=4096 sector=512 crash=subset \
@@ -22,6 +22,12 @@ const FOUND: [(&str, &str); 6] = [
         "seed=132281 policy=always segment=8192 preallocate=1 buffer=4096 padding=0 sector=512 crash=prefix directory=unordered \
          names=strict overwrite=powersafe rest=zeros sync=ext4-journal / efbig:sync-data:6:1 append:0 append-durable:0 \
          append-durable:0 append:0 append:0 follow-other drop = / busy follow-other kill:11:after =0.0.3",
+    ),
+    (
+        "a copy whose rename in two steps had failed between them was built upon, and a power loss took its name",
+        "seed=101837 policy=always segment=8192 preallocate=1 buffer=4096 padding=0 sector=512 crash=prefix directory=unordered \
+         names=strict overwrite=powersafe rest=zeros rename=two-steps sync=ext4 / batch:1:0 kill:17:after = / \
+         edquot:sync-directory:0:1 drop =",
     ),
     (
         "a parent whose sync was refused was taken for one that needs none, although an earlier process had died before its own",

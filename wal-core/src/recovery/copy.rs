@@ -188,7 +188,13 @@ impl Copy<'_> {
             });
         }
         committed();
-        renamed.map_err(self.io("renaming"))?;
+        if let Err(error) = renamed {
+            // As after a sync of the directory that failed: the new name must not be built upon.
+            if self.is_second_name(&final_name) {
+                let _ = self.storage.remove(&final_name);
+            }
+            return Err(self.io("renaming")(error));
+        }
         // What is shown must not lose its name in the next crash.
         if let Err(error) = sabotage::unless("copy-name-sync-skipped", || self.storage.sync_dir()) {
             // A name that is visible and not durable must not be taken for the log by the next open. One that is durable all the
@@ -197,6 +203,13 @@ impl Copy<'_> {
             return Err(self.io("syncing the directory")(error));
         }
         Ok(())
+    }
+
+    /// Whether a file has another name too: that of a rename in two steps that did not come to its end.
+    fn is_second_name(&self, name: &str) -> bool {
+        let links = self.storage.open(name, OpenMode::Read);
+        let links = links.and_then(|file| file.links());
+        matches!(links, Ok(Some(links)) if links > 1)
     }
 
     /// Where a rename is a link and an unlink, one that failed may have come as far as the new name.
