@@ -52,13 +52,13 @@ impl RawReader {
                 });
                 Ok(true)
             }
-            // It may also be removed after it was opened: a file that is not being read from is opened anew for the next read.
+            // A file can also be removed after it was opened, since it may be closed and opened again between two reads.
             Err(error) if error.kind() == io::ErrorKind::NotFound => self.gone(id),
             Err(error) => Err(read_error(&self.source, id, error)),
         }
     }
 
-    /// Opens a segment at its start, or near `next` if that is behind it; `limit` `None`: up to the file's length.
+    /// Opens a segment at its start, or near `next` if `next` comes later. Without a `limit` the file's length is the limit.
     fn open_near(&self, entry: &ChainEntry, limit: Option<u64>) -> io::Result<SegmentCursor> {
         let file = self.source.files().open(entry.header.segment_id)?;
         let limit = limit.map_or_else(|| file.len(), Ok)?;

@@ -151,7 +151,7 @@ impl Index {
                 }
                 (old, _) => old,
             };
-            // Whoever finds the new version under the shard's lock finds that it is visible.
+            // A reader that finds the new version under the shard's lock also finds that it is visible.
             self.applied.store(lsn, Ordering::Release);
             unneeded
         };

@@ -3,7 +3,7 @@
 //! The *due length* is the length of the log at which a snapshot is due: `percent` of the live data, `snapshot_after` at least, and
 //! the most that it was since the last snapshot. A log grows past it while the snapshot is written. From [`SLOWED`] due lengths on,
 //! writes are slowed, more with each byte; at [`MOST`] they wait for the snapshot. If it has failed, they are refused, and the
-//! snapshot is tried again each second. A delete of a key that is there is let through: there are only so many of them.
+//! snapshot is tried again each second. A delete of a key that is there is let through, because it makes the live data smaller.
 //! Deliberately absent: writing snapshots (`snapshot.rs`), and the thread that does it (`maintain.rs`).
 
 use std::io;
@@ -99,7 +99,7 @@ impl Bound {
 
     /// Wakes those who wait for a snapshot.
     pub(super) fn wake(&self) {
-        // Whoever has looked before waits by now.
+        // Taking the lock makes sure that a writer which has already checked is waiting by now.
         drop(self.failed.lock());
         self.ended.notify_all();
     }

@@ -42,7 +42,7 @@ const IN_CI: usize = 250;
 /// Which cases to run: all of them, if no option is given (several minutes).
 #[derive(Debug, Clone, Default, clap::Args)]
 pub(crate) struct Args {
-    /// Run only so many cases, drawn with the seed.
+    /// Run only this number of cases, drawn with the seed.
     #[arg(long, value_name = "N")]
     sample: Option<usize>,
     /// What the sample is drawn with.
