@@ -7,7 +7,9 @@ use std::path::Path;
 use std::thread;
 
 use wal_bench::Payloads;
-use wal_bench::limits::{Chunks, HEAD_LEN, Prewritten, RawChunk, RawDirect, RawGroup, RawPoint};
+use wal_bench::limits::{
+    Chunks, HEAD_LEN, Prewritten, RawChunk, RawDirect, RawGroup, RawPoint, RawShards,
+};
 
 fn lengths() -> impl Iterator<Item = u64> {
     [0, 1, 100, 1024, 10_240, 65_000]
@@ -141,4 +143,31 @@ fn raw_point_reads_the_record_that_it_is_asked_for() {
     points.read(16).expect("valid");
     let error = points.read(17).expect_err("a flipped bit");
     assert_eq!(error.kind(), ErrorKind::InvalidData);
+}
+
+#[test]
+fn raw_shards_has_what_was_put_and_what_its_log_says() {
+    let (dir, payloads) = (
+        tempfile::tempdir().expect("a directory"),
+        Payloads::default(),
+    );
+    let log = RawChunk::create(dir.path()).expect("a file");
+    let shards = RawShards::buffered(log);
+    let key = |n: u64| (u128::from(n) << 64 | u128::from(n % 7)).to_be_bytes();
+    for n in (0..1000).chain(0..500) {
+        shards.put(&key(n), payloads.get(n, n % 100)).expect("put");
+    }
+    shards.put(&key(3), b"newer").expect("put");
+    shards.flush().expect("flushed");
+    let mut log = Chunks::open(dir.path()).expect("a file");
+    let read = RawShards::read(&mut log).expect("valid");
+    for map in [&shards, &read] {
+        assert_eq!((map.len(), map.is_empty()), (1000, false));
+        assert_eq!(map.get(&key(3)).as_deref(), Some(&b"newer"[..]));
+        for n in 4..1000 {
+            let found = map.get(&key(n));
+            assert_eq!(found.as_deref(), Some(payloads.get(n, n % 100)));
+        }
+        assert_eq!(map.get(&key(1000)), None);
+    }
 }

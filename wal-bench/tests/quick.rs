@@ -278,9 +278,13 @@ fn kv_put() {
         "kv-put",
         &[
             &format!("{case}: raw-map"),
-            &format!("{case}: Os / raw-map"),
-            &format!("{case}: Batch(5ms) / raw-map"),
-            &format!("{case}: default settings / raw-map"),
+            &format!("{case}: raw-shards"),
+            &format!("{case}: Os / raw-map / raw-shards"),
+            &format!("{case}: Batch(5ms) / raw-map / raw-shards"),
+            &format!("{case}: default settings / raw-map / raw-shards"),
+            &format!("{case}, known: raw-map"),
+            &format!("{case}, known: raw-shards"),
+            &format!("{case}, known: Os / raw-map / raw-shards"),
         ],
     );
 }
@@ -292,10 +296,12 @@ fn kv_put_durable() {
         &[
             "durable, 1 writer: bare log",
             "durable, 1 writer: raw-map",
-            "durable, 1 writer: Always / bare log / raw-map",
+            "durable, 1 writer: raw-shards",
+            "durable, 1 writer: Always / bare log / raw-map / raw-shards",
             "durable, 2 writers: bare log",
             "durable, 2 writers: raw-map",
-            "durable, 2 writers: Always / bare log / raw-map",
+            "durable, 2 writers: raw-shards",
+            "durable, 2 writers: Always / bare log / raw-map / raw-shards",
         ],
     );
 }
@@ -306,9 +312,11 @@ fn kv_get() {
         "kv-get",
         &[
             "500 keys, 1 thread: HashMap",
-            "500 keys, 1 thread: store / HashMap",
+            "500 keys, 1 thread: raw-shards",
+            "500 keys, 1 thread: store / HashMap / raw-shards",
             "500 keys, 2 threads: HashMap / 1 thread",
-            "500 keys, 2 threads: store / HashMap / 1 thread",
+            "500 keys, 2 threads: raw-shards / 1 thread",
+            "500 keys, 2 threads: store / HashMap / raw-shards / 1 thread",
         ],
     );
 }
@@ -319,9 +327,10 @@ fn kv_scan() {
         "kv-scan",
         &[
             "500 keys: BTreeMap",
+            "500 keys: raw-tree",
             "500 keys: HashMap",
-            "500 keys: forward / BTreeMap / HashMap",
-            "500 keys: reverse / BTreeMap / HashMap",
+            "500 keys: forward / BTreeMap / raw-tree / HashMap",
+            "500 keys: reverse / BTreeMap / raw-tree / HashMap",
         ],
     );
 }
@@ -332,9 +341,10 @@ fn kv_open() {
         "kv-open",
         &[
             "500 keys: raw-map",
+            "500 keys: raw-shards",
             "500 keys: raw-maps",
-            "500 keys: log only / raw-map / raw-maps",
-            "500 keys: snapshot / raw-map / raw-maps",
+            "500 keys: log only / raw-map / raw-shards / raw-maps",
+            "500 keys: snapshot / raw-map / raw-shards / raw-maps",
         ],
     );
 }
@@ -348,6 +358,10 @@ fn kv_pause() {
             "500 keys, 50,000 puts/s: snapshot / no snapshot",
             "500 keys, unlimited: no snapshot",
             "500 keys, unlimited: snapshot / no snapshot",
+            "500 keys, puts to all: no snapshot",
+            "500 keys, puts to all: snapshot / no snapshot",
+            "500 keys, puts to a hot key: no snapshot",
+            "500 keys, puts to a hot key: snapshot / no snapshot",
         ],
     );
 }

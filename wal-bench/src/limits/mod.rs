@@ -6,23 +6,27 @@
 //!              and raw-batch where each write holds a record of all of them
 //! raw_group    the same for all records that wait at that moment, by a leader
 //! raw_map      a HashMap behind a lock, every put in one of the logs above first
+//! raw_shards   the same with keys of 16 bytes in the tables, a fast hash, and a lock for each of many shards
 //! raw_point    one pread and one checksum for each record that is read
 //! ```
 //!
 //! They stand on wal-io's disk file (a bare pwrite and a bare fdatasync), so they build wherever the log does. Deliberately
 //! absent: everything that a log is for. No recovery, no rotation, no full disk, no proof of durability.
 
+mod map_log;
 mod raw_chunk;
 mod raw_direct;
 mod raw_group;
 mod raw_map;
 mod raw_point;
+mod raw_shards;
 
 pub use raw_chunk::{Chunks, RawChunk};
 pub use raw_direct::RawDirect;
 pub use raw_group::RawGroup;
 pub use raw_map::RawMap;
 pub use raw_point::RawPoint;
+pub use raw_shards::RawShards;
 
 use std::io;
 use std::path::Path;

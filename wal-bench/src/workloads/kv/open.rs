@@ -12,7 +12,7 @@ use wal_kv::blocking::KvStore;
 use super::{PAIR, config, count_name, fill, filled, filled_peers};
 use crate::contest::{Contest, Ground, Outcome};
 use crate::errand::Found;
-use crate::limits::{Chunks, RawChunk, RawMap};
+use crate::limits::{Chunks, RawChunk, RawMap, RawShards};
 use crate::memory;
 use crate::options::Size;
 use crate::peer::{PeerStore, Reached};
@@ -28,6 +28,8 @@ pub(crate) enum Errand {
     Store(PathBuf),
     /// Reads raw-chunk's file into a `HashMap`.
     Map(PathBuf),
+    /// Reads it into shards.
+    Shards(PathBuf),
     /// Reads it into a `HashMap` and a `BTreeMap`.
     TwoMaps(PathBuf),
 }
@@ -46,6 +48,10 @@ impl Errand {
                 let map = RawMap::read(&mut Chunks::open(dir)?)?;
                 let keys = map.map().len();
                 Ok(Found::of(&watch, base, keys as u64))
+            }
+            Self::Shards(dir) => {
+                let shards = RawShards::read(&mut Chunks::open(dir)?)?;
+                Ok(Found::of(&watch, base, shards.len() as u64))
             }
             Self::TwoMaps(dir) => {
                 let map = RawMap::read(&mut Chunks::open(dir)?)?;
@@ -68,7 +74,7 @@ impl Errand {
     }
 }
 
-fn counts(size: Size) -> Vec<u64> {
+fn sizes(size: Size) -> Vec<u64> {
     match size {
         Size::Quick => vec![500],
         Size::Short => vec![200_000, 1_000_000],
@@ -78,13 +84,13 @@ fn counts(size: Size) -> Vec<u64> {
 
 pub(super) fn run(ground: &Ground<'_>) -> anyhow::Result<(String, Outcome)> {
     let mut outcome = Outcome::default();
-    for keys in counts(ground.size) {
+    for keys in sizes(ground.size) {
         let dir = ground.dir.join("stores");
         outcome.add(open(ground, keys, &dir)?);
         std::fs::remove_dir_all(&dir)?;
     }
     let about = "until the first get could be answered, from the page cache; the limits read and verify the same records, written \
-                 by raw-chunk, on one thread, and insert them in std's HashMap, and in a BTreeMap too; MiB/s is of keys and values";
+                 by raw-chunk, on one thread, and insert them in std's HashMap, in raw-shards, or in a HashMap and a BTreeMap; MiB/s is of keys and values";
     Ok((about.to_owned(), outcome))
 }
 
@@ -116,6 +122,9 @@ fn open(ground: &Ground<'_>, keys: u64, dir: &Path) -> anyhow::Result<Outcome> {
     let mut contest = Contest::new(Measure::Milliseconds);
     contest.limit(&case, "raw-map", |_| {
         Errand::Map(raw.clone()).turn(keys)?.with_bytes_of(&raw)
+    });
+    contest.limit(&case, "raw-shards", |_| {
+        Errand::Shards(raw.clone()).turn(keys)?.with_bytes_of(&raw)
     });
     contest.limit(&case, "raw-maps", |_| {
         Errand::TwoMaps(raw.clone()).turn(keys)?.with_bytes_of(&raw)

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use wal_kv::blocking::KvStore;
 
-use super::{PAIR, VALUE, count_name, filled, key, keys};
+use super::{PAIR, VALUE, count_name, counts, filled, key};
 use crate::contest::{Contest, Ground, Outcome};
 use crate::load::{histogram, nanos};
 use crate::options::Size;
@@ -26,48 +26,48 @@ enum Pace {
     Fixed,
 }
 
+/// Whose values are replaced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Keys {
+    /// All, at random.
+    All,
+    /// One.
+    Hot,
+}
+
 #[derive(Debug)]
 struct Work<'a> {
     store: &'a KvStore,
     payloads: Payloads,
     keys: u64,
+    alone: Duration,
 }
 
 pub(super) fn run(ground: &Ground<'_>) -> anyhow::Result<(String, Outcome)> {
-    let keys = keys(ground.size);
+    let keys = counts(ground.size)[0];
     (ground.progress)("writing what the snapshot holds");
     let store = filled(ground.dir, keys)?;
     let work = Work {
         store: &store,
         payloads: Payloads::default(),
         keys,
+        alone: alone(ground.size),
     };
-    let alone = alone(ground.size);
-    let mut contest = Contest::new(Measure::TailMicros);
-    for (pace, name) in [
-        (Pace::Fixed, "50,000 puts/s"),
-        (Pace::Unlimited, "unlimited"),
-    ] {
-        let case = format!("{}, {name}", count_name(keys));
-        let work = &work;
-        let none = contest.log(&case, "no snapshot", move |_| {
-            work.turn(pace, |_| {
-                thread::sleep(alone);
-                Ok(String::new())
-            })
-        });
-        let with = contest.log(&case, "snapshot", move |_| {
-            work.turn(pace, |store| {
-                let report = store.snapshot()?;
-                Ok(format!("{} ms", report.time.as_millis()))
-            })
-        });
-        contest.against(with, none, "no snapshot");
+    let mut outcome = Outcome::default();
+    let mut tails = Contest::new(Measure::TailMicros);
+    let case = |name| format!("{}, {name}", count_name(keys));
+    work.contend(&mut tails, &case("50,000 puts/s"), Pace::Fixed, Keys::All);
+    work.contend(&mut tails, &case("unlimited"), Pace::Unlimited, Keys::All);
+    outcome.add(tails.run(ground)?);
+    let mut rates = Contest::new(Measure::RecordsPerSecond);
+    for (name, which) in [("puts to all", Keys::All), ("puts to a hot key", Keys::Hot)] {
+        work.contend(&mut rates, &case(name), Pace::Unlimited, which);
     }
-    let outcome = contest.run(ground)?;
+    outcome.add(rates.run(ground)?);
     store.close()?;
     let about = "one writer replaces values at random under Os while a snapshot of all keys is written, read back and the log is \
-                 cut; latencies of all puts, where they have a rate from the moment at which a put was due";
+                 cut; latencies of all puts, where they have a rate from the moment at which a put was due; a hot key is the only one \
+                 that is put to";
     Ok((about.to_owned(), outcome))
 }
 
@@ -77,10 +77,28 @@ fn alone(size: Size) -> Duration {
 }
 
 impl Work<'_> {
+    /// Puts with a snapshot and without one.
+    fn contend<'a>(&'a self, contest: &mut Contest<'a>, case: &str, pace: Pace, which: Keys) {
+        let none = contest.log(case, "no snapshot", move |_| {
+            self.turn(pace, which, |_| {
+                thread::sleep(self.alone);
+                Ok(String::new())
+            })
+        });
+        let with = contest.log(case, "snapshot", move |_| {
+            self.turn(pace, which, |store| {
+                let report = store.snapshot()?;
+                Ok(format!("{} ms", report.time.as_millis()))
+            })
+        });
+        contest.against(with, none, "no snapshot");
+    }
+
     /// Puts until `beside`, on a thread of its own, has returned.
     fn turn(
         &self,
         pace: Pace,
+        which: Keys,
         beside: impl FnOnce(&KvStore) -> anyhow::Result<String> + Send,
     ) -> anyhow::Result<Turn> {
         // Something is new, so that there is a snapshot to write; and what is before it is not the next one's log.
@@ -93,7 +111,7 @@ impl Work<'_> {
                 over.store(true, Ordering::Release);
                 outcome
             });
-            let latencies = self.put_until(pace, &over);
+            let latencies = self.put_until(pace, which, &over);
             let outcome = beside.join().expect("a panic is a bug of the benchmark");
             anyhow::Ok((outcome?, latencies?))
         })?;
@@ -108,12 +126,16 @@ impl Work<'_> {
     fn put_until(
         &self,
         pace: Pace,
+        which: Keys,
         over: &AtomicBool,
     ) -> anyhow::Result<hdrhistogram::Histogram<u64>> {
         let mut latencies = histogram();
         let (mut due, mut n) = (Instant::now(), 0);
         while n == 0 || !over.load(Ordering::Acquire) {
-            let key = key(scattered(n, 7) % self.keys);
+            let key = key(match which {
+                Keys::All => scattered(n, 7) % self.keys,
+                Keys::Hot => 1,
+            });
             while pace == Pace::Fixed && Instant::now() < due {
                 std::hint::spin_loop();
             }

@@ -1,17 +1,18 @@
-//! Puts of new keys: those that wait for no disk, and durable ones.
+//! Puts: those that wait for no disk, of new keys and of known ones; and durable ones, of new keys.
 
-use std::path::Path;
+use std::cell::Cell;
+use std::path::{Path, PathBuf};
 
 use anyhow::ensure;
 use wal_core::RecordRef;
 use wal_kv::{KvConfig, blocking::KvStore};
 
-use super::{PAIR, VALUE, config, count_name, key, keys, on_threads, open_store};
+use super::{PAIR, VALUE, config, count_name, counts, fill, filled, key, on_threads, open_store};
 use crate::contest::{Contest, Ground, Outcome};
-use crate::limits::{Prewritten, RawChunk, RawGroup, RawMap};
+use crate::limits::{Prewritten, RawChunk, RawGroup, RawMap, RawShards};
 use crate::load::{Done, Until};
 use crate::options::{MIB, Size};
-use crate::payload::Payloads;
+use crate::payload::{Payloads, scattered};
 use crate::peer::{PeerStore, Reached};
 use crate::turn::{Measure, Turn};
 use crate::workloads::common::{
@@ -23,7 +24,19 @@ type Put<'a> = dyn Fn(&[u8; 16], &[u8]) -> anyhow::Result<()> + Sync + 'a;
 
 /// One writer. Ends when the last put has returned.
 pub(super) fn buffered(ground: &Ground<'_>) -> anyhow::Result<(String, Outcome)> {
-    let (payloads, count) = (Payloads::default(), keys(ground.size));
+    let mut outcome = Outcome::default();
+    for keys in counts(ground.size) {
+        outcome.add(new_keys(ground, *keys)?);
+        outcome.add(known_keys(ground, *keys)?);
+    }
+    let about = "one writer, keys of 16 B in random order, values of 100 B; ends when the last put has returned; latencies of one \
+                 call in 64; default settings have segments of 64 MiB and write snapshots meanwhile; known keys are drawn at \
+                 random from those that are there";
+    Ok((about.to_owned(), outcome))
+}
+
+fn new_keys(ground: &Ground<'_>, count: u64) -> anyhow::Result<Outcome> {
+    let payloads = Payloads::default();
     let turn = |put: &Put<'_>| on_threads(1, count, |_, n| put(&key(n), payloads.get(n, VALUE)));
     let case = format!("buffered, {}", count_name(count));
     let mut contest = Contest::new(Measure::RecordsPerSecond);
@@ -31,6 +44,12 @@ pub(super) fn buffered(ground: &Ground<'_>) -> anyhow::Result<(String, Outcome)>
         let map = RawMap::buffered(RawChunk::create(dir)?);
         let turn = turn(&|key, value| Ok(map.put(key, value)?))?;
         check(map.map().len(), count)?;
+        Ok(turn)
+    });
+    contest.limit(&case, "raw-shards", |dir| {
+        let shards = RawShards::buffered(RawChunk::create(dir)?);
+        let turn = turn(&|key, value| Ok(shards.put(key, value)?))?;
+        check(shards.len(), count)?;
         Ok(turn)
     });
     let ways = [
@@ -59,9 +78,51 @@ pub(super) fn buffered(ground: &Ground<'_>) -> anyhow::Result<(String, Outcome)>
             turn(&|key, value| map.put(key, value)).map(Some)
         });
     }
-    let about = "one writer, new keys of 16 B in random order, values of 100 B; ends when the last put has returned; latencies \
-                 of one call in 64; default settings have segments of 64 MiB and write snapshots meanwhile";
-    Ok((about.to_owned(), contest.run(ground)?))
+    contest.run(ground)
+}
+
+/// Each turn goes on with the maps and the store as the one before has left them. The logs only grow.
+fn known_keys(ground: &Ground<'_>, count: u64) -> anyhow::Result<Outcome> {
+    let own = tempfile::tempdir_in(ground.dir)?;
+    let place = |name: &str| -> anyhow::Result<PathBuf> {
+        let place = own.path().join(name);
+        std::fs::create_dir(&place)?;
+        Ok(place)
+    };
+    (ground.progress)("writing what is replaced");
+    let map = RawMap::buffered(RawChunk::create(&place("map")?)?);
+    fill(count, |key, value| Ok(map.put(key, value)?))?;
+    let shards = RawShards::buffered(RawChunk::create(&place("shards")?)?);
+    fill(count, |key, value| Ok(shards.put(key, value)?))?;
+    let store = filled(&place("store")?, count)?;
+    let (payloads, round) = (Payloads::default(), Cell::new(0));
+    let turn = |put: &Put<'_>| {
+        let now = round.replace(round.get() + 1);
+        on_threads(1, count.min(1_000_000), |_, n| {
+            let n = scattered(n, now);
+            put(&key(n % count), payloads.get(n, VALUE))
+        })
+    };
+    let case = format!("buffered, {}, known", count_name(count));
+    let mut contest = Contest::new(Measure::RecordsPerSecond);
+    contest.limit(&case, "raw-map", |_| {
+        turn(&|key, value| Ok(map.put(key, value)?))
+    });
+    contest.limit(&case, "raw-shards", |_| {
+        turn(&|key, value| Ok(shards.put(key, value)?))
+    });
+    contest.log(&case, "Os", |_| {
+        turn(&|key, value| {
+            store.put(key, value)?;
+            Ok(())
+        })
+    });
+    let outcome = contest.run(ground)?;
+    check(map.map().len(), count)?;
+    check(shards.len(), count)?;
+    check(store.len(), count)?;
+    store.close()?;
+    Ok(outcome)
 }
 
 fn check(found: usize, expected: u64) -> anyhow::Result<()> {
@@ -105,6 +166,12 @@ pub(super) fn durable(ground: &Ground<'_>) -> anyhow::Result<(String, Outcome)> 
             let map = RawMap::durable(RawGroup::new(file.clone()));
             let done = work.on_threads(|key, value| Ok(map.put(key, value)?))?;
             check(map.map().len(), done.calls)?;
+            Ok(turn(done, None))
+        });
+        contest.limit(&case, "raw-shards", |_| {
+            let shards = RawShards::durable(RawGroup::new(file.clone()));
+            let done = work.on_threads(|key, value| Ok(shards.put(key, value)?))?;
+            check(shards.len(), done.calls)?;
             Ok(turn(done, None))
         });
         contest.log(&case, "Always", |dir| work.store(dir));

@@ -1,38 +1,60 @@
 //! All pairs, in the order of their keys.
 
 use std::collections::BTreeMap;
-use std::sync::{PoisonError, RwLock};
+use std::path::Path;
+use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use anyhow::ensure;
 use bytes::Bytes;
 
-use super::{PAIR, count_name, fill, filled, filled_peers, keys};
+use super::{PAIR, count_name, counts, fill, filled, filled_peers};
 use crate::contest::{Contest, Ground, Outcome};
 use crate::limits::RawMap;
 use crate::turn::{Measure, Turn};
 use crate::watch::Stopwatch;
 
 pub(super) fn run(ground: &Ground<'_>) -> anyhow::Result<(String, Outcome)> {
-    let keys = keys(ground.size);
+    let mut outcome = Outcome::default();
+    for keys in counts(ground.size) {
+        let dir = ground.dir.join("stores");
+        std::fs::create_dir_all(&dir)?;
+        outcome.add(scan(ground, *keys, &dir)?);
+        std::fs::remove_dir_all(&dir)?;
+    }
+    let about = "key and value of every pair are touched; in the order of the keys, but for the HashMap; the maps are std's, behind \
+                 a lock that is held for the whole scan: of keys and values in Bytes, and raw-tree of keys in the tree itself";
+    Ok((about.to_owned(), outcome))
+}
+
+fn scan(ground: &Ground<'_>, keys: u64, dir: &Path) -> anyhow::Result<Outcome> {
     (ground.progress)("writing what is read");
     let (ordered, map) = (RwLock::new(BTreeMap::new()), RawMap::bare());
+    let tree = RwLock::new(BTreeMap::<[u8; 16], Box<[u8]>>::new());
     fill(keys, |key, value| {
         let pair = (Bytes::copy_from_slice(key), Bytes::copy_from_slice(value));
-        ordered
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(pair.0, pair.1);
+        write(&ordered).insert(pair.0, pair.1);
         Ok(map.put(key, value)?)
     })?;
-    let store = filled(ground.dir, keys)?;
+    fill(keys, |key, value| {
+        write(&tree).insert(*key, Box::from(value));
+        Ok(())
+    })?;
+    let store = filled(dir, keys)?;
     let mut outcome = Outcome::default();
     let stores = &ground.field.stores;
-    let peers = filled_peers(ground.dir, keys, stores, &mut outcome.left_out);
+    let peers = filled_peers(dir, keys, stores, &mut outcome.left_out);
     let case = count_name(keys);
     let mut contest = Contest::new(Measure::RecordsPerSecond);
     contest.limit(&case, "BTreeMap", |_| {
         turn(keys, |seen| {
-            let map = ordered.read().unwrap_or_else(PoisonError::into_inner);
+            let map = read(&ordered);
+            map.iter().for_each(|(key, value)| seen.note(key, value));
+            Ok(())
+        })
+    });
+    contest.limit(&case, "raw-tree", |_| {
+        turn(keys, |seen| {
+            let map = read(&tree);
             map.iter().for_each(|(key, value)| seen.note(key, value));
             Ok(())
         })
@@ -69,9 +91,15 @@ pub(super) fn run(ground: &Ground<'_>) -> anyhow::Result<(String, Outcome)> {
     outcome.add(contest.run(ground)?);
     drop(peers);
     store.close()?;
-    let about = "key and value of every pair are touched; in the order of the keys, but for the HashMap; both maps are std's, \
-                 behind a lock that is held for the whole scan";
-    Ok((about.to_owned(), outcome))
+    Ok(outcome)
+}
+
+fn read<T>(lock: &RwLock<T>) -> RwLockReadGuard<'_, T> {
+    lock.read().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn write<T>(lock: &RwLock<T>) -> RwLockWriteGuard<'_, T> {
+    lock.write().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[derive(Debug, Default)]
