@@ -15,6 +15,7 @@
 mod apply;
 mod chain;
 mod expiries;
+mod heap;
 mod ledger;
 mod load;
 mod ordered;

@@ -34,8 +34,10 @@ impl Ordered {
         while nodes.len() > 1 {
             (nodes, fences) = level(nodes, &fences);
         }
+        let root = nodes.pop().unwrap_or_else(Node::empty);
         Self {
-            root: nodes.pop().unwrap_or_else(Node::empty),
+            bytes: root.bytes(),
+            root,
         }
     }
 }

@@ -17,12 +17,15 @@ use node::Node;
 #[derive(Debug)]
 pub(crate) struct Ordered {
     root: Node,
+    /// Bytes of the nodes, which are counted as they grow, are split and joined.
+    bytes: u64,
 }
 
 impl Default for Ordered {
     fn default() -> Self {
         Self {
             root: Node::empty(),
+            bytes: 0,
         }
     }
 }
@@ -96,23 +99,34 @@ fn find<'a>(
 impl Ordered {
     /// Makes `version` the newest of its key; returns the one that it replaced.
     pub(crate) fn put(&mut self, version: Version) -> Option<Version> {
-        let (replaced, split) = self.root.put(Bounds::ALL, version);
+        let mut growth = 0;
+        let (replaced, split) = self.root.put(Bounds::ALL, version, &mut growth);
         if let Some(split) = split {
             let left = std::mem::replace(&mut self.root, Node::empty());
             self.root = Node::above(left, split);
+            growth += self.root.own_bytes().cast_signed();
         }
+        self.bytes = self.bytes.saturating_add_signed(growth);
         replaced
     }
 
     /// Removes the key if its version has this LSN.
     pub(crate) fn remove(&mut self, key: &[u8], lsn: u64) -> Option<Version> {
-        let removed = self.root.remove(Bounds::ALL, key, lsn);
-        self.root.collapse();
+        let mut growth = 0;
+        let removed = self.root.remove(Bounds::ALL, key, lsn, &mut growth);
+        self.root.collapse(&mut growth);
+        self.bytes = self.bytes.saturating_add_signed(growth);
         removed
     }
 
     /// Bytes of the nodes.
     pub(crate) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// The same, counted anew.
+    #[cfg(test)]
+    pub(crate) fn recount(&self) -> u64 {
         self.root.bytes()
     }
 }

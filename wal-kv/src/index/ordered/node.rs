@@ -1,15 +1,18 @@
-//! Nodes of the ordered index: how keys enter and leave.
+//! Nodes of the ordered index: how keys enter and leave, and what the nodes take.
 
 #[cfg(test)]
 use super::common;
 use super::{Bounds, find, head, separator};
+use crate::index::heap::{allocated, vec_bytes};
 use crate::index::version::Version;
 
 /// Most keys of a leaf, and most children of an inner node. Few in tests, so that a few thousand keys make a tree of some height.
 pub(super) const LEAF: usize = if cfg!(test) { 12 } else { 128 };
 pub(super) const INNER: usize = if cfg!(test) { 8 } else { 128 };
-/// Nodes grow by so many places at a time.
+/// Nodes grow by this many places at a time.
 const STEP: usize = LEAF / 8;
+/// Vacant places of a node that are given back.
+const VACANT: usize = 3 * STEP;
 
 #[derive(Debug)]
 pub(super) enum Node {
@@ -36,6 +39,9 @@ pub(super) struct Inner {
 /// What a split left behind: the new right part, and where it begins.
 pub(super) type Split = (Box<[u8]>, Node);
 
+/// What a change makes the nodes take in addition, in bytes; below zero if they take less.
+pub(super) type Growth = i64;
+
 fn insert_at<T>(items: &mut Vec<T>, at: usize, item: T) {
     if items.len() == items.capacity() {
         items.reserve_exact(STEP);
@@ -43,10 +49,26 @@ fn insert_at<T>(items: &mut Vec<T>, at: usize, item: T) {
     items.insert(at, item);
 }
 
+fn remove_at<T>(items: &mut Vec<T>, at: usize) -> T {
+    let item = items.remove(at);
+    if items.is_empty() {
+        *items = Vec::new();
+    } else if items.capacity() - items.len() >= VACANT {
+        items.shrink_to(items.len() + STEP);
+    }
+    item
+}
+
 fn split_off<T>(items: &mut Vec<T>, at: usize) -> Vec<T> {
     let right = items.split_off(at);
     items.shrink_to(at + STEP);
     right
+}
+
+/// Moves all of `more` to the end, into as few places as that takes.
+fn append<T>(items: &mut Vec<T>, more: &mut Vec<T>) {
+    items.reserve_exact(more.len());
+    items.append(more);
 }
 
 impl Leaf {
@@ -64,11 +86,16 @@ impl Leaf {
         let skip = self.skip;
         self.heads.clear();
         self.heads.shrink_to(self.versions.len() + STEP);
+        self.heads.reserve_exact(self.versions.len());
         let heads = self
             .versions
             .iter()
             .map(|version| head(version.key(), skip));
         self.heads.extend(heads);
+    }
+
+    fn bytes(&self) -> u64 {
+        vec_bytes(&self.heads) + vec_bytes(&self.versions)
     }
 
     /// New bounds: the shared prefix may be another one.
@@ -83,7 +110,12 @@ impl Leaf {
         find(&self.heads, self.skip, key, |at| self.versions[at].key())
     }
 
-    fn put(&mut self, bounds: Bounds<'_>, version: Version) -> (Option<Version>, Option<Split>) {
+    fn put(
+        &mut self,
+        bounds: Bounds<'_>,
+        version: Version,
+        growth: &mut Growth,
+    ) -> (Option<Version>, Option<Split>) {
         let at = match self.find(version.key()) {
             Ok(at) => {
                 return (
@@ -93,10 +125,21 @@ impl Leaf {
             }
             Err(at) => at,
         };
+        let before = self.bytes();
+        let split = self.insert(bounds, at, version);
+        let right = match &split {
+            Some((_, Node::Leaf(right))) => right.bytes(),
+            Some((_, Node::Inner(_))) | None => 0,
+        };
+        *growth += (self.bytes() + right).cast_signed() - before.cast_signed();
+        (None, split)
+    }
+
+    fn insert(&mut self, bounds: Bounds<'_>, at: usize, version: Version) -> Option<Split> {
         insert_at(&mut self.heads, at, head(version.key(), self.skip));
         insert_at(&mut self.versions, at, version);
         if self.versions.len() <= LEAF {
-            return (None, None);
+            return None;
         }
         // Keys that arrive in order leave full leaves behind.
         let last = bounds.high.is_none() && at + 1 == self.versions.len();
@@ -116,7 +159,7 @@ impl Leaf {
             low: &fence,
             high: bounds.high,
         });
-        (None, Some((fence, Node::Leaf(right))))
+        Some((fence, Node::Leaf(right)))
     }
 }
 
@@ -162,18 +205,50 @@ impl Inner {
         }
     }
 
-    fn put(&mut self, bounds: Bounds<'_>, version: Version) -> (Option<Version>, Option<Split>) {
+    /// Bytes of its own, without those of its children.
+    fn bytes(&self) -> u64 {
+        let fences = self.fences.iter().map(|fence| allocated(fence.len()));
+        fences.sum::<u64>()
+            + vec_bytes(&self.heads)
+            + vec_bytes(&self.fences)
+            + vec_bytes(&self.children)
+    }
+
+    fn put(
+        &mut self,
+        bounds: Bounds<'_>,
+        version: Version,
+        growth: &mut Growth,
+    ) -> (Option<Version>, Option<Split>) {
         let child = self.child_of(version.key());
         let within = Self::bounds_of(&self.fences, bounds, child);
-        let (replaced, split) = self.children[child].put(within, version);
+        let (replaced, split) = self.children[child].put(within, version, growth);
         let Some((fence, right)) = split else {
             return (replaced, None);
         };
+        let before = self.bytes();
+        let split = self.insert(bounds, child, fence, right);
+        let right = match &split {
+            Some((_, Node::Inner(right))) => right.bytes(),
+            Some((_, Node::Leaf(_))) | None => 0,
+        };
+        *growth += (self.bytes() + right).cast_signed() - before.cast_signed();
+        (replaced, split)
+    }
+
+    /// Takes in the right part of a child that has been split.
+    fn insert(
+        &mut self,
+        bounds: Bounds<'_>,
+        child: usize,
+        fence: Box<[u8]>,
+        right: Node,
+    ) -> Option<Split> {
         insert_at(&mut self.heads, child, head(&fence, self.skip));
         insert_at(&mut self.fences, child, fence);
         insert_at(&mut self.children, child + 1, right);
         if self.children.len() <= INNER {
-            return (replaced, None);
+            return None;
         }
         let last = bounds.high.is_none() && child + 2 == self.children.len();
         let middle = if last {
@@ -199,29 +274,38 @@ impl Inner {
             low: &fence,
             high: bounds.high,
         });
-        (replaced, Some((fence, Node::Inner(right))))
+        Some((fence, Node::Inner(right)))
     }
 
-    fn remove(&mut self, bounds: Bounds<'_>, key: &[u8], lsn: u64) -> Option<Version> {
+    fn remove(
+        &mut self,
+        bounds: Bounds<'_>,
+        key: &[u8],
+        lsn: u64,
+        growth: &mut Growth,
+    ) -> Option<Version> {
         let child = self.child_of(key);
         let within = Self::bounds_of(&self.fences, bounds, child);
-        let removed = self.children[child].remove(within, key, lsn)?;
+        let removed = self.children[child].remove(within, key, lsn, growth)?;
         if self.children[child].is_sparse() && self.children.len() > 1 {
-            self.join(bounds, child.min(self.children.len() - 2));
+            self.join(bounds, child.min(self.children.len() - 2), growth);
         }
         Some(removed)
     }
 
     /// Joins a child with the next one if both fit in one well.
-    fn join(&mut self, bounds: Bounds<'_>, left: usize) {
+    fn join(&mut self, bounds: Bounds<'_>, left: usize, growth: &mut Growth) {
         if !self.children[left].fits_with(&self.children[left + 1]) {
             return;
         }
-        let right = self.children.remove(left + 1);
-        let fence = self.fences.remove(left);
-        self.heads.remove(left);
+        let joined = |inner: &Self| inner.bytes() + inner.children[left].own_bytes();
+        let before = joined(self) + self.children[left + 1].own_bytes();
+        let right = remove_at(&mut self.children, left + 1);
+        let fence = remove_at(&mut self.fences, left);
+        remove_at(&mut self.heads, left);
         let within = Self::bounds_of(&self.fences, bounds, left);
         self.children[left].append(within, fence, right);
+        *growth += joined(self).cast_signed() - before.cast_signed();
     }
 }
 
@@ -239,24 +323,34 @@ impl Node {
         &mut self,
         bounds: Bounds<'_>,
         version: Version,
+        growth: &mut Growth,
     ) -> (Option<Version>, Option<Split>) {
         match self {
-            Self::Leaf(leaf) => leaf.put(bounds, version),
-            Self::Inner(inner) => inner.put(bounds, version),
+            Self::Leaf(leaf) => leaf.put(bounds, version, growth),
+            Self::Inner(inner) => inner.put(bounds, version, growth),
         }
     }
 
-    pub(super) fn remove(&mut self, bounds: Bounds<'_>, key: &[u8], lsn: u64) -> Option<Version> {
+    pub(super) fn remove(
+        &mut self,
+        bounds: Bounds<'_>,
+        key: &[u8],
+        lsn: u64,
+        growth: &mut Growth,
+    ) -> Option<Version> {
         match self {
             Self::Leaf(leaf) => {
                 let at = leaf.find(key).ok()?;
                 if leaf.versions[at].lsn() != lsn {
                     return None;
                 }
-                leaf.heads.remove(at);
-                Some(leaf.versions.remove(at))
+                let before = leaf.bytes();
+                remove_at(&mut leaf.heads, at);
+                let removed = remove_at(&mut leaf.versions, at);
+                *growth += leaf.bytes().cast_signed() - before.cast_signed();
+                Some(removed)
             }
-            Self::Inner(inner) => inner.remove(bounds, key, lsn),
+            Self::Inner(inner) => inner.remove(bounds, key, lsn, growth),
         }
     }
 
@@ -286,14 +380,15 @@ impl Node {
     fn append(&mut self, bounds: Bounds<'_>, fence: Box<[u8]>, right: Self) {
         match (self, right) {
             (Self::Leaf(left), Self::Leaf(mut right)) => {
-                left.versions.append(&mut right.versions);
+                append(&mut left.versions, &mut right.versions);
                 left.skip = bounds.shared();
                 left.take_heads();
             }
             (Self::Inner(left), Self::Inner(mut right)) => {
+                left.fences.reserve_exact(right.fences.len() + 1);
                 left.fences.push(fence);
                 left.fences.append(&mut right.fences);
-                left.children.append(&mut right.children);
+                append(&mut left.children, &mut right.children);
                 left.skip = bounds.shared();
                 left.take_heads();
             }
@@ -304,30 +399,32 @@ impl Node {
     }
 
     /// A root with one child is not needed.
-    pub(super) fn collapse(&mut self) {
+    pub(super) fn collapse(&mut self, growth: &mut Growth) {
         while let Self::Inner(inner) = self
             && inner.children.len() == 1
-            && let Some(child) = inner.children.pop()
         {
-            *self = child;
+            *growth -= inner.bytes().cast_signed();
+            if let Some(child) = inner.children.pop() {
+                *self = child;
+            }
         }
     }
 
-    pub(super) fn bytes(&self) -> u64 {
+    /// Bytes of its own, without those of its children.
+    pub(super) fn own_bytes(&self) -> u64 {
         match self {
-            Self::Leaf(leaf) => {
-                let words = leaf.heads.capacity() + leaf.versions.capacity();
-                (words * 8) as u64
-            }
-            Self::Inner(inner) => {
-                let own = inner.heads.capacity() * 8
-                    + inner.fences.capacity() * size_of::<Box<[u8]>>()
-                    + inner.children.capacity() * size_of::<Self>();
-                let fences: usize = inner.fences.iter().map(|fence| fence.len()).sum();
-                let children = inner.children.iter().map(Self::bytes);
-                (own + fences) as u64 + children.sum::<u64>()
-            }
+            Self::Leaf(leaf) => leaf.bytes(),
+            Self::Inner(inner) => inner.bytes(),
         }
+    }
+
+    /// Bytes that it takes with all that is below it, counted anew.
+    pub(super) fn bytes(&self) -> u64 {
+        let below = match self {
+            Self::Leaf(_) => 0,
+            Self::Inner(inner) => inner.children.iter().map(Self::bytes).sum(),
+        };
+        self.own_bytes() + below
     }
 }
 

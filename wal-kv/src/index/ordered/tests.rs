@@ -29,6 +29,7 @@ fn check(ordered: &Ordered, model: &Model) {
     ordered.root.check(Bounds::ALL, &mut keys);
     let expected: Vec<_> = model.keys().cloned().collect();
     assert_eq!(keys, expected);
+    assert_eq!(ordered.bytes(), ordered.recount());
 }
 
 /// All keys from `from` on, in stretches of `most`.
@@ -133,6 +134,32 @@ fn keys_in_order_fill_their_leaves() {
         model.insert(key, 1);
     }
     check(&ordered, &model);
-    // Two words a key, and a third of that for what is above the small nodes of a test.
-    assert!(ordered.bytes() < 50_000 * 32, "{} bytes", ordered.bytes());
+    // Two words a key, and a little more than as much for what is above the small nodes of a test.
+    assert!(ordered.bytes() < 50_000 * 34, "{} bytes", ordered.bytes());
+}
+
+/// Bytes of the nodes after nine of ten keys have left, in no order, against those of a fresh index of the rest.
+#[test]
+fn nodes_shrink_as_their_keys_leave() {
+    let mut ordered = Ordered::default();
+    let key = |n: u32| format!("key:{:08}", n.wrapping_mul(0x9e37_79b9)).into_bytes();
+    for n in 0..50_000 {
+        ordered.put(version(&key(n), 1));
+    }
+    for n in (0..50_000).filter(|n| n % 10 != 0) {
+        ordered.remove(&key(n), 1);
+    }
+    let mut fresh = Ordered::default();
+    for n in (0..50_000).filter(|n| n % 10 == 0) {
+        fresh.put(version(&key(n), 1));
+    }
+    let (left, fresh) = (ordered.bytes(), fresh.bytes());
+    assert!(
+        2 * left < 5 * fresh,
+        "{left} bytes, a fresh index has {fresh}"
+    );
+    for n in (0..50_000).filter(|n| n % 10 == 0) {
+        ordered.remove(&key(n), 1);
+    }
+    assert_eq!(ordered.bytes(), 0);
 }
