@@ -16,7 +16,7 @@ use crate::config::{Condition, Conditional, KvConfig};
 use crate::index::Change;
 use crate::report::{OpenReport, SnapshotReport, Stats};
 use crate::store::{Attempt, Core, Guard, Written, applied};
-use crate::sync::{Arc, sleep};
+use crate::sync::Arc;
 use crate::view::{Pair, Scan, View};
 use crate::{Batch, Result};
 
@@ -423,7 +423,7 @@ impl KvStore {
                     core.drive();
                     let slowed = core.slowed(prepared.encoded_len());
                     if !slowed.is_zero() {
-                        sleep(slowed);
+                        core.has_slept(core.sleeper(slowed)());
                     }
                     return Ok(Outcome::Written(written));
                 }

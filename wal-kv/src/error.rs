@@ -130,9 +130,10 @@ pub enum Error {
         what: String,
     },
     /// The log has reached its bound, since the snapshot that would let it drop records has failed. Nothing was written. Mend what
-    /// `source` says; the snapshot is tried again each second. Reads and deletes of keys that are there go on.
+    /// `source` says; the snapshot is tried again after a second, or after four times what the failed one took, if that is longer.
+    /// Reads and deletes of keys that are there go on.
     #[error(
-        "{location}: the log has {log_bytes} bytes since the last snapshot, its limit is {limit}, and writing {name} failed: {source}; nothing was written: mend that, the snapshot is tried again each second (reads and deletes go on)"
+        "{location}: the log has {log_bytes} bytes since the last snapshot, its limit is {limit}, and writing {name} failed: {source}; nothing was written: mend that, the snapshot is tried again by itself (reads and deletes go on)"
     )]
     SnapshotOverdue {
         /// The directory.

@@ -122,6 +122,8 @@ pub struct Stats {
     pub snapshot_failures: u64,
     /// Keys that expired and were reclaimed.
     pub reclaimed: u64,
+    /// How long writers have slept because the log was near its bound, all of them together.
+    pub slowed: Duration,
     /// The log's own counters.
     pub log: wal_core::Stats,
 }

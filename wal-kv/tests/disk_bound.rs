@@ -4,16 +4,14 @@
 
 mod common;
 
-use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use common::reluctant::{Reluctant, Snapshot};
 use wal_core::clock::ManualClock;
-use wal_io::{
-    DirEntry, FaultStorage, MemoryStorage, OpenMode, Place, Storage, StorageFile, StorageLock,
-};
+use wal_io::{FaultStorage, MemoryStorage, OpenMode, Storage};
 use wal_kv::blocking::KvStore;
 use wal_kv::{Batch, Compression, Error, FsyncPolicy, KvConfig, OpenPhase, Snapshots};
 
@@ -127,79 +125,9 @@ fn a_log_that_is_long_when_the_store_is_opened_is_cut_without_a_write() {
     assert!(store.stats().log_bytes < 1 << 20);
 }
 
-/// A storage on which no snapshot can be begun while `fails` is set. The log does not notice.
-#[derive(Debug, Clone)]
-struct Failing {
-    storage: FaultStorage,
-    fails: Arc<AtomicBool>,
-}
-
-impl Failing {
-    fn new(storage: FaultStorage) -> Self {
-        let fails = Arc::default();
-        Self { storage, fails }
-    }
-
-    fn fail(&self, fails: bool) {
-        self.fails.store(fails, Ordering::SeqCst);
-    }
-}
-
-impl Storage for Failing {
-    fn create(&self) -> io::Result<()> {
-        self.storage.create()
-    }
-
-    fn list(&self) -> io::Result<Vec<DirEntry>> {
-        self.storage.list()
-    }
-
-    fn open(&self, name: &str, mode: OpenMode) -> io::Result<Arc<dyn StorageFile>> {
-        let temporary = name
-            .strip_suffix(".tmp")
-            .is_some_and(|name| name.starts_with("kv-"));
-        if temporary && self.fails.load(Ordering::SeqCst) {
-            return Err(io::Error::other("this disk takes no snapshots"));
-        }
-        self.storage.open(name, mode)
-    }
-
-    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
-        self.storage.rename(from, to)
-    }
-
-    fn remove(&self, name: &str) -> io::Result<()> {
-        self.storage.remove(name)
-    }
-
-    fn sync_dir(&self) -> io::Result<()> {
-        self.storage.sync_dir()
-    }
-
-    fn try_lock(&self, name: &str) -> io::Result<Option<Box<dyn StorageLock>>> {
-        self.storage.try_lock(name)
-    }
-
-    fn free_space(&self) -> io::Result<Option<u64>> {
-        self.storage.free_space()
-    }
-
-    fn place(&self) -> Place {
-        self.storage.place()
-    }
-
-    fn subdirectory(&self, name: &str) -> io::Result<Arc<dyn Storage>> {
-        self.storage.subdirectory(name)
-    }
-
-    fn location(&self) -> String {
-        self.storage.location()
-    }
-}
-
 const SMALL: u64 = 20_000;
 
-fn open_small(storage: &Failing, policy: FsyncPolicy) -> KvStore {
+fn open_small(storage: &Reluctant, policy: FsyncPolicy) -> KvStore {
     let config = KvConfig {
         snapshots: Snapshots::default(),
         ..common::config(policy)
@@ -212,9 +140,9 @@ fn open_small(storage: &Failing, policy: FsyncPolicy) -> KvStore {
 #[test]
 fn at_the_bound_writes_are_refused_with_the_failed_snapshot_and_reads_and_deletes_go_on() {
     for policy in [FsyncPolicy::Always, FsyncPolicy::Os] {
-        let storage = Failing::new(FaultStorage::new());
+        let storage = Reluctant::new(FaultStorage::new());
         let store = open_small(&storage, policy);
-        storage.fail(true);
+        storage.let_snapshots_be(Snapshot::Refused);
         let mut puts = 0_u32;
         let refused = loop {
             match store.put((puts % 20).to_be_bytes(), [puts as u8; 100]) {
@@ -275,7 +203,7 @@ fn at_the_bound_writes_are_refused_with_the_failed_snapshot_and_reads_and_delete
         let store = open_small(&storage, policy);
         store.put("new", "value").expect_err("refused");
         assert_eq!(store.len(), 17);
-        storage.fail(false);
+        storage.let_snapshots_be(Snapshot::Written);
         store
             .put("new", "value")
             .expect("the snapshot is tried again");
@@ -286,18 +214,18 @@ fn at_the_bound_writes_are_refused_with_the_failed_snapshot_and_reads_and_delete
 
 #[test]
 fn writers_at_the_bound_are_let_in_when_a_snapshot_succeeds_again() {
-    let storage = Failing::new(FaultStorage::new());
+    let storage = Reluctant::new(FaultStorage::new());
     let builder = KvStore::builder("store").storage(Arc::new(storage.clone()));
     let store = builder.config(config()).snapshot_after(1 << 20).open();
     let store = store.expect("a store");
-    storage.fail(true);
+    storage.let_snapshots_be(Snapshot::Refused);
     let refused = (0..40_000_u32).find_map(|n| store.put((n % 100).to_be_bytes(), [1; 1000]).err());
     let refused = refused.expect("the log has a bound");
     assert!(
         matches!(refused, Error::SnapshotOverdue { .. }),
         "{refused}"
     );
-    storage.fail(false);
+    storage.let_snapshots_be(Snapshot::Written);
     // By itself, within a second or two.
     eventually("a snapshot", || store.stats().snapshots > 0);
     store.put("new", "value").expect("put");
@@ -329,7 +257,7 @@ fn writers_at_the_bound_wait_for_the_snapshot_that_is_being_written() {
 
 #[test]
 fn a_full_disk_is_met_with_a_snapshot_first() {
-    let storage = Failing::new(FaultStorage::new());
+    let storage = Reluctant::new(FaultStorage::new());
     let store = {
         let config = KvConfig {
             snapshots: Snapshots::default(),
@@ -352,13 +280,13 @@ fn a_full_disk_is_met_with_a_snapshot_first() {
     }
     assert!(store.stats().snapshots > 1);
     // Where that does not help, it is the log's error, and nothing is torn.
-    storage.fail(true);
+    storage.let_snapshots_be(Snapshot::Refused);
     let refused = (0..3000_u32).find_map(|n| store.put((n % 20).to_be_bytes(), [1; 100]).err());
     let Some(Error::Log(wal_core::Error::NoSpace { .. })) = refused else {
         panic!("{refused:?}");
     };
     assert_eq!(store.len(), 20);
-    storage.fail(false);
+    storage.let_snapshots_be(Snapshot::Written);
     store
         .put("new", "value")
         .expect("there is room after a snapshot");

@@ -8,7 +8,7 @@ use crate::batch::changes;
 use crate::config::{Condition, Conditional};
 use crate::index::Change;
 use crate::store::{Attempt, Guard, Written, applied};
-use crate::sync::{Arc, sleep};
+use crate::sync::Arc;
 use crate::{Batch, Result};
 
 impl KvStore {
@@ -136,11 +136,8 @@ impl KvStore {
                     core.drive();
                     let slowed = core.slowed(prepared.encoded_len());
                     if !slowed.is_zero() {
-                        in_background(move || {
-                            sleep(slowed);
-                            Ok(())
-                        })
-                        .await?;
+                        let sleep = core.sleeper(slowed);
+                        core.has_slept(in_background(move || Ok(sleep())).await?);
                     }
                     return Ok(Outcome::Written(written));
                 }

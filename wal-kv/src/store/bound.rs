@@ -3,7 +3,8 @@
 //! The *due length* is the length of the log at which a snapshot is due: `percent` of the live data, `snapshot_after` at least, and
 //! the most that it was since the last snapshot. A log grows past it while the snapshot is written. From [`SLOWED`] due lengths on,
 //! writes are slowed, more with each byte; at [`MOST`] they wait for the snapshot. If it has failed, they are refused, and the
-//! snapshot is tried again each second. A delete of a key that is there is let through, because it makes the live data smaller.
+//! snapshot is tried again: after a second, or after [`PAUSE`] times what the failed one took, if that is longer. A delete of a
+//! key that is there is let through, because it makes the live data smaller.
 //! Deliberately absent: writing snapshots (`snapshot.rs`), and the thread that does it (`maintain.rs`).
 
 use std::io;
@@ -17,15 +18,18 @@ use crate::config::Snapshots;
 use crate::files::snapshot_name;
 use crate::index::Change;
 use crate::sabotage;
-use crate::sync::{AtomicU64, Condvar, Mutex, Ordering};
+use crate::sync::{Arc, AtomicU64, Condvar, Mutex, Ordering, sleep};
 use crate::{Error, Result};
 
 /// Due lengths of the log from which on writes are slowed.
 const SLOWED: u64 = 2;
 /// Due lengths of the log that it has at most, and one write more.
 const MOST: u64 = 3;
-/// How long after a failed snapshot one is tried again at the bound.
+/// How long after a failed snapshot one is tried again at the bound, at least.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
+/// The same in multiples of the time that the failed one took: where snapshots fail at their end, a fifth of the time goes into
+/// writing them.
+const PAUSE: u32 = 4;
 /// What a byte costs right below the bound, in nanoseconds: 1 MB/s. It falls with the square of the distance.
 const NANOS_PER_BYTE: u128 = 1000;
 /// Writers sleep for this long at least, so that a sleep is not mostly waking up, and at most for [`LONGEST_SLEEP`].
@@ -58,9 +62,9 @@ pub(super) struct Bound {
 #[derive(Debug)]
 struct Failed {
     lsn: Lsn,
-    error: std::sync::Arc<Error>,
-    /// By the monotonic clock.
-    at: Duration,
+    error: Arc<Error>,
+    /// By the monotonic clock: not to be tried again before.
+    retry_at: Duration,
 }
 
 /// What a write has tried so far to get room.
@@ -226,13 +230,32 @@ impl Core {
         Duration::from_nanos(owed).min(LONGEST_SLEEP)
     }
 
+    /// Sleeps as long as [`slowed`](Self::slowed) has said; returns the time that passed. The caller [counts](Self::has_slept) it.
+    /// It holds nothing of the store: where it runs in the background, the store can be closed meanwhile.
+    pub(crate) fn sleeper(&self, time: Duration) -> impl FnOnce() -> Duration + Send + 'static {
+        let clock = Arc::clone(&self.clock);
+        move || {
+            let begun = clock.monotonic();
+            if !sabotage::is("kv-writers-not-slowed") {
+                sleep(time);
+            }
+            clock.monotonic().saturating_sub(begun)
+        }
+    }
+
+    /// A writer has slept for this long.
+    pub(crate) fn has_slept(&self, time: Duration) {
+        let nanos = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        self.counters.slowed.fetch_add(nanos, Ordering::Relaxed);
+    }
+
     /// A snapshot failed a moment ago: another one would most likely fail too.
     fn has_just_failed(&self) -> bool {
         let failed = self.bound.failed.lock();
         self.background.driver() == Driver::Thread
-            && failed.as_ref().is_some_and(|failed| {
-                self.clock.monotonic().saturating_sub(failed.at) < RETRY_AFTER
-            })
+            && failed
+                .as_ref()
+                .is_some_and(|failed| self.clock.monotonic() < failed.retry_at)
     }
 
     /// Whether a failed snapshot is to be tried again because writers are refused meanwhile.
@@ -249,16 +272,23 @@ impl Core {
         self.bound.wake();
     }
 
-    pub(super) fn snapshot_failed(&self, lsn: Lsn, error: &Error) {
+    /// A snapshot that was begun at `begun`, by the monotonic clock, could not be written.
+    pub(super) fn snapshot_failed(&self, lsn: Lsn, error: &Error, begun: Duration) {
         // Not with every write from now on.
         let after = (self.bound.due.load(Ordering::Relaxed) / 4).max(self.snapshot_after);
         self.counters
             .retry_at
             .store(self.log_bytes().saturating_add(after), Ordering::Relaxed);
+        let now = self.clock.monotonic();
+        let took = now.saturating_sub(begun);
+        let mut pause = took.saturating_mul(PAUSE).max(RETRY_AFTER);
+        if sabotage::is("kv-late-failure-tried-again-at-once") {
+            pause = RETRY_AFTER;
+        }
         *self.bound.failed.lock() = Some(Failed {
             lsn,
-            error: std::sync::Arc::new(error.clone()),
-            at: self.clock.monotonic(),
+            error: Arc::new(error.clone()),
+            retry_at: now.saturating_add(pause),
         });
         self.bound.wake();
     }
@@ -274,7 +304,7 @@ impl Core {
                 name: snapshot_name(failed.lsn),
                 log_bytes: self.log_bytes(),
                 limit: self.bound.most(),
-                source: std::sync::Arc::clone(&failed.error),
+                source: Arc::clone(&failed.error),
             },
         }
     }

@@ -151,7 +151,9 @@ impl Core {
         self.background.stopping.store(true, Ordering::Release);
         self.background.wanted.lock().stop = true;
         self.background.condvar.notify_all();
-        self.bound.wake();
+        if !sabotage::is("kv-close-wakes-nobody-at-the-bound") {
+            self.bound.wake();
+        }
     }
 
     /// After [`stop`](Self::stop): whether the thread has something to give up before it ends.

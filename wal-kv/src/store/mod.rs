@@ -17,6 +17,7 @@ mod snapshot;
 mod write;
 
 use std::fmt;
+use std::time::Duration;
 
 use bytes::Bytes;
 use wal_core::blocking::Wal;
@@ -70,6 +71,8 @@ struct Counters {
     snapshot_bytes: AtomicU64,
     snapshot_failures: AtomicU64,
     reclaimed: AtomicU64,
+    /// Nanoseconds that writers have slept near the bound.
+    slowed: AtomicU64,
 }
 
 impl Core {
@@ -143,6 +146,7 @@ impl Core {
             snapshot_bytes: get(&self.counters.snapshot_bytes),
             snapshot_failures: get(&self.counters.snapshot_failures),
             reclaimed: get(&self.counters.reclaimed),
+            slowed: Duration::from_nanos(get(&self.counters.slowed)),
             log: self.wal.stats(),
         }
     }

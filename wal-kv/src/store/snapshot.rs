@@ -37,6 +37,7 @@ impl Core {
         if let Some(last) = last.filter(|_| others) {
             return Ok((last, false));
         }
+        let begun = self.clock.monotonic();
         let (log_bytes, view) = self.view_and_its_bytes()?;
         if let Some(last) = last.filter(|last| last.lsn == view.lsn()) {
             // The log holds nothing that it does not show.
@@ -49,7 +50,7 @@ impl Core {
             Ok(report) => report,
             Err(error) => {
                 counters.snapshot_failures.fetch_add(1, Ordering::Relaxed);
-                self.snapshot_failed(lsn, &error);
+                self.snapshot_failed(lsn, &error, begun);
                 return Err(error);
             }
         };

@@ -6,6 +6,11 @@ const fn bound(name: &'static str, breaks: &'static str, finds: &'static str) ->
     test(name, breaks, "wal-kv", "disk_bound", finds)
 }
 
+/// By writers at the bound of the log.
+const fn waits(name: &'static str, breaks: &'static str, finds: &'static str) -> Variant {
+    test(name, breaks, "wal-kv", "waits_at_the_bound", finds)
+}
+
 pub(super) const VARIANTS: &[Variant] = &[
     bound(
         "kv-due-while-writing-ignored",
@@ -21,6 +26,21 @@ pub(super) const VARIANTS: &[Variant] = &[
         "kv-no-snapshot-for-space",
         "a full disk is met with a snapshot first",
         "a_full_disk_is_met_with_a_snapshot_first",
+    ),
+    waits(
+        "kv-writers-not-slowed",
+        "near the bound writers are slowed",
+        "writers_are_slowed_from_two_due_lengths_on_and_more_with_each_byte",
+    ),
+    waits(
+        "kv-close-wakes-nobody-at-the-bound",
+        "a call that waits always ends",
+        "a_close_wakes_writers_that_wait_at_the_bound",
+    ),
+    waits(
+        "kv-late-failure-tried-again-at-once",
+        "snapshots that fail take at most a fifth of the time",
+        "a_snapshot_that_fails_late_is_not_tried_again_at_once",
     ),
     bound(
         "kv-replay-keeps-history",
