@@ -7,7 +7,7 @@ mod support;
 use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use support::{LIMIT, SIZES, START, group, salt};
+use support::{LIMIT, SIZES, START, frame, group};
 use wal_bench::Payloads;
 use wal_format::{GROUP_HEADER_LEN, GroupError, GroupHeader, RecordsCursor};
 
@@ -16,9 +16,8 @@ const COUNT: u64 = 100;
 
 /// Verifies all; returns the number of records.
 fn walk(bytes: &[u8]) -> Result<u32, GroupError> {
-    let (salt, epoch) = salt();
-    let (header, _) = GroupHeader::decode(bytes, salt, epoch, START)?;
-    let mut cursor = RecordsCursor::new(&header, salt, LIMIT)?;
+    let (header, _) = GroupHeader::decode(bytes, frame(), START)?;
+    let mut cursor = RecordsCursor::new(&header, frame(), LIMIT)?;
     let (mut at, mut count) = (GROUP_HEADER_LEN, 0);
     while let Some(head) = cursor.step(&bytes[at..])? {
         at += head.total_len() as usize;
@@ -39,10 +38,9 @@ fn decode(criterion: &mut Criterion) {
         });
     }
     let header = group(&payloads, 1, 100);
-    let (salt, epoch) = salt();
     benches.throughput(Throughput::Elements(1));
     benches.bench_function("group header", |bencher| {
-        bencher.iter(|| GroupHeader::decode(black_box(header.bytes()), salt, epoch, START));
+        bencher.iter(|| GroupHeader::decode(black_box(header.bytes()), frame(), START));
     });
     benches.finish();
 }

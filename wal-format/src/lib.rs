@@ -19,8 +19,8 @@ pub use error::{
     DecompressError, EncodeError, GroupError, HeaderError, InvalidAt, RecordError, SegmentError,
 };
 pub use group::{
-    GroupHeader, GroupKind, GroupWriter, RecordsCursor, begins_group, decode_cut, decode_gap,
-    decode_stamp, scan_headers,
+    Frame, GroupHeader, GroupKind, GroupWriter, RecordsCursor, begins_group, decode_cut,
+    decode_gap, decode_stamp, scan_headers,
 };
 pub use ids::{Epoch, LogId, Lsn, Offset, SegmentId};
 pub use limits::{

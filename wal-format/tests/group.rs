@@ -2,18 +2,18 @@
 
 mod support;
 
-use support::{Builder, LOG, NOW};
+use support::{Builder, NOW, frame};
 use wal_format::{
-    Alignment, EncodedRecord, Epoch, FooterTrailer, GroupError, GroupHeader, GroupKind,
+    Alignment, EncodedRecord, Epoch, FooterTrailer, Frame, GroupError, GroupHeader, GroupKind,
     GroupWriter, InBatch, LinkBody, LinkCause, Lsn, Offset, RecordError, RecordRef, RecordsCursor,
-    Salt, SegmentId, crc32, decode_cut, decode_gap, decode_stamp, scan_headers,
+    SegmentId, crc32, decode_cut, decode_gap, decode_stamp, scan_headers,
 };
 
 const EPOCH: Epoch = Epoch::new(77);
 const PLACE: Offset = Offset::new(8192);
 
-fn salt() -> Salt {
-    Salt::new(LOG, EPOCH)
+fn here() -> Frame {
+    frame(EPOCH, Alignment::Eight)
 }
 
 fn stamp() -> GroupHeader {
@@ -31,8 +31,8 @@ fn stamp() -> GroupHeader {
 }
 
 fn decode(header: &GroupHeader) -> Result<GroupHeader, GroupError> {
-    let (bytes, checksum) = header.encode(salt());
-    let (decoded, found) = GroupHeader::decode(&bytes, salt(), EPOCH, PLACE)?;
+    let (bytes, checksum) = header.encode(here());
+    let (decoded, found) = GroupHeader::decode(&bytes, here(), PLACE)?;
     assert_eq!(found, checksum);
     Ok(decoded)
 }
@@ -43,20 +43,20 @@ fn record(payload: &[u8], in_batch: InBatch) -> EncodedRecord<'_> {
 
 /// A group of records as a writer makes it, and its header.
 fn group(records: &[EncodedRecord<'_>]) -> (Vec<u8>, GroupHeader) {
-    let mut writer = GroupWriter::new(salt(), EPOCH, Alignment::Eight, 0);
-    writer.reset(salt(), EPOCH, Alignment::Eight, PLACE, 0xABCD, Lsn::new(10));
+    let mut writer = GroupWriter::new(here(), 0);
+    writer.reset(here(), PLACE, 0xABCD, Lsn::new(10));
     for record in records {
         writer.push(record);
     }
     writer.close_group(Lsn::new(9));
-    let header = GroupHeader::decode(writer.bytes(), salt(), EPOCH, PLACE)
+    let header = GroupHeader::decode(writer.bytes(), here(), PLACE)
         .unwrap()
         .0;
     (writer.bytes().to_vec(), header)
 }
 
 fn walk(header: &GroupHeader, mut payload: &[u8]) -> Result<u32, GroupError> {
-    let mut cursor = RecordsCursor::new(header, salt(), 1 << 20)?;
+    let mut cursor = RecordsCursor::new(header, here(), 1 << 20)?;
     let mut records = 0;
     while let Some(head) = cursor.step(payload)? {
         payload = &payload[head.total_len() as usize..];
@@ -72,25 +72,26 @@ fn a_header_round_trips() {
 
 #[test]
 fn a_header_at_another_place_does_not_verify() {
-    let bytes = stamp().encode(salt()).0;
+    let bytes = stamp().encode(here()).0;
     let other = Offset::new(8200);
-    let error = GroupHeader::decode(&bytes, salt(), EPOCH, other).unwrap_err();
+    let error = GroupHeader::decode(&bytes, here(), other).unwrap_err();
     assert!(matches!(error, GroupError::Checksum { .. }), "{error}");
     for nowhere in [0, 4088, 8193] {
         let nowhere = Offset::new(nowhere);
-        let error = GroupHeader::decode(&bytes, salt(), EPOCH, nowhere).unwrap_err();
+        let error = GroupHeader::decode(&bytes, here(), nowhere).unwrap_err();
         assert_eq!(error, GroupError::Place(nowhere));
     }
 }
 
 #[test]
 fn a_header_of_another_life_of_the_file_does_not_verify() {
-    let bytes = stamp().encode(salt()).0;
-    let (other, epoch) = (Salt::new(LOG, Epoch::new(78)), Epoch::new(78));
-    let error = GroupHeader::decode(&bytes, other, epoch, PLACE).unwrap_err();
+    let bytes = stamp().encode(here()).0;
+    let epoch = Epoch::new(78);
+    let other = frame(epoch, Alignment::Eight);
+    let error = GroupHeader::decode(&bytes, other, PLACE).unwrap_err();
     assert!(matches!(error, GroupError::Checksum { .. }), "{error}");
     // Should the checksum ever agree by chance, the epoch in clear does not.
-    let error = GroupHeader::decode(&bytes, salt(), epoch, PLACE).unwrap_err();
+    let error = GroupHeader::decode(&bytes, Frame { epoch, ..here() }, PLACE).unwrap_err();
     assert_eq!(
         error,
         GroupError::Epoch {
@@ -102,9 +103,9 @@ fn a_header_of_another_life_of_the_file_does_not_verify() {
 
 #[test]
 fn a_header_that_is_cut_short_is_too_short() {
-    let bytes = stamp().encode(salt()).0;
+    let bytes = stamp().encode(here()).0;
     for len in 0..64 {
-        let error = GroupHeader::decode(&bytes[..len], salt(), EPOCH, PLACE).unwrap_err();
+        let error = GroupHeader::decode(&bytes[..len], here(), PLACE).unwrap_err();
         assert_eq!(
             error,
             GroupError::TooShort {
@@ -117,12 +118,12 @@ fn a_header_that_is_cut_short_is_too_short() {
 
 #[test]
 fn every_bit_of_a_header_counts() {
-    let bytes = stamp().encode(salt()).0;
+    let bytes = stamp().encode(here()).0;
     for bit in 0..64 * 8 {
         let mut flipped = bytes;
         flipped[bit / 8] ^= 1 << (bit % 8);
         assert!(
-            GroupHeader::decode(&flipped, salt(), EPOCH, PLACE).is_err(),
+            GroupHeader::decode(&flipped, here(), PLACE).is_err(),
             "bit {bit}"
         );
     }
@@ -130,11 +131,11 @@ fn every_bit_of_a_header_counts() {
 
 /// A header with this byte changed and a checksum that verifies.
 fn forged(at: usize, byte: u8) -> Result<(GroupHeader, u32), GroupError> {
-    let mut bytes = stamp().encode(salt()).0;
+    let mut bytes = stamp().encode(here()).0;
     bytes[at] = byte;
-    let checksum = crc32(&bytes[8..]) ^ salt().group_mask(PLACE);
+    let checksum = crc32(&bytes[8..]) ^ here().salt.group_mask(PLACE);
     bytes[4..8].copy_from_slice(&checksum.to_le_bytes());
-    GroupHeader::decode(&bytes, salt(), EPOCH, PLACE)
+    GroupHeader::decode(&bytes, here(), PLACE)
 }
 
 #[test]
@@ -207,9 +208,9 @@ fn a_link_stands_first_and_only_there() {
             offset: first,
             ..stamp()
         };
-        let bytes = header.encode(salt()).0;
+        let bytes = header.encode(here()).0;
         assert_eq!(
-            GroupHeader::decode(&bytes, salt(), EPOCH, first).is_ok(),
+            GroupHeader::decode(&bytes, here(), first).is_ok(),
             valid,
             "{kind:?}"
         );
@@ -362,7 +363,7 @@ fn a_damaged_record_is_named_by_lsn_and_offset() {
 fn a_cursor_waits_for_more_bytes_and_goes_on() {
     let (bytes, header) = group(&[record(&[1; 300], InBatch::Last), record(b"", InBatch::Last)]);
     let payload = &bytes[64..];
-    let mut cursor = RecordsCursor::new(&header, salt(), 1 << 20).unwrap();
+    let mut cursor = RecordsCursor::new(&header, here(), 1 << 20).unwrap();
     for window in 0..300 + 7 {
         let error = cursor.step(&payload[..window]).unwrap_err();
         assert!(matches!(
@@ -461,10 +462,10 @@ fn a_search_finds_each_header_and_only_headers() {
         .stamp(1)
         .records(&[RecordRef::data(b"two")], 1);
     let bytes = segment.bytes_in(8192);
-    let (salt, epoch) = (segment.header.salt(), segment.header.epoch);
-    let found = |start: usize, align| -> Vec<_> {
+    let found = |start: usize, alignment| -> Vec<_> {
+        let frame = frame(segment.header.epoch, alignment);
         let start_offset = Offset::new(start as u64);
-        scan_headers(&bytes[start..], start_offset, salt, epoch, align)
+        scan_headers(&bytes[start..], start_offset, frame)
             .map(|(header, _)| header.kind)
             .collect()
     };
@@ -478,25 +479,18 @@ fn a_search_finds_each_header_and_only_headers() {
 
 #[test]
 fn a_gap_takes_lsns_and_holds_nothing() {
-    let salt = Salt::new(LOG, Epoch::new(1));
-    let mut groups = GroupWriter::new(salt, Epoch::new(1), Alignment::Eight, 0);
-    groups.reset(
-        salt,
-        Epoch::new(1),
-        Alignment::Eight,
-        Offset::new(8192),
-        7,
-        Lsn::new(5),
-    );
+    let frame = frame(Epoch::new(1), Alignment::Eight);
+    let mut groups = GroupWriter::new(frame, 0);
+    groups.reset(frame, Offset::new(8192), 7, Lsn::new(5));
     groups.gap(Lsn::new(5 + u64::from(u32::MAX)), Lsn::new(4));
     assert_eq!(groups.next_lsn().get(), 6 + u64::from(u32::MAX));
     assert_eq!(groups.records(), 0);
-    let first = GroupHeader::decode(groups.bytes(), salt, Epoch::new(1), Offset::new(8192));
+    let first = GroupHeader::decode(groups.bytes(), frame, Offset::new(8192));
     let (first, previous) = first.unwrap();
     assert_eq!((first.kind, first.record_count), (GroupKind::Gap, u32::MAX));
     assert_eq!(decode_gap(&[], &first), Ok(()));
     let place = Offset::new(8192 + 64);
-    let second = GroupHeader::decode(&groups.bytes()[64..], salt, Epoch::new(1), place);
+    let second = GroupHeader::decode(&groups.bytes()[64..], frame, place);
     let (second, _) = second.unwrap();
     assert_eq!(second.follows(first.next_lsn(), previous), Ok(()));
     assert_eq!(second.end_lsn().get(), 5 + u64::from(u32::MAX));

@@ -4,11 +4,10 @@
 mod support;
 
 use bytes::Bytes;
-use support::LOG;
 use wal_format::{
-    Compression, DEFAULT_RECORD_LIMIT, DecompressError, Epoch, Footer, GroupError, GroupHeader,
-    GroupKind, Lsn, Offset, RecordError, RecordHead, RecordsCursor, Salt, SegmentId, SegmentView,
-    crc32, decompress, read_record,
+    Alignment, Compression, DEFAULT_RECORD_LIMIT, DecompressError, Epoch, Footer, GroupError,
+    GroupHeader, GroupKind, Lsn, Offset, RecordError, RecordHead, RecordsCursor, SegmentId,
+    SegmentView, crc32, decompress, read_record,
 };
 
 const FOUR_GIB: [u8; 5] = [0xFF, 0xFF, 0xFF, 0xFF, 0x0F];
@@ -75,13 +74,17 @@ fn lengths_of_compressed_values() {
 }
 
 fn lengths_of_groups() {
-    let salt = Salt::new(LOG, Epoch::new(1));
     let records = GroupHeader {
         record_count: u32::MAX,
         payload_len: u32::MAX,
         ..header(GroupKind::Records, &[])
     };
-    let mut cursor = RecordsCursor::new(&records, salt, DEFAULT_RECORD_LIMIT).unwrap();
+    let mut cursor = RecordsCursor::new(
+        &records,
+        support::frame(Epoch::new(1), Alignment::Eight),
+        DEFAULT_RECORD_LIMIT,
+    )
+    .unwrap();
     let error = cursor.step(&[]).unwrap_err();
     assert!(matches!(
         error,
@@ -98,8 +101,7 @@ fn lengths_of_groups() {
 }
 
 fn a_segment_of_groups_that_claim_the_most() {
-    let segment = support::header(1, 4 << 30, wal_format::Alignment::Eight);
-    let salt = segment.salt();
+    let segment = support::header(1, 4 << 30, Alignment::Eight);
     for kind in [GroupKind::Link, GroupKind::Records] {
         let hostile = GroupHeader {
             kind,
@@ -113,7 +115,7 @@ fn a_segment_of_groups_that_claim_the_most() {
         let mut bytes = support::Builder::new(segment, &link, Lsn::new(4)).bytes();
         bytes.resize(8192, 0);
         let at = hostile.offset.get() as usize;
-        bytes[at..at + 64].copy_from_slice(&hostile.encode(salt).0);
+        bytes[at..at + 64].copy_from_slice(&hostile.encode(segment.frame()).0);
         let mut groups = SegmentView::parse(&bytes, SegmentId::FIRST)
             .unwrap()
             .groups();

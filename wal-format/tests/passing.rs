@@ -5,16 +5,20 @@ mod support;
 
 use support::NOW;
 use wal_format::{
-    Alignment, Compression, EncodedRecord, Epoch, GroupError, GroupHeader, GroupWriter, InBatch,
-    LogId, Lsn, Offset, RecordError, RecordRef, RecordsCursor, Salt,
+    Alignment, Compression, EncodedRecord, Epoch, Frame, GroupError, GroupHeader, GroupWriter,
+    InBatch, LogId, Lsn, Offset, RecordError, RecordRef, RecordsCursor, Salt,
 };
 
 const EPOCH: Epoch = Epoch::new(77);
 const PLACE: Offset = Offset::new(8192);
 const HEADER: usize = wal_format::GROUP_HEADER_LEN;
 
-fn salt() -> Salt {
-    Salt::new(LogId::from_bytes([5; 16]), EPOCH)
+fn here() -> Frame {
+    Frame {
+        salt: Salt::new(LogId::from_bytes([5; 16]), EPOCH),
+        epoch: EPOCH,
+        alignment: Alignment::Eight,
+    }
 }
 
 /// Three records, the second one compressed where the build can.
@@ -25,8 +29,8 @@ fn group() -> (Vec<u8>, RecordsCursor) {
     } else {
         Compression::None
     };
-    let mut writer = GroupWriter::new(salt(), EPOCH, Alignment::Eight, 0);
-    writer.reset(salt(), EPOCH, Alignment::Eight, PLACE, 0, Lsn::FIRST);
+    let mut writer = GroupWriter::new(here(), 0);
+    writer.reset(here(), PLACE, 0, Lsn::FIRST);
     for record in [
         RecordRef::put(b"key", &value),
         RecordRef::data(&value).with_compression(compression),
@@ -35,8 +39,8 @@ fn group() -> (Vec<u8>, RecordsCursor) {
         writer.push(&EncodedRecord::new(record, InBatch::Last, NOW, 1 << 20).unwrap());
     }
     writer.close_group(Lsn::ZERO);
-    let (header, _) = GroupHeader::decode(writer.bytes(), salt(), EPOCH, PLACE).unwrap();
-    let cursor = RecordsCursor::new(&header, salt(), 1 << 20).unwrap();
+    let (header, _) = GroupHeader::decode(writer.bytes(), here(), PLACE).unwrap();
+    let cursor = RecordsCursor::new(&header, here(), 1 << 20).unwrap();
     (writer.bytes().to_vec(), cursor)
 }
 

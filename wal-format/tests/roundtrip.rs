@@ -6,11 +6,11 @@ mod support;
 use bytes::Bytes;
 use proptest::collection::vec;
 use proptest::prelude::*;
-use support::{Builder, LOG, NOW};
+use support::{Builder, NOW, frame};
 use wal_format::{
     Alignment, Compression, EncodedRecord, Epoch, Expiry, FileName, Footer, FooterTrailer,
     GroupError, GroupHeader, GroupKind, InBatch, LinkBody, Lsn, Offset, Record, RecordError,
-    RecordHead, RecordKind, RecordsCursor, Salt, SegmentHeader, SegmentId, SegmentView, UnixMillis,
+    RecordHead, RecordKind, RecordsCursor, SegmentHeader, SegmentId, SegmentView, UnixMillis,
     crc32, decode_cut, decode_gap, decode_stamp, decompress, read_record, scan_headers,
     verify_record,
 };
@@ -164,9 +164,9 @@ proptest! {
             previous,
             digest,
         };
-        let salt = Salt::new(LOG, header.epoch);
-        let (bytes, checksum) = header.encode(salt);
-        let decoded = GroupHeader::decode(&bytes, salt, header.epoch, header.offset);
+        let frame = frame(header.epoch, Alignment::Eight);
+        let (bytes, checksum) = header.encode(frame);
+        let decoded = GroupHeader::decode(&bytes, frame, header.offset);
         prop_assert_eq!(decoded, Ok((header, checksum)));
     }
 
@@ -187,10 +187,10 @@ proptest! {
                 prop_assert_eq!(raw.len(), raw_len);
             }
         }
-        let (salt, epoch) = (Salt::new(LOG, Epoch::new(1)), Epoch::new(1));
-        let _ = GroupHeader::decode(&bytes, salt, epoch, Offset::new(left));
+        let frame = frame(Epoch::new(1), Alignment::Eight);
+        let _ = GroupHeader::decode(&bytes, frame, Offset::new(left));
         prop_assert_eq!(
-            scan_headers(&bytes, Offset::new(8), salt, epoch, Alignment::Eight).count(), 0
+            scan_headers(&bytes, Offset::new(8), frame).count(), 0
         );
         let _ = SegmentHeader::decode(&bytes, SegmentId::FIRST);
         if let Some(trailer) = bytes.last_chunk() {
@@ -247,8 +247,8 @@ proptest! {
         let _ = decode_gap(&payload, &header);
         let _ = LinkBody::decode(&payload, &header);
         let _ = Footer::decode(&payload, &header);
-        let salt = Salt::new(LOG, header.epoch);
-        if let Ok(mut cursor) = RecordsCursor::new(&header, salt, 1000) {
+        let frame = frame(header.epoch, Alignment::Eight);
+        if let Ok(mut cursor) = RecordsCursor::new(&header, frame, 1000) {
             let window = &payload[..seen.min(payload.len())];
             let result = cursor.step(window);
             let incomplete = matches!(

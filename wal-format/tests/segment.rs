@@ -135,8 +135,7 @@ fn footer() -> (GroupHeader, Vec<u8>) {
     let place = segment.groups.end();
     let bytes = segment.footer(SegmentId::new(2), 1).bytes();
     let bytes = &bytes[place.get() as usize..];
-    let (salt, epoch) = (segment.header.salt(), segment.header.epoch);
-    let (header, _) = GroupHeader::decode(bytes, salt, epoch, place).unwrap();
+    let (header, _) = GroupHeader::decode(bytes, segment.header.frame(), place).unwrap();
     (header, bytes[64..].to_vec())
 }
 
@@ -403,10 +402,9 @@ fn a_group_that_does_not_chain_ends_the_view() {
         (1, segment.groups.previous(), false),
         (2, segment.groups.previous() ^ 1, false),
     ] {
-        let (salt, epoch, align) = (header.salt(), header.epoch, header.alignment);
         let end = segment.groups.end();
-        let mut next = GroupWriter::new(salt, epoch, align, 0);
-        next.reset(salt, epoch, align, end, previous, Lsn::new(lsn));
+        let mut next = GroupWriter::new(header.frame(), 0);
+        next.reset(header.frame(), end, previous, Lsn::new(lsn));
         next.stamp(Lsn::ZERO);
         let bytes = [&bytes[..], next.bytes()].concat();
         let last = SegmentView::parse(&bytes, ID)

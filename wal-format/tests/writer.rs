@@ -2,17 +2,17 @@
 
 mod support;
 
-use support::{Builder, LOG, NOW};
+use support::{Builder, NOW, frame};
 use wal_format::{
-    Alignment, EncodedRecord, Epoch, GroupHeader, GroupWriter, InBatch, Lsn, Offset, RecordRef,
-    RecordsCursor, Salt, SegmentId,
+    Alignment, EncodedRecord, Epoch, Frame, GroupHeader, GroupWriter, InBatch, Lsn, Offset,
+    RecordRef, RecordsCursor, SegmentId,
 };
 
 const EPOCH: Epoch = Epoch::new(77);
 const PLACE: Offset = Offset::new(8192);
 
-fn salt() -> Salt {
-    Salt::new(LOG, EPOCH)
+fn here() -> Frame {
+    frame(EPOCH, Alignment::Eight)
 }
 
 fn record(payload: &[u8], in_batch: InBatch) -> EncodedRecord<'_> {
@@ -26,8 +26,8 @@ fn the_writer_says_where_a_group_would_end() {
         Alignment::Sector512,
         Alignment::Sector4096,
     ] {
-        let mut writer = GroupWriter::new(salt(), EPOCH, align, 0);
-        writer.reset(salt(), EPOCH, align, PLACE, 0, Lsn::FIRST);
+        let mut writer = GroupWriter::new(frame(EPOCH, align), 0);
+        writer.reset(frame(EPOCH, align), PLACE, 0, Lsn::FIRST);
         assert!(writer.is_empty() && writer.open_group_start().is_none());
         let one = record(&[1; 500], InBatch::Last);
         for _ in 0..3 {
@@ -47,17 +47,10 @@ fn the_writer_says_where_a_group_would_end() {
 
 #[test]
 fn the_writer_starts_anew_and_gives_memory_back() {
-    let mut writer = GroupWriter::new(salt(), EPOCH, Alignment::Eight, 64);
-    writer.reset(salt(), EPOCH, Alignment::Eight, PLACE, 1, Lsn::new(5));
+    let mut writer = GroupWriter::new(here(), 64);
+    writer.reset(here(), PLACE, 1, Lsn::new(5));
     writer.push(&record(&[1; 16_000], InBatch::Last));
-    writer.reset(
-        salt(),
-        EPOCH,
-        Alignment::Eight,
-        Offset::new(16384),
-        2,
-        Lsn::new(9),
-    );
+    writer.reset(here(), Offset::new(16384), 2, Lsn::new(9));
     writer.shrink_to(64);
     assert!(writer.is_empty() && writer.records() == 0);
     assert_eq!((writer.start().get(), writer.next_lsn().get()), (16384, 9));
@@ -88,22 +81,22 @@ fn a_group_does_not_prove_itself() {
 
 #[test]
 fn stored_records_are_copied_to_another_place() {
-    let old = salt().record_mask(Lsn::new(10), Offset::new(5000));
+    let old = here().salt.record_mask(Lsn::new(10), Offset::new(5000));
     let mut stored = Vec::new();
     record(b"copied", InBatch::Last).write_to(&mut stored, old);
 
     let (epoch, place) = (Epoch::new(78), Offset::new(4608));
-    let salt = Salt::new(LOG, epoch);
-    let mut writer = GroupWriter::new(salt, epoch, Alignment::Sector512, 0);
-    writer.reset(salt, epoch, Alignment::Sector512, place, 3, Lsn::new(10));
+    let frame = frame(epoch, Alignment::Sector512);
+    let mut writer = GroupWriter::new(frame, 0);
+    writer.reset(frame, place, 3, Lsn::new(10));
     assert_eq!(
         writer.push_stored(&stored, old),
         (Lsn::new(10), Offset::new(4608 + 64))
     );
     writer.close_group(Lsn::new(9));
 
-    let (header, _) = GroupHeader::decode(writer.bytes(), salt, epoch, place).unwrap();
-    let mut cursor = RecordsCursor::new(&header, salt, 1 << 20).unwrap();
+    let (header, _) = GroupHeader::decode(writer.bytes(), frame, place).unwrap();
+    let mut cursor = RecordsCursor::new(&header, frame, 1 << 20).unwrap();
     assert!(cursor.step(&writer.bytes()[64..]).unwrap().is_some());
     assert_eq!(cursor.step(&[]), Ok(None));
 }

@@ -47,12 +47,16 @@ fn decoded(data: &[u8]) {
     head[4..8].copy_from_slice(&checksum.to_le_bytes());
 
     let all = [&head[..], payload].concat();
-    let found: Vec<_> = scan_headers(&all, offset, salt, segment.epoch, Alignment::Eight).collect();
-    let Ok((header, stored)) = GroupHeader::decode(&head, salt, segment.epoch, offset) else {
+    let found: Vec<_> = scan_headers(&all, offset, segment.frame()).collect();
+    let Ok((header, stored)) = GroupHeader::decode(&head, segment.frame(), offset) else {
         return;
     };
     assert_eq!(stored, checksum);
-    assert_eq!(header.encode(salt), (head, checksum), "{header:?}");
+    assert_eq!(
+        header.encode(segment.frame()),
+        (head, checksum),
+        "{header:?}"
+    );
     assert!(
         found.first() == Some(&(header, checksum)),
         "the search finds it"
@@ -90,11 +94,9 @@ fn bodies(payload: &[u8], header: &GroupHeader, segment: &SegmentHeader) {
         Ok((header.offset, header.epoch))
     );
     // The writer makes the same facts of it.
-    let mut writer = GroupWriter::new(segment.salt(), header.epoch, Alignment::Eight, 0);
+    let mut writer = GroupWriter::new(segment.frame(), 0);
     writer.reset(
-        segment.salt(),
-        header.epoch,
-        Alignment::Eight,
+        segment.frame(),
         header.offset,
         header.previous,
         header.first_lsn,
@@ -106,8 +108,8 @@ fn bodies(payload: &[u8], header: &GroupHeader, segment: &SegmentHeader) {
     };
     writer.footer(&facts, &footer.index);
     let bytes = writer.bytes();
-    let (again, _) = GroupHeader::decode(bytes, segment.salt(), header.epoch, header.offset)
-        .expect("just written");
+    let (again, _) =
+        GroupHeader::decode(bytes, segment.frame(), header.offset).expect("just written");
     assert_eq!(
         Footer::decode(&bytes[GROUP_HEADER_LEN..], &again),
         Ok(footer)
@@ -164,15 +166,8 @@ fn write(u: &mut Unstructured<'_>) -> Result<Written> {
         ..base::header(SegmentId::FIRST)
     };
     let first = Lsn::new(*u.choose(&[1, 2, 1 << 40, u64::MAX - 1000])?);
-    let mut writer = GroupWriter::new(header.salt(), header.epoch, alignment, 0);
-    writer.reset(
-        header.salt(),
-        header.epoch,
-        alignment,
-        Offset::new(HEADER_LEN),
-        0,
-        first,
-    );
+    let mut writer = GroupWriter::new(header.frame(), 0);
+    writer.reset(header.frame(), Offset::new(HEADER_LEN), 0, first);
     writer.link(&LinkBody::first(first), below(u, first)?);
     let mut written = Written {
         file: header.encode(),

@@ -41,7 +41,7 @@ pub(crate) fn walk(file: &[u8]) -> Option<InvalidAt> {
             }
         };
         let at = group.header.offset.get() as usize;
-        let (bytes, checksum) = group.header.encode(header.salt());
+        let (bytes, checksum) = group.header.encode(header.frame());
         assert_eq!(bytes[..], file[at..at + bytes.len()]);
         assert_eq!(checksum, group.checksum);
         let payload = &file[at + bytes.len()..group.header.end_offset() as usize];

@@ -9,7 +9,8 @@ use criterion::Criterion;
 use wal_bench::Payloads;
 use wal_core::{FsyncPolicy, RecordRef, WalConfig, blocking::Wal};
 use wal_format::{
-    Alignment, EncodedRecord, Epoch, GroupWriter, InBatch, LogId, Lsn, Offset, Salt, UnixMillis,
+    Alignment, EncodedRecord, Epoch, Frame, GroupWriter, InBatch, LogId, Lsn, Offset, Salt,
+    UnixMillis,
 };
 use wal_io::MemoryStorage;
 
@@ -28,9 +29,13 @@ pub(crate) fn quick() -> Criterion {
 }
 
 /// The identity of the groups' file.
-pub(crate) fn salt() -> (Salt, Epoch) {
+pub(crate) fn frame() -> Frame {
     let epoch = Epoch::new(9);
-    (Salt::new(LogId::from_bytes([7; 16]), epoch), epoch)
+    Frame {
+        salt: Salt::new(LogId::from_bytes([7; 16]), epoch),
+        epoch,
+        alignment: Alignment::Eight,
+    }
 }
 
 /// Where the groups begin in their file.
@@ -38,16 +43,14 @@ pub(crate) const START: Offset = Offset::new(4224);
 
 /// A writer that begins there, with a buffer that need not grow.
 pub(crate) fn writer() -> GroupWriter {
-    let (salt, epoch) = salt();
-    let mut groups = GroupWriter::new(salt, epoch, Alignment::Eight, 2 << 20);
+    let mut groups = GroupWriter::new(frame(), 2 << 20);
     begin(&mut groups);
     groups
 }
 
 /// From the beginning again.
 pub(crate) fn begin(groups: &mut GroupWriter) {
-    let (salt, epoch) = salt();
-    groups.reset(salt, epoch, Alignment::Eight, START, 0, Lsn::FIRST);
+    groups.reset(frame(), START, 0, Lsn::FIRST);
 }
 
 /// One record as it is stored.

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use wal_format::{Salt, SegmentHeader, SegmentId};
+use wal_format::{Frame, SegmentHeader, SegmentId};
 use wal_io::StorageFile;
 
 use super::commit::Failure;
@@ -14,7 +14,7 @@ use crate::sync::Arc;
 #[derive(Debug)]
 pub(crate) struct LiveSegment {
     pub(crate) header: SegmentHeader,
-    pub(crate) salt: Salt,
+    pub(crate) frame: Frame,
     pub(crate) file: Arc<dyn StorageFile>,
     /// Offset at which the last group of records must end, so that the footer still fits after it.
     pub(crate) data_limit: u64,
@@ -27,7 +27,7 @@ impl LiveSegment {
         let reserve = wal_format::footer_reserve(header.capacity, header.alignment);
         let data_limit = header.capacity.saturating_sub(reserve);
         Self {
-            salt: header.salt(),
+            frame: header.frame(),
             header,
             linked: matches!(file.links(), Ok(Some(links)) if links > 0),
             file,

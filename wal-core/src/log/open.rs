@@ -303,9 +303,7 @@ fn initial_state(
         });
         let header = recovered.header;
         filling.reset(
-            header.salt(),
-            header.epoch,
-            header.alignment,
+            header.frame(),
             recovered.end_offset,
             recovered.end_digest,
             plan.last.next(),

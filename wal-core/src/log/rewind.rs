@@ -356,9 +356,7 @@ impl Engine {
         state.unmarked = false;
         state.shut_gate();
         state.filling.reset(
-            header.salt(),
-            header.epoch,
-            header.alignment,
+            header.frame(),
             copied.end_offset,
             copied.end_digest,
             kept.next(),

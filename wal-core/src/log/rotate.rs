@@ -380,12 +380,9 @@ impl Engine {
 
 /// Footer, sync, cut. All before the footer is durable, so the footer's own sync is the only one on the file.
 pub(super) fn write_footer(sealing: &Sealing, log_first: Lsn) -> io::Result<()> {
-    let header = &sealing.segment.header;
-    let mut groups = GroupWriter::new(sealing.segment.salt, header.epoch, header.alignment, 0);
+    let mut groups = GroupWriter::new(sealing.segment.frame, 0);
     groups.reset(
-        sealing.segment.salt,
-        header.epoch,
-        header.alignment,
+        sealing.segment.frame,
         sealing.end_offset,
         sealing.end_digest,
         sealing.end_lsn.next(),

@@ -362,9 +362,7 @@ impl State {
         let header = &active.segment.header;
         let mut next = self.free.pop().unwrap_or_else(|| empty_writer(*header));
         next.reset(
-            active.segment.salt,
-            header.epoch,
-            header.alignment,
+            active.segment.frame,
             self.filling.end(),
             self.filling.previous(),
             self.next_lsn,
@@ -439,9 +437,7 @@ impl State {
         let header = spare.segment.header;
         self.shut_gate();
         self.filling.reset(
-            spare.segment.salt,
-            header.epoch,
-            header.alignment,
+            spare.segment.frame,
             Offset::new(wal_format::HEADER_LEN),
             0,
             self.next_lsn,
@@ -537,7 +533,7 @@ impl State {
 
 /// A writer without a buffer yet, for a segment with this header.
 pub(crate) fn empty_writer(header: SegmentHeader) -> GroupWriter {
-    GroupWriter::new(header.salt(), header.epoch, header.alignment, 0)
+    GroupWriter::new(header.frame(), 0)
 }
 
 /// Where the first record of a segment stands.

@@ -324,16 +324,9 @@ impl Copy<'_> {
     ) -> Result<Copied> {
         let (header, file) = (made.header, &made.file);
         let before = self.link.end_lsn;
-        let mut groups = GroupWriter::new(header.salt(), header.epoch, header.alignment, PIECE);
+        let mut groups = GroupWriter::new(header.frame(), PIECE);
         let start = Offset::new(wal_format::HEADER_LEN);
-        groups.reset(
-            header.salt(),
-            header.epoch,
-            header.alignment,
-            start,
-            0,
-            before.next(),
-        );
+        groups.reset(header.frame(), start, 0, before.next());
         groups.link(&self.link, before);
         let mut filling = Filling {
             header,
@@ -521,14 +514,7 @@ impl Filling<'_> {
             self.groups.next_lsn(),
         );
         let header = self.header;
-        self.groups.reset(
-            header.salt(),
-            header.epoch,
-            header.alignment,
-            end,
-            previous,
-            next,
-        );
+        self.groups.reset(header.frame(), end, previous, next);
         Ok(())
     }
 }

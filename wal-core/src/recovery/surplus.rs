@@ -76,12 +76,7 @@ impl Surplus {
 fn footer_end(file: &dyn StorageFile, header: &SegmentHeader, end: u64) -> io::Result<Option<u64>> {
     let mut bytes = [0; GROUP_HEADER_LEN];
     let filled = file.read_full_at(&mut bytes, end)?;
-    let group = GroupHeader::decode(
-        &bytes[..filled],
-        header.salt(),
-        header.epoch,
-        Offset::new(end),
-    );
+    let group = GroupHeader::decode(&bytes[..filled], header.frame(), Offset::new(end));
     let footer = group
         .ok()
         .filter(|(group, _)| group.kind == GroupKind::Footer);

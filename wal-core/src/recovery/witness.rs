@@ -26,11 +26,7 @@ pub(crate) struct Beyond {
 pub(crate) fn look_beyond(segment: &SegmentFacts, from: u64, limit: u64) -> io::Result<Beyond> {
     let mut beyond = Beyond::default();
     let file = segment.open()?;
-    let (salt, epoch, alignment) = (
-        segment.header.salt(),
-        segment.header.epoch,
-        segment.header.alignment,
-    );
+    let frame = segment.header.frame();
     let mut piece =
         vec![0; PIECE.min(usize::try_from(limit.saturating_sub(from)).unwrap_or(PIECE))];
     let mut start = from;
@@ -38,18 +34,19 @@ pub(crate) fn look_beyond(segment: &SegmentFacts, from: u64, limit: u64) -> io::
         let want = piece.len().min((limit - start) as usize);
         let filled = file.read_full_at(&mut piece[..want], start)?;
         let bytes = &piece[..filled];
-        if start == from && begins_group(bytes, epoch) {
+        if start == from && begins_group(bytes, frame.epoch) {
             // A group of this segment, whatever has become of it.
             beyond.left_behind = (bytes.len() as u64).min(GROUP_HEADER_LEN as u64);
         }
-        for (header, _) in scan_headers(bytes, Offset::new(start), salt, epoch, alignment) {
+        for (header, _) in scan_headers(bytes, Offset::new(start), frame) {
             beyond.note(&header, from, limit);
         }
         if filled < want || start + filled as u64 >= limit {
             break;
         }
         // The pieces overlap, so that a header across their border is seen whole.
-        start += alignment
+        start += frame
+            .alignment
             .round_down((filled - GROUP_HEADER_LEN) as u64)
             .max(8);
     }

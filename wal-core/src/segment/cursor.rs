@@ -4,8 +4,8 @@ use std::io;
 
 use bytes::Bytes;
 use wal_format::{
-    GROUP_HEADER_LEN, GroupError, GroupHeader, GroupKind, HEADER_LEN, Lsn, MAX_RECORD_HEAD, Offset,
-    Record, RecordError, RecordHead, RecordRef, RecordsCursor, Salt, SegmentHeader,
+    Frame, GROUP_HEADER_LEN, GroupError, GroupHeader, GroupKind, HEADER_LEN, Lsn, MAX_RECORD_HEAD,
+    Offset, Record, RecordError, RecordHead, RecordRef, RecordsCursor, SegmentHeader,
 };
 use wal_io::StorageFile;
 
@@ -50,7 +50,7 @@ const PASS_WINDOW: usize = 64 << 10;
 pub(crate) struct SegmentCursor {
     file: Arc<dyn StorageFile>,
     header: SegmentHeader,
-    salt: Salt,
+    frame: Frame,
     window: Window,
     window_len: usize,
     /// Nothing at or behind this offset is read.
@@ -68,7 +68,7 @@ impl SegmentCursor {
     pub(crate) fn new(file: Arc<dyn StorageFile>, header: SegmentHeader, limit: u64) -> Self {
         Self {
             file,
-            salt: header.salt(),
+            frame: header.frame(),
             header,
             window: Window::default(),
             window_len: WINDOW,
@@ -169,7 +169,7 @@ impl SegmentCursor {
         match self.check_header() {
             Ok((header, checksum)) => {
                 if header.kind == GroupKind::Records {
-                    match RecordsCursor::new(&header, self.salt, self.header.record_limit) {
+                    match RecordsCursor::new(&header, self.frame, self.header.record_limit) {
                         Ok(open) => self.open = Some(open),
                         Err(error) => return Ok(GroupStep::Invalid(error)),
                     }
@@ -186,12 +186,7 @@ impl SegmentCursor {
 
     fn check_header(&self) -> Result<(GroupHeader, u32), GroupError> {
         let bytes = self.window.from(self.offset);
-        let (header, checksum) = GroupHeader::decode(
-            bytes,
-            self.salt,
-            self.header.epoch,
-            Offset::new(self.offset),
-        )?;
+        let (header, checksum) = GroupHeader::decode(bytes, self.frame, Offset::new(self.offset))?;
         header.follows(self.lsn, self.previous.unwrap_or(header.previous))?;
         // Invariant 8: no length is believed before it is bounded.
         sabotage::unless("length-believed", || header.fits(self.limit))?;

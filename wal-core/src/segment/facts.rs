@@ -122,7 +122,7 @@ impl SegmentFacts {
 }
 
 fn decode_footer(bytes: &[u8], header: &SegmentHeader, offset: Offset, len: u64) -> Option<Footer> {
-    let (group, _) = GroupHeader::decode(bytes, header.salt(), header.epoch, offset).ok()?;
+    let (group, _) = GroupHeader::decode(bytes, header.frame(), offset).ok()?;
     if group.kind != GroupKind::Footer || group.end_offset() != len {
         return None;
     }
@@ -135,7 +135,7 @@ pub(crate) fn read_link(bytes: &[u8], header: &SegmentHeader) -> Result<LinkFact
     let offset = Offset::new(HEADER_LEN);
     let bytes = bytes.get(at..).unwrap_or_default();
     let read = || {
-        let (group, _) = GroupHeader::decode(bytes, header.salt(), header.epoch, offset)?;
+        let (group, _) = GroupHeader::decode(bytes, header.frame(), offset)?;
         group.follows(group.first_lsn, 0)?;
         let payload = bytes.get(GROUP_HEADER_LEN..GROUP_HEADER_LEN + group.payload_len as usize);
         let body = LinkBody::decode(payload.unwrap_or_default(), &group)?;

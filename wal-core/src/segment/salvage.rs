@@ -10,8 +10,8 @@ use std::io;
 
 use bytes::Bytes;
 use wal_format::{
-    GROUP_HEADER_LEN, GroupError, GroupHeader, GroupKind, HEADER_LEN, Lsn, MAX_RECORD_HEAD, Offset,
-    RecordHead, Salt, SegmentHeader, scan_headers,
+    Frame, GROUP_HEADER_LEN, GroupError, GroupHeader, GroupKind, HEADER_LEN, Lsn, MAX_RECORD_HEAD,
+    Offset, RecordHead, SegmentHeader, scan_headers,
 };
 use wal_io::{StorageFile, StorageFileExt};
 
@@ -57,7 +57,7 @@ enum State {
 pub(crate) struct Salvage {
     file: Arc<dyn StorageFile>,
     pub(super) header: SegmentHeader,
-    pub(super) salt: Salt,
+    pub(super) frame: Frame,
     window: Window,
     limit: u64,
     /// The last LSN that the log takes from the segment, if that is known.
@@ -83,7 +83,7 @@ impl Salvage {
     ) -> Self {
         Self {
             file,
-            salt: header.salt(),
+            frame: header.frame(),
             header,
             window: Window::default(),
             limit,
@@ -214,8 +214,8 @@ impl Salvage {
         let need = GROUP_HEADER_LEN;
         self.window
             .load(&*self.file, offset, need, self.limit, WINDOW)?;
-        let (epoch, at) = (self.header.epoch, Offset::new(offset));
-        let decoded = GroupHeader::decode(self.window.from(offset), self.salt, epoch, at);
+        let at = Offset::new(offset);
+        let decoded = GroupHeader::decode(self.window.from(offset), self.frame, at);
         Ok(decoded.and_then(|(header, _)| {
             header.fits(self.limit)?;
             if self.may_follow(&header) {
@@ -234,20 +234,14 @@ impl Salvage {
 
     /// The first valid header at or behind `from` that may follow.
     pub(crate) fn find_header(&self, from: u64) -> io::Result<Option<GroupHeader>> {
-        let (epoch, alignment) = (self.header.epoch, self.header.alignment);
+        let alignment = self.header.alignment;
         let mut start = alignment.round_up(from);
         let left = usize::try_from(self.limit.saturating_sub(start)).unwrap_or(WINDOW);
         let mut piece = vec![0; WINDOW.min(left)];
         while start < self.limit {
             let want = piece.len().min((self.limit - start) as usize);
             let filled = self.file.read_full_at(&mut piece[..want], start)?;
-            let headers = scan_headers(
-                &piece[..filled],
-                Offset::new(start),
-                self.salt,
-                epoch,
-                alignment,
-            );
+            let headers = scan_headers(&piece[..filled], Offset::new(start), self.frame);
             let found = headers
                 .map(|(header, _)| header)
                 .find(|header| header.fits(self.limit).is_ok() && self.may_follow(header));
@@ -351,7 +345,7 @@ impl Salvage {
         let Some(head) = self.head_at(offset, end)? else {
             return Ok(None);
         };
-        let mask = self.salt.record_mask(lsn, Offset::new(offset));
+        let mask = self.frame.salt.record_mask(lsn, Offset::new(offset));
         let bytes = self.bytes_at(offset, head.total_len())?;
         Ok(wal_format::verify_record(bytes, mask)
             .is_ok()

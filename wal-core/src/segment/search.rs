@@ -85,7 +85,7 @@ impl Salvage {
         };
         let mask = u32::from_le_bytes(*stored) ^ crc32(rest);
         for lsn in (from..=to).map(Lsn::new) {
-            if self.salt.record_mask(lsn, Offset::new(offset)) == mask
+            if self.frame.salt.record_mask(lsn, Offset::new(offset)) == mask
                 && self.confirmed((offset + len, lsn.next()), run)?
             {
                 return Ok(Some(lsn));

@@ -50,7 +50,7 @@ fn first_link() -> LinkBody {
 
 /// Header and link of a first segment, and what chains a group to it.
 fn beginning(header: &SegmentHeader) -> (Vec<u8>, u32) {
-    let mut groups = GroupWriter::new(header.salt(), header.epoch, header.alignment, 0);
+    let mut groups = GroupWriter::new(header.frame(), 0);
     groups.link(&first_link(), Lsn::ZERO);
     let mut bytes = header.encode();
     bytes.extend_from_slice(groups.bytes());
@@ -261,7 +261,7 @@ fn group_headers_with_lengths_and_counts_that_lie() {
                         previous,
                         digest: crc32(&[0; 64]),
                     };
-                    bytes.extend_from_slice(&group.encode(header.salt()).0);
+                    bytes.extend_from_slice(&group.encode(header.frame()).0);
                     bytes.extend([0; 4096]);
                     let case = format!("{group:?}");
                     survive(&[(1, bytes)], &case);
@@ -287,7 +287,7 @@ fn no_read_asks_for_more_than_the_file_holds() {
             previous,
             digest: 0,
         };
-        bytes.extend_from_slice(&group.encode(header.salt()).0);
+        bytes.extend_from_slice(&group.encode(header.frame()).0);
         bytes.extend([0; 4096]);
         let len = bytes.len();
         let mut image = Image::new();
@@ -319,7 +319,7 @@ fn group_of(header: &SegmentHeader, previous: u32, body: &[u8], count: u32) -> V
         previous,
         digest: digest.get(),
     };
-    let mut bytes = group.encode(salt).0.to_vec();
+    let mut bytes = group.encode(header.frame()).0.to_vec();
     bytes.extend(checksum.to_le_bytes());
     bytes.extend_from_slice(body);
     bytes
@@ -409,8 +409,7 @@ fn footers_with_an_index_that_leads_nowhere() {
         for offset in offsets {
             for successor in [0, 1, 2, u64::MAX] {
                 for log_first in [0, 1, 5, u64::MAX] {
-                    let mut groups =
-                        GroupWriter::new(header.salt(), header.epoch, header.alignment, 0);
+                    let mut groups = GroupWriter::new(header.frame(), 0);
                     groups.link(&first_link(), Lsn::ZERO);
                     let entry = IndexEntry {
                         first_lsn: Lsn::new(first),
@@ -437,10 +436,10 @@ fn only_a_link(id: u64, body: &LinkBody) -> (u64, Vec<u8>) {
         segment_id: SegmentId::new(id),
         ..header()
     };
-    let (salt, epoch, alignment) = (header.salt(), header.epoch, header.alignment);
-    let mut groups = GroupWriter::new(salt, epoch, alignment, 0);
+    let frame = header.frame();
+    let mut groups = GroupWriter::new(frame, 0);
     let start = Offset::new(wal_format::HEADER_LEN);
-    groups.reset(salt, epoch, alignment, start, 0, body.end_lsn.next());
+    groups.reset(frame, start, 0, body.end_lsn.next());
     groups.link(body, Lsn::ZERO);
     let mut bytes = header.encode();
     bytes.extend_from_slice(groups.bytes());

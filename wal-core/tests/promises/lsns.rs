@@ -93,11 +93,9 @@ fn lsns_near_the_end_of_64_bits_are_read_and_none_is_given_twice() {
     // Records up to the highest LSN of the format.
     let first = u64::MAX - 3;
     let header = header();
-    let mut groups = GroupWriter::new(header.salt(), header.epoch, header.alignment, 0);
+    let mut groups = GroupWriter::new(header.frame(), 0);
     groups.reset(
-        header.salt(),
-        header.epoch,
-        header.alignment,
+        header.frame(),
         Offset::new(wal_format::HEADER_LEN),
         0,
         Lsn::new(first),

@@ -47,11 +47,11 @@ impl Segment {
             allocated: SMALL,
             origin: Origin::Spare,
         };
-        let (salt, epoch) = (header.salt(), header.epoch);
-        let mut groups = GroupWriter::new(salt, epoch, header.alignment, 0);
+        let frame = header.frame();
+        let mut groups = GroupWriter::new(frame, 0);
         let start = Offset::new(wal_format::HEADER_LEN);
         let first = body.end_lsn.next();
-        groups.reset(salt, epoch, header.alignment, start, 0, first);
+        groups.reset(frame, start, 0, first);
         groups.link(body, Lsn::new(watermark));
         Self {
             header,

@@ -4,11 +4,12 @@
 //! Deliberately absent: the verdict. These functions say what is valid; whether an invalid place
 //! is the log's end is decided by who sees the whole log.
 
+use super::Frame;
 use super::header::{GroupHeader, GroupKind};
 use crate::checksum::{Digest, Salt, crc32};
 use crate::error::{GroupError, RecordError};
 use crate::ids::{Epoch, Lsn, Offset};
-use crate::limits::{Alignment, CUT_BODY_LEN};
+use crate::limits::CUT_BODY_LEN;
 use crate::record::{Compression, InBatch, RecordHead, verify_record};
 use crate::wire::{u32_at, u64_at};
 
@@ -33,12 +34,12 @@ impl RecordsCursor {
     /// # Errors
     ///
     /// [`GroupError::Field`] if it is not a group of at least one record.
-    pub fn new(header: &GroupHeader, salt: Salt, record_limit: u64) -> Result<Self, GroupError> {
+    pub fn new(header: &GroupHeader, frame: Frame, record_limit: u64) -> Result<Self, GroupError> {
         if header.kind != GroupKind::Records || header.record_count == 0 {
             return Err(GroupError::Field("not a group of records"));
         }
         Ok(Self {
-            salt,
+            salt: frame.salt,
             record_limit,
             lsn: header.first_lsn,
             offset: header.payload_offset(),
@@ -255,13 +256,14 @@ pub fn begins_group(bytes: &[u8], epoch: Epoch) -> bool {
 pub fn scan_headers(
     window: &[u8],
     start: Offset,
-    salt: Salt,
-    epoch: Epoch,
-    align: Alignment,
+    frame: Frame,
 ) -> impl Iterator<Item = (GroupHeader, u32)> + '_ {
-    let first = align.round_up(start.get()).saturating_sub(start.get());
+    let first = frame
+        .alignment
+        .round_up(start.get())
+        .saturating_sub(start.get());
     let first = usize::try_from(first).unwrap_or(usize::MAX);
-    let step = align.get() as usize;
+    let step = frame.alignment.get() as usize;
     // Most places are told by four bytes: an unused end is zeros, hundreds of megabytes of them.
     let places = window.get(first..).unwrap_or_default().chunks(step);
     places
@@ -270,6 +272,6 @@ pub fn scan_headers(
         .filter_map(move |(at, _)| {
             let at = first + at * step;
             let offset = Offset::new(start.get() + at as u64);
-            GroupHeader::decode(&window[at..], salt, epoch, offset).ok()
+            GroupHeader::decode(&window[at..], frame, offset).ok()
         })
 }

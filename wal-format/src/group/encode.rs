@@ -2,10 +2,11 @@
 //!
 //! Deliberately absent: the segment's end. The caller asks where a group would end and rotates.
 
+use super::Frame;
 use super::header::{GroupHeader, GroupKind};
-use crate::checksum::{Digest, Salt, crc32};
-use crate::ids::{Epoch, Lsn, Offset};
-use crate::limits::{Alignment, GROUP_HEADER_LEN, HEADER_LEN};
+use crate::checksum::{Digest, crc32};
+use crate::ids::{Lsn, Offset};
+use crate::limits::{GROUP_HEADER_LEN, HEADER_LEN};
 use crate::record::{EncodedRecord, remask_record};
 use crate::segment::{FooterFacts, IndexEntry, LinkBody, encode_footer};
 use crate::wire::{put, u32_at};
@@ -24,10 +25,12 @@ struct Open {
 /// ```
 /// use wal_format::*;
 ///
-/// let salt = Salt::new(LogId::from_bytes([7; 16]), Epoch::new(9));
-/// let mut groups = GroupWriter::new(salt, Epoch::new(9), Alignment::Eight, 4096);
-/// // Behind the link, whose checksum the caller remembers.
-/// groups.reset(salt, Epoch::new(9), Alignment::Eight, Offset::new(4224), 0x1234, Lsn::FIRST);
+/// let epoch = Epoch::new(9);
+/// let salt = Salt::new(LogId::from_bytes([7; 16]), epoch);
+/// let frame = Frame { salt, epoch, alignment: Alignment::Eight };
+/// let mut groups = GroupWriter::new(frame, 4096);
+/// // After the link, whose checksum the caller remembers.
+/// groups.reset(frame, Offset::new(4224), 0x1234, Lsn::FIRST);
 ///
 /// let record = RecordRef::data(b"payload");
 /// let record = EncodedRecord::new(record, InBatch::Last, UnixMillis::new(0), 1 << 20)?;
@@ -41,9 +44,7 @@ struct Open {
 /// ```
 #[derive(Debug)]
 pub struct GroupWriter {
-    salt: Salt,
-    epoch: Epoch,
-    align: Alignment,
+    frame: Frame,
     start: Offset,
     previous: u32,
     next_lsn: Lsn,
@@ -57,11 +58,9 @@ impl GroupWriter {
     /// A writer at the start of a segment (where the link goes, and the first LSN of a log is
     /// next), with a buffer of `capacity` bytes that grows when it must.
     #[must_use]
-    pub fn new(salt: Salt, epoch: Epoch, align: Alignment, capacity: usize) -> Self {
+    pub fn new(frame: Frame, capacity: usize) -> Self {
         Self {
-            salt,
-            epoch,
-            align,
+            frame,
             start: Offset::new(HEADER_LEN),
             previous: 0,
             next_lsn: Lsn::FIRST,
@@ -78,20 +77,10 @@ impl GroupWriter {
     /// # Panics
     ///
     /// If no group may start at `start`, or `next_lsn` is 0.
-    pub fn reset(
-        &mut self,
-        salt: Salt,
-        epoch: Epoch,
-        align: Alignment,
-        start: Offset,
-        previous: u32,
-        next_lsn: Lsn,
-    ) {
-        assert!(start.get() >= HEADER_LEN && start.get().is_multiple_of(align.get()));
+    pub fn reset(&mut self, frame: Frame, start: Offset, previous: u32, next_lsn: Lsn) {
+        assert!(start.get() >= HEADER_LEN && start.get().is_multiple_of(frame.alignment.get()));
         assert!(next_lsn > Lsn::ZERO);
-        self.salt = salt;
-        self.epoch = epoch;
-        self.align = align;
+        self.frame = frame;
         self.start = start;
         self.previous = previous;
         self.next_lsn = next_lsn;
@@ -170,9 +159,8 @@ impl GroupWriter {
         let payload = encode_footer(
             facts,
             index,
-            self.align,
+            self.frame,
             self.end(),
-            self.epoch,
             self.next_lsn.prev(),
             self.previous,
         );
@@ -192,7 +180,7 @@ impl GroupWriter {
             self.open_group();
         }
         let (lsn, offset) = (self.next_lsn, self.position());
-        let mask = self.salt.record_mask(lsn, offset);
+        let mask = self.frame.salt.record_mask(lsn, offset);
         record.write_to(&mut self.buffer, mask);
         self.count(record.checksum(mask));
         (lsn, offset)
@@ -214,7 +202,7 @@ impl GroupWriter {
         remask_record(
             &mut self.buffer[at..],
             old,
-            self.salt.record_mask(lsn, offset),
+            self.frame.salt.record_mask(lsn, offset),
         );
         self.count(u32_at(&self.buffer, at));
         (lsn, offset)
@@ -251,7 +239,7 @@ impl GroupWriter {
             let payload_len = self.buffer.len() - open.at - GROUP_HEADER_LEN;
             let header = GroupHeader {
                 kind: GroupKind::Records,
-                epoch: self.epoch,
+                epoch: self.frame.epoch,
                 first_lsn: open.first_lsn,
                 watermark,
                 offset: Offset::new(self.start.get() + open.at as u64),
@@ -277,7 +265,7 @@ impl GroupWriter {
         let at = self.buffer.len();
         let header = GroupHeader {
             kind,
-            epoch: self.epoch,
+            epoch: self.frame.epoch,
             first_lsn: self.next_lsn,
             watermark,
             offset: self.position(),
@@ -297,15 +285,20 @@ impl GroupWriter {
             header.watermark < header.first_lsn,
             "a watermark is about earlier groups"
         );
-        assert!(header.offset.get().is_multiple_of(self.align.get()));
-        let (bytes, checksum) = header.encode(self.salt);
+        assert!(
+            header
+                .offset
+                .get()
+                .is_multiple_of(self.frame.alignment.get())
+        );
+        let (bytes, checksum) = header.encode(self.frame);
         put(&mut self.buffer, at, &bytes);
         self.previous = checksum;
     }
 
     /// Zeros up to where the next group may start. `start` is such a place.
     fn pad(&mut self) {
-        let len = self.align.round_up(self.buffer.len() as u64);
+        let len = self.frame.alignment.round_up(self.buffer.len() as u64);
         self.buffer.resize(len as usize, 0);
     }
 
@@ -341,7 +334,7 @@ impl GroupWriter {
         if self.finished {
             end
         } else {
-            Offset::new(self.align.round_up(end.get()))
+            Offset::new(self.frame.alignment.round_up(end.get()))
         }
     }
 
@@ -413,7 +406,8 @@ impl GroupWriter {
         } else {
             GROUP_HEADER_LEN
         };
-        self.align
+        self.frame
+            .alignment
             .round_up(self.position().get() + header as u64 + encoded_len as u64)
     }
 }

@@ -1,6 +1,7 @@
 //! The 64 bytes that each group starts with.
 
-use crate::checksum::{Salt, crc32};
+use super::Frame;
+use crate::checksum::crc32;
 use crate::error::GroupError;
 use crate::ids::{Epoch, Lsn, Offset};
 use crate::limits::{GROUP_HEADER_LEN, HEADER_LEN};
@@ -70,7 +71,7 @@ pub struct GroupHeader {
 impl GroupHeader {
     /// The bytes of the header, and the checksum as stored: the next group's `previous`.
     #[must_use]
-    pub fn encode(&self, salt: Salt) -> ([u8; GROUP_HEADER_LEN], u32) {
+    pub fn encode(&self, frame: Frame) -> ([u8; GROUP_HEADER_LEN], u32) {
         let mut bytes = [0; GROUP_HEADER_LEN];
         put(&mut bytes, 0, &MAGIC);
         put(&mut bytes, 8, &self.epoch.get().to_le_bytes());
@@ -82,13 +83,13 @@ impl GroupHeader {
         put(&mut bytes, 48, &self.previous.to_le_bytes());
         put(&mut bytes, 52, &self.digest.to_le_bytes());
         put(&mut bytes, 56, &(self.kind as u16).to_le_bytes());
-        let checksum = crc32(&bytes[CHECKED..]) ^ salt.group_mask(self.offset);
+        let checksum = crc32(&bytes[CHECKED..]) ^ frame.salt.group_mask(self.offset);
         put(&mut bytes, 4, &checksum.to_le_bytes());
         (bytes, checksum)
     }
 
-    /// Reads the header that `bytes` begin with and that stands at `offset` of a segment with
-    /// `epoch` and `salt`; returns it and its checksum as stored.
+    /// Reads the header that `bytes` begin with and that stands at `offset` of the file that `frame` is of; returns it and its
+    /// checksum as stored.
     ///
     /// Checks all that needs no knowledge of the neighbours: rules 2, 3, 4 and 6 of a valid
     /// group header, and of rule 1 that the offset is one under the smallest alignment. The
@@ -99,12 +100,7 @@ impl GroupHeader {
     ///
     /// A [`GroupError`] that names the rule.
     #[inline]
-    pub fn decode(
-        bytes: &[u8],
-        salt: Salt,
-        epoch: Epoch,
-        offset: Offset,
-    ) -> Result<(Self, u32), GroupError> {
+    pub fn decode(bytes: &[u8], frame: Frame, offset: Offset) -> Result<(Self, u32), GroupError> {
         let Some(bytes) = bytes.first_chunk::<GROUP_HEADER_LEN>() else {
             return Err(GroupError::TooShort {
                 needed: GROUP_HEADER_LEN as u64,
@@ -116,20 +112,19 @@ impl GroupHeader {
         if magic != MAGIC {
             return Err(GroupError::Magic(magic));
         }
-        Self::decode_checked(bytes, salt, epoch, offset)
+        Self::decode_checked(bytes, frame, offset)
     }
 
     fn decode_checked(
         bytes: &[u8; GROUP_HEADER_LEN],
-        salt: Salt,
-        epoch: Epoch,
+        frame: Frame,
         offset: Offset,
     ) -> Result<(Self, u32), GroupError> {
         if offset.get() < HEADER_LEN || !offset.get().is_multiple_of(8) {
             return Err(GroupError::Place(offset));
         }
         let found = u32_at(bytes, 4);
-        let expected = crc32(&bytes[CHECKED..]) ^ salt.group_mask(offset);
+        let expected = crc32(&bytes[CHECKED..]) ^ frame.salt.group_mask(offset);
         if found != expected {
             return Err(GroupError::Checksum { expected, found });
         }
@@ -150,7 +145,7 @@ impl GroupHeader {
             previous: u32_at(bytes, 48),
             digest: u32_at(bytes, 52),
         };
-        header.check(epoch, offset)?;
+        header.check(frame.epoch, offset)?;
         Ok((header, found))
     }
 

@@ -5,9 +5,11 @@
 
 mod decode;
 mod encode;
+mod frame;
 mod header;
 
 pub(crate) use decode::check_body;
 pub use decode::{RecordsCursor, begins_group, decode_cut, decode_gap, decode_stamp, scan_headers};
 pub use encode::GroupWriter;
+pub use frame::Frame;
 pub use header::{GroupHeader, GroupKind};

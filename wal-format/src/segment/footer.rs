@@ -5,7 +5,7 @@
 
 use crate::checksum::crc32;
 use crate::error::GroupError;
-use crate::group::{GroupHeader, GroupKind, check_body};
+use crate::group::{Frame, GroupHeader, GroupKind, check_body};
 use crate::ids::{Epoch, Lsn, Offset, SegmentId};
 use crate::limits::{
     Alignment, FOOTER_FIXED_LEN, FOOTER_TRAILER_LEN, GROUP_HEADER_LEN, INDEX_ENTRY_LEN,
@@ -71,21 +71,20 @@ pub struct Footer {
 /// Zeros between index and trailer are fewer than the largest alignment.
 const MOST_FILLER: usize = Alignment::Sector4096.get() as usize;
 
-/// The payload of a footer whose group starts at `offset` and ends at a multiple of `align`.
-// Facts that only the one encoder has, each of its own type.
-#[allow(clippy::too_many_arguments)]
+/// The payload of a footer whose group starts at `offset` and ends at a multiple of the alignment.
 pub(crate) fn encode_footer(
     facts: &FooterFacts,
     index: &[IndexEntry],
-    align: Alignment,
+    frame: Frame,
     offset: Offset,
-    epoch: Epoch,
     last_lsn: Lsn,
     data_digest: u32,
 ) -> Vec<u8> {
     let index_end = FOOTER_FIXED_LEN + index.len() * INDEX_ENTRY_LEN;
     // The file is cut behind the group: a cut inside a sector would write the sector again.
-    let group_len = align.round_up((GROUP_HEADER_LEN + index_end + FOOTER_TRAILER_LEN) as u64);
+    let group_len = frame
+        .alignment
+        .round_up((GROUP_HEADER_LEN + index_end + FOOTER_TRAILER_LEN) as u64);
     let trailer_at = group_len as usize - GROUP_HEADER_LEN - FOOTER_TRAILER_LEN;
     let mut bytes = vec![0; trailer_at + FOOTER_TRAILER_LEN];
     put(&mut bytes, 0, &facts.record_count.to_le_bytes());
@@ -103,7 +102,7 @@ pub(crate) fn encode_footer(
     put(
         &mut bytes,
         trailer_at,
-        &FooterTrailer::encode(offset, epoch),
+        &FooterTrailer::encode(offset, frame.epoch),
     );
     bytes
 }

@@ -2,6 +2,7 @@
 
 use crate::checksum::{Salt, crc32};
 use crate::error::HeaderError;
+use crate::group::Frame;
 use crate::ids::{Epoch, LogId, SegmentId};
 use crate::limits::{Alignment, HEADER_LEN, VERSION, max_record_limit};
 use crate::wire::{array_at, is_zero, put, u32_at, u64_at};
@@ -168,6 +169,16 @@ impl SegmentHeader {
     #[must_use]
     pub fn salt(&self) -> Salt {
         Salt::new(self.log_id, self.epoch)
+    }
+
+    /// What the groups of this file have in common.
+    #[must_use]
+    pub fn frame(&self) -> Frame {
+        Frame {
+            salt: self.salt(),
+            epoch: self.epoch,
+            alignment: self.alignment,
+        }
     }
 }
 

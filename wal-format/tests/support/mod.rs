@@ -7,8 +7,9 @@ pub mod annotate;
 pub mod golden;
 
 use wal_format::{
-    Alignment, EncodedRecord, Epoch, FooterFacts, GroupWriter, InBatch, IndexEntry, LinkBody,
-    LogId, Lsn, Offset, Origin, RecordRef, SegmentHeader, SegmentId, UnixMillis, max_record_limit,
+    Alignment, EncodedRecord, Epoch, FooterFacts, Frame, GroupWriter, InBatch, IndexEntry,
+    LinkBody, LogId, Lsn, Offset, Origin, RecordRef, Salt, SegmentHeader, SegmentId, UnixMillis,
+    max_record_limit,
 };
 
 /// The log of all built segments.
@@ -38,19 +39,20 @@ pub struct Builder {
     index: Vec<IndexEntry>,
 }
 
+/// The frame of a file of the log.
+pub fn frame(epoch: Epoch, alignment: Alignment) -> Frame {
+    Frame {
+        salt: Salt::new(LOG, epoch),
+        epoch,
+        alignment,
+    }
+}
+
 impl Builder {
     /// Header and link; the first record gets the LSN after the link's `end_lsn`.
     pub fn new(header: SegmentHeader, link: &LinkBody, watermark: Lsn) -> Self {
-        let (salt, epoch, align) = (header.salt(), header.epoch, header.alignment);
-        let mut groups = GroupWriter::new(salt, epoch, align, 0);
-        groups.reset(
-            salt,
-            epoch,
-            align,
-            Offset::new(4096),
-            0,
-            link.end_lsn.next(),
-        );
+        let mut groups = GroupWriter::new(header.frame(), 0);
+        groups.reset(header.frame(), Offset::new(4096), 0, link.end_lsn.next());
         groups.link(link, watermark);
         Self {
             header,

@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use std::io;
 
 use wal_format::{
-    Alignment, Epoch, Footer, GROUP_HEADER_LEN, GroupHeader, HEADER_LEN, HeaderError, LINK_LEN,
-    LogId, Lsn, Offset, Origin, SegmentHeader, SegmentId, VERSION, begins_group,
+    Alignment, Epoch, Footer, Frame, GROUP_HEADER_LEN, GroupHeader, HEADER_LEN, HeaderError,
+    LINK_LEN, LogId, Lsn, Offset, Origin, Salt, SegmentHeader, SegmentId, VERSION, begins_group,
 };
 use wal_io::{OpenMode, Storage, StorageFile, StorageFileExt};
 
@@ -182,7 +182,7 @@ fn rebuild(
         let offset = Offset::new(wal_format::data_start(alignment));
         let mut bytes = [0; GROUP_HEADER_LEN];
         let filled = file.read_full_at(&mut bytes, offset.get())?;
-        if GroupHeader::decode(&bytes[..filled], header.salt(), epoch, offset).is_ok() {
+        if GroupHeader::decode(&bytes[..filled], header.frame(), offset).is_ok() {
             header.alignment = alignment;
             break;
         }
@@ -207,9 +207,13 @@ fn find_epoch(file: &dyn StorageFile, len: u64, log_id: LogId) -> io::Result<Opt
             if !begins_group(bytes, epoch) {
                 continue;
             }
-            let salt = wal_format::Salt::new(log_id, epoch);
+            let frame = Frame {
+                salt: Salt::new(log_id, epoch),
+                epoch,
+                alignment: Alignment::Eight,
+            };
             let offset = Offset::new(start + at as u64);
-            if GroupHeader::decode(bytes, salt, epoch, offset).is_ok() {
+            if GroupHeader::decode(bytes, frame, offset).is_ok() {
                 return Ok(Some(epoch));
             }
         }

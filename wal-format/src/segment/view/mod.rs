@@ -8,10 +8,10 @@ mod content;
 
 pub use content::{BorrowedRecord, GroupBody, GroupView, Records, RecordsView};
 
-use crate::checksum::Salt;
 use crate::error::{GroupError, InvalidAt, SegmentError};
 use crate::group::{
-    GroupHeader, GroupKind, RecordsCursor, decode_cut, decode_gap, decode_stamp, scan_headers,
+    Frame, GroupHeader, GroupKind, RecordsCursor, decode_cut, decode_gap, decode_stamp,
+    scan_headers,
 };
 use crate::ids::{Lsn, Offset, SegmentId};
 use crate::limits::{GROUP_HEADER_LEN, HEADER_LEN};
@@ -49,7 +49,7 @@ impl<'a> SegmentView<'a> {
     pub fn groups(&self) -> Groups<'a> {
         Groups {
             header: self.header,
-            salt: self.header.salt(),
+            frame: self.header.frame(),
             bytes: self.bytes,
             offset: Offset::new(HEADER_LEN),
             lsn: Lsn::ZERO,
@@ -74,7 +74,7 @@ enum Ended {
 #[derive(Clone, Debug)]
 pub struct Groups<'a> {
     header: SegmentHeader,
-    salt: Salt,
+    frame: Frame,
     bytes: &'a [u8],
     offset: Offset,
     lsn: Lsn,
@@ -104,8 +104,7 @@ impl<'a> Groups<'a> {
 
     fn read(&self) -> Result<GroupView<'a>, GroupError> {
         let bytes = from(self.bytes, self.offset);
-        let (header, checksum) =
-            GroupHeader::decode(bytes, self.salt, self.header.epoch, self.offset)?;
+        let (header, checksum) = GroupHeader::decode(bytes, self.frame, self.offset)?;
         header.follows(self.lsn, self.previous)?;
         header.fits(self.bytes.len() as u64)?;
         let payload = &bytes[GROUP_HEADER_LEN..][..header.payload_len as usize];
@@ -131,7 +130,7 @@ impl<'a> Groups<'a> {
         payload: &'a [u8],
     ) -> Result<RecordsView<'a>, GroupError> {
         let record_limit = self.header.record_limit;
-        let mut cursor = RecordsCursor::new(header, self.salt, record_limit)?;
+        let mut cursor = RecordsCursor::new(header, self.frame, record_limit)?;
         let mut rest = payload;
         while let Some(head) = cursor.step(rest)? {
             rest = &rest[head.total_len() as usize..];
@@ -162,9 +161,8 @@ impl<'a> Groups<'a> {
     /// A header behind the invalid place that proves that the place was durable: one whose
     /// watermark is at or above the LSN expected there, or a valid footer's.
     fn witness(&self, rest: &[u8]) -> Option<GroupHeader> {
-        let (epoch, align) = (self.header.epoch, self.header.alignment);
         let mut expected = self.lsn;
-        scan_headers(rest, self.offset, self.salt, epoch, align)
+        scan_headers(rest, self.offset, self.frame)
             .map(|(header, _)| header)
             .filter(|header| header.offset > self.offset)
             .filter(|header| header.fits(self.bytes.len() as u64).is_ok())
