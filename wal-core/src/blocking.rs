@@ -329,7 +329,8 @@ impl Wal {
         self.handle.check_process()
     }
 
-    /// Counters of this handle and its clones, and where the log stands.
+    /// Counters of this handle and its clones, and where the log stands. A log open for writing answers at once, also while
+    /// others append.
     #[must_use]
     pub fn stats(&self) -> Stats {
         self.handle.stats()

@@ -208,24 +208,18 @@ impl Handle {
                 ..Stats::default()
             };
         }
-        let (counters, first_lsn, last_lsn, durable_lsn) = match &self.behind {
-            Behind::Writer(engine) => (
-                engine.stats(),
-                engine.first_lsn(),
-                engine.last_lsn(),
-                engine.durable_lsn(),
-            ),
+        match &self.behind {
+            Behind::Writer(engine) => engine.stats(),
             Behind::Reader(view) => {
-                let (end, durable) = Self::looked(view);
-                (Stats::default(), view.first_lsn(), end.lsn, durable)
+                let (end, durable_lsn) = Self::looked(view);
+                Stats {
+                    segments: self.segments().len() as u64,
+                    first_lsn: view.first_lsn(),
+                    last_lsn: end.lsn,
+                    durable_lsn,
+                    ..Stats::default()
+                }
             }
-        };
-        Stats {
-            segments: self.segments().len() as u64,
-            first_lsn,
-            last_lsn,
-            durable_lsn,
-            ..counters
         }
     }
 }

@@ -182,7 +182,9 @@ impl Engine {
         let bytes = entrant.bytes();
         let mut state = self.state();
         let entered = if bytes > 0 && state.is_open_for(bytes) {
-            state.push(records, bytes)
+            let entered = state.push(records, bytes);
+            self.locked.figures.appended(&state);
+            entered
         } else {
             Self::check_open(&state)?;
             if records.is_empty() {
@@ -376,9 +378,15 @@ impl Engine {
                     if state.filling.open_group_start().is_none() {
                         self.open_group(state);
                     }
-                    state.push(records, bytes)
+                    let entered = state.push(records, bytes);
+                    self.locked.figures.appended(state);
+                    entered
                 }
-                Entrant::Cut(log_first) => Self::push_cut(state, log_first),
+                Entrant::Cut(log_first) => {
+                    let cut = Self::push_cut(state, log_first);
+                    self.locked.figures.changed(state);
+                    cut
+                }
                 Entrant::Room(_) => return Ok(Entry::Entered(Self::place(state))),
             };
             self.after_enter(state);

@@ -99,6 +99,7 @@ impl Engine {
         state.log_first = state.log_first.max(lsn);
         let gone = |id: SegmentId| going.contains(&id);
         state.chain.retain(|entry| !gone(entry.header.segment_id));
+        self.locked.figures.changed(&state);
         // No footer is needed any more.
         state.sealing.retain(|sealing| !gone(sealing.segment.id()));
         // Only now, and not under a footer that is being written: readers must know that the file's end says nothing.

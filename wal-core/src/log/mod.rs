@@ -7,6 +7,7 @@
 //! ahead.rs    zeros before the records, where syncs are cheaper on them
 //! give_back.rs  what the first segment of this life replaces: space and files that an earlier one has left
 //! forget.rs   the oldest records are dropped on a full disk
+//! figures.rs  what is read of the state without its lock
 //! reseal.rs   the segment in which the log then ends becomes as short as what stays of it
 //! rewind.rs   the newest records are dropped; their LSNs are given again in a new era (eras.rs)
 //! sizes.rs    segment size, record limit and padding: as chosen, or those of the log that is there
@@ -25,6 +26,7 @@ mod close;
 mod commit;
 mod driver;
 mod eras;
+mod figures;
 mod forget;
 mod give_back;
 mod live;
@@ -62,6 +64,7 @@ use crate::segment::Files;
 use crate::stats::{Counters, Stats};
 use crate::sync::{Arc, AtomicBool, AtomicU64, Condvar, JoinHandle, Mutex, MutexGuard, Ordering};
 use crate::{Position, Prewrite, RecoveryMode, WalConfig, sabotage};
+use figures::Locked;
 use state::{State, Status};
 
 /// What the builder decided.
@@ -107,7 +110,7 @@ pub(crate) struct Engine {
     pub(crate) settings: Settings,
     pub(crate) clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
-    state: Mutex<State>,
+    locked: Locked,
     /// A copy of the durable LSN that is read without the lock.
     durable: AtomicU64,
     /// Set with the poison, and read without the lock.
@@ -140,7 +143,7 @@ impl Engine {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock()
+        self.locked.state()
     }
 
     pub(crate) fn durable_lsn(&self) -> Lsn {
@@ -155,13 +158,18 @@ impl Engine {
         self.state().log_first
     }
 
-    /// What was done since the log was opened.
+    /// What was done since the log was opened, and where it stands. Waits for nothing: a large batch may have the lock.
     pub(crate) fn stats(&self) -> Stats {
-        let appended = self.state().appended;
+        if sabotage::is("stats-wait-for-the-log") {
+            drop(self.state());
+        }
+        // First: it is never above the last LSN.
+        let durable_lsn = self.durable_lsn();
+        let mut stats = self.counters.stats();
+        self.locked.figures.tell(&mut stats);
         Stats {
-            records_appended: appended.records,
-            bytes_appended: appended.bytes,
-            ..self.counters.stats()
+            durable_lsn,
+            ..stats
         }
     }
 

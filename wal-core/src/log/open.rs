@@ -11,6 +11,7 @@ use wal_io::{OpenMode, Process, Storage, StorageFileExt, StorageLock};
 
 use super::ahead::{Ahead, Prewritten};
 use super::eras::Eras;
+use super::figures::Locked;
 use super::parked::{Maintenance, Parked};
 use super::requests::Requests;
 use super::rotate::new_header;
@@ -120,7 +121,7 @@ impl Engine {
             settings,
             clock: ground.clock,
             entropy: ground.entropy,
-            state: Mutex::new(state),
+            locked: Locked::new(state),
             durable,
             poisoned: AtomicBool::new(false),
             quick: AtomicBool::new(false),

@@ -338,6 +338,7 @@ impl Engine {
             end: None,
         });
         state.next_lsn = kept.next();
+        self.locked.figures.changed(&state);
         state.next_segment = id.next();
         state.reserve &= !copied.was_reserve;
         let end = copied.end_offset.get();

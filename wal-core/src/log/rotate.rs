@@ -106,6 +106,7 @@ impl Engine {
             state.next_spare.wanted = false;
             state.next_spare.failed = None;
             state.activate(spare);
+            self.locked.figures.changed(state);
             self.counters.rotated();
         }
     }

@@ -37,6 +37,7 @@ impl Engine {
                 let name = wal_format::segment_name(entry.header.segment_id);
                 state.retiring.push_back(name);
             }
+            self.locked.figures.changed(&state);
             // Their files are closed too: they no longer need a footer.
             let first = state.chain.first().map(|entry| entry.header.segment_id);
             state

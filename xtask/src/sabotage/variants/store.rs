@@ -61,4 +61,11 @@ pub(super) const VARIANTS: &[Variant] = &[
         "asynchronous",
         "dropping_the_last_handle_during_a_snapshot_does_not_block_the_thread",
     ),
+    test(
+        "stats-wait-for-the-log",
+        "reads and counters wait for no write",
+        "wal-kv",
+        "waits",
+        "reads_and_counters_do_not_wait_for_the_lock_of_the_log",
+    ),
 ];
