@@ -46,6 +46,9 @@ pub struct OpenReport {
     pub expired: u64,
     /// Keys in the store.
     pub keys: u64,
+    /// The most versions of keys that were in memory at a time while the store was opened: those of live keys, and some that the
+    /// log had replaced or deleted again.
+    pub most_versions: u64,
     /// Unfinished files that were removed.
     pub leftovers: Vec<String>,
     /// [`Stats::disk_bound`], as it was after opening.

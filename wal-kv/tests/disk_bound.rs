@@ -5,7 +5,6 @@
 mod common;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -13,7 +12,7 @@ use common::reluctant::{Reluctant, Snapshot};
 use wal_core::clock::ManualClock;
 use wal_io::{FaultStorage, MemoryStorage, OpenMode, Storage};
 use wal_kv::blocking::KvStore;
-use wal_kv::{Batch, Compression, Error, FsyncPolicy, KvConfig, OpenPhase, Snapshots};
+use wal_kv::{Batch, Compression, Error, FsyncPolicy, KvConfig, Snapshots};
 
 const SEGMENT: u64 = 1 << 20;
 
@@ -330,18 +329,50 @@ fn opening_takes_memory_for_live_data_and_not_for_its_history() {
     }
     store.close().expect("closed");
     drop(store);
-    let versions = Arc::new(AtomicU64::new(0));
-    let most = Arc::clone(&versions);
-    let builder = builder().progress(move |progress| {
-        if progress.phase == OpenPhase::Index {
-            most.fetch_max(progress.total, Ordering::SeqCst);
-        }
-    });
-    let store = builder.open().expect("a store");
-    assert_eq!(store.open_report().records, u64::from(PUTS));
+    let store = builder().open().expect("a store");
+    let report = store.open_report();
+    assert_eq!(report.records, u64::from(PUTS));
     assert_eq!(store.len(), 100);
     let value = store.get(&(99_u32).to_be_bytes());
     assert_eq!(value.as_deref(), Some(&(PUTS - 1).to_be_bytes()[..]));
-    let versions = versions.load(Ordering::SeqCst);
-    assert!(versions < 100_000, "{versions} were in memory");
+    assert!(report.most_versions < 100_000, "{report:?}");
+}
+
+#[test]
+fn opening_takes_no_memory_for_keys_that_were_deleted() {
+    const KEYS: u32 = 200_000;
+    let storage = MemoryStorage::new();
+    let open = |open_threads| {
+        let config = KvConfig {
+            snapshots: Snapshots::OnCall,
+            open_threads,
+            ..config()
+        };
+        let builder = KvStore::builder("store").storage(Arc::new(storage.clone()));
+        builder.config(config).open().expect("a store")
+    };
+    let store = open(1);
+    // Keys of a snapshot go as well.
+    for n in 0..1000_u32 {
+        store.put(n.to_be_bytes(), "in the snapshot").expect("put");
+    }
+    store.snapshot().expect("a snapshot");
+    for n in 0..KEYS {
+        store.put(n.to_be_bytes(), "for a moment").expect("put");
+        store.delete(n.to_be_bytes()).expect("deleted");
+    }
+    store.put("kept", "value").expect("put");
+    store.close().expect("closed");
+    drop(store);
+    for threads in [1, 2, 4] {
+        let store = open(threads);
+        let report = store.open_report();
+        assert_eq!(report.records, u64::from(2 * KEYS + 1));
+        let keys: Vec<_> = store.iter().map(|pair| pair.key().to_vec()).collect();
+        assert_eq!((store.len(), keys), (1, vec![b"kept".to_vec()]));
+        // What comes before a delete may be read after it, by another thread.
+        let most = 70_000 * (threads as u64 + 1);
+        assert!(report.most_versions < most, "{threads}: {report:?}");
+        store.close().expect("closed");
+    }
 }

@@ -15,10 +15,27 @@ pub(crate) struct Loader<'a> {
     index: &'a mut Index,
     /// Versions of a snapshot by block, in the order of their keys.
     sorted: Vec<Vec<Version>>,
-    /// Versions that the log has put since, tombstones too.
-    tail: Mutex<Vec<Version>>,
+    tail: Mutex<Tail>,
+    /// The parts in which the log is read, in order.
+    parts: Vec<Part>,
     /// Length of the tail at which to forget those of its versions that have been replaced.
     clean_at: AtomicU64,
+}
+
+/// Versions that the log has put since, tombstones too.
+#[derive(Debug, Default)]
+struct Tail {
+    versions: Vec<Version>,
+    /// The most that there were.
+    most: usize,
+}
+
+/// Records that one thread reads in their order.
+#[derive(Debug)]
+struct Part {
+    /// Those with smaller LSNs have been put.
+    done_to: AtomicU64,
+    end: u64,
 }
 
 /// The tail is cleaned when it is this long, and when it has doubled since.
@@ -31,6 +48,7 @@ impl Index {
             index: self,
             sorted: Vec::new(),
             tail: Mutex::default(),
+            parts: Vec::new(),
             clean_at: AtomicU64::new(CLEAN_AT),
         }
     }
@@ -51,7 +69,13 @@ impl Loader<'_> {
     /// Versions that have been put, at most.
     pub(crate) fn keys(&self) -> u64 {
         let sorted = self.sorted.iter().map(Vec::len);
-        (sorted.sum::<usize>() + self.tail.lock().len()) as u64
+        (sorted.sum::<usize>() + self.tail.lock().versions.len()) as u64
+    }
+
+    /// The most versions that were held at a time.
+    pub(crate) fn most(&self) -> u64 {
+        let sorted = self.sorted.iter().map(Vec::len);
+        (sorted.sum::<usize>() + self.tail.lock().most) as u64
     }
 
     /// Puts versions of a snapshot.
@@ -66,23 +90,66 @@ impl Loader<'_> {
         self.sorted = blocks;
     }
 
-    /// Puts versions of the log.
-    pub(crate) fn put_tail(&self, versions: Vec<Version>) {
+    /// The log is read in these parts: the LSN with which each begins, and the one before which it ends.
+    pub(crate) fn set_parts(&mut self, parts: impl Iterator<Item = (u64, u64)>) {
+        let part = |(from, end)| Part {
+            done_to: AtomicU64::new(from),
+            end,
+        };
+        self.parts = parts.map(part).collect();
+    }
+
+    /// Puts versions of the part `at` of the log: all up to the LSN `to`, without `to`, that were not put before.
+    pub(crate) fn put_tail(&self, at: usize, versions: Vec<Version>, to: u64) {
         for version in &versions {
             self.insert(version.clone());
         }
+        if let Some(part) = self.parts.get(at) {
+            part.done_to.store(to, Ordering::Release);
+        }
         let mut tail = self.tail.lock();
-        tail.extend(versions);
-        if (tail.len() as u64) < self.clean_at.load(Ordering::Relaxed)
+        tail.versions.extend(versions);
+        tail.most = tail.most.max(tail.versions.len());
+        if (tail.versions.len() as u64) < self.clean_at.load(Ordering::Relaxed)
             || sabotage::is("kv-replay-keeps-history")
         {
             return;
         }
         // Others wait, and do not add to it meanwhile: memory is for what is live, not for its history.
-        tail.retain(|version| self.is_newest(version));
-        tail.shrink_to(2 * CLEAN_AT as usize);
-        let next = (2 * tail.len() as u64).max(CLEAN_AT);
+        let done_to = self.done_to();
+        tail.versions.retain(|version| {
+            if version.is_tombstone() && version.lsn() < done_to {
+                self.forget(version);
+                return false;
+            }
+            self.is_newest(version)
+        });
+        tail.versions.shrink_to(2 * CLEAN_AT as usize);
+        let next = (2 * tail.versions.len() as u64).max(CLEAN_AT);
         self.clean_at.store(next, Ordering::Relaxed);
+    }
+
+    /// All records with smaller LSNs have been put.
+    fn done_to(&self) -> u64 {
+        if sabotage::is("kv-replay-keeps-deletes") {
+            return 0;
+        }
+        if sabotage::is("kv-replay-forgets-deletes-early") {
+            return u64::MAX;
+        }
+        let mut parts = self.parts.iter();
+        let unfinished = parts.find_map(|part| {
+            let done_to = part.done_to.load(Ordering::Acquire);
+            (done_to < part.end).then_some(done_to)
+        });
+        unfinished.unwrap_or(u64::MAX)
+    }
+
+    /// Forgets a delete that nothing older comes after.
+    fn forget(&self, tombstone: &Version) {
+        let hash = self.index.hash(tombstone.key());
+        let forgotten = self.index.shard(hash).write().remove(hash, tombstone.lsn());
+        drop(forgotten);
     }
 
     fn is_newest(&self, version: &Version) -> bool {
@@ -124,9 +191,9 @@ impl Loader<'_> {
         };
         // The newest of the tail, in order.
         let tail = std::mem::take(&mut *self.tail.lock());
-        // What the tail has replaced or deleted is no longer the newest.
-        let untouched = tail.is_empty();
-        let tail = sort(tail, threads, is_newest);
+        // What the tail has replaced or deleted is no longer the newest, whether the tail still has it or not.
+        let untouched = tail.most == 0;
+        let tail = sort(tail.versions, threads, is_newest);
         let sorted: Vec<Vec<Version>> = {
             let blocks: Vec<Mutex<Vec<Version>>> =
                 self.sorted.into_iter().map(Mutex::new).collect();

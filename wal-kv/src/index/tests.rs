@@ -173,3 +173,41 @@ fn reads_go_on_while_a_batch_is_applied() {
     });
     assert_eq!(within, 20, "reads that begin and end within a batch");
 }
+
+#[test]
+fn a_key_stays_deleted_whose_put_is_read_after_its_delete() {
+    const KEYS: u32 = 70_000;
+    let keys = keys(KEYS);
+    let (puts, deletes) = (1, 1 + u64::from(KEYS));
+    let end = 1 + 2 * u64::from(KEYS);
+    let of_puts = || {
+        let mut scratch = Vec::new();
+        let lsns = keys.iter().zip(puts..);
+        lsns.map(|(key, lsn)| Version::put(&mut scratch, lsn, key, b"value", None))
+            .collect()
+    };
+    let of_deletes = || {
+        let lsns = keys.iter().zip(deletes..);
+        lsns.map(|(key, lsn)| Version::tombstone(lsn, key))
+            .collect()
+    };
+    for deletes_first in [true, false] {
+        let clock = Arc::new(ManualClock::default());
+        let mut index = Index::new(Shown::AtOnce, Time::new(clock));
+        let mut loader = index.loader();
+        loader.set_parts([(puts, deletes), (deletes, end)].into_iter());
+        // Each is more than what is looked through at a time.
+        if deletes_first {
+            loader.put_tail(1, of_deletes(), end);
+            loader.put_tail(0, of_puts(), deletes);
+        } else {
+            loader.put_tail(0, of_puts(), deletes);
+            loader.put_tail(1, of_deletes(), end);
+            assert_eq!(loader.keys(), 0, "nothing older can come");
+        }
+        loader.finish(end - 1, UnixMillis::default(), 2);
+        assert_eq!(index.len(|| end), 0);
+        assert!(index.newest(&keys[0]).is_none());
+        assert_eq!(index.memory(), 0);
+    }
+}

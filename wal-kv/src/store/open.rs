@@ -110,6 +110,8 @@ struct Found {
 struct Replayed {
     records: u64,
     bytes: u64,
+    /// The most versions that were held at a time.
+    versions: u64,
 }
 
 impl Core {
@@ -157,6 +159,7 @@ impl Core {
             records: replayed.records,
             expired: expired as u64,
             keys,
+            most_versions: replayed.versions,
             leftovers,
             disk_bound: None,
             disk_room,
@@ -286,10 +289,11 @@ fn load(
     let mut loader = index.loader();
     let found = load_snapshot(settings, wal, &mut loader, snapshots, &time)?;
     let snapshot = found.snapshot.map_or(Lsn::ZERO, |snapshot| snapshot.lsn);
-    let replayed = replay(settings, wal, &loader, snapshot, &time)?;
+    let mut replayed = replay(settings, wal, &mut loader, snapshot, &time)?;
     let last = wal.last_lsn().max(snapshot);
     let marked = *time.lock();
     let keys = loader.keys();
+    replayed.versions = loader.most();
     settings.tell(OpenPhase::Index, 0, keys);
     let expired = loader.finish(last.get(), marked, threads);
     settings.tell(OpenPhase::Index, keys, keys);
@@ -402,7 +406,7 @@ const PUT_AT_ONCE: usize = 1 << 12;
 fn replay(
     settings: &Settings,
     wal: &Wal,
-    loader: &Loader<'_>,
+    loader: &mut Loader<'_>,
     snapshot: Lsn,
     time: &Mutex<wal_core::UnixMillis>,
 ) -> Result<Replayed> {
@@ -414,10 +418,15 @@ fn replay(
     let done = AtomicU64::new(0);
     settings.tell(OpenPhase::Log, 0, total);
     let count = total.div_ceil(part) as usize;
-    let parts = in_parallel(threads, count, |at| {
+    let bounds = |at: usize| {
         let from = first.get() + at as u64 * part;
-        let to = (from + part).min(first.get() + total);
-        let bytes = replay_part(wal, loader, from, to, time)?;
+        (from, (from + part).min(first.get() + total))
+    };
+    loader.set_parts((0..count).map(bounds));
+    let loader = &*loader;
+    let parts = in_parallel(threads, count, |at| {
+        let (from, to) = bounds(at);
+        let bytes = replay_part(wal, loader, at, (from, to), time)?;
         let done = done.fetch_add(to - from, Ordering::Relaxed) + (to - from);
         settings.tell(OpenPhase::Log, done, total);
         Ok(bytes)
@@ -426,14 +435,15 @@ fn replay(
     Ok(Replayed {
         records: total,
         bytes: bytes?,
+        versions: 0,
     })
 }
 
 fn replay_part(
     wal: &Wal,
     loader: &Loader<'_>,
-    from: u64,
-    to: u64,
+    at: usize,
+    (from, to): (u64, u64),
     time: &Mutex<wal_core::UnixMillis>,
 ) -> Result<u64> {
     let mut reader = wal.read_from(Lsn::new(from))?;
@@ -472,9 +482,9 @@ fn replay_part(
             }
         }
         if versions.len() >= PUT_AT_ONCE {
-            loader.put_tail(std::mem::take(&mut versions));
+            loader.put_tail(at, std::mem::take(&mut versions), lsn + 1);
         }
     }
-    loader.put_tail(versions);
+    loader.put_tail(at, versions, to);
     Ok(bytes)
 }

@@ -47,6 +47,18 @@ pub(super) const VARIANTS: &[Variant] = &[
         "opening takes memory for live data",
         "opening_takes_memory_for_live_data_and_not_for_its_history",
     ),
+    bound(
+        "kv-replay-keeps-deletes",
+        "opening takes memory for live data",
+        "opening_takes_no_memory_for_keys_that_were_deleted",
+    ),
+    test(
+        "kv-replay-forgets-deletes-early",
+        "a deleted key does not come back",
+        "wal-kv",
+        "wal_kv",
+        "index::tests::a_key_stays_deleted_whose_put_is_read_after_its_delete",
+    ),
     test(
         "kv-conditional-put-drops-the-ttl",
         "a conditional put keeps the expiry",
