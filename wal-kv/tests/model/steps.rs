@@ -1,0 +1,97 @@
+//! What a random program does.
+
+use std::time::Duration;
+
+use proptest::prelude::*;
+use wal_kv::{FsyncPolicy, Snapshots};
+
+use crate::common::reluctant::Snapshot;
+
+pub(super) const KEYS: u8 = 24;
+/// Every second step on a key is on one of these first ones.
+const HOT: u8 = 3;
+
+/// Keys of several lengths, the empty one too, some of them prefixes of others.
+pub(super) fn key(n: u8) -> Vec<u8> {
+    vec![b'a' + n % 3; usize::from(n / 3)]
+}
+
+#[derive(Clone, Debug)]
+pub(super) enum Step {
+    Put(u8, Vec<u8>),
+    PutFor(u8, Vec<u8>, u64),
+    Delete(u8),
+    Batch(Vec<(u8, Option<Vec<u8>>)>),
+    /// So many puts of one key, of values of this length.
+    Burst(u8, u8, usize),
+    /// Puts if the key is absent, present, or has the value that the model says (or does not).
+    PutIf(u8, Vec<u8>, u8),
+    DeleteIf(u8, u8),
+    Swap(u8, bool, Option<Vec<u8>>),
+    Sleep(u64),
+    Sync,
+    Snapshot,
+    OpenView,
+    /// One of those that are open.
+    CloseView(usize),
+    /// A scan of everything that stays open.
+    OpenScan,
+    /// Reads some pairs of an open scan, from its front or its back.
+    Advance(usize, u8, bool),
+    CloseScan(usize),
+    Scan(u8, u8, bool),
+    Prefix(u8),
+    /// From now on this happens to snapshots.
+    LetSnapshotsBe(Snapshot),
+    /// The disk has so many bytes left, or as many as one likes.
+    Room(Option<u64>),
+    /// Closes the store, or only drops it.
+    Reopen {
+        close: bool,
+    },
+}
+
+pub(super) fn step() -> impl Strategy<Value = Step> {
+    let key = || prop_oneof![0..HOT, 0..KEYS];
+    let value = || proptest::collection::vec(any::<u8>(), 0..300);
+    let change = (key(), proptest::option::of(value()));
+    prop_oneof![
+        8 => (key(), value()).prop_map(|(key, value)| Step::Put(key, value)),
+        4 => (key(), value(), 0..50_u64).prop_map(|(key, value, ms)| Step::PutFor(key, value, ms)),
+        4 => key().prop_map(Step::Delete),
+        3 => proptest::collection::vec(change, 0..6).prop_map(Step::Batch),
+        2 => (0..HOT, 2..30_u8, 0..300_usize).prop_map(|(key, count, len)| Step::Burst(key, count, len)),
+        3 => (key(), value(), 0..4_u8).prop_map(|(key, value, how)| Step::PutIf(key, value, how)),
+        2 => (key(), 0..4_u8).prop_map(|(key, how)| Step::DeleteIf(key, how)),
+        2 => (key(), any::<bool>(), proptest::option::of(value())).prop_map(|(key, right, new)| Step::Swap(key, right, new)),
+        3 => (0..30_u64).prop_map(Step::Sleep),
+        1 => Just(Step::Sync),
+        1 => Just(Step::Snapshot),
+        3 => Just(Step::OpenView),
+        2 => any::<usize>().prop_map(Step::CloseView),
+        2 => Just(Step::OpenScan),
+        4 => (any::<usize>(), 1..8_u8, any::<bool>()).prop_map(|(which, pairs, back)| Step::Advance(which, pairs, back)),
+        1 => any::<usize>().prop_map(Step::CloseScan),
+        2 => (key(), key(), any::<bool>()).prop_map(|(from, to, closed)| Step::Scan(from, to, closed)),
+        1 => key().prop_map(Step::Prefix),
+        1 => prop_oneof![2 => Just(Snapshot::Refused), 1 => Just(Snapshot::Written)].prop_map(Step::LetSnapshotsBe),
+        1 => proptest::option::of(0..40_000_u64).prop_map(Step::Room),
+        2 => any::<bool>().prop_map(|close| Step::Reopen { close }),
+    ]
+}
+
+pub(super) fn policy() -> impl Strategy<Value = FsyncPolicy> {
+    prop_oneof![
+        Just(FsyncPolicy::Always),
+        Just(FsyncPolicy::Batch(Duration::from_millis(5))),
+        Just(FsyncPolicy::Os),
+    ]
+}
+
+pub(super) fn snapshots() -> impl Strategy<Value = Snapshots> {
+    prop_oneof![
+        1 => Just(Snapshots::OnCall),
+        3 => Just(Snapshots::Automatic { percent: 100 }),
+        1 => Just(Snapshots::Automatic { percent: 20 }),
+    ]
+}

@@ -1,0 +1,431 @@
+//! A store, its disk and its clock, what is open, and a program that runs on them.
+
+use std::cell::Cell;
+use std::ops::Bound;
+use std::sync::Arc;
+use std::time::Duration;
+
+use proptest::prelude::*;
+use proptest::test_runner::TestRunner;
+use wal_core::clock::{Clock as _, ManualClock};
+use wal_io::FaultStorage;
+use wal_kv::blocking::KvStore;
+use wal_kv::{Batch, Error, FsyncPolicy, KvConfig, Scan, Snapshots, View};
+
+use super::compare::{Checked, advance, check_conditional, check_scan, compare, compare_view};
+use super::expected::Expected;
+use super::steps::{KEYS, Step, key, policy, snapshots, step};
+use crate::common::reluctant::{Reluctant, Snapshot};
+
+/// A snapshot is due when the log is at least this long.
+const SNAPSHOT_AFTER: u64 = 2000;
+/// By how much the log may be longer than its bound: one write, deletes of all keys, and time marks.
+const ABOVE: u64 = 7000;
+/// Views, and scans, that are open at a time.
+const OPEN: usize = 6;
+
+/// What programs came to, so that a test can see that they were worth running.
+#[derive(Debug, Default)]
+struct Seen {
+    programs: Cell<u64>,
+    steps: Cell<u64>,
+    /// Most versions that were kept for views.
+    kept: Cell<u64>,
+    overdue: Cell<u64>,
+    no_space: Cell<u64>,
+    snapshots: Cell<u64>,
+}
+
+fn count(counter: &Cell<u64>, more: u64) {
+    counter.set(counter.get() + more);
+}
+
+struct World<'a> {
+    storage: Reluctant,
+    clock: ManualClock,
+    policy: FsyncPolicy,
+    snapshots: Snapshots,
+    store: KvStore,
+    expected: Expected,
+    views: Vec<(View, Expected)>,
+    scans: Vec<(Scan, Expected)>,
+    /// No snapshot can be begun.
+    refuses: bool,
+    /// The disk may be full.
+    is_small: bool,
+    /// The longest due length that there was.
+    due: u64,
+    seen: &'a Seen,
+}
+
+fn open(
+    storage: &Reluctant,
+    clock: &ManualClock,
+    policy: FsyncPolicy,
+    snapshots: Snapshots,
+) -> KvStore {
+    let config = KvConfig {
+        snapshots,
+        ..crate::common::config(policy)
+    };
+    let builder = crate::common::builder(storage, config, Arc::new(clock.clone()));
+    let builder = builder.snapshot_after(SNAPSHOT_AFTER);
+    builder.open().expect("a store")
+}
+
+impl<'a> World<'a> {
+    fn new(policy: FsyncPolicy, snapshots: Snapshots, seen: &'a Seen) -> Self {
+        let storage = Reluctant::new(FaultStorage::new());
+        let clock = ManualClock::default();
+        let store = open(&storage, &clock, policy, snapshots);
+        Self {
+            storage,
+            clock,
+            policy,
+            snapshots,
+            store,
+            expected: Expected::default(),
+            views: Vec::new(),
+            scans: Vec::new(),
+            refuses: false,
+            is_small: false,
+            due: SNAPSHOT_AFTER,
+            seen,
+        }
+    }
+
+    fn now(&self) -> u64 {
+        self.clock.unix().get()
+    }
+
+    /// Makes a write. `None` if it was refused, as it may be; `frees` if it may not be refused for the length of the log.
+    fn write<T>(
+        &mut self,
+        frees: bool,
+        write: impl FnOnce(&KvStore) -> wal_kv::Result<T>,
+    ) -> Checked<Option<T>> {
+        match write(&self.store) {
+            Ok(done) => {
+                self.check_bound()?;
+                return Ok(Some(done));
+            }
+            Err(Error::SnapshotOverdue {
+                log_bytes, limit, ..
+            }) => {
+                prop_assert!(self.refuses || self.is_small, "snapshots are written");
+                prop_assert!(!frees, "it makes the store smaller");
+                prop_assert!(log_bytes >= limit && limit >= 3 * SNAPSHOT_AFTER);
+                count(&self.seen.overdue, 1);
+            }
+            Err(Error::Log(wal_core::Error::NoSpace { .. })) if self.is_small => {
+                count(&self.seen.no_space, 1);
+            }
+            Err(error) => prop_assert!(false, "{error}"),
+        }
+        Ok(None)
+    }
+
+    /// The log keeps to its bound.
+    fn check_bound(&mut self) -> Checked {
+        let stats = self.store.stats();
+        let Snapshots::Automatic { percent } = self.snapshots else {
+            return Ok(());
+        };
+        let due = (stats.live_bytes + 16 * stats.keys) * u64::from(percent) / 100;
+        self.due = self.due.max(due);
+        prop_assert!(
+            stats.log_bytes <= 3 * self.due + ABOVE,
+            "{} of {}: {stats:?}",
+            stats.log_bytes,
+            self.due
+        );
+        Ok(())
+    }
+
+    fn is_live(&self, n: u8) -> bool {
+        self.expected.value(&key(n), self.now()).is_some()
+    }
+
+    fn put(&mut self, n: u8, value: Vec<u8>) -> Checked {
+        if self
+            .write(false, |store| store.put(key(n), &value))?
+            .is_some()
+        {
+            self.expected.put(key(n), value, None);
+        }
+        Ok(())
+    }
+
+    fn batch(&mut self, changes: Vec<(u8, Option<Vec<u8>>)>) -> Checked {
+        let mut batch = Batch::new();
+        let mut expected = self.expected.clone();
+        let mut frees = true;
+        for (n, value) in changes {
+            frees &= value.is_none() && self.is_live(n);
+            if let Some(value) = value {
+                batch = batch.put(key(n), &value);
+                expected.put(key(n), value, None);
+            } else {
+                batch = batch.delete(key(n));
+                expected.delete(&key(n));
+            }
+        }
+        if self.write(frees, |store| store.write(batch))?.is_some() {
+            self.expected = expected;
+        }
+        Ok(())
+    }
+
+    fn put_if(&mut self, n: u8, value: Vec<u8>, how: u8) -> Checked {
+        let now = self.now();
+        let (condition, holds) = self.expected.condition(&key(n), how, now);
+        let outcome = self.write(false, |store| store.put_if(key(n), &value, &condition))?;
+        let Some(outcome) = outcome else {
+            prop_assert!(holds, "a condition is checked first");
+            return Ok(());
+        };
+        check_conditional(&outcome, holds, self.expected.value(&key(n), now))?;
+        if holds {
+            self.expected.replace(key(n), value, now);
+        }
+        Ok(())
+    }
+
+    fn delete_if(&mut self, n: u8, how: u8) -> Checked {
+        let now = self.now();
+        let (condition, holds) = self.expected.condition(&key(n), how, now);
+        let frees = self.is_live(n);
+        let outcome = self.write(frees, |store| store.delete_if(key(n), &condition))?;
+        let Some(outcome) = outcome else {
+            return Ok(());
+        };
+        check_conditional(&outcome, holds, self.expected.value(&key(n), now))?;
+        if holds {
+            self.expected.delete(&key(n));
+        }
+        Ok(())
+    }
+
+    fn swap(&mut self, n: u8, right: bool, new: Option<Vec<u8>>) -> Checked {
+        let now = self.now();
+        let current = self.expected.value(&key(n), now).map(<[u8]>::to_vec);
+        let wrong = Some(b"never put".to_vec());
+        let wanted = if right { current.clone() } else { wrong };
+        let frees = new.is_none() && current.is_some();
+        let outcome = self.write(frees, |store| {
+            store.compare_and_swap(key(n), wanted.as_deref(), new.as_deref())
+        })?;
+        let Some(outcome) = outcome else {
+            return Ok(());
+        };
+        check_conditional(&outcome, right, current.as_deref())?;
+        match (right, new) {
+            (true, Some(value)) => self.expected.replace(key(n), value, now),
+            (true, None) => self.expected.delete(&key(n)),
+            (false, _) => {}
+        }
+        Ok(())
+    }
+
+    fn snapshot(&mut self) -> Checked {
+        let failures = self.store.stats().snapshot_failures;
+        let outcome = self.store.snapshot();
+        let stats = self.store.stats();
+        match outcome {
+            Ok(report) => prop_assert_eq!(stats.snapshot_lsn, report.lsn),
+            Err(error) => {
+                prop_assert!(self.refuses || self.is_small, "{}", error);
+                prop_assert_eq!(stats.snapshot_failures, failures + 1);
+            }
+        }
+        Ok(())
+    }
+
+    fn scan(&self, from: u8, to: u8, closed: bool) -> Checked {
+        let (low, high) = (key(from), key(to));
+        let range = if closed {
+            (Bound::Included(low.clone()), Bound::Included(high.clone()))
+        } else {
+            (Bound::Excluded(low.clone()), Bound::Excluded(high.clone()))
+        };
+        let within = |key: &Vec<u8>| {
+            if closed {
+                low <= *key && *key <= high
+            } else {
+                low < *key && *key < high
+            }
+        };
+        let mut expected = self.expected.live(self.now());
+        expected.retain(|(key, _)| within(key));
+        check_scan(|| self.store.scan::<Vec<u8>>(range.clone()), &expected)
+    }
+
+    fn room(&mut self, left: Option<u64>) {
+        let disk = &self.storage.storage;
+        self.is_small = left.is_some();
+        disk.set_capacity(left.map(|left| disk.used_space() + left));
+    }
+
+    fn reopen(&mut self, close: bool) {
+        count(&self.seen.snapshots, self.store.stats().snapshots);
+        self.views.clear();
+        self.scans.clear();
+        // What opening needs of the disk is for others to test.
+        self.room(None);
+        if close {
+            self.store.close().expect("closed");
+        }
+        // The lock is free before it is taken again.
+        let closed = KvStore::builder("none").storage(Arc::new(FaultStorage::new()));
+        self.store = closed.driven_by_caller().open().expect("a store");
+        self.store = open(&self.storage, &self.clock, self.policy, self.snapshots);
+    }
+
+    fn run(&mut self, step: Step) -> Checked {
+        match step {
+            Step::Put(n, value) => self.put(n, value)?,
+            Step::PutFor(n, value, ms) => {
+                let (at, ttl) = (self.now() + ms, Duration::from_millis(ms));
+                let put = |store: &KvStore| store.put_with_ttl(key(n), &value, ttl);
+                if self.write(false, put)?.is_some() {
+                    self.expected.put(key(n), value, Some(at));
+                }
+            }
+            Step::Delete(n) => {
+                let frees = self.is_live(n);
+                if self.write(frees, |store| store.delete(key(n)))?.is_some() {
+                    self.expected.delete(&key(n));
+                }
+            }
+            Step::Batch(changes) => self.batch(changes)?,
+            Step::Burst(n, count, len) => {
+                for turn in 0..count {
+                    self.put(n, vec![turn; len])?;
+                }
+            }
+            Step::PutIf(n, value, how) => self.put_if(n, value, how)?,
+            Step::DeleteIf(n, how) => self.delete_if(n, how)?,
+            Step::Swap(n, right, new) => self.swap(n, right, new)?,
+            Step::Sleep(ms) => self.clock.advance(Duration::from_millis(ms)),
+            Step::Sync => self.store.sync().expect("synced"),
+            Step::Snapshot => self.snapshot()?,
+            Step::OpenView if self.views.len() < OPEN => {
+                let view = self.store.view();
+                self.views.push((view, self.expected.clone()));
+            }
+            Step::CloseView(which) if !self.views.is_empty() => {
+                drop(self.views.swap_remove(which % self.views.len()));
+            }
+            Step::OpenScan if self.scans.len() < OPEN => {
+                let scan = self.store.iter();
+                self.scans.push((scan, self.expected.clone()));
+            }
+            Step::Advance(which, pairs, back) if !self.scans.is_empty() => {
+                let (now, at) = (self.now(), which % self.scans.len());
+                let (scan, left) = &mut self.scans[at];
+                advance(scan, left, pairs, back, now)?;
+            }
+            Step::CloseScan(which) if !self.scans.is_empty() => {
+                drop(self.scans.swap_remove(which % self.scans.len()));
+            }
+            Step::Scan(from, to, closed) => self.scan(from, to, closed)?,
+            Step::Prefix(n) => {
+                let mut expected = self.expected.live(self.now());
+                expected.retain(|(found, _)| found.starts_with(&key(n)));
+                check_scan(|| self.store.scan_prefix(&key(n)), &expected)?;
+            }
+            Step::LetSnapshotsBe(then) => {
+                self.refuses = then == Snapshot::Refused;
+                self.storage.let_snapshots_be(then);
+            }
+            Step::Room(left) => self.room(left),
+            Step::Reopen { close } => self.reopen(close),
+            Step::OpenView
+            | Step::CloseView(_)
+            | Step::OpenScan
+            | Step::Advance(..)
+            | Step::CloseScan(_) => {}
+        }
+        Ok(())
+    }
+
+    fn check(&self) -> Checked {
+        let now = self.now();
+        compare(&self.store, &self.expected, now)?;
+        for (view, expected) in &self.views {
+            compare_view(view, expected, now)?;
+        }
+        let stats = self.store.stats();
+        let open = self.views.len() + self.scans.len();
+        prop_assert_eq!(stats.views, open as u64);
+        // Each view shows one version of a key. Under `Always` a write is shown when it returns.
+        prop_assert!(stats.kept_versions <= open as u64 * u64::from(KEYS));
+        self.seen
+            .kept
+            .set(self.seen.kept.get().max(stats.kept_versions));
+        Ok(())
+    }
+
+    /// Nothing is kept for nobody.
+    fn end(mut self) -> Checked {
+        let rest: Vec<_> = self.scans.drain(..).collect();
+        for (mut scan, mut left) in rest {
+            advance(
+                &mut scan,
+                &mut left,
+                KEYS + 1,
+                false,
+                self.clock.unix().get(),
+            )?;
+        }
+        self.views.clear();
+        let stats = self.store.stats();
+        prop_assert_eq!((stats.kept_versions, stats.views), (0, 0));
+        self.room(None);
+        self.storage.let_snapshots_be(Snapshot::Written);
+        for n in 0..KEYS {
+            self.store.delete(key(n)).expect("deleted");
+        }
+        self.store.sync().expect("synced");
+        prop_assert_eq!(self.store.len(), 0);
+        let stats = self.store.stats();
+        prop_assert_eq!((stats.memory_bytes, stats.live_bytes), (0, 0));
+        count(&self.seen.snapshots, stats.snapshots);
+        Ok(())
+    }
+}
+
+#[test]
+fn every_answer_is_the_model_s() {
+    let seen = Seen::default();
+    let programs = (
+        policy(),
+        snapshots(),
+        proptest::collection::vec(step(), 1..120),
+    );
+    let config = ProptestConfig {
+        cases: 500,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    };
+    let ran = TestRunner::new(config).run(&programs, |(policy, snapshots, steps)| {
+        count(&seen.programs, 1);
+        let mut world = World::new(policy, snapshots, &seen);
+        for step in steps {
+            count(&seen.steps, 1);
+            world.run(step)?;
+            world.check()?;
+        }
+        world.end()
+    });
+    ran.unwrap_or_else(|failed| panic!("{failed}"));
+    // The programs come where they should.
+    for (counter, least) in [
+        (&seen.kept, 6),
+        (&seen.overdue, 200),
+        (&seen.no_space, 20),
+        (&seen.snapshots, 500),
+    ] {
+        assert!(counter.get() >= least, "{seen:?}");
+    }
+}
