@@ -2,9 +2,7 @@
 
 use std::path::Path;
 
-use wal_format::{
-    Footer, GroupKind, IndexEntry, Lsn, Offset, SegmentId, decode_cut, decode_gap, decode_stamp,
-};
+use wal_format::{Footer, GroupFacts, GroupKind, IndexEntry, Lsn, Offset, SegmentId};
 use wal_io::{DiskStorage, Storage};
 
 use crate::error::Corruption;
@@ -265,15 +263,11 @@ impl Verifier<'_> {
             };
             let verdict = match header.kind {
                 GroupKind::Records => self.records(cursor)?,
-                GroupKind::Stamp => decode_stamp(&cursor.payload(&header)?, &header)
-                    .map_err(|error| error.to_string()),
-                GroupKind::Cut => decode_cut(&cursor.payload(&header)?, &header)
-                    .map(drop)
-                    .map_err(|error| error.to_string()),
-                GroupKind::Gap => decode_gap(&cursor.payload(&header)?, &header)
-                    .map_err(|error| error.to_string()),
                 GroupKind::Link => Ok(()),
                 GroupKind::Footer => return Ok(Ok(())),
+                _ => GroupFacts::decode(&cursor.payload(&header)?, &header)
+                    .map(drop)
+                    .map_err(|error| error.to_string()),
             };
             match verdict {
                 Ok(()) => {}

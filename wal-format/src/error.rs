@@ -120,6 +120,17 @@ pub enum GroupError {
     /// The kind is unknown.
     #[error("unknown kind of group {0}")]
     Kind(u16),
+    /// The kind is unknown, and the group may not be skipped. The file is not damaged: a newer program wrote it.
+    #[error(
+        "groups of kind {0} are unknown to this version of the software, and must not be skipped"
+    )]
+    UnknownKind(u8),
+    /// The header has flags that are unknown. The file is not damaged: a newer program wrote it.
+    #[error("a group has the flags {0:#04x}, which are unknown to this version of the software")]
+    UnknownFlags(u8),
+    /// The control state has an entry that is unknown and must not be skipped. The file is not damaged: a newer program wrote it.
+    #[error("control state with the tag {0} is unknown to this version of the software")]
+    UnknownTag(u8),
     /// The group does not begin with the LSN that follows the group before it.
     #[error("group first LSN: expected {expected}, found {found}")]
     Lsn {
@@ -167,6 +178,17 @@ pub enum GroupError {
     },
 }
 
+impl GroupError {
+    /// Whether the group is one of a newer program, and not damage.
+    #[must_use]
+    pub fn is_unknown(&self) -> bool {
+        matches!(
+            self,
+            Self::UnknownKind(_) | Self::UnknownFlags(_) | Self::UnknownTag(_)
+        )
+    }
+}
+
 /// Why a segment header was not accepted.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum HeaderError {
@@ -182,6 +204,9 @@ pub enum HeaderError {
     /// The header verifies and is of a version that this crate does not know.
     #[error("unknown format version {0}")]
     UnknownVersion(u32),
+    /// The segment uses a feature, the bit with this number, that this crate does not know. The file is not damaged.
+    #[error("unknown format feature {0}")]
+    UnknownFeature(u32),
     /// The checksum does not verify.
     #[error("segment header checksum: expected {expected:#010x}, found {found:#010x}")]
     Checksum {

@@ -4,6 +4,7 @@
 
 mod checksum;
 mod compress;
+mod control;
 mod error;
 mod group;
 mod ids;
@@ -11,24 +12,26 @@ mod limits;
 mod record;
 mod segment;
 mod varint;
+mod version;
 mod wire;
 
 pub use checksum::{Digest, Salt, crc32};
 pub use compress::{compress, decompress};
+pub use control::{Consumer, Control, ControlBody, ControlChange, MOST_NAME, Replacement};
 pub use error::{
     DecompressError, EncodeError, GroupError, HeaderError, InvalidAt, RecordError, SegmentError,
 };
 pub use group::{
-    Frame, GroupHeader, GroupKind, GroupWriter, RecordsCursor, begins_group, decode_cut,
-    decode_gap, decode_stamp, scan_headers,
+    Frame, GroupFacts, GroupHeader, GroupKind, GroupWriter, RecordsCursor, begins_group,
+    decode_control, decode_cut, decode_gap, decode_index, decode_other, decode_stamp, scan_headers,
 };
 pub use ids::{Epoch, LogId, Lsn, Offset, SegmentId};
 pub use limits::{
     Alignment, CONTROL_RESERVE, CUT_BODY_LEN, DEFAULT_RECORD_LIMIT, FOOTER_FIXED_LEN,
-    FOOTER_TRAILER_LEN, GROUP_HEADER_LEN, HEADER_LEN, INDEX_ENTRY_LEN, INDEX_INTERVAL,
-    LINK_BODY_LEN, LINK_LEN, MAX_RECORD_HEAD, MAX_SEGMENT, MIN_RECORD_LEN, MIN_SEGMENT,
-    MIN_SEGMENT_FOR_TESTS, VERSION, data_start, footer_reserve, max_group_payload,
-    max_record_limit, segment_capacity,
+    FOOTER_FIXED_LEN_2, FOOTER_TRAILER_LEN, GROUP_HEADER_LEN, HEADER_LEN, INDEX_ENTRY_LEN,
+    INDEX_INTERVAL, LINK_BODY_LEN, LINK_LEN, LONGEST_LINK, MAX_RECORD_HEAD, MAX_SEGMENT,
+    MIN_RECORD_LEN, MIN_SEGMENT, MIN_SEGMENT_FOR_TESTS, MOST_STRETCHES, STRETCH_LEN, data_start,
+    footer_reserve, max_group_payload, max_record_limit, segment_capacity,
 };
 pub use record::{
     Compression, EncodedRecord, Expiry, InBatch, IntoBytes, Record, RecordHead, RecordKind,
@@ -36,8 +39,10 @@ pub use record::{
     remask_record, slice_record, verify_record,
 };
 pub use segment::{
-    BorrowedRecord, FileName, Footer, FooterFacts, FooterTrailer, GroupBody, GroupView, Groups,
-    IndexEntry, LOCK_NAME, LOCK_PID_NAME, LinkBody, LinkCause, Origin, QUARANTINE_NAME,
-    RESERVE_NAME, Records, RecordsView, SegmentHeader, SegmentView, first_name, segment_name,
-    spare_name, temporary_name,
+    BorrowedRecord, FileName, Footer, FooterFacts, FooterMore, FooterTrailer, GroupBody, GroupView,
+    Groups, Histories, History, IndexBuilder, IndexEntry, LOCK_NAME, LOCK_PID_NAME, LinkBody,
+    LinkCause, Origin, PAGE_LEN, PAGE_PLACES, PageFacts, Place, QUARANTINE_NAME, RESERVE_NAME,
+    Records, RecordsView, Replaced, SegmentHeader, SegmentView, Stretch, decode_page, first_name,
+    index_step, last_at, segment_name, spare_name, temporary_name,
 };
+pub use version::Version;

@@ -2,21 +2,26 @@
 //!
 //! Deliberately absent: limits that are a matter of configuration (buffers, policies).
 
-/// The version of the format that this crate writes, and the only one that it reads.
-pub const VERSION: u32 = 1;
-
 /// Bytes of the segment header.
 pub const HEADER_LEN: u64 = 4096;
 /// Bytes of a group header.
 pub const GROUP_HEADER_LEN: usize = 64;
 /// Bytes of a link's payload.
 pub const LINK_BODY_LEN: usize = 64;
-/// Bytes of a whole link group, without padding.
+/// Bytes of a link group of version 1, without padding.
 pub const LINK_LEN: usize = 128;
+/// Bytes that a stretch of histories takes in a link of version 2.
+pub const STRETCH_LEN: usize = 16;
+/// Most stretches of histories in a link.
+pub const MOST_STRETCHES: usize = 248;
+/// Most bytes of a link group in any version, without padding.
+pub const LONGEST_LINK: usize = GROUP_HEADER_LEN + LINK_BODY_LEN + MOST_STRETCHES * STRETCH_LEN;
 /// Bytes of a cut's payload.
 pub const CUT_BODY_LEN: usize = 8;
 /// Bytes of a footer's payload before its index.
 pub const FOOTER_FIXED_LEN: usize = 56;
+/// The same in version 2.
+pub const FOOTER_FIXED_LEN_2: usize = 80;
 /// Bytes of a footer's payload behind its index.
 pub const FOOTER_TRAILER_LEN: usize = 24;
 /// Bytes of one entry of a footer's index.

@@ -258,7 +258,7 @@ fn groups_of_another_life_are_not_read() {
     let (stale, _) = sealed(Alignment::Eight);
     let mut header = support::header(1, LEN as u64, Alignment::Eight);
     header.epoch = wal_format::Epoch::new(99);
-    let link = wal_format::LinkBody::first(Lsn::FIRST);
+    let link = wal_format::LinkBody::first(Lsn::FIRST, wal_format::History::NONE);
     let mut fresh = Builder::new(header, &link, Lsn::ZERO).bytes();
     fresh.extend_from_slice(&stale[fresh.len()..]);
     let read = read(&fresh).unwrap();

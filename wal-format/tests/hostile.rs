@@ -6,8 +6,8 @@ mod support;
 use bytes::Bytes;
 use wal_format::{
     Alignment, Compression, DEFAULT_RECORD_LIMIT, DecompressError, Epoch, Footer, GroupError,
-    GroupHeader, GroupKind, Lsn, Offset, RecordError, RecordHead, RecordsCursor, SegmentId,
-    SegmentView, crc32, decompress, read_record,
+    GroupHeader, GroupKind, History, Lsn, Offset, RecordError, RecordHead, RecordsCursor,
+    SegmentId, SegmentView, UnixMillis, Version, crc32, decompress, read_record,
 };
 
 const FOUR_GIB: [u8; 5] = [0xFF, 0xFF, 0xFF, 0xFF, 0x0F];
@@ -23,6 +23,10 @@ fn header(kind: GroupKind, payload: &[u8]) -> GroupHeader {
         record_count: 0,
         previous: 0,
         digest: crc32(payload),
+        version: Version::V1,
+        may_skip: false,
+        set_back: false,
+        time: UnixMillis::new(0),
     }
 }
 
@@ -111,7 +115,7 @@ fn a_segment_of_groups_that_claim_the_most() {
             payload_len: u32::MAX,
             ..header(kind, &[])
         };
-        let link = wal_format::LinkBody::first(Lsn::new(5));
+        let link = wal_format::LinkBody::first(Lsn::new(5), History::NONE);
         let mut bytes = support::Builder::new(segment, &link, Lsn::new(4)).bytes();
         bytes.resize(8192, 0);
         let at = hostile.offset.get() as usize;

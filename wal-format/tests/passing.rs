@@ -6,7 +6,7 @@ mod support;
 use support::NOW;
 use wal_format::{
     Alignment, Compression, EncodedRecord, Epoch, Frame, GroupError, GroupHeader, GroupWriter,
-    InBatch, LogId, Lsn, Offset, RecordError, RecordRef, RecordsCursor, Salt,
+    InBatch, LogId, Lsn, Offset, RecordError, RecordRef, RecordsCursor, Salt, Version,
 };
 
 const EPOCH: Epoch = Epoch::new(77);
@@ -15,6 +15,7 @@ const HEADER: usize = wal_format::GROUP_HEADER_LEN;
 
 fn here() -> Frame {
     Frame {
+        version: Version::V1,
         salt: Salt::new(LogId::from_bytes([5; 16]), EPOCH),
         epoch: EPOCH,
         alignment: Alignment::Eight,

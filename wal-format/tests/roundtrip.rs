@@ -9,10 +9,10 @@ use proptest::prelude::*;
 use support::{Builder, NOW, frame};
 use wal_format::{
     Alignment, Compression, EncodedRecord, Epoch, Expiry, FileName, Footer, FooterTrailer,
-    GroupError, GroupHeader, GroupKind, InBatch, LinkBody, Lsn, Offset, Record, RecordError,
-    RecordHead, RecordKind, RecordsCursor, SegmentHeader, SegmentId, SegmentView, UnixMillis,
-    crc32, decode_cut, decode_gap, decode_stamp, decompress, read_record, scan_headers,
-    verify_record,
+    GroupError, GroupHeader, GroupKind, History, InBatch, LinkBody, Lsn, Offset, Record,
+    RecordError, RecordHead, RecordKind, RecordsCursor, SegmentHeader, SegmentId, SegmentView,
+    UnixMillis, Version, crc32, decode_cut, decode_gap, decode_stamp, decompress, read_record,
+    scan_headers, verify_record,
 };
 
 fn alignment() -> impl Strategy<Value = Alignment> {
@@ -107,7 +107,7 @@ proptest! {
         sealed in any::<bool>(),
     ) {
         let header = support::header(3, 1 << 20, align);
-        let link = LinkBody::first(Lsn::new(first));
+        let link = LinkBody::first(Lsn::new(first), History::NONE);
         let mut segment = Builder::new(header, &link, Lsn::new(first - 1));
         for group in &groups {
             let batches: Vec<Vec<_>> =
@@ -163,6 +163,10 @@ proptest! {
             record_count,
             previous,
             digest,
+            version: Version::V1,
+            may_skip: false,
+            set_back: false,
+            time: UnixMillis::new(0),
         };
         let frame = frame(header.epoch, Alignment::Eight);
         let (bytes, checksum) = header.encode(frame);
@@ -241,6 +245,10 @@ proptest! {
             record_count,
             previous: 0,
             digest: if honest { crc32(&payload) } else { 0 },
+            version: Version::V1,
+            may_skip: false,
+            set_back: false,
+            time: UnixMillis::new(0),
         };
         let _ = decode_stamp(&payload, &header);
         let _ = decode_cut(&payload, &header);

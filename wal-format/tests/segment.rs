@@ -35,7 +35,7 @@ fn a_header_round_trips() {
 
 #[test]
 fn a_header_of_a_later_version_is_refused_by_name() {
-    assert_eq!(forged(12, &[2]), Err(HeaderError::UnknownVersion(2)));
+    assert_eq!(forged(12, &[3]), Err(HeaderError::UnknownVersion(3)));
     assert_eq!(forged(12, &[0]), Err(HeaderError::UnknownVersion(0)));
     // A version that does not verify is damage, not news.
     let mut damaged = header(1, 8192, Alignment::Eight).encode();

@@ -11,7 +11,8 @@ use wal_core::clock::ManualClock;
 use wal_core::entropy::SeededEntropy;
 use wal_core::{Compression, FsyncPolicy, Lsn, Record, Result, WalConfig};
 use wal_format::{
-    Epoch, FileName, GroupKind, HEADER_LEN, SegmentHeader, SegmentId, SegmentView, segment_name,
+    Epoch, FileName, GroupBody, GroupFacts, GroupKind, HEADER_LEN, SegmentHeader, SegmentId,
+    SegmentView, segment_name,
 };
 use wal_io::FaultStorage;
 use wal_io::fault::Image;
@@ -279,7 +280,7 @@ fn note_groups(name: &str, id: SegmentId, bytes: &[u8], groups: &mut Vec<Group>)
             GroupKind::Link => 0,
             _ => header.offset.get(),
         };
-        if let wal_format::GroupBody::Footer(footer) = &group.body {
+        if let GroupBody::Facts(GroupFacts::Footer(footer)) = &group.body {
             successor = footer.successor;
         }
         groups.push(Group {

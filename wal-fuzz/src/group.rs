@@ -4,10 +4,11 @@
 
 use arbitrary::{Result, Unstructured};
 use wal_format::{
-    Alignment, Compression, EncodedRecord, Footer, FooterFacts, FooterTrailer, GROUP_HEADER_LEN,
-    GroupHeader, GroupKind, GroupWriter, HEADER_LEN, InBatch, IndexEntry, LinkBody, Lsn, Offset,
-    RecordKind, RecordRef, SegmentHeader, SegmentId, SegmentView, UnixMillis, crc32, decode_cut,
-    decode_stamp, max_record_limit, scan_headers,
+    Alignment, Compression, ControlBody, EncodedRecord, Footer, FooterFacts, FooterTrailer,
+    GROUP_HEADER_LEN, GroupFacts, GroupHeader, GroupKind, GroupWriter, HEADER_LEN, InBatch,
+    IndexEntry, LinkBody, Lsn, Offset, RecordKind, RecordRef, SegmentHeader, SegmentId,
+    SegmentView, UnixMillis, Version, crc32, decode_cut, decode_stamp, max_record_limit,
+    scan_headers,
 };
 
 use crate::{base, segment};
@@ -18,7 +19,8 @@ pub fn group(data: &[u8]) {
         return;
     };
     if mode & 1 == 0 {
-        decoded(rest);
+        decoded(rest, Version::V1);
+        decoded(rest, Version::V2);
     } else {
         // Fewer bytes than a run needs end the run.
         let _ = written(&mut Unstructured::new(rest));
@@ -26,11 +28,14 @@ pub fn group(data: &[u8]) {
 }
 
 /// The first 64 bytes as a header, whose checksum, epoch and place are put right; the others as its payload.
-fn decoded(data: &[u8]) {
+fn decoded(data: &[u8], version: Version) {
     let Some((head, payload)) = data.split_first_chunk::<GROUP_HEADER_LEN>() else {
         return;
     };
-    let segment = base::header(SegmentId::FIRST);
+    let segment = SegmentHeader {
+        version,
+        ..base::header(SegmentId::FIRST)
+    };
     let salt = segment.salt();
     let mut head = *head;
     head[..4].copy_from_slice(b"WGRP");
@@ -75,17 +80,23 @@ fn bodies(payload: &[u8], header: &GroupHeader, segment: &SegmentHeader) {
     if decode_stamp(payload, header).is_ok() {
         assert!(payload.is_empty() && header.kind == GroupKind::Stamp);
     }
+    if let Ok(GroupFacts::Control(ControlBody::Table(control))) =
+        GroupFacts::decode(payload, header)
+    {
+        assert_eq!(control.table()[..], payload[..], "{control:?}");
+    }
     if let Ok(first) = decode_cut(payload, header) {
         assert_eq!(first.get().to_le_bytes()[..], payload[..]);
     }
     if let Ok(link) = LinkBody::decode(payload, header) {
-        assert_eq!(link.encode()[..], payload[..], "{link:?}");
+        assert_eq!(link.encode(header.version)[..], payload[..], "{link:?}");
     }
     let Ok(footer) = Footer::decode(payload, header) else {
         return;
     };
+    let pages = footer.more.as_ref().map_or(0, |more| more.pages.len());
     assert!(
-        footer.index.len() * 16 <= payload.len(),
+        footer.index.len() * 16 + pages * 24 <= payload.len(),
         "no more entries than bytes"
     );
     let trailer = payload.last_chunk().expect("it is decoded, so it is there");
@@ -105,8 +116,10 @@ fn bodies(payload: &[u8], header: &GroupHeader, segment: &SegmentHeader) {
         record_count: footer.record_count,
         successor: footer.successor,
         log_first: footer.log_first,
+        index: &footer.index,
+        more: footer.more.as_ref(),
     };
-    writer.footer(&facts, &footer.index);
+    writer.footer(&facts);
     let bytes = writer.bytes();
     let (again, _) =
         GroupHeader::decode(bytes, segment.frame(), header.offset).expect("just written");
@@ -168,7 +181,10 @@ fn write(u: &mut Unstructured<'_>) -> Result<Written> {
     let first = Lsn::new(*u.choose(&[1, 2, 1 << 40, u64::MAX - 1000])?);
     let mut writer = GroupWriter::new(header.frame(), 0);
     writer.reset(header.frame(), Offset::new(HEADER_LEN), 0, first);
-    writer.link(&LinkBody::first(first), below(u, first)?);
+    writer.link(
+        &LinkBody::first(first, wal_format::History::NONE),
+        below(u, first)?,
+    );
     let mut written = Written {
         file: header.encode(),
         records: Vec::new(),
@@ -201,8 +217,10 @@ fn write(u: &mut Unstructured<'_>) -> Result<Written> {
             record_count: writer.records(),
             successor: SegmentId::new(u.arbitrary()?),
             log_first: first,
+            index: &index,
+            more: None,
         };
-        writer.footer(&facts, &index);
+        writer.footer(&facts);
         written.sealed = true;
     }
     written.file.extend_from_slice(writer.bytes());

@@ -2,7 +2,9 @@
 //!
 //! Deliberately absent: other segments, and so what a link says of its predecessor.
 
-use wal_format::{GroupBody, HEADER_LEN, InvalidAt, RecordError, SegmentId, SegmentView};
+use wal_format::{
+    ControlBody, GroupBody, GroupFacts, HEADER_LEN, InvalidAt, RecordError, SegmentId, SegmentView,
+};
 
 use crate::base;
 use crate::mend::{self, Depth};
@@ -73,8 +75,13 @@ pub(crate) fn walk(file: &[u8]) -> Option<InvalidAt> {
                     "records fill the payload"
                 );
             }
-            GroupBody::Link(link) => assert_eq!(link.encode()[..], payload[..]),
-            _ => {}
+            GroupBody::Facts(GroupFacts::Link(link)) => {
+                assert_eq!(link.encode(header.version)[..], payload[..]);
+            }
+            GroupBody::Facts(GroupFacts::Control(ControlBody::Table(control))) => {
+                assert_eq!(control.table()[..], payload[..]);
+            }
+            GroupBody::Facts(_) => {}
         }
     }
     assert!(groups.offset().get() <= header.alignment.round_up(file.len() as u64));

@@ -10,7 +10,7 @@ use wal_bench::Payloads;
 use wal_core::{FsyncPolicy, RecordRef, WalConfig, blocking::Wal};
 use wal_format::{
     Alignment, EncodedRecord, Epoch, Frame, GroupWriter, InBatch, LogId, Lsn, Offset, Salt,
-    UnixMillis,
+    UnixMillis, Version,
 };
 use wal_io::MemoryStorage;
 
@@ -32,6 +32,7 @@ pub(crate) fn quick() -> Criterion {
 pub(crate) fn frame() -> Frame {
     let epoch = Epoch::new(9);
     Frame {
+        version: Version::V1,
         salt: Salt::new(LogId::from_bytes([7; 16]), epoch),
         epoch,
         alignment: Alignment::Eight,

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use wal_format::{
     IndexEntry, LOCK_NAME, LOCK_PID_NAME, LinkCause, LogId, Lsn, Origin, SegmentHeader, SegmentId,
+    Version,
 };
 use wal_io::{OpenMode, Process, Storage, StorageFileExt, StorageLock};
 
@@ -415,6 +416,10 @@ fn idle_header(settings: &Settings, log_id: LogId) -> SegmentHeader {
         alignment: settings.alignment,
         allocated: 0,
         origin: Origin::Spare,
+        version: Version::V1,
+        replaces: None,
+        log_capacity: 0,
+        log_record_limit: 0,
     }
 }
 

@@ -7,6 +7,7 @@ use std::io;
 
 use wal_format::{
     Epoch, FileName, FooterFacts, GroupWriter, LogId, Lsn, Origin, SegmentHeader, SegmentId,
+    Version,
 };
 use wal_io::{OpenMode, Storage, StorageFile, StorageFileExt};
 
@@ -85,6 +86,10 @@ pub(super) fn new_header(
         alignment: settings.alignment,
         allocated: settings.config.max_segment_size,
         origin: Origin::Spare,
+        version: Version::V1,
+        replaces: None,
+        log_capacity: settings.config.max_segment_size,
+        log_record_limit: settings.record_limit,
     })
 }
 
@@ -392,8 +397,10 @@ pub(super) fn write_footer(sealing: &Sealing, log_first: Lsn) -> io::Result<()> 
         record_count: sealing.records,
         successor: sealing.successor,
         log_first,
+        index: &sealing.index,
+        more: None,
     };
-    groups.footer(&facts, &sealing.index);
+    groups.footer(&facts);
     let file = &sealing.segment.file;
     file.write_all_at(groups.bytes(), groups.start().get())?;
     // The clean mark is durable before the file is cut behind it.

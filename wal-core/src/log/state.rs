@@ -5,8 +5,8 @@ use std::task::Waker;
 use std::time::Duration;
 
 use wal_format::{
-    Alignment, EncodedRecord, Epoch, GroupWriter, IndexEntry, LinkBody, LinkCause, LogId, Lsn,
-    Offset, SegmentHeader, SegmentId,
+    Alignment, EncodedRecord, Epoch, GroupWriter, Histories, IndexEntry, LinkBody, LinkCause,
+    LogId, Lsn, Offset, SegmentHeader, SegmentId,
 };
 
 use super::ahead::{Ahead, Prewritten};
@@ -566,5 +566,6 @@ pub(crate) fn link_body(
         end_digest: before.end_digest,
         cause: before.cause,
         kept: before.kept,
+        histories: Histories::unknown(),
     }
 }

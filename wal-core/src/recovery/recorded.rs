@@ -42,8 +42,8 @@ fn gaps_of_copy(link: &ChainLink, gaps: &mut Vec<(Lsn, Lsn)>) -> io::Result<()> 
             GroupKind::Gap if decode_gap(&cursor.payload(&header)?, &header).is_ok() => {
                 gaps.push((header.first_lsn, header.end_lsn()));
             }
-            GroupKind::Link => {}
-            GroupKind::Stamp | GroupKind::Footer | GroupKind::Cut | GroupKind::Gap => break,
+            GroupKind::Link | GroupKind::Control | GroupKind::Other(_) => {}
+            _ => break,
         }
     }
     Ok(())

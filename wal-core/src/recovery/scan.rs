@@ -259,7 +259,7 @@ impl Scan {
         self.push_newest(&segments[&newest])?;
         loop {
             let first = &self.chain[0];
-            let link = first.link;
+            let link = first.link.clone();
             let id = first.facts.id();
             let predecessor = link.body.predecessor;
             if link.body.end_lsn < self.log_first {

@@ -2,9 +2,7 @@
 
 use std::collections::VecDeque;
 
-use wal_format::{
-    Footer, GroupError, GroupKind, Lsn, Origin, decode_cut, decode_gap, decode_stamp,
-};
+use wal_format::{Footer, GroupError, GroupFacts, GroupKind, Lsn, Origin};
 
 use super::witness::{Beyond, look_beyond};
 use crate::segment::{GroupStep, LinkFacts, SegmentCursor, SegmentFacts};
@@ -81,7 +79,7 @@ pub(crate) fn scan_tail(
         log_first: link.body.log_first,
         log_first_before: match segment.header.origin {
             Origin::Spare => link.first_lsn,
-            Origin::Copy => Lsn::ZERO,
+            Origin::Copy | Origin::Replacement => Lsn::ZERO,
         },
         ends_closing: false,
         beyond: Beyond::default(),
@@ -108,19 +106,7 @@ pub(crate) fn scan_tail(
                 .check_group()
                 .map_err(io)?
                 .map(|()| cursor.skip_group()),
-            GroupKind::Stamp => cursor
-                .payload(&header)
-                .map_err(io)
-                .map(|payload| decode_stamp(&payload, &header))?,
-            GroupKind::Gap => cursor
-                .payload(&header)
-                .map_err(io)
-                .map(|payload| decode_gap(&payload, &header))?,
             GroupKind::Link => Ok(()),
-            GroupKind::Cut => {
-                let payload = cursor.payload(&header).map_err(io)?;
-                decode_cut(&payload, &header).map(|first| facts.note_cut(first, header.first_lsn))
-            }
             GroupKind::Footer => {
                 facts.ends_closing = header.end_offset() == segment.len;
                 let payload = cursor.payload(&header).map_err(io)?;
@@ -136,6 +122,14 @@ pub(crate) fn scan_tail(
                     }
                     Err(error) => Err(error),
                 }
+            }
+            _ => {
+                let payload = cursor.payload(&header).map_err(io)?;
+                GroupFacts::decode(&payload, &header).map(|said| {
+                    if let Some(first) = said.log_first() {
+                        facts.note_cut(first, header.first_lsn);
+                    }
+                })
             }
         };
         if let Err(error) = verdict {

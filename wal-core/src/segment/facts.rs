@@ -5,7 +5,7 @@ use std::io;
 use wal_format::{
     FOOTER_TRAILER_LEN, Footer, FooterTrailer, GROUP_HEADER_LEN, GroupHeader, GroupKind,
     HEADER_LEN, HeaderError, IndexEntry, LINK_LEN, LinkBody, Lsn, Offset, SegmentHeader, SegmentId,
-    VERSION,
+    Version,
 };
 use wal_io::{OpenMode, Storage, StorageFile, StorageFileExt};
 
@@ -13,7 +13,7 @@ use crate::error::{Corruption, Error, Result};
 use crate::sync::Arc;
 
 /// A valid link.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct LinkFacts {
     pub(crate) first_lsn: Lsn,
     pub(crate) watermark: Lsn,
@@ -56,8 +56,8 @@ impl SegmentFacts {
         let mut bytes = vec![0; HEADER_LEN as usize + LINK_LEN];
         let filled = file.read_full_at(&mut bytes, 0).map_err(io("reading"))?;
         bytes.truncate(filled);
-        let header = SegmentHeader::decode(&bytes, id)
-            .map_err(|error| header_error(location, id, &error))?;
+        let header =
+            decode_header(&bytes, id).map_err(|error| header_error(location, id, &error))?;
         let link = read_link(&bytes, &header);
         Ok(Self {
             header,
@@ -156,13 +156,25 @@ pub(crate) fn read_link(bytes: &[u8], header: &SegmentHeader) -> Result<LinkFact
     Ok(link)
 }
 
+/// The newest version of the format that this crate reads.
+pub(crate) const NEWEST: Version = Version::V1;
+
+/// The header that `bytes` begin with, if it is of a version that this crate reads.
+pub(crate) fn decode_header(bytes: &[u8], id: SegmentId) -> Result<SegmentHeader, HeaderError> {
+    let header = SegmentHeader::decode(bytes, id)?;
+    if header.version > NEWEST {
+        return Err(HeaderError::UnknownVersion(header.version.get()));
+    }
+    Ok(header)
+}
+
 fn header_error(location: String, id: SegmentId, error: &HeaderError) -> Error {
     if let HeaderError::UnknownVersion(version) = error {
         return Error::UnknownVersion {
             location,
             segment_id: id,
             version: *version,
-            known: VERSION,
+            known: NEWEST.get(),
         };
     }
     Error::Corruption(Box::new(Corruption {

@@ -12,7 +12,7 @@ mod search;
 mod window;
 
 pub(crate) use cursor::{GroupStep, RecordStep, SegmentCursor};
-pub(crate) use facts::{LinkFacts, SegmentFacts, read_link};
+pub(crate) use facts::{LinkFacts, NEWEST, SegmentFacts, decode_header, read_link};
 pub(crate) use files::Files;
 pub(crate) use point::{SEEK_WINDOW, record_at};
 pub(crate) use salvage::{Found, Salvage};

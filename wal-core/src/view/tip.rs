@@ -7,7 +7,7 @@
 
 use std::io;
 
-use wal_format::{GroupKind, Lsn, SegmentHeader, decode_cut};
+use wal_format::{GroupFacts, GroupKind, Lsn, SegmentHeader};
 
 use crate::log::{ChainEntry, Mark};
 use crate::recovery::{GroupEnd, Scan};
@@ -100,8 +100,9 @@ fn advance(cursor: &mut SegmentCursor, found: &mut Found) -> io::Result<()> {
             cursor.rewind(&header, previous);
             break;
         }
-        if header.kind == GroupKind::Cut
-            && let Ok(first) = decode_cut(&cursor.payload(&header)?, &header)
+        if matches!(header.kind, GroupKind::Cut | GroupKind::Control)
+            && let Ok(said) = GroupFacts::decode(&cursor.payload(&header)?, &header)
+            && let Some(first) = said.log_first()
         {
             found.log_first = found.log_first.max(first);
         }

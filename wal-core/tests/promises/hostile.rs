@@ -8,8 +8,9 @@ use std::time::Duration;
 use wal_core::blocking::Wal;
 use wal_core::{Error, FsyncPolicy, Lsn, OnDamage, Record, RepairMode};
 use wal_format::{
-    Alignment, Epoch, FooterFacts, GroupHeader, GroupKind, GroupWriter, IndexEntry, LinkBody,
-    LinkCause, LogId, Offset, Origin, SegmentHeader, SegmentId, crc32,
+    Alignment, Epoch, FooterFacts, GroupHeader, GroupKind, GroupWriter, Histories, IndexEntry,
+    LinkBody, LinkCause, LogId, Offset, Origin, SegmentHeader, SegmentId, UnixMillis, Version,
+    crc32,
 };
 use wal_io::fault::Chooser;
 use wal_io::fault::{Fill, Image, Seeded, Site};
@@ -32,6 +33,10 @@ pub(super) fn header() -> SegmentHeader {
         // So that no file is too short for it.
         allocated: wal_format::HEADER_LEN,
         origin: Origin::Spare,
+        version: Version::V1,
+        replaces: None,
+        log_capacity: 64 << 10,
+        log_record_limit: 16 << 10,
     }
 }
 
@@ -45,6 +50,7 @@ fn first_link() -> LinkBody {
         end_digest: 0,
         cause: LinkCause::First,
         kept: Lsn::ZERO,
+        histories: Histories::unknown(),
     }
 }
 
@@ -251,15 +257,12 @@ fn group_headers_with_lengths_and_counts_that_lie() {
                     let header = header();
                     let (mut bytes, previous) = beginning(&header);
                     let group = GroupHeader {
-                        kind,
-                        epoch: header.epoch,
                         first_lsn: Lsn::new(first_lsn),
                         watermark: Lsn::new(watermark),
-                        offset: Offset::new(DATA),
                         payload_len,
                         record_count,
-                        previous,
                         digest: crc32(&[0; 64]),
+                        ..group_header(kind, &header, previous)
                     };
                     bytes.extend_from_slice(&group.encode(header.frame()).0);
                     bytes.extend([0; 4096]);
@@ -277,15 +280,9 @@ fn no_read_asks_for_more_than_the_file_holds() {
         let header = header();
         let (mut bytes, previous) = beginning(&header);
         let group = GroupHeader {
-            kind,
-            epoch: header.epoch,
-            first_lsn: Lsn::FIRST,
-            watermark: Lsn::ZERO,
-            offset: Offset::new(DATA),
             payload_len: u32::MAX,
             record_count: u32::from(kind == GroupKind::Records),
-            previous,
-            digest: 0,
+            ..group_header(kind, &header, previous)
         };
         bytes.extend_from_slice(&group.encode(header.frame()).0);
         bytes.extend([0; 4096]);
@@ -301,6 +298,25 @@ fn no_read_asks_for_more_than_the_file_holds() {
     }
 }
 
+/// The header of an empty group after the link.
+fn group_header(kind: GroupKind, header: &SegmentHeader, previous: u32) -> GroupHeader {
+    GroupHeader {
+        kind,
+        epoch: header.epoch,
+        first_lsn: Lsn::FIRST,
+        watermark: Lsn::ZERO,
+        offset: Offset::new(DATA),
+        payload_len: 0,
+        record_count: 0,
+        previous,
+        digest: 0,
+        version: header.version,
+        may_skip: false,
+        set_back: false,
+        time: UnixMillis::new(0),
+    }
+}
+
 /// A records group whose payload is this, with a digest and a checksum of the record that hold.
 fn group_of(header: &SegmentHeader, previous: u32, body: &[u8], count: u32) -> Vec<u8> {
     let salt = header.salt();
@@ -309,15 +325,11 @@ fn group_of(header: &SegmentHeader, previous: u32, body: &[u8], count: u32) -> V
     let mut digest = wal_format::Digest::new();
     digest.push(checksum);
     let group = GroupHeader {
-        kind: GroupKind::Records,
-        epoch: header.epoch,
         first_lsn: lsn,
-        watermark: Lsn::ZERO,
-        offset: Offset::new(DATA),
         payload_len: 4 + body.len() as u32,
         record_count: count,
-        previous,
         digest: digest.get(),
+        ..group_header(GroupKind::Records, header, previous)
     };
     let mut bytes = group.encode(header.frame()).0.to_vec();
     bytes.extend(checksum.to_le_bytes());
@@ -419,8 +431,10 @@ fn footers_with_an_index_that_leads_nowhere() {
                         record_count: u64::MAX,
                         successor: SegmentId::new(successor),
                         log_first: Lsn::new(log_first),
+                        index: &[entry],
+                        more: None,
                     };
-                    groups.footer(&facts, &[entry]);
+                    groups.footer(&facts);
                     let mut bytes = header.encode();
                     bytes.extend_from_slice(groups.bytes());
                     survive(&[(1, bytes)], &format!("{entry:?}, {facts:?}"));
@@ -459,6 +473,7 @@ fn link_to(predecessor: u64, end_lsn: u64, end_offset: u64, log_first: u64) -> L
         end_digest: 0,
         cause: LinkCause::Rotated,
         kept: Lsn::ZERO,
+        histories: Histories::unknown(),
     }
 }
 

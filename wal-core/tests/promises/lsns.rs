@@ -100,7 +100,10 @@ fn lsns_near_the_end_of_64_bits_are_read_and_none_is_given_twice() {
         0,
         Lsn::new(first),
     );
-    groups.link(&LinkBody::first(Lsn::new(first)), Lsn::ZERO);
+    groups.link(
+        &LinkBody::first(Lsn::new(first), wal_format::History::NONE),
+        Lsn::ZERO,
+    );
     for _ in 0..3 {
         let record = Record::data("x");
         let record = EncodedRecord::new(

@@ -4,8 +4,8 @@ use std::ops::RangeInclusive;
 
 use wal_core::{Lsn, RecordRef, SegmentId};
 use wal_format::{
-    Alignment, EncodedRecord, Epoch, FooterFacts, GroupWriter, InBatch, IndexEntry, LinkBody,
-    LinkCause, LogId, Offset, Origin, SegmentHeader, UnixMillis,
+    Alignment, EncodedRecord, Epoch, FooterFacts, GroupWriter, Histories, InBatch, IndexEntry,
+    LinkBody, LinkCause, LogId, Offset, Origin, SegmentHeader, UnixMillis, Version,
 };
 use wal_io::fault::Image;
 
@@ -46,6 +46,10 @@ impl Segment {
             alignment: Alignment::Eight,
             allocated: SMALL,
             origin: Origin::Spare,
+            version: Version::V1,
+            replaces: None,
+            log_capacity: SMALL,
+            log_record_limit: 1000,
         };
         let frame = header.frame();
         let mut groups = GroupWriter::new(frame, 0);
@@ -75,6 +79,7 @@ impl Segment {
             end_digest: 0,
             cause: LinkCause::First,
             kept: Lsn::ZERO,
+            histories: Histories::unknown(),
         };
         Self::new(1, &body, 0)
     }
@@ -94,6 +99,7 @@ impl Segment {
             } else {
                 Lsn::ZERO
             },
+            histories: Histories::unknown(),
         };
         Self::new(id, &body, watermark)
     }
@@ -132,8 +138,10 @@ impl Segment {
             record_count: self.records,
             successor: SegmentId::new(successor),
             log_first: self.log_first,
+            index: &self.index,
+            more: None,
         };
-        self.groups.footer(&facts, &self.index);
+        self.groups.footer(&facts);
         self.closed = true;
         self
     }

@@ -7,10 +7,12 @@
 use super::Frame;
 use super::header::{GroupHeader, GroupKind};
 use crate::checksum::{Digest, Salt, crc32};
+use crate::control::ControlBody;
 use crate::error::{GroupError, RecordError};
 use crate::ids::{Epoch, Lsn, Offset};
 use crate::limits::CUT_BODY_LEN;
 use crate::record::{Compression, InBatch, RecordHead, verify_record};
+use crate::segment::PAGE_LEN;
 use crate::wire::{u32_at, u64_at};
 
 /// Walks the records of one group, window by window, and verifies them and the group as a whole
@@ -238,6 +240,39 @@ pub fn decode_cut(payload: &[u8], header: &GroupHeader) -> Result<Lsn, GroupErro
         return Err(GroupError::Field("the payload has not the length of a cut"));
     }
     Ok(Lsn::new(u64_at(payload, 0)))
+}
+
+/// Reads a control group.
+///
+/// # Errors
+///
+/// A [`GroupError`] that says what is wrong.
+pub fn decode_control(payload: &[u8], header: &GroupHeader) -> Result<ControlBody, GroupError> {
+    check_body(GroupKind::Control, payload, header)?;
+    ControlBody::decode(payload)
+}
+
+/// Checks that an index consists of whole pages. What is in them is checked by who reads one.
+///
+/// # Errors
+///
+/// A [`GroupError`] that says what is wrong.
+pub fn decode_index(payload: &[u8], header: &GroupHeader) -> Result<(), GroupError> {
+    check_body(GroupKind::Index, payload, header)?;
+    if !payload.is_empty() && payload.len().is_multiple_of(PAGE_LEN) {
+        Ok(())
+    } else {
+        Err(GroupError::Field("an index that does not consist of pages"))
+    }
+}
+
+/// Checks a group of an unknown kind, as far as it is the same for every kind.
+///
+/// # Errors
+///
+/// A [`GroupError`] that says what is wrong.
+pub fn decode_other(payload: &[u8], header: &GroupHeader) -> Result<(), GroupError> {
+    check_body(header.kind, payload, header)
 }
 
 /// Whether the bytes at a place begin as a group of the segment with this epoch does, valid or not:

@@ -5,10 +5,13 @@
 use super::Frame;
 use super::header::{GroupHeader, GroupKind};
 use crate::checksum::{Digest, crc32};
+use crate::control::{Control, ControlChange, encode_changes};
 use crate::ids::{Lsn, Offset};
 use crate::limits::{GROUP_HEADER_LEN, HEADER_LEN};
+use crate::record::UnixMillis;
 use crate::record::{EncodedRecord, remask_record};
-use crate::segment::{FooterFacts, IndexEntry, LinkBody, encode_footer};
+use crate::segment::{FooterFacts, IndexBuilder, LinkBody, PageFacts, encode_footer};
+use crate::version::Version;
 use crate::wire::{put, u32_at};
 
 /// A group of records that still grows: its header's place is kept free.
@@ -18,6 +21,8 @@ struct Open {
     at: usize,
     first_lsn: Lsn,
     digest: Digest,
+    time: UnixMillis,
+    set_back: bool,
 }
 
 /// Builds groups, one behind the other, in one buffer.
@@ -27,7 +32,8 @@ struct Open {
 ///
 /// let epoch = Epoch::new(9);
 /// let salt = Salt::new(LogId::from_bytes([7; 16]), epoch);
-/// let frame = Frame { salt, epoch, alignment: Alignment::Eight };
+/// let version = Version::V1;
+/// let frame = Frame { version, salt, epoch, alignment: Alignment::Eight };
 /// let mut groups = GroupWriter::new(frame, 4096);
 /// // After the link, whose checksum the caller remembers.
 /// groups.reset(frame, Offset::new(4224), 0x1234, Lsn::FIRST);
@@ -51,6 +57,10 @@ pub struct GroupWriter {
     records: u64,
     open: Option<Open>,
     finished: bool,
+    /// The time of groups that are begun from now on.
+    time: UnixMillis,
+    /// The clock was set back since the last group of records.
+    set_back: bool,
     buffer: Vec<u8>,
 }
 
@@ -67,6 +77,8 @@ impl GroupWriter {
             records: 0,
             open: None,
             finished: false,
+            time: UnixMillis::new(0),
+            set_back: false,
             buffer: Vec::with_capacity(capacity),
         }
     }
@@ -87,6 +99,7 @@ impl GroupWriter {
         self.records = 0;
         self.open = None;
         self.finished = false;
+        self.set_back = false;
         self.buffer.clear();
     }
 
@@ -98,7 +111,7 @@ impl GroupWriter {
     pub fn link(&mut self, body: &LinkBody, watermark: Lsn) {
         assert!(self.end().get() == HEADER_LEN && self.previous == 0);
         assert!(body.end_lsn == self.next_lsn.prev());
-        self.whole(GroupKind::Link, &body.encode(), watermark);
+        self.whole(GroupKind::Link, &body.encode(self.frame.version), watermark);
         self.pad();
     }
 
@@ -114,13 +127,70 @@ impl GroupWriter {
         self.pad();
     }
 
+    /// Sets the time of the groups that are begun from now on, in milliseconds since 1970. Files of version 1 do not have it.
+    pub fn set_time(&mut self, now: UnixMillis) {
+        self.time = now;
+    }
+
+    /// Says with the next group of records that the clock was set back before it. Files of version 1 do not have it.
+    pub fn set_back(&mut self) {
+        self.set_back = true;
+    }
+
+    /// Writes a table of the control state. Closes the open group first, with the same watermark.
+    ///
+    /// # Panics
+    ///
+    /// As [`close_group`](Self::close_group); in a file of version 1.
+    pub fn control(&mut self, control: &Control, watermark: Lsn) {
+        assert!(self.frame.version >= Version::V2);
+        self.close_group(watermark);
+        self.whole(GroupKind::Control, &control.table(), watermark);
+        self.pad();
+    }
+
+    /// Writes changes of the control state, at least one. Closes the open group first, with the same watermark.
+    ///
+    /// # Panics
+    ///
+    /// As [`close_group`](Self::close_group); in a file of version 1.
+    pub fn change(&mut self, changes: &[ControlChange], watermark: Lsn) {
+        assert!(self.frame.version >= Version::V2 && !changes.is_empty());
+        self.close_group(watermark);
+        self.whole(GroupKind::Control, &encode_changes(changes), watermark);
+        self.pad();
+    }
+
+    /// Writes the pages of an index, as many as fit in `room` bytes of file, none perhaps. Returns where the first one stands,
+    /// and what the footer says of each. Like the footer, it follows durable groups only.
+    ///
+    /// # Panics
+    ///
+    /// If a group of records is open; in a file of version 1.
+    pub fn index(&mut self, index: &IndexBuilder, room: u64) -> (Offset, Vec<PageFacts>) {
+        assert!(self.frame.version >= Version::V2 && self.open.is_none());
+        let start = Offset::new(self.position().get() + GROUP_HEADER_LEN as u64);
+        let room = self.frame.alignment.round_down(room);
+        let room = room.saturating_sub(GROUP_HEADER_LEN as u64);
+        let (pages, facts) = index.pages(room, start, self.frame.salt);
+        if facts.is_empty() {
+            return (Offset::new(0), facts);
+        }
+        self.whole(GroupKind::Index, &pages, self.next_lsn.prev());
+        self.pad();
+        (start, facts)
+    }
+
     /// Writes a cut: the log's first LSN is `log_first` from here on. Closes the open group first,
-    /// with the same watermark.
+    /// with the same watermark. From version 2 on it is a change of the control state.
     ///
     /// # Panics
     ///
     /// As [`close_group`](Self::close_group).
     pub fn cut(&mut self, log_first: Lsn, watermark: Lsn) {
+        if self.frame.version >= Version::V2 {
+            return self.change(&[ControlChange::First(log_first)], watermark);
+        }
         self.close_group(watermark);
         self.whole(GroupKind::Cut, &log_first.get().to_le_bytes(), watermark);
         self.pad();
@@ -151,14 +221,13 @@ impl GroupWriter {
     ///
     /// If a group of records is open: its records would be proven durable by the very write that
     /// brings them.
-    pub fn footer(&mut self, facts: &FooterFacts, index: &[IndexEntry]) {
+    pub fn footer(&mut self, facts: &FooterFacts<'_>) {
         assert!(
             self.open.is_none(),
             "a footer is written behind durable groups only"
         );
         let payload = encode_footer(
             facts,
-            index,
             self.frame,
             self.end(),
             self.next_lsn.prev(),
@@ -215,6 +284,8 @@ impl GroupWriter {
             at: self.buffer.len(),
             first_lsn: self.next_lsn,
             digest: Digest::new(),
+            time: self.time,
+            set_back: std::mem::take(&mut self.set_back),
         });
         self.buffer.extend_from_slice(&[0; GROUP_HEADER_LEN]);
     }
@@ -247,6 +318,10 @@ impl GroupWriter {
                 record_count: (self.next_lsn.get() - open.first_lsn.get()) as u32,
                 previous: self.previous,
                 digest: open.digest.get(),
+                version: self.frame.version,
+                may_skip: false,
+                set_back: open.set_back,
+                time: open.time,
             };
             self.seal(open.at, &header);
             self.pad();
@@ -273,6 +348,10 @@ impl GroupWriter {
             record_count: count,
             previous: self.previous,
             digest: crc32(payload),
+            version: self.frame.version,
+            may_skip: false,
+            set_back: false,
+            time: self.time,
         };
         self.buffer.extend_from_slice(&[0; GROUP_HEADER_LEN]);
         self.buffer.extend_from_slice(payload);

@@ -5,34 +5,56 @@ use crate::checksum::crc32;
 use crate::error::GroupError;
 use crate::ids::{Epoch, Lsn, Offset};
 use crate::limits::{GROUP_HEADER_LEN, HEADER_LEN};
+use crate::record::UnixMillis;
+use crate::version::Version;
 use crate::wire::{array_at, is_zero, put, u16_at, u32_at, u64_at};
 
 /// `WGRP`
 pub(super) const MAGIC: [u8; 4] = *b"WGRP";
 /// The checksum covers all behind itself.
 const CHECKED: usize = 8;
-/// Where the fields end and the reserved bytes begin.
-const RESERVED: usize = 58;
+/// Where the time is; in version 1, where the fields end and the reserved bytes begin.
+const TIME: usize = 58;
 
 /// What a group holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum GroupKind {
     /// Records.
-    Records = 1,
+    Records,
     /// Nothing: it carries a watermark.
-    Stamp = 2,
+    Stamp,
     /// The first group of a segment: facts about the predecessor.
-    Link = 3,
-    /// The log's new first LSN.
-    Cut = 4,
+    Link,
+    /// The log's new first LSN. Version 1 only: later it is a change of the control state.
+    Cut,
     /// The last group of a sealed or cleanly closed segment.
-    Footer = 5,
+    Footer,
     /// LSNs whose records are lost: a repair has put it in their place.
-    Gap = 6,
+    Gap,
+    /// The control state, or changes of it. From version 2 on.
+    Control,
+    /// Where records are: the pages of an index. From version 2 on.
+    Index,
+    /// A kind that this crate does not know, and may skip. From version 2 on.
+    Other(u8),
 }
 
 impl GroupKind {
-    const fn from_u16(kind: u16) -> Option<Self> {
+    const fn number(self) -> u8 {
+        match self {
+            Self::Records => 1,
+            Self::Stamp => 2,
+            Self::Link => 3,
+            Self::Cut => 4,
+            Self::Footer => 5,
+            Self::Gap => 6,
+            Self::Control => 7,
+            Self::Index => 8,
+            Self::Other(kind) => kind,
+        }
+    }
+
+    const fn of_version_1(kind: u8) -> Option<Self> {
         match kind {
             1 => Some(Self::Records),
             2 => Some(Self::Stamp),
@@ -43,7 +65,23 @@ impl GroupKind {
             _ => None,
         }
     }
+
+    const fn of_version_2(kind: u8) -> Option<Self> {
+        match kind {
+            4 => None,
+            7 => Some(Self::Control),
+            8 => Some(Self::Index),
+            _ => Self::of_version_1(kind),
+        }
+    }
 }
+
+/// Flag bit 0.
+const MAY_SKIP: u8 = 1;
+/// Flag bit 1.
+const SET_BACK: u8 = 2;
+/// Most milliseconds that a header has room for.
+const MOST_TIME: u64 = (1 << 48) - 1;
 
 /// What a group's first 64 bytes say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,6 +104,44 @@ pub struct GroupHeader {
     pub previous: u32,
     /// Of the payload: the fold of the records' checksums, or the CRC-32 of any other.
     pub digest: u32,
+    /// The version of the file. The header itself does not say it.
+    pub version: Version,
+    /// A reader that does not know the kind may skip the group. False in version 1.
+    pub may_skip: bool,
+    /// The clock was set back before this group. False in version 1.
+    pub set_back: bool,
+    /// When the group's first record got its place, or a group without records was made, in milliseconds since 1970, up to
+    /// 2^48 - 1. 0 in version 1.
+    pub time: UnixMillis,
+}
+
+/// Kind, flags and time, which version 1 has not.
+fn version_1(bytes: &[u8; GROUP_HEADER_LEN]) -> Result<(GroupKind, u8, UnixMillis), GroupError> {
+    if !is_zero(&bytes[TIME..]) {
+        return Err(GroupError::Field(
+            "the reserved bytes of the header are not zeros",
+        ));
+    }
+    let number = u16_at(bytes, 56);
+    let kind = u8::try_from(number).ok().and_then(GroupKind::of_version_1);
+    let kind = kind.ok_or(GroupError::Kind(number))?;
+    Ok((kind, 0, UnixMillis::new(0)))
+}
+
+/// Kind, flags and time.
+fn version_2(bytes: &[u8; GROUP_HEADER_LEN]) -> Result<(GroupKind, u8, UnixMillis), GroupError> {
+    let (number, flags) = (bytes[56], bytes[57]);
+    if flags & !(MAY_SKIP | SET_BACK) != 0 {
+        return Err(GroupError::UnknownFlags(flags));
+    }
+    let kind = match GroupKind::of_version_2(number) {
+        Some(kind) => kind,
+        None if flags & MAY_SKIP != 0 => GroupKind::Other(number),
+        None => return Err(GroupError::UnknownKind(number)),
+    };
+    let mut time = [0; 8];
+    time[..6].copy_from_slice(&bytes[TIME..]);
+    Ok((kind, flags, UnixMillis::new(u64::from_le_bytes(time))))
 }
 
 impl GroupHeader {
@@ -82,7 +158,14 @@ impl GroupHeader {
         put(&mut bytes, 44, &self.record_count.to_le_bytes());
         put(&mut bytes, 48, &self.previous.to_le_bytes());
         put(&mut bytes, 52, &self.digest.to_le_bytes());
-        put(&mut bytes, 56, &(self.kind as u16).to_le_bytes());
+        bytes[56] = self.kind.number();
+        if self.version >= Version::V2 {
+            let skip = if self.may_skip { MAY_SKIP } else { 0 };
+            let back = if self.set_back { SET_BACK } else { 0 };
+            bytes[57] = skip | back;
+            let time = self.time.get().min(MOST_TIME);
+            put(&mut bytes, TIME, &time.to_le_bytes()[..6]);
+        }
         let checksum = crc32(&bytes[CHECKED..]) ^ frame.salt.group_mask(self.offset);
         put(&mut bytes, 4, &checksum.to_le_bytes());
         (bytes, checksum)
@@ -128,14 +211,12 @@ impl GroupHeader {
         if found != expected {
             return Err(GroupError::Checksum { expected, found });
         }
-        if !is_zero(&bytes[RESERVED..]) {
-            return Err(GroupError::Field(
-                "the reserved bytes of the header are not zeros",
-            ));
-        }
-        let kind = u16_at(bytes, 56);
+        let (kind, flags, time) = match frame.version {
+            Version::V1 => version_1(bytes)?,
+            Version::V2 => version_2(bytes)?,
+        };
         let header = Self {
-            kind: GroupKind::from_u16(kind).ok_or(GroupError::Kind(kind))?,
+            kind,
             epoch: Epoch::new(u64_at(bytes, 8)),
             first_lsn: Lsn::new(u64_at(bytes, 16)),
             watermark: Lsn::new(u64_at(bytes, 24)),
@@ -144,6 +225,10 @@ impl GroupHeader {
             record_count: u32_at(bytes, 44),
             previous: u32_at(bytes, 48),
             digest: u32_at(bytes, 52),
+            version: frame.version,
+            may_skip: flags & MAY_SKIP != 0,
+            set_back: flags & SET_BACK != 0,
+            time,
         };
         header.check(frame.epoch, offset)?;
         Ok((header, found))

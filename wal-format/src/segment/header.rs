@@ -4,21 +4,24 @@ use crate::checksum::{Salt, crc32};
 use crate::error::HeaderError;
 use crate::group::Frame;
 use crate::ids::{Epoch, LogId, SegmentId};
-use crate::limits::{Alignment, HEADER_LEN, VERSION, max_record_limit};
+use crate::limits::{Alignment, HEADER_LEN, max_record_limit};
+use crate::version::Version;
 use crate::wire::{array_at, is_zero, put, u32_at, u64_at};
 
 /// `WALSEG\r\n`
 const MAGIC: [u8; 8] = *b"WALSEG\r\n";
 /// Where the checksum is, in every version.
 const CHECKSUM: usize = 8;
-/// Where the fields end and the reserved bytes begin.
-const RESERVED: usize = 84;
+/// Where the fields of version 1 end and its reserved bytes begin.
+const RESERVED_1: usize = 84;
+/// Where the fields of version 2 end, and the room of features begins that a reader may ignore.
+const RESERVED_2: std::ops::Range<usize> = 136..2048;
 const LEN: usize = HEADER_LEN as usize;
 
 /// What a segment is, apart from its contents.
 ///
 /// ```
-/// use wal_format::{Alignment, Epoch, LogId, Origin, SegmentHeader, SegmentId};
+/// use wal_format::{Alignment, Epoch, LogId, Origin, SegmentHeader, SegmentId, Version};
 ///
 /// let header = SegmentHeader {
 ///     log_id: LogId::from_bytes([7; 16]),
@@ -30,6 +33,10 @@ const LEN: usize = HEADER_LEN as usize;
 ///     alignment: Alignment::Eight,
 ///     allocated: 1 << 20,
 ///     origin: Origin::Spare,
+///     version: Version::V1,
+///     replaces: None,
+///     log_capacity: 1 << 20,
+///     log_record_limit: 1 << 16,
 /// };
 /// let bytes = header.encode();
 /// assert_eq!(SegmentHeader::decode(&bytes, SegmentId::FIRST)?, header);
@@ -56,6 +63,24 @@ pub struct SegmentHeader {
     pub allocated: u64,
     /// How the file came to its name.
     pub origin: Origin,
+    /// The version of the file.
+    pub version: Version,
+    /// The segment that it replaces, with [`Origin::Replacement`].
+    pub replaces: Option<Replaced>,
+    /// What `capacity` is in the log's other segments: the same, unless the file was the log's reserve. In version 1 always the
+    /// same.
+    pub log_capacity: u64,
+    /// The same for `record_limit`.
+    pub log_record_limit: u64,
+}
+
+/// A segment that a repair has replaced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Replaced {
+    /// Its id.
+    pub segment: SegmentId,
+    /// Its epoch.
+    pub epoch: Epoch,
 }
 
 /// How a segment's file came to its name: what must be in it from then on.
@@ -66,6 +91,8 @@ pub enum Origin {
     /// As a copy that was whole: link and first groups were synced before the name was given. No crash
     /// takes the link.
     Copy = 2,
+    /// As the replacement of a damaged segment, whole and synced. It is not on the chain by its own id. From version 2 on.
+    Replacement = 3,
 }
 
 impl Origin {
@@ -73,6 +100,7 @@ impl Origin {
         match origin {
             1 => Some(Self::Spare),
             2 => Some(Self::Copy),
+            3 => Some(Self::Replacement),
             _ => None,
         }
     }
@@ -84,7 +112,7 @@ impl SegmentHeader {
     pub fn encode(&self) -> Vec<u8> {
         let mut bytes = vec![0; LEN];
         put(&mut bytes, 0, &MAGIC);
-        put(&mut bytes, 12, &VERSION.to_le_bytes());
+        put(&mut bytes, 12, &self.version.get().to_le_bytes());
         put(&mut bytes, 16, self.log_id.as_bytes());
         put(&mut bytes, 32, &self.segment_id.get().to_le_bytes());
         put(&mut bytes, 40, &self.epoch.get().to_le_bytes());
@@ -94,6 +122,15 @@ impl SegmentHeader {
         put(&mut bytes, 68, &(self.alignment.get() as u32).to_le_bytes());
         put(&mut bytes, 72, &self.allocated.to_le_bytes());
         put(&mut bytes, 80, &(self.origin as u32).to_le_bytes());
+        if self.version >= Version::V2 {
+            let replaces = self
+                .replaces
+                .map_or((0, 0), |it| (it.segment.get(), it.epoch.get()));
+            put(&mut bytes, 104, &replaces.0.to_le_bytes());
+            put(&mut bytes, 112, &replaces.1.to_le_bytes());
+            put(&mut bytes, 120, &self.log_capacity.to_le_bytes());
+            put(&mut bytes, 128, &self.log_record_limit.to_le_bytes());
+        }
         let checksum = crc32(&bytes);
         put(&mut bytes, CHECKSUM, &checksum.to_le_bytes());
         bytes
@@ -116,24 +153,45 @@ impl SegmentHeader {
         }
         verify(bytes)?;
         let version = u32_at(bytes, 12);
-        if version != VERSION {
+        let Some(version) = Version::from_u32(version) else {
             return Err(HeaderError::UnknownVersion(version));
+        };
+        let required = if version >= Version::V2 {
+            u64_at(bytes, 88)
+        } else {
+            0
+        };
+        if required != 0 {
+            return Err(HeaderError::UnknownFeature(required.trailing_zeros()));
         }
+        let (capacity, record_limit) = (u64_at(bytes, 48), u64_at(bytes, 56));
+        let (replaces, log_capacity, log_record_limit) = match version {
+            Version::V1 => (None, capacity, record_limit),
+            Version::V2 => (replaced(bytes), u64_at(bytes, 120), u64_at(bytes, 128)),
+        };
         let header = Self {
             log_id: LogId::from_bytes(array_at(bytes, 16)),
             segment_id: SegmentId::new(u64_at(bytes, 32)),
             epoch: Epoch::new(u64_at(bytes, 40)),
-            capacity: u64_at(bytes, 48),
-            record_limit: u64_at(bytes, 56),
+            capacity,
+            record_limit,
             node_id: u32_at(bytes, 64),
             alignment: Alignment::from_u32(u32_at(bytes, 68))
                 .ok_or(HeaderError::Field("the alignment is not 8, 512 or 4096"))?,
             allocated: u64_at(bytes, 72),
             origin: Origin::from_u32(u32_at(bytes, 80))
                 .ok_or(HeaderError::Field("its origin is unknown"))?,
+            version,
+            replaces,
+            log_capacity,
+            log_record_limit,
         };
         header.check(expected)?;
-        if !is_zero(&bytes[RESERVED..]) {
+        let reserved = match version {
+            Version::V1 => is_zero(&bytes[RESERVED_1..]),
+            Version::V2 => is_zero(&bytes[RESERVED_1..88]) && is_zero(&bytes[RESERVED_2]),
+        };
+        if !reserved {
             return Err(HeaderError::Field("the reserved bytes are not zeros"));
         }
         Ok(header)
@@ -157,6 +215,22 @@ impl SegmentHeader {
                 "the record limit is above what the segment holds",
             ));
         }
+        let is_replacement = self.origin == Origin::Replacement;
+        if is_replacement != self.replaces.is_some()
+            || is_replacement && self.version < Version::V2
+            || self
+                .replaces
+                .is_some_and(|it| it.segment >= self.segment_id || it.epoch.get() == 0)
+        {
+            return Err(HeaderError::Field(
+                "the segment that it replaces does not fit its origin",
+            ));
+        }
+        if self.log_capacity < self.capacity || self.log_record_limit < self.record_limit {
+            return Err(HeaderError::Field(
+                "the log's segments are smaller than this one",
+            ));
+        }
         if self.allocated < HEADER_LEN || self.allocated > self.capacity {
             return Err(HeaderError::Field(
                 "the allocated length is not between the header's and the capacity",
@@ -178,8 +252,16 @@ impl SegmentHeader {
             salt: self.salt(),
             epoch: self.epoch,
             alignment: self.alignment,
+            version: self.version,
         }
     }
+}
+
+/// The segment that a file of version 2 replaces.
+fn replaced(bytes: &[u8; LEN]) -> Option<Replaced> {
+    let segment = SegmentId::new(u64_at(bytes, 104));
+    let epoch = Epoch::new(u64_at(bytes, 112));
+    (segment != SegmentId::NONE || epoch.get() != 0).then_some(Replaced { segment, epoch })
 }
 
 fn verify(bytes: &[u8; LEN]) -> Result<(), HeaderError> {

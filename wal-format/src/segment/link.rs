@@ -6,9 +6,11 @@ use crate::error::GroupError;
 use crate::group::{GroupHeader, GroupKind, check_body};
 use crate::ids::{Epoch, Lsn, Offset, SegmentId};
 use crate::limits::LINK_BODY_LEN;
+use crate::segment::{Histories, History};
+use crate::version::Version;
 use crate::wire::{is_zero, put, u16_at, u32_at, u64_at};
 
-/// Reserved bytes between the fields, and behind them.
+/// Reserved bytes of version 1, between the fields and after them.
 const RESERVED: [std::ops::Range<usize>; 2] = [46..48, 56..LINK_BODY_LEN];
 
 /// Why a segment was begun.
@@ -43,7 +45,7 @@ impl LinkCause {
 }
 
 /// What a segment says about the one before it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LinkBody {
     /// The predecessor; [`SegmentId::NONE`] if there is none.
     pub predecessor: SegmentId,
@@ -62,12 +64,14 @@ pub struct LinkBody {
     pub cause: LinkCause,
     /// With [`LinkCause::TruncatedAfter`]: the last LSN that stayed. [`Lsn::ZERO`] with every other cause.
     pub kept: Lsn,
+    /// Which histories the segment's records have. A link of version 1 does not say it.
+    pub histories: Histories,
 }
 
 impl LinkBody {
-    /// The link of a log's first segment, whose first record will be `first_lsn`.
+    /// The link of a log's first segment, whose first record will be `first_lsn`, and whose records have that history.
     #[must_use]
-    pub const fn first(first_lsn: Lsn) -> Self {
+    pub fn first(first_lsn: Lsn, history: History) -> Self {
         Self {
             predecessor: SegmentId::NONE,
             predecessor_epoch: Epoch::new(0),
@@ -77,13 +81,14 @@ impl LinkBody {
             end_digest: 0,
             cause: LinkCause::First,
             kept: Lsn::ZERO,
+            histories: Histories::after(History::NONE, &[], history),
         }
     }
 
-    /// The payload.
+    /// The payload in a file of that version.
     #[must_use]
-    pub fn encode(&self) -> [u8; LINK_BODY_LEN] {
-        let mut bytes = [0; LINK_BODY_LEN];
+    pub fn encode(&self, version: Version) -> Vec<u8> {
+        let mut bytes = vec![0; LINK_BODY_LEN];
         put(&mut bytes, 0, &self.predecessor.get().to_le_bytes());
         put(&mut bytes, 8, &self.predecessor_epoch.get().to_le_bytes());
         put(&mut bytes, 16, &self.end_lsn.get().to_le_bytes());
@@ -92,6 +97,9 @@ impl LinkBody {
         put(&mut bytes, 40, &self.end_digest.to_le_bytes());
         put(&mut bytes, 44, &(self.cause as u16).to_le_bytes());
         put(&mut bytes, 48, &self.kept.get().to_le_bytes());
+        if version >= Version::V2 {
+            self.histories.encode(&mut bytes);
+        }
         bytes
     }
 
@@ -102,16 +110,24 @@ impl LinkBody {
     /// A [`GroupError`] that says what is wrong.
     pub fn decode(payload: &[u8], header: &GroupHeader) -> Result<Self, GroupError> {
         check_body(GroupKind::Link, payload, header)?;
-        if payload.len() != LINK_BODY_LEN {
+        let has_length = match header.version {
+            Version::V1 => payload.len() == LINK_BODY_LEN,
+            Version::V2 => payload.len() > LINK_BODY_LEN,
+        };
+        if !has_length {
             return Err(GroupError::Field(
                 "the payload has not the length of a link",
             ));
         }
-        if !RESERVED.into_iter().all(|range| is_zero(&payload[range])) {
+        let histories = if header.version >= Version::V2 {
+            Histories::decode(payload, header.first_lsn)?
+        } else if RESERVED.into_iter().all(|range| is_zero(&payload[range])) {
+            Histories::unknown()
+        } else {
             return Err(GroupError::Field(
                 "the reserved bytes of the link are not zeros",
             ));
-        }
+        };
         let link = Self {
             predecessor: SegmentId::new(u64_at(payload, 0)),
             predecessor_epoch: Epoch::new(u64_at(payload, 8)),
@@ -122,6 +138,7 @@ impl LinkBody {
             cause: LinkCause::from_u16(u16_at(payload, 44))
                 .ok_or(GroupError::Field("the link's cause is unknown"))?,
             kept: Lsn::new(u64_at(payload, 48)),
+            histories,
         };
         if link.end_lsn != header.first_lsn.prev() {
             return Err(GroupError::Field(

@@ -3,7 +3,7 @@
 
 use std::fmt::Write as _;
 
-use wal_format::{GroupBody, SegmentId, SegmentView};
+use wal_format::{GroupBody, GroupFacts, SegmentId, SegmentView};
 
 const SEGMENT: &[(&str, usize)] = &[
     ("magic", 8),
@@ -90,14 +90,7 @@ pub fn annotate(bytes: &[u8], id: SegmentId) -> String {
                     out.record(record.head(), record.stored());
                 }
             }
-            GroupBody::Stamp | GroupBody::Gap => {}
-            GroupBody::Link(_) => out.fields(LINK),
-            GroupBody::Cut(_) => out.fields(CUT),
-            GroupBody::Footer(footer) => {
-                out.fields(FOOTER);
-                footer.index.iter().for_each(|_| out.fields(INDEX));
-                out.fields(TRAILER);
-            }
+            GroupBody::Facts(facts) => out.facts(&facts),
         }
     }
     out.text
@@ -129,6 +122,23 @@ struct Out<'a> {
 }
 
 impl Out<'_> {
+    fn facts(&mut self, facts: &GroupFacts) {
+        match facts {
+            GroupFacts::Link(_) => self.fields(LINK),
+            GroupFacts::Cut(_) => self.fields(CUT),
+            GroupFacts::Footer(footer) => {
+                self.fields(FOOTER);
+                footer.index.iter().for_each(|_| self.fields(INDEX));
+                self.fields(TRAILER);
+            }
+            GroupFacts::Stamp
+            | GroupFacts::Gap
+            | GroupFacts::Control(_)
+            | GroupFacts::Index
+            | GroupFacts::Other => {}
+        }
+    }
+
     fn title(&mut self, title: &str) {
         writeln!(self.text, "# {title}").unwrap();
     }

@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use wal_format::{
-    Alignment, Compression, EncodedRecord, Epoch, InBatch, LinkBody, LinkCause, LogId, Lsn, Offset,
-    Origin, Record, RecordRef, SegmentHeader, SegmentId, SegmentView, UnixMillis, end_batch,
+    Alignment, Compression, EncodedRecord, Epoch, Histories, History, InBatch, LinkBody, LinkCause,
+    LogId, Lsn, Offset, Origin, Record, RecordRef, SegmentHeader, SegmentId, SegmentView,
+    UnixMillis, Version, end_batch,
 };
 
 use super::{Builder, NOW, header, noise};
@@ -112,17 +113,25 @@ pub fn worked_example() -> Vec<u8> {
         alignment: Alignment::Eight,
         allocated: 1 << 20,
         origin: Origin::Spare,
+        version: Version::V1,
+        replaces: None,
+        log_capacity: 1 << 20,
+        log_record_limit: 64 << 10,
     };
-    Builder::new(header, &LinkBody::first(Lsn::FIRST), Lsn::ZERO)
-        .records(
-            &[
-                RecordRef::put(b"user:1", b"Ada"),
-                RecordRef::delete(b"user:1"),
-            ],
-            0,
-        )
-        .footer(SegmentId::NONE, 1)
-        .bytes()
+    Builder::new(
+        header,
+        &LinkBody::first(Lsn::FIRST, History::NONE),
+        Lsn::ZERO,
+    )
+    .records(
+        &[
+            RecordRef::put(b"user:1", b"Ada"),
+            RecordRef::delete(b"user:1"),
+        ],
+        0,
+    )
+    .footer(SegmentId::NONE, 1)
+    .bytes()
 }
 
 /// Several groups, a batch, two index entries, a successor.
@@ -174,6 +183,7 @@ fn cut() -> Vec<u8> {
         end_digest: 0xDEAD_BEEF,
         cause: LinkCause::Reopened,
         kept: Lsn::ZERO,
+        histories: Histories::unknown(),
     };
     Builder::new(header(4, 8 << 10, Alignment::Eight), &link, Lsn::new(41))
         .records(&[RecordRef::data(b"42"), RecordRef::data(b"43")], 41)
@@ -230,6 +240,7 @@ fn copy_link(cause: LinkCause, kept: Lsn) -> LinkBody {
         end_digest: 0x0BAD_CAFE,
         cause,
         kept,
+        histories: Histories::unknown(),
     }
 }
 

@@ -7,9 +7,9 @@ pub mod annotate;
 pub mod golden;
 
 use wal_format::{
-    Alignment, EncodedRecord, Epoch, FooterFacts, Frame, GroupWriter, InBatch, IndexEntry,
+    Alignment, EncodedRecord, Epoch, FooterFacts, Frame, GroupWriter, History, InBatch, IndexEntry,
     LinkBody, LogId, Lsn, Offset, Origin, RecordRef, Salt, SegmentHeader, SegmentId, UnixMillis,
-    max_record_limit,
+    Version, max_record_limit,
 };
 
 /// The log of all built segments.
@@ -29,6 +29,10 @@ pub fn header(id: u64, capacity: u64, alignment: Alignment) -> SegmentHeader {
         alignment,
         allocated: capacity,
         origin: Origin::Spare,
+        version: Version::V1,
+        replaces: None,
+        log_capacity: capacity,
+        log_record_limit: max_record_limit(capacity, alignment),
     }
 }
 
@@ -42,6 +46,7 @@ pub struct Builder {
 /// The frame of a file of the log.
 pub fn frame(epoch: Epoch, alignment: Alignment) -> Frame {
     Frame {
+        version: Version::V1,
         salt: Salt::new(LOG, epoch),
         epoch,
         alignment,
@@ -65,7 +70,7 @@ impl Builder {
     pub fn first(capacity: u64, alignment: Alignment) -> Self {
         Self::new(
             header(1, capacity, alignment),
-            &LinkBody::first(Lsn::FIRST),
+            &LinkBody::first(Lsn::FIRST, History::NONE),
             Lsn::ZERO,
         )
     }
@@ -113,8 +118,10 @@ impl Builder {
             record_count: self.groups.records(),
             successor,
             log_first: Lsn::new(log_first),
+            index: &self.index,
+            more: None,
         };
-        self.groups.footer(&facts, &self.index);
+        self.groups.footer(&facts);
         self
     }
 

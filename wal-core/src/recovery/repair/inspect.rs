@@ -3,8 +3,8 @@
 use std::io;
 
 use wal_format::{
-    Alignment, Footer, GROUP_HEADER_LEN, GroupKind, InBatch, Lsn, MAX_RECORD_HEAD, Offset,
-    SegmentHeader, SegmentId, decode_cut, decode_gap, decode_stamp,
+    Alignment, Footer, GROUP_HEADER_LEN, GroupFacts, GroupKind, InBatch, Lsn, MAX_RECORD_HEAD,
+    Offset, SegmentHeader, SegmentId,
 };
 use wal_io::{OpenMode, Storage};
 
@@ -40,7 +40,7 @@ pub(super) fn inspect(
             let what = format!("reading segment {}", part.file);
             Error::io(wreck.location.clone(), what, error)
         })?;
-        let body = part.link.map(|link| link.body);
+        let body = part.link.as_ref().map(|link| &link.body);
         let follows = match (below, body) {
             (_, None) => false,
             (None, Some(_)) => part.first <= wreck.log_first,
@@ -96,14 +96,12 @@ fn sound(storage: &dyn Storage, part: &Part, proven: Lsn) -> io::Result<Sound> {
         }
         let valid = match header.kind {
             GroupKind::Records => records(&mut cursor)?,
-            GroupKind::Stamp => decode_stamp(&cursor.payload(&header)?, &header).is_ok(),
-            GroupKind::Gap => decode_gap(&cursor.payload(&header)?, &header).is_ok(),
-            GroupKind::Cut => decode_cut(&cursor.payload(&header)?, &header).is_ok(),
             GroupKind::Link => true,
             GroupKind::Footer => {
                 let _ = Footer::decode(&cursor.payload(&header)?, &header);
                 break;
             }
+            _ => GroupFacts::decode(&cursor.payload(&header)?, &header).is_ok(),
         };
         if !valid {
             break;

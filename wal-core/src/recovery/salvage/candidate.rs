@@ -8,12 +8,12 @@ use std::io;
 
 use wal_format::{
     Alignment, Epoch, Footer, Frame, GROUP_HEADER_LEN, GroupHeader, HEADER_LEN, HeaderError,
-    LINK_LEN, LogId, Lsn, Offset, Origin, Salt, SegmentHeader, SegmentId, VERSION, begins_group,
+    LINK_LEN, LogId, Lsn, Offset, Origin, Salt, SegmentHeader, SegmentId, Version, begins_group,
 };
 use wal_io::{OpenMode, Storage, StorageFile, StorageFileExt};
 
 use crate::recovery::Listing;
-use crate::segment::{LinkFacts, SegmentFacts, read_link};
+use crate::segment::{LinkFacts, NEWEST, SegmentFacts, decode_header, read_link};
 use crate::sync::Arc;
 use crate::{Error, Result};
 
@@ -87,18 +87,18 @@ fn read(storage: &Arc<dyn Storage>, id: SegmentId) -> io::Result<Result<Raw>> {
     let mut bytes = vec![0; HEADER_LEN as usize + LINK_LEN];
     let filled = file.read_full_at(&mut bytes, 0)?;
     bytes.truncate(filled);
-    let header = match SegmentHeader::decode(&bytes, id) {
+    let header = match decode_header(&bytes, id) {
         Ok(header) => Some(header),
         Err(HeaderError::UnknownVersion(version)) => {
             return Ok(Err(Error::UnknownVersion {
                 location: storage.location(),
                 segment_id: id,
                 version,
-                known: VERSION,
+                known: NEWEST.get(),
             }));
         }
         // Under another name.
-        Err(HeaderError::WrongId { found, .. }) => SegmentHeader::decode(&bytes, found).ok(),
+        Err(HeaderError::WrongId { found, .. }) => decode_header(&bytes, found).ok(),
         Err(_) => None,
     };
     let file = id;
@@ -171,6 +171,10 @@ fn rebuild(
         alignment: Alignment::Eight,
         allocated: HEADER_LEN,
         origin: Origin::Spare,
+        version: Version::V1,
+        replaces: None,
+        log_capacity: raw.len,
+        log_record_limit: raw.len,
     };
     let alignments = [
         like.map_or(Alignment::Eight, |like| like.alignment),
@@ -208,6 +212,7 @@ fn find_epoch(file: &dyn StorageFile, len: u64, log_id: LogId) -> io::Result<Opt
                 continue;
             }
             let frame = Frame {
+                version: Version::V1,
                 salt: Salt::new(log_id, epoch),
                 epoch,
                 alignment: Alignment::Eight,

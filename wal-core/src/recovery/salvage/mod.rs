@@ -122,7 +122,7 @@ impl Wreck {
         let limit = bound
             .limit
             .map_or(candidate.len, |limit| limit.min(candidate.len));
-        let mut first = candidate.link.map(|link| link.first_lsn);
+        let mut first = candidate.link.as_ref().map(|link| link.first_lsn);
         let mut highest = bound.last.unwrap_or(Lsn::ZERO);
         if let Some(link) = &candidate.link {
             self.note(link.body.end_lsn, link.watermark, link.body.log_first);
@@ -151,7 +151,7 @@ impl Wreck {
             file: candidate.file,
             header: candidate.header,
             whole_header: candidate.whole_header,
-            link: candidate.link,
+            link: candidate.link.clone(),
             start: wal_format::HEADER_LEN,
             first,
             last: bound.last,
@@ -182,7 +182,7 @@ impl Wreck {
         if part.first <= self.log_first {
             return (None, before);
         }
-        let Some(body) = part.link.map(|link| link.body) else {
+        let Some(body) = part.link.as_ref().map(|link| &link.body) else {
             return (below, before);
         };
         if body.predecessor == SegmentId::NONE {

@@ -8,12 +8,11 @@ use bytes::Bytes;
 
 use crate::compress::decompress;
 use crate::error::{DecompressError, RecordError};
-use crate::group::GroupHeader;
+use crate::group::{GroupFacts, GroupHeader};
 use crate::ids::{Lsn, Offset};
 use crate::record::{
     Compression, InBatch, Record, RecordHead, RecordKind, UnixMillis, read_record,
 };
-use crate::segment::{Footer, LinkBody};
 
 /// A valid group.
 #[derive(Clone, Debug)]
@@ -32,7 +31,7 @@ impl<'a> GroupView<'a> {
     pub fn records(&self) -> Records<'a> {
         match &self.body {
             GroupBody::Records(records) => records.iter(),
-            _ => Records::default(),
+            GroupBody::Facts(_) => Records::default(),
         }
     }
 }
@@ -42,16 +41,8 @@ impl<'a> GroupView<'a> {
 pub enum GroupBody<'a> {
     /// Records.
     Records(RecordsView<'a>),
-    /// Nothing: the header's watermark is all.
-    Stamp,
-    /// Facts about the predecessor.
-    Link(LinkBody),
-    /// The log's first LSN from here on.
-    Cut(Lsn),
-    /// Facts about the whole segment.
-    Footer(Footer),
-    /// Lost LSNs: the header's first, and as many as it counts.
-    Gap,
+    /// Anything else.
+    Facts(GroupFacts),
 }
 
 /// The verified records of a group.

@@ -9,13 +9,10 @@ mod content;
 pub use content::{BorrowedRecord, GroupBody, GroupView, Records, RecordsView};
 
 use crate::error::{GroupError, InvalidAt, SegmentError};
-use crate::group::{
-    Frame, GroupHeader, GroupKind, RecordsCursor, decode_cut, decode_gap, decode_stamp,
-    scan_headers,
-};
+use crate::group::{Frame, GroupFacts, GroupHeader, GroupKind, RecordsCursor, scan_headers};
 use crate::ids::{Lsn, Offset, SegmentId};
 use crate::limits::{GROUP_HEADER_LEN, HEADER_LEN};
-use crate::segment::{Footer, LinkBody, SegmentHeader};
+use crate::segment::{Footer, SegmentHeader};
 use crate::wire::is_zero;
 
 /// A segment in memory.
@@ -110,11 +107,7 @@ impl<'a> Groups<'a> {
         let payload = &bytes[GROUP_HEADER_LEN..][..header.payload_len as usize];
         let body = match header.kind {
             GroupKind::Records => GroupBody::Records(self.records(&header, payload)?),
-            GroupKind::Stamp => decode_stamp(payload, &header).map(|()| GroupBody::Stamp)?,
-            GroupKind::Link => GroupBody::Link(LinkBody::decode(payload, &header)?),
-            GroupKind::Cut => GroupBody::Cut(decode_cut(payload, &header)?),
-            GroupKind::Footer => GroupBody::Footer(Footer::decode(payload, &header)?),
-            GroupKind::Gap => decode_gap(payload, &header).map(|()| GroupBody::Gap)?,
+            _ => GroupBody::Facts(GroupFacts::decode(payload, &header)?),
         };
         Ok(GroupView {
             header,

@@ -1,0 +1,271 @@
+//! The index of a segment of version 2: where records and groups are, about each 4 KiB, in pages that can be read and checked
+//! one at a time.
+//!
+//! What an index says is a hint. Who reads a record there verifies it. Deliberately absent: reading files.
+
+use crate::checksum::{Salt, crc32};
+use crate::error::GroupError;
+use crate::ids::{Lsn, Offset};
+use crate::record::UnixMillis;
+use crate::wire::{is_zero, put, u16_at, u32_at, u64_at};
+
+/// Bytes of a page.
+pub const PAGE_LEN: usize = 4096;
+/// Bytes of a page before its entries.
+const PAGE_HEAD: usize = 32;
+/// Bytes of an entry.
+const ENTRY: usize = 8;
+/// Most entries of a page.
+pub const PAGE_PLACES: usize = (PAGE_LEN - PAGE_HEAD) / ENTRY;
+/// Bytes of a page's place in a footer.
+pub(super) const PAGE_ENTRY: usize = 24;
+/// Bit of an entry's LSN: the place is a group header.
+const IS_GROUP: u32 = 1 << 31;
+/// A segment has at most about this many steps, however long it is.
+const MOST_STEPS: u64 = 65_536;
+
+/// Bytes of file in which an index has at most one record and one group.
+#[must_use]
+pub const fn index_step(capacity: u64) -> u64 {
+    let step = capacity / MOST_STEPS;
+    if step < PAGE_LEN as u64 {
+        PAGE_LEN as u64
+    } else {
+        step
+    }
+}
+
+/// A place that an index names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The LSN of the record, or the group's first.
+    pub lsn: Lsn,
+    /// Where the record or the group header starts.
+    pub offset: Offset,
+    /// Whether a group header is there, and not a record.
+    pub is_group: bool,
+}
+
+/// What a footer says of a page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PageFacts {
+    /// The LSN of its first place.
+    pub first_lsn: Lsn,
+    /// The offset of its first place.
+    pub first_offset: Offset,
+    /// The greatest time of the stamps and groups of records that start before the next page's first place.
+    pub reach: UnixMillis,
+}
+
+/// Collects the places of a segment while it is written.
+#[derive(Clone, Debug)]
+pub struct IndexBuilder {
+    step: u64,
+    places: Vec<Place>,
+    /// The reach of what starts before each place.
+    reaches: Vec<UnixMillis>,
+    reach: UnixMillis,
+    /// The step of the last group header that has a place.
+    group_step: Option<u64>,
+    /// A record from this offset on has a place.
+    next_record: u64,
+}
+
+impl IndexBuilder {
+    /// For a segment of that capacity.
+    #[must_use]
+    pub fn new(capacity: u64) -> Self {
+        Self {
+            step: index_step(capacity),
+            places: Vec::new(),
+            reaches: Vec::new(),
+            reach: UnixMillis::new(0),
+            group_step: None,
+            next_record: u64::MAX,
+        }
+    }
+
+    /// Notes a group of records or a stamp that starts at `offset`. Offsets ascend.
+    pub fn group(&mut self, first_lsn: Lsn, offset: Offset, time: UnixMillis) {
+        let step = offset.get() / self.step;
+        if self.group_step.is_none_or(|last| step > last) {
+            self.group_step = Some(step);
+            self.push(first_lsn, offset, true);
+        }
+        self.reach = self.reach.max(time);
+        self.next_record = (step + 1) * self.step;
+    }
+
+    /// Notes a record of the last group, which starts at `offset`.
+    #[inline]
+    pub fn record(&mut self, lsn: Lsn, offset: Offset) {
+        if offset.get() >= self.next_record {
+            self.next_record = (offset.get() / self.step + 1) * self.step;
+            self.push(lsn, offset, false);
+        }
+    }
+
+    #[cold]
+    fn push(&mut self, lsn: Lsn, offset: Offset, is_group: bool) {
+        self.places.push(Place {
+            lsn,
+            offset,
+            is_group,
+        });
+        self.reaches.push(self.reach);
+    }
+
+    /// The last place at or before the record `lsn`.
+    #[must_use]
+    pub fn find(&self, lsn: Lsn) -> Option<Place> {
+        last_at(&self.places, lsn)
+    }
+
+    /// The greatest time that was noted.
+    #[must_use]
+    pub fn reach(&self) -> UnixMillis {
+        self.reach
+    }
+
+    /// The pages, at most `room` bytes of them, as they stand in a file from `start` on; and what the footer says of each. None
+    /// if there is no room for any, or nothing is noted.
+    #[must_use]
+    pub fn pages(&self, room: u64, start: Offset, salt: Salt) -> (Vec<u8>, Vec<PageFacts>) {
+        let most = usize::try_from(room / PAGE_LEN as u64).unwrap_or(usize::MAX);
+        let mut step = self.step;
+        if most == 0 || self.places.is_empty() {
+            return (Vec::new(), Vec::new());
+        }
+        // The last attempt has one place, and one page.
+        loop {
+            let chosen = self.at_steps(step);
+            let pages = self.split(&chosen);
+            if pages.len() <= most {
+                return self.encode(&pages, start, salt);
+            }
+            step = step.saturating_mul(2);
+        }
+    }
+
+    /// The places of an index with a longer step: by the same rule as those of this one. So a reader that walks from a record to
+    /// the next place never comes to the end of its group.
+    fn at_steps(&self, step: u64) -> Vec<usize> {
+        let (mut group_step, mut record_step) = (None, None);
+        let mut chosen = Vec::new();
+        for (at, place) in self.places.iter().enumerate() {
+            let this = Some(place.offset.get() / step);
+            if place.is_group && this > group_step {
+                (group_step, record_step) = (this, this);
+                chosen.push(at);
+            } else if !place.is_group && this > record_step {
+                record_step = this;
+                chosen.push(at);
+            }
+        }
+        chosen
+    }
+
+    /// The chosen places, page by page.
+    fn split<'a>(&self, chosen: &'a [usize]) -> Vec<&'a [usize]> {
+        let mut pages = Vec::new();
+        let mut rest = chosen;
+        while let Some(first) = rest.first() {
+            let first = self.places[*first];
+            let fits = |at: &&usize| {
+                let place = self.places[**at];
+                place.lsn.get() - first.lsn.get() < u64::from(IS_GROUP)
+                    && u32::try_from(place.offset.get() - first.offset.get()).is_ok()
+            };
+            let len = rest.iter().take(PAGE_PLACES).take_while(fits).count();
+            let (page, behind) = rest.split_at(len);
+            pages.push(page);
+            rest = behind;
+        }
+        pages
+    }
+
+    fn encode(&self, pages: &[&[usize]], start: Offset, salt: Salt) -> (Vec<u8>, Vec<PageFacts>) {
+        let mut bytes = vec![0; pages.len() * PAGE_LEN];
+        let mut facts = Vec::with_capacity(pages.len());
+        for (at, (page, places)) in bytes.chunks_exact_mut(PAGE_LEN).zip(pages).enumerate() {
+            let first = self.places[places[0]];
+            let next = pages.get(at + 1).map(|next| self.reaches[next[0]]);
+            let reach = next.unwrap_or(self.reach);
+            put(page, 4, &(places.len() as u16).to_le_bytes());
+            put(page, 8, &first.lsn.get().to_le_bytes());
+            put(page, 16, &first.offset.get().to_le_bytes());
+            put(page, 24, &reach.get().to_le_bytes());
+            for (entry, at) in page[PAGE_HEAD..].chunks_exact_mut(ENTRY).zip(*places) {
+                let place = self.places[*at];
+                let group = if place.is_group { IS_GROUP } else { 0 };
+                let lsn = (place.lsn.get() - first.lsn.get()) as u32 | group;
+                let offset = (place.offset.get() - first.offset.get()) as u32;
+                put(entry, 0, &lsn.to_le_bytes());
+                put(entry, 4, &offset.to_le_bytes());
+            }
+            let place = Offset::new(start.get() + (at * PAGE_LEN) as u64);
+            let checksum = crc32(&page[4..]) ^ salt.group_mask(place);
+            put(page, 0, &checksum.to_le_bytes());
+            facts.push(PageFacts {
+                first_lsn: first.lsn,
+                first_offset: first.offset,
+                reach,
+            });
+        }
+        (bytes, facts)
+    }
+}
+
+/// The places of the page that stands at `offset`.
+///
+/// # Errors
+///
+/// A [`GroupError`] that says what is wrong.
+pub fn decode_page(
+    bytes: &[u8; PAGE_LEN],
+    offset: Offset,
+    salt: Salt,
+) -> Result<Vec<Place>, GroupError> {
+    let found = u32_at(bytes, 0);
+    let expected = crc32(&bytes[4..]) ^ salt.group_mask(offset);
+    if found != expected {
+        return Err(GroupError::Checksum { expected, found });
+    }
+    let count = usize::from(u16_at(bytes, 4));
+    if count == 0 || count > PAGE_PLACES || !is_zero(&bytes[6..8]) {
+        return Err(GroupError::Field("an index page has no such length"));
+    }
+    let (first_lsn, first_offset) = (u64_at(bytes, 8), u64_at(bytes, 16));
+    let (entries, unused) = bytes[PAGE_HEAD..].split_at(count * ENTRY);
+    if !is_zero(unused) {
+        return Err(GroupError::Field(
+            "bytes follow the entries of an index page",
+        ));
+    }
+    let places: Option<Vec<Place>> = entries
+        .chunks_exact(ENTRY)
+        .map(|entry| {
+            let lsn = u32_at(entry, 0);
+            let above = first_lsn.checked_add(u64::from(lsn & !IS_GROUP))?;
+            let offset = first_offset.checked_add(u64::from(u32_at(entry, 4)))?;
+            Some(Place {
+                lsn: Lsn::new(above),
+                offset: Offset::new(offset),
+                is_group: lsn & IS_GROUP != 0,
+            })
+        })
+        .collect();
+    let places = places.filter(|places| {
+        places.is_sorted_by(|a, b| a.lsn <= b.lsn && a.offset < b.offset)
+            && places[0].lsn.get() == first_lsn
+            && places[0].offset.get() == first_offset
+    });
+    places.ok_or(GroupError::Field("an index page does not ascend"))
+}
+
+/// The last place at or before the record `lsn`.
+#[must_use]
+pub fn last_at(places: &[Place], lsn: Lsn) -> Option<Place> {
+    let behind = places.partition_point(|place| place.lsn <= lsn);
+    places.get(behind.checked_sub(1)?).copied()
+}
