@@ -3,7 +3,6 @@
 //!
 //! ```text
 //! steps.rs      what a program does; half of it to three hot keys
-//! expected.rs   the map, and what it says
 //! compare.rs    the store beside the map
 //! world.rs      a store, its disk and its clock, what is open, and a program that runs on them
 //! ```
@@ -16,7 +15,6 @@ mod common;
 
 mod model {
     mod compare;
-    mod expected;
     mod steps;
     mod world;
 }

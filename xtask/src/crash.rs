@@ -1,4 +1,4 @@
-//! `cargo xtask crash`: the crash suite for as long as one likes. The suite itself is the crate wal-crash.
+//! `cargo xtask crash`: the crash suite for as long as one likes. The log's is the crate wal-crash, the store's a test of wal-kv.
 
 use std::process::ExitCode;
 
@@ -33,7 +33,13 @@ pub(crate) struct Args {
     /// Run one program, given as the text that a failure prints, or as a file that holds it.
     #[arg(long, value_name = "TEXT_OR_FILE")]
     replay: Option<String>,
+    /// Search for a crash that breaks a promise of the store, on all cores.
+    #[arg(long, conflicts_with_all = ["threads", "show", "exhaustive", "budget", "replay"])]
+    store: bool,
 }
+
+/// States of the store unless told otherwise.
+const STORE_STATES: u64 = 1_000_000;
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let cargo = suite(args);
@@ -49,6 +55,9 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
 }
 
 fn suite(args: &Args) -> Cargo {
+    if args.store {
+        return store_suite(args);
+    }
     let mut passed_on = vec!["--seed".to_owned(), args.seed.to_string()];
     let numbers = [
         ("--states", args.states),
@@ -77,6 +86,17 @@ fn suite(args: &Args) -> Cargo {
     Cargo::new("run --quiet --release --package wal-crash --").with_args(&passed_on)
 }
 
+/// `wal-kv/tests/crash_search`.
+fn store_suite(args: &Args) -> Cargo {
+    let test = "test --quiet --release --package wal-kv --test crash_search -- --nocapture";
+    let cargo = Cargo::new(test).with_variable("WAL_TEST_SEED", args.seed.to_string());
+    if let Some(programs) = args.programs {
+        return cargo.with_variable("WAL_CRASH_PROGRAMS", programs.to_string());
+    }
+    let states = args.states.unwrap_or(STORE_STATES);
+    cargo.with_variable("WAL_CRASH_STATES", states.to_string())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -91,6 +111,25 @@ mod tests {
         };
         let line = suite(&args).to_string();
         assert!(line.ends_with("-- --seed 7 --states 3 --show"), "{line}");
+    }
+
+    #[test]
+    fn seed_and_count_are_passed_on_to_the_store_s_suite() {
+        let mut args = Args {
+            seed: 7,
+            store: true,
+            ..Args::default()
+        };
+        for (programs, expected) in [
+            (None, "WAL_CRASH_STATES='1000000'"),
+            (Some(3), "WAL_CRASH_PROGRAMS='3'"),
+        ] {
+            args.programs = programs;
+            let line = suite(&args).to_string();
+            assert!(line.contains("WAL_TEST_SEED='7'"), "{line}");
+            assert!(line.contains(expected), "{line}");
+            assert!(line.contains("--test crash_search"), "{line}");
+        }
     }
 
     #[test]

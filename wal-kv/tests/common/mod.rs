@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "not every test uses all of it")]
 
+pub(crate) mod expected;
+pub(crate) mod random;
 pub(crate) mod reluctant;
 
 use std::sync::Arc;

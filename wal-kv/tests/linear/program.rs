@@ -5,6 +5,9 @@ use std::time::Duration;
 use wal_kv::blocking::KvStore;
 use wal_kv::{Condition, Conditional, FsyncPolicy};
 
+pub(super) use crate::common::random::Random;
+use crate::common::random::number_in;
+
 use super::recorder::{Recorder, decode, encode};
 use super::register::{Answer, Call, Value, Wanted};
 
@@ -17,49 +20,14 @@ pub(super) const POLICIES: [FsyncPolicy; 3] = [
 /// Histories of each kind unless told otherwise.
 const HISTORIES: u64 = 100;
 
-fn number(variable: &str) -> Option<u64> {
-    let value = std::env::var(variable).ok()?;
-    Some(value.parse().expect("a number"))
-}
-
 /// Calls `history` as often as is asked for, with a seed each time; it returns how many calls were judged.
 pub(super) fn many(name: &str, history: impl Fn(u64) -> usize) {
-    let first = number("WAL_TEST_SEED").unwrap_or(1);
-    let count = number("WAL_LINEAR_HISTORIES").unwrap_or(HISTORIES);
+    let first = number_in("WAL_TEST_SEED").unwrap_or(1);
+    let count = number_in("WAL_LINEAR_HISTORIES").unwrap_or(HISTORIES);
     println!("linear: {name}: {count} histories from WAL_TEST_SEED={first}");
     let calls: usize = (first..first + count).map(history).sum();
     assert!(calls as u64 > 10 * count, "only {calls} calls");
     println!("linear: {name}: {count} histories, {calls} calls");
-}
-
-/// A small generator (SplitMix64).
-#[derive(Clone, Debug)]
-pub(super) struct Random(u64);
-
-impl Random {
-    pub(super) fn new(seed: u64) -> Self {
-        Self(seed)
-    }
-
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    pub(super) fn below(&mut self, limit: u64) -> u64 {
-        self.next() % limit
-    }
-
-    /// By how many bytes a value is longer than it must be: mostly little, sometimes so much that it is shared.
-    pub(super) fn longer(&mut self) -> usize {
-        match self.below(8) {
-            0 => 600,
-            _ => self.below(60) as usize,
-        }
-    }
 }
 
 fn answer(outcome: Conditional) -> Answer {

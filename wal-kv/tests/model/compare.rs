@@ -4,8 +4,8 @@ use proptest::prelude::*;
 use wal_kv::blocking::KvStore;
 use wal_kv::{Conditional, Pair, Scan, View};
 
-use super::expected::{Expected, Pairs};
 use super::steps::{KEYS, key};
+use crate::common::expected::{Expected, Pairs};
 
 pub(super) type Checked<T = ()> = Result<T, TestCaseError>;
 

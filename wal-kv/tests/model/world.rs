@@ -13,8 +13,8 @@ use wal_kv::blocking::KvStore;
 use wal_kv::{Batch, Error, FsyncPolicy, KvConfig, Scan, Snapshots, View};
 
 use super::compare::{Checked, advance, check_conditional, check_scan, compare, compare_view};
-use super::expected::Expected;
 use super::steps::{KEYS, Step, key, policy, snapshots, step};
+use crate::common::expected::Expected;
 use crate::common::reluctant::{Reluctant, Snapshot};
 
 /// A snapshot is due when the log is at least this long.

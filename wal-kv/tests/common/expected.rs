@@ -8,45 +8,55 @@ use wal_kv::Condition;
 /// A value, and the time in milliseconds from which on it is gone.
 type Entry = (Vec<u8>, Option<u64>);
 
-pub(super) type Pairs = Vec<(Vec<u8>, Vec<u8>)>;
+pub(crate) type Pairs = Vec<(Vec<u8>, Vec<u8>)>;
+
+/// Keys, values and expiries.
+pub(crate) type Entries = Vec<(Vec<u8>, Vec<u8>, Option<u64>)>;
 
 /// See the module's head.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Expected(BTreeMap<Vec<u8>, Entry>);
+pub(crate) struct Expected(BTreeMap<Vec<u8>, Entry>);
 
 fn is_live(entry: &Entry, now: u64) -> bool {
     entry.1.is_none_or(|at| at > now)
 }
 
 impl Expected {
-    pub(super) fn put(&mut self, key: Vec<u8>, value: Vec<u8>, expires_at: Option<u64>) {
+    pub(crate) fn put(&mut self, key: Vec<u8>, value: Vec<u8>, expires_at: Option<u64>) {
         self.0.insert(key, (value, expires_at));
     }
 
     /// A conditional put keeps the time of the value that it replaces.
-    pub(super) fn replace(&mut self, key: Vec<u8>, value: Vec<u8>, now: u64) {
+    pub(crate) fn replace(&mut self, key: Vec<u8>, value: Vec<u8>, now: u64) {
         let known = self.0.get(&key).filter(|entry| is_live(entry, now));
         let expires_at = known.and_then(|entry| entry.1);
         self.put(key, value, expires_at);
     }
 
-    pub(super) fn delete(&mut self, key: &[u8]) {
+    pub(crate) fn delete(&mut self, key: &[u8]) {
         self.0.remove(key);
     }
 
-    pub(super) fn live(&self, now: u64) -> Pairs {
+    pub(crate) fn live(&self, now: u64) -> Pairs {
         let live = self.0.iter().filter(|(_, entry)| is_live(entry, now));
         live.map(|(key, (value, _))| (key.clone(), value.clone()))
             .collect()
     }
 
-    pub(super) fn value(&self, key: &[u8], now: u64) -> Option<&[u8]> {
+    /// The same with expiries.
+    pub(crate) fn entries(&self, now: u64) -> Entries {
+        let live = self.0.iter().filter(|(_, entry)| is_live(entry, now));
+        live.map(|(key, (value, at))| (key.clone(), value.clone(), *at))
+            .collect()
+    }
+
+    pub(crate) fn value(&self, key: &[u8], now: u64) -> Option<&[u8]> {
         let entry = self.0.get(key).filter(|entry| is_live(entry, now))?;
         Some(&entry.0)
     }
 
     /// Takes the first pair, or the last one: what a scan reads next.
-    pub(super) fn take(&mut self, back: bool, now: u64) -> Option<(Vec<u8>, Vec<u8>)> {
+    pub(crate) fn take(&mut self, back: bool, now: u64) -> Option<(Vec<u8>, Vec<u8>)> {
         loop {
             let (key, entry) = if back {
                 self.0.pop_last()?
@@ -60,7 +70,7 @@ impl Expected {
     }
 
     /// A condition, and whether it holds.
-    pub(super) fn condition(&self, key: &[u8], how: u8, now: u64) -> (Condition, bool) {
+    pub(crate) fn condition(&self, key: &[u8], how: u8, now: u64) -> (Condition, bool) {
         let value = self.value(key, now);
         match how {
             0 => (Condition::Absent, value.is_none()),
