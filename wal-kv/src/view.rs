@@ -104,12 +104,14 @@ impl Pair {
 
     /// The key.
     #[must_use]
+    #[inline]
     pub fn key(&self) -> &[u8] {
         self.0.key()
     }
 
     /// The value.
     #[must_use]
+    #[inline]
     pub fn value(&self) -> &[u8] {
         self.0.value()
     }
@@ -123,6 +125,7 @@ impl Pair {
     /// The LSN of the write that made it: the version for [`Condition::LsnIs`](crate::Condition::LsnIs). At or below
     /// `durable_lsn()` it is on stable storage.
     #[must_use]
+    #[inline]
     pub fn lsn(&self) -> Lsn {
         Lsn::new(self.0.lsn())
     }

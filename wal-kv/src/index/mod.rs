@@ -57,7 +57,7 @@ type Hasher = foldhash::fast::FixedState;
 
 /// Bytes of the index for one key, beside its version: its places in the hash index and in the ordered one, as they are filled
 /// on average.
-pub(crate) const PLACES: u64 = 44;
+pub(crate) const PLACES: u64 = 66;
 
 /// When a change is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -180,7 +180,7 @@ impl Index {
         let version = shard.at(hash, key, self.visible(durable))?;
         version
             .is_live(|| self.now())
-            .then(|| version.value_bytes())
+            .then(|| version.value_bytes_of(key.len()))
     }
 
     #[inline]

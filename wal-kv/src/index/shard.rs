@@ -26,7 +26,7 @@ impl Shard {
 
     #[inline]
     pub(super) fn newest(&self, hash: u64, key: &[u8]) -> Option<&Version> {
-        self.newest.find(hash, |version| version.key() == key)
+        self.newest.find(hash, |version| version.has_key(key))
     }
 
     /// The newest version up to `lsn`.
@@ -54,7 +54,7 @@ impl Shard {
     ) -> Option<Version> {
         let known = self
             .newest
-            .find_mut(hash, |known| known.key() == version.key());
+            .find_mut(hash, |known| known.has_key(version.key()));
         if let Some(known) = known {
             return Some(std::mem::replace(known, version));
         }
@@ -72,7 +72,7 @@ impl Shard {
     ) -> Option<Version> {
         let known = self
             .newest
-            .find_mut(hash, |known| known.key() == version.key());
+            .find_mut(hash, |known| known.has_key(version.key()));
         match known {
             Some(known) if known.lsn() > version.lsn() => Some(version),
             Some(known) => Some(std::mem::replace(known, version)),

@@ -1,19 +1,21 @@
-//! One version of one key: the bytes of key and value in one allocation, behind a counted pointer of one word.
+//! One version of one key: the bytes of key and value in one allocation, behind a counted pointer.
 //!
+//! The pointer has the length beside the address, not behind it: a read then knows all that it fetches, and the processor fetches
+//! it at once. With the length in the allocation a `get` takes nearly twice as long where memory is far.
 //! Deliberately absent: which version is shown to whom (`shard.rs`).
 
 use std::fmt;
 
 use bytes::Bytes;
-use triomphe::ThinArc;
+use triomphe::{Arc, HeaderSlice};
 use wal_core::UnixMillis;
 
 /// Values up to this many bytes are copied out; longer ones are shared. A copy of a small value costs less than the counter that
 /// a shared one has to touch, and does not keep the key alive.
 const COPIED: usize = 512;
 
-/// Bytes that a version takes beside key and value: the counter, the length, the header and the allocator's own.
-const OVERHEAD: u64 = 40;
+/// Bytes that a version takes beside key and value: the counter, the header and the allocator's own.
+const OVERHEAD: u64 = 32;
 
 /// Bytes that one that expires takes in the set of expiries: three words, in nodes that are filled for seven parts of eleven where
 /// expiries come in order.
@@ -38,7 +40,7 @@ struct Header {
 
 /// What a write made of a key. Clones share it.
 #[derive(Clone)]
-pub(crate) struct Version(ThinArc<Header, u8>);
+pub(crate) struct Version(Arc<HeaderSlice<Header, [u8]>>);
 
 impl Version {
     /// `scratch` is where the bytes are put together; it holds nothing of worth.
@@ -72,17 +74,17 @@ impl Version {
     fn of(lsn: u64, key_len: usize, kind: Kind, bytes: &[u8]) -> Self {
         let key_len = u32::try_from(key_len).expect("keys are bounded before they get here");
         let header = Header { lsn, key_len, kind };
-        Self(ThinArc::from_header_and_slice(header, bytes))
+        Self(Arc::from_header_and_slice(header, bytes))
     }
 
     #[inline]
     fn header(&self) -> Header {
-        self.0.header.header
+        self.0.header
     }
 
     #[inline]
     pub(crate) fn lsn(&self) -> u64 {
-        self.0.header.header.lsn
+        self.0.header.lsn
     }
 
     #[inline]
@@ -91,20 +93,29 @@ impl Version {
     }
 
     #[inline]
+    pub(crate) fn has_key(&self, key: &[u8]) -> bool {
+        self.header().key_len as usize == key.len() && self.0.slice[..key.len()] == *key
+    }
+
+    #[inline]
     pub(crate) fn is_tombstone(&self) -> bool {
         self.header().kind == Kind::Tombstone
     }
 
-    fn value_start(&self) -> usize {
-        let header = self.header();
-        let expiry = if header.kind == Kind::Expiring { 8 } else { 0 };
-        header.key_len as usize + expiry
+    #[inline]
+    fn value_start(&self, key_len: usize) -> usize {
+        key_len
+            + if self.header().kind == Kind::Expiring {
+                8
+            } else {
+                0
+            }
     }
 
     /// The value; empty for a tombstone.
     #[inline]
     pub(crate) fn value(&self) -> &[u8] {
-        &self.0.slice[self.value_start()..]
+        &self.0.slice[self.value_start(self.header().key_len as usize)..]
     }
 
     #[inline]
@@ -130,7 +141,13 @@ impl Version {
     /// The value for a caller to keep.
     #[inline]
     pub(crate) fn value_bytes(&self) -> Bytes {
-        let value = self.value();
+        self.value_bytes_of(self.header().key_len as usize)
+    }
+
+    /// The same where the length of the key is known: the processor then does not wait for the header before it fetches the value.
+    #[inline]
+    pub(crate) fn value_bytes_of(&self, key_len: usize) -> Bytes {
+        let value = &self.0.slice[self.value_start(key_len)..];
         if value.len() <= COPIED {
             Bytes::copy_from_slice(value)
         } else {
@@ -141,8 +158,11 @@ impl Version {
     /// Reads a byte of each cache line of a short value.
     #[inline]
     pub(crate) fn touch(&self) -> u8 {
-        let lines = self.0.slice.iter().step_by(64).take(4);
-        lines.fold(0, |touched, byte| touched ^ byte)
+        let slice = &self.0.slice;
+        let lines = slice.iter().step_by(64).take(4);
+        lines
+            .chain(slice.last())
+            .fold(0, |touched, byte| touched ^ byte)
     }
 
     /// Bytes of memory that it takes.

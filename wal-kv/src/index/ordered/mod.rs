@@ -80,7 +80,7 @@ fn find<'a>(
     key_at: impl Fn(usize) -> &'a [u8],
 ) -> Result<usize, usize> {
     let wanted = head(key, skip);
-    let mut low = heads.partition_point(|head| *head < wanted);
+    let mut low = first_not_below(heads, wanted);
     if heads.get(low).is_none_or(|head| *head != wanted) {
         return Err(low);
     }
@@ -94,6 +94,20 @@ fn find<'a>(
         }
     }
     Err(low)
+}
+
+/// The first of `heads`, which are in order, that is not below `wanted`.
+///
+/// Every eighth is looked at, then the eight before the first that is not below: the processor fetches them from memory at the same
+/// time, and would wait for each step of a binary search.
+#[inline]
+fn first_not_below(heads: &[u64], wanted: u64) -> usize {
+    const LINE: usize = 8;
+    let below = |heads: &[u64]| heads.iter().filter(|head| **head < wanted).count();
+    let lines = heads.iter().skip(LINE - 1).step_by(LINE);
+    let whole = lines.filter(|last| **last < wanted).count() * LINE;
+    let line = &heads[whole..heads.len().min(whole + LINE)];
+    whole + below(line)
 }
 
 impl Ordered {

@@ -134,8 +134,8 @@ fn keys_in_order_fill_their_leaves() {
         model.insert(key, 1);
     }
     check(&ordered, &model);
-    // Two words a key, and a little more than as much for what is above the small nodes of a test.
-    assert!(ordered.bytes() < 50_000 * 34, "{} bytes", ordered.bytes());
+    // Three words a key, and nearly as much for what is above the small nodes of a test.
+    assert!(ordered.bytes() < 50_000 * 44, "{} bytes", ordered.bytes());
 }
 
 /// Bytes of the nodes after nine of ten keys have left, in no order, against those of a fresh index of the rest.
