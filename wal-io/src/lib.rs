@@ -18,6 +18,7 @@
 #![warn(missing_docs)]
 
 mod backend;
+mod boot;
 pub mod conformance;
 mod file;
 mod name;
@@ -29,6 +30,7 @@ pub use backend::disk::DiskStorage;
 pub use backend::fault;
 pub use backend::fault::FaultStorage;
 pub use backend::memory::MemoryStorage;
+pub use boot::boot_time;
 pub use file::{StorageFile, StorageFileExt};
 pub use name::check_name;
 pub use process::Process;
