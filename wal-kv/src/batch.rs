@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use wal_core::{Expiry, IntoBytes, Record, RecordKind};
+use wal_core::{Expiry, IntoBytes, Record, RecordKind, UnixMillis};
 
+use crate::history::shifted;
 use crate::index::Change;
 
 /// Writes that are shown together and survive a crash all or none. Of two writes of one key the later counts.
@@ -71,29 +72,78 @@ impl Batch {
         self.records.is_empty()
     }
 
-    /// The records, with every expiry as a point in time.
-    pub(crate) fn into_records(self, now: impl FnOnce() -> wal_core::UnixMillis) -> Vec<Record> {
-        let mut records = self.records;
-        let is_relative = |record: &Record| matches!(record.expiry(), Expiry::After(_));
-        if records.iter().any(is_relative) {
-            let now = now();
-            for record in &mut records {
-                if let Some(at) = record.expiry().resolve(now) {
-                    *record = std::mem::replace(record, Record::data([])).with_expiry(at);
-                }
-            }
-        }
+    /// The records, with every expiry as a point in time: `after` gives it by the store's steady time, and the wall clock is ahead
+    /// of that by `offset`.
+    pub(crate) fn into_records(
+        self,
+        offset: i64,
+        after: impl Fn(Duration) -> UnixMillis,
+    ) -> Records {
+        let mut records = Records {
+            records: self.records,
+            offset,
+        };
+        records.give_expiries(|expiry| match expiry {
+            Expiry::After(ttl) => Some(shifted(after(ttl), offset)),
+            Expiry::At(_) | Expiry::Never => None,
+        });
         records
     }
 }
 
-/// What records of a batch do.
-pub(crate) fn changes(records: &[Record]) -> Vec<Change<'_>> {
-    let change = |record| change_of(record);
-    records.iter().filter_map(change).collect()
+/// The records of a batch. Expiries are by the wall clock, which is ahead of the store's steady time by an offset.
+#[derive(Debug)]
+pub(crate) struct Records {
+    records: Vec<Record>,
+    offset: i64,
 }
 
-/// What a record does to its key; `None` for a record without a key.
+impl Records {
+    pub(crate) fn as_slice(&self) -> &[Record] {
+        &self.records
+    }
+
+    pub(crate) fn offset(&self) -> i64 {
+        self.offset
+    }
+
+    /// What they do.
+    pub(crate) fn changes(&self) -> Vec<Change<'_>> {
+        let mut changes: Vec<_> = self.records.iter().filter_map(change_of).collect();
+        if self.offset != 0 {
+            for change in &mut changes {
+                if let Change::Put {
+                    expires_at: Some(at),
+                    ..
+                } = change
+                {
+                    *at = shifted(*at, -self.offset);
+                }
+            }
+        }
+        changes
+    }
+
+    /// The wall clock is ahead by another offset.
+    pub(crate) fn move_to(&mut self, offset: i64) {
+        let by = offset.saturating_sub(self.offset);
+        self.give_expiries(|expiry| match expiry {
+            Expiry::At(at) => Some(shifted(at, by)),
+            Expiry::After(_) | Expiry::Never => None,
+        });
+        self.offset = offset;
+    }
+
+    fn give_expiries(&mut self, expiry_of: impl Fn(Expiry) -> Option<UnixMillis>) {
+        for record in &mut self.records {
+            if let Some(at) = expiry_of(record.expiry()) {
+                *record = std::mem::replace(record, Record::data([])).with_expiry(at);
+            }
+        }
+    }
+}
+
+/// What a record does to its key, with the expiry that it has in the log; `None` for a record without a key.
 pub(crate) fn change_of(record: &Record) -> Option<Change<'_>> {
     match record.kind() {
         RecordKind::Put => Some(Change::Put {

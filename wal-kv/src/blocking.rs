@@ -8,14 +8,13 @@ use std::path::Path;
 use std::time::Duration;
 
 use bytes::Bytes;
-use wal_core::{Awaited, Lsn, Position, Prepared};
+use wal_core::{Awaited, Lsn, Position};
 
-use crate::batch::changes;
 use crate::builder::{Builder, Shared};
 use crate::config::{Condition, Conditional, KvConfig};
 use crate::index::Change;
 use crate::report::{OpenReport, SnapshotReport, Stats};
-use crate::store::{Attempt, Core, Guard, Written, applied};
+use crate::store::{Attempt, Core, Guard, Ready, Written, applied};
 use crate::sync::Arc;
 use crate::view::{Pair, Scan, View};
 use crate::{Batch, Result};
@@ -175,7 +174,7 @@ impl KvStore {
     }
 
     /// Sets the value of `key` for a time: `ttl` from now on, rounded up to a millisecond, the key is gone for every read, also after
-    /// reopening. The time is kept as a point in time; a clock that goes back revives nothing.
+    /// reopening. It counts by the boot-time clock, which nobody sets; the README says what a jump of the wall clock does.
     ///
     /// # Durability
     /// As [`put`](Self::put).
@@ -191,7 +190,7 @@ impl KvStore {
         let change = Change::Put {
             key: key.as_ref(),
             value: value.as_ref(),
-            expires_at: Some(self.core().now().saturating_add(ttl)),
+            expires_at: Some(self.core().after(ttl)),
         };
         self.write_one(change, Durability::Policy)
     }
@@ -279,7 +278,7 @@ impl KvStore {
         let change = Change::Put {
             key: key.as_ref(),
             value: value.as_ref(),
-            expires_at: Some(self.core().now().saturating_add(ttl)),
+            expires_at: Some(self.core().after(ttl)),
         };
         self.write_as_given(change, condition)
     }
@@ -321,23 +320,26 @@ impl KvStore {
     }
 
     fn write_one(&self, change: Change<'_>, durability: Durability) -> Result<Position> {
-        let prepared = self.core().prepare(&change)?;
-        match self.enter(&prepared, &[change], None, durability)? {
-            Outcome::Written(written) => Ok(written.first),
-            Outcome::Refused(_) | Outcome::ExpiryChanged => {
-                unreachable!("there was no condition")
+        loop {
+            let ready = self.core().prepare(&change)?;
+            match self.enter(&ready, &[change], None, durability)? {
+                Outcome::Written(written) => return Ok(written.first),
+                Outcome::ExpiryChanged => {}
+                Outcome::Refused(_) => unreachable!("there was no condition"),
             }
         }
     }
 
     fn write_batch(&self, batch: Batch, durability: Durability) -> Result<Position> {
         let core = self.core();
-        let records = batch.into_records(|| core.now());
-        let prepared = core.prepare_batch(&records)?;
-        match self.enter(&prepared, &changes(&records), None, durability)? {
-            Outcome::Written(written) => Ok(written.first),
-            Outcome::Refused(_) | Outcome::ExpiryChanged => {
-                unreachable!("there was no condition")
+        let mut records = core.records(batch);
+        loop {
+            let ready = core.prepare_batch(&records)?;
+            let changes = records.changes();
+            match self.enter(&ready, &changes, None, durability)? {
+                Outcome::Written(written) => return Ok(written.first),
+                Outcome::ExpiryChanged => core.correct(&mut records),
+                Outcome::Refused(_) => unreachable!("there was no condition"),
             }
         }
     }
@@ -378,10 +380,10 @@ impl KvStore {
         }
     }
 
-    /// `None`: the key has another expiry by now.
+    /// `None`: the value is to have another expiry by now.
     fn write_if(&self, change: Change<'_>, guard: Guard<'_>) -> Result<Option<Conditional>> {
-        let prepared = self.core().prepare(&change)?;
-        let entered = self.enter(&prepared, &[change], Some(guard), Durability::Policy)?;
+        let ready = self.core().prepare(&change)?;
+        let entered = self.enter(&ready, &[change], Some(guard), Durability::Policy)?;
         Ok(match entered {
             Outcome::Written(written) => Some(applied(written)),
             Outcome::Refused(found) => Some(Conditional::Refused { found }),
@@ -392,7 +394,7 @@ impl KvStore {
     /// Enters the log and the index in one step, then waits for the disk if it has to.
     fn enter(
         &self,
-        prepared: &Prepared<'_>,
+        ready: &Ready<'_>,
         changes: &[Change<'_>],
         guard: Option<Guard<'_>>,
         durability: Durability,
@@ -400,9 +402,9 @@ impl KvStore {
         let core = self.core();
         let mut retry = core.retry();
         loop {
-            match core.attempt(prepared, changes, guard)? {
+            match core.attempt(ready, changes, guard)? {
                 Attempt::NoRoom => {
-                    if let Err(error) = core.wal.wait_for_room(prepared) {
+                    if let Err(error) = core.wal.wait_for_room(&ready.prepared) {
                         retry = core.make_room(retry, error)?;
                     }
                 }
@@ -421,7 +423,7 @@ impl KvStore {
                         self.core().wal.wait_durable(Lsn::new(written.last))?;
                     }
                     core.drive();
-                    let slowed = core.slowed(prepared.encoded_len());
+                    let slowed = core.slowed(ready.prepared.encoded_len());
                     if !slowed.is_zero() {
                         core.has_slept(core.sleeper(slowed)());
                     }

@@ -198,7 +198,7 @@ impl KvStore {
     }
 
     /// Sets the value of `key` for a time: `ttl` from now on, rounded up to a millisecond, the key is gone for every read, also after
-    /// reopening. The time is kept as a point in time; a clock that goes back revives nothing.
+    /// reopening. It counts by the boot-time clock, which nobody sets; the README says what a jump of the wall clock does.
     ///
     /// # Durability
     /// As [`put`](Self::put).
@@ -217,7 +217,7 @@ impl KvStore {
         let change = Change::Put {
             key: key.as_ref(),
             value: value.as_ref(),
-            expires_at: Some(self.core().now().saturating_add(ttl)),
+            expires_at: Some(self.core().after(ttl)),
         };
         self.write_one(change, Durability::Policy).await
     }
@@ -324,7 +324,7 @@ impl KvStore {
         let change = Change::Put {
             key: key.as_ref(),
             value: value.as_ref(),
-            expires_at: Some(self.core().now().saturating_add(ttl)),
+            expires_at: Some(self.core().after(ttl)),
         };
         self.write_as_given(change, condition).await
     }

@@ -8,6 +8,7 @@ mod builder;
 mod config;
 mod error;
 mod files;
+mod history;
 mod index;
 #[cfg(feature = "tokio")]
 mod kv;

@@ -127,6 +127,12 @@ pub struct Stats {
     pub reclaimed: u64,
     /// How long writers have slept because the log was near its bound, all of them together.
     pub slowed: Duration,
+    /// How often the wall clock was seen to jump by more than a second. It is watched while there are keys that expire.
+    pub clock_jumps: u64,
+    /// How often the store's time was set to the wall clock's, since that had differed for ten seconds. Each is durable.
+    pub clock_corrections: u64,
+    /// Milliseconds by which the wall clock is ahead of the store's time now.
+    pub clock_difference: i64,
     /// The log's own counters.
     pub log: wal_core::Stats,
 }

@@ -10,7 +10,8 @@ use std::ops::{Bound, RangeBounds};
 use bytes::Bytes;
 use wal_core::{Lsn, UnixMillis};
 
-use crate::index::{Hold, Version};
+use crate::history::shifted;
+use crate::index::{Hold, Index, Version};
 use crate::sync::Arc;
 
 /// The store as it was at one moment. Writers do not wait for it.
@@ -40,9 +41,7 @@ impl View {
     pub fn get(&self, key: &[u8]) -> Option<Bytes> {
         let index = self.hold.index();
         let version = index.version_at(key, self.hold.lsn())?;
-        version
-            .is_live(|| index.now())
-            .then(|| version.value_bytes())
+        index.is_live(&version).then(|| version.value_bytes())
     }
 
     /// The pairs whose keys lie in `range`, in the order of the keys; [`rev`](Iterator::rev) turns it round. An empty or inverted
@@ -95,31 +94,42 @@ fn behind(prefix: &[u8]) -> Option<Vec<u8>> {
 
 /// A key and its value.
 #[derive(Clone)]
-pub struct Pair(Version);
+pub struct Pair {
+    version: Version,
+    /// Milliseconds by which its expiry is later than the version says.
+    later: i64,
+}
 
 impl Pair {
-    pub(crate) fn new(version: Version) -> Self {
-        Self(version)
+    pub(crate) fn new(version: Version, index: &Index) -> Self {
+        let time = index.time();
+        let moves = version.expires() && version.lsn() >= time.first();
+        let later = if moves { time.offset() } else { 0 };
+        Self { version, later }
+    }
+
+    pub(crate) fn version(&self) -> &Version {
+        &self.version
     }
 
     /// The key.
     #[must_use]
     #[inline]
     pub fn key(&self) -> &[u8] {
-        self.0.key()
+        self.version.key()
     }
 
     /// The value.
     #[must_use]
     #[inline]
     pub fn value(&self) -> &[u8] {
-        self.0.value()
+        self.version.value()
     }
 
     /// The value, to be kept without the key.
     #[must_use]
     pub fn to_value(&self) -> Bytes {
-        self.0.value_bytes()
+        self.version.value_bytes()
     }
 
     /// The LSN of the write that made it: the version for [`Condition::LsnIs`](crate::Condition::LsnIs). At or below
@@ -127,13 +137,15 @@ impl Pair {
     #[must_use]
     #[inline]
     pub fn lsn(&self) -> Lsn {
-        Lsn::new(self.0.lsn())
+        Lsn::new(self.version.lsn())
     }
 
-    /// When it expires, if it does.
+    /// When it expires, if it does, by the wall clock. A key that was written since the store was opened expires when its time
+    /// is over by the boot-time clock; this is when that will be if the wall clock is not set meanwhile.
     #[must_use]
     pub fn expires_at(&self) -> Option<UnixMillis> {
-        self.0.expires_at()
+        let at = self.version.expires_at()?;
+        Some(shifted(at, self.later))
     }
 }
 
@@ -215,7 +227,7 @@ impl Scan {
 
     fn shown(&self, version: Version) -> Option<Pair> {
         let index = self.hold.index();
-        version.is_live(|| index.now()).then(|| Pair::new(version))
+        index.is_live(&version).then(|| Pair::new(version, index))
     }
 }
 

@@ -4,12 +4,10 @@
 
 mod common;
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use wal_core::UnixMillis;
-use wal_core::clock::{Clock, ManualClock};
+use wal_core::clock::ManualClock;
 use wal_io::MemoryStorage;
 use wal_kv::blocking::KvStore;
 use wal_kv::{Batch, Condition, FsyncPolicy};
@@ -128,70 +126,50 @@ fn a_time_to_live_below_a_millisecond_is_rounded_up() {
     assert!(store.is_empty());
 }
 
-/// A clock that a test sets to any time.
-#[derive(Debug, Default)]
-struct SetClock(AtomicU64);
-
-impl Clock for SetClock {
-    fn monotonic(&self) -> Duration {
-        Duration::ZERO
-    }
-
-    fn unix(&self) -> UnixMillis {
-        UnixMillis::new(self.0.load(Ordering::Relaxed))
-    }
-}
-
 #[test]
 fn a_clock_that_is_set_back_revives_nothing_in_an_open_store() {
-    let clock = Arc::new(SetClock::default());
-    let config = common::config(FsyncPolicy::Os);
-    let store = common::builder(&MemoryStorage::new(), config, clock.clone());
-    let store = store.open().expect("a store");
+    let (storage, clock) = (MemoryStorage::new(), ManualClock::default());
+    let store = open(&storage, &clock);
     store.put_with_ttl("session", "user", TTL).expect("put");
-    clock.0.store(10, Ordering::Relaxed);
+    clock.advance(TTL);
     assert_eq!(store.get(b"session"), None);
-    clock.0.store(1, Ordering::Relaxed);
+    clock.set_wall(UnixMillis::new(1));
     assert_eq!(store.get(b"session"), None);
     assert_eq!(store.len(), 0);
 }
 
 #[test]
 fn a_clock_that_is_set_back_before_reopening_revives_nothing() {
-    let (storage, clock) = (MemoryStorage::new(), Arc::new(SetClock::default()));
-    let open = || {
-        let config = common::config(FsyncPolicy::Os);
-        let builder = common::builder(&storage, config, clock.clone());
-        builder.open().expect("a store")
-    };
-    let store = open();
+    let (storage, clock) = (MemoryStorage::new(), ManualClock::default());
+    let set_back = || clock.set_wall(UnixMillis::new(1));
+    let store = open(&storage, &clock);
     store.put_with_ttl("a", "1", TTL).expect("put");
     store.put_with_ttl("b", "1", TTL * 2).expect("put");
     store.put_with_ttl("c", "1", TTL * 3).expect("put");
-    clock.0.store(10, Ordering::Relaxed);
+    clock.advance(TTL);
     assert!(!store.contains_key(b"a"));
     store.close().expect("closed");
     // By the log's time mark.
-    clock.0.store(1, Ordering::Relaxed);
-    let store = open();
+    set_back();
+    let store = open(&storage, &clock);
     assert!(!store.contains_key(b"a") && store.contains_key(b"b"));
     assert_eq!(store.len(), 2);
     // By the snapshot, which outlives the mark.
-    clock.0.store(20, Ordering::Relaxed);
+    clock.advance(TTL);
     store.snapshot().expect("a snapshot");
     drop(store);
-    clock.0.store(1, Ordering::Relaxed);
-    let store = open();
+    set_back();
+    let store = open(&storage, &clock);
     assert!(!store.contains_key(b"b") && store.contains_key(b"c"));
     assert_eq!(store.len(), 1);
     drop(store);
     // What had expired when the store was opened is marked as well.
-    clock.0.store(30, Ordering::Relaxed);
-    let store = open();
+    clock.set_wall(UnixMillis::new(30));
+    let store = open(&storage, &clock);
     assert!(store.is_empty());
     store.close().expect("closed");
-    clock.0.store(1, Ordering::Relaxed);
-    assert!(open().is_empty());
+    set_back();
+    assert!(open(&storage, &clock).is_empty());
 }
 
 #[test]

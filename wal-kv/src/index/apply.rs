@@ -10,6 +10,7 @@ use super::views::Replaced;
 use super::{Index, Ledger, PLACES, Shown, Version};
 use crate::sabotage;
 use crate::sync::{Ordering, pause};
+use crate::time::Now;
 
 /// How many things that are due are done before the ledger's lock is given up: less than 100 us of work.
 pub(super) const STEP: usize = 64;
@@ -20,7 +21,7 @@ const STEP_OF_A_WRITE: usize = 8;
 #[derive(Debug, Default)]
 pub(crate) struct Writer {
     scratch: Vec<u8>,
-    /// The expiry up to which the log or a snapshot has a time mark.
+    /// The time, by the wall clock that the store goes by, of which the log or a snapshot knows.
     pub(crate) marked: UnixMillis,
 }
 
@@ -31,6 +32,7 @@ pub(crate) enum Change<'a> {
     Put {
         key: &'a [u8],
         value: &'a [u8],
+        /// By the steady time of the store.
         expires_at: Option<UnixMillis>,
     },
     /// It has none.
@@ -44,7 +46,7 @@ impl<'a> Change<'a> {
         }
     }
 
-    /// When the value expires that it puts.
+    /// When the value expires that it puts, by the steady time of the store.
     pub(crate) fn expires_at(&self) -> Option<UnixMillis> {
         match self {
             Self::Put { expires_at, .. } => *expires_at,
@@ -313,7 +315,7 @@ impl Index {
     }
 
     /// Removes keys that have expired, at most `most` of them. The older versions of some stay for the views that show them.
-    pub(crate) fn sweep(&self, now: UnixMillis, most: usize, _writer: &mut Writer) -> usize {
+    pub(crate) fn sweep(&self, now: Now, most: usize, _writer: &mut Writer) -> usize {
         let mut ledger = self.ledger();
         let mut swept = 0;
         for expired in ledger.expiries.due(now, most) {

@@ -6,11 +6,10 @@
 
 use std::collections::VecDeque;
 
-use wal_core::UnixMillis;
-
 use super::expiries::{Expiries, Expiring};
 use super::pile::Pile;
 use super::views::{Replaced, Views};
+use crate::time::Now;
 
 /// What a write does to the counts, once it is visible.
 #[derive(Clone, Debug, Default)]
@@ -159,14 +158,19 @@ impl Ledger {
     }
 
     /// Keys that are visible and have not expired. `None` if more is to be counted than is done at a time: try again.
-    pub(super) fn live(&mut self, now: UnixMillis, most: usize) -> Option<usize> {
+    pub(super) fn live(&mut self, now: Now, most: usize) -> Option<usize> {
         let counted = self.unmade.is_empty() && self.expiries.count(now, most);
         counted.then(|| self.keys - self.expiries.expired())
     }
 
-    /// When the next key expires.
-    pub(crate) fn next_expiry(&self) -> Option<UnixMillis> {
-        self.expiries.first()
+    /// Whether there are keys that expire.
+    pub(crate) fn has_expiring(&self) -> bool {
+        !self.expiries.is_empty()
+    }
+
+    /// Whether a key has expired that is not reclaimed yet.
+    pub(crate) fn has_expired(&self, now: Now) -> bool {
+        !self.expiries.due(now, 1).is_empty()
     }
 
     /// Bytes that a snapshot would have at most, before it is compressed.

@@ -2,10 +2,9 @@
 //!
 //! Deliberately absent: where versions come from (`store/open.rs`).
 
-use wal_core::UnixMillis;
-
 use super::expiries::expiring;
 use super::{Index, Ordered, PLACES, Padded, SHARDS, Shard, Version};
+use crate::history::History;
 use crate::sabotage;
 use crate::sync::{AtomicU64, Mutex, Ordering, RwLock, in_parallel};
 
@@ -177,10 +176,15 @@ impl Loader<'_> {
         }
     }
 
-    /// Ends the loading: what is shown is the state at `lsn`; it was as late as `marked` before. Returns how many keys had expired.
-    pub(crate) fn finish(self, lsn: u64, marked: UnixMillis, threads: usize) -> usize {
+    /// Ends the loading: what is shown is the state at `lsn`, and `history` is what is known of the time until then. Returns how
+    /// many keys had expired.
+    pub(crate) fn finish(mut self, lsn: u64, history: &History, threads: usize) -> usize {
+        let marked = history.known();
+        self.index.time.begin(marked, lsn + 1);
+        if history.moves_any() {
+            self.move_expiries(history, threads);
+        }
         let index = &*self.index;
-        index.time.raise(marked);
         // What has expired since then stays for the first sweep, which marks the time first.
         let now = marked;
         let is_newest = |version: &Version| {
@@ -220,6 +224,7 @@ impl Loader<'_> {
             expired
         });
         let mut ledger = index.ledger();
+        ledger.expiries.begin(lsn + 1);
         let mut memory = 0;
         let mut payload = 0;
         for version in &all {
@@ -236,6 +241,46 @@ impl Loader<'_> {
         *index.ordered.write() = Ordered::build(all);
         index.applied.store(lsn, Ordering::Release);
         dropped.into_iter().sum()
+    }
+}
+
+impl Loader<'_> {
+    /// Gives each version the expiry that it has after all corrections of the time.
+    fn move_expiries(&mut self, history: &History, threads: usize) {
+        let index = &*self.index;
+        in_parallel(threads, SHARDS, |at| {
+            let mut scratch = Vec::new();
+            index.shards[at].0.write().retain(|version| {
+                if let Some(known) = version.expires_at() {
+                    // What had expired has been over for ever.
+                    let at = history.expiry(version.lsn(), known).unwrap_or_default();
+                    if at != known {
+                        *version = version.expiring_at(&mut scratch, at);
+                    }
+                }
+                true
+            });
+        });
+        // The lists share their versions with the shards; what a shard does not have is not the newest.
+        let follow = |versions: &mut Vec<Version>| {
+            for version in versions.iter_mut().filter(|version| version.expires()) {
+                let hash = index.hash(version.key());
+                let shard = index.shard(hash).read();
+                if let Some(moved) = shard.newest_with(hash, version.lsn()) {
+                    *version = moved.clone();
+                }
+            }
+        };
+        let blocks: Vec<_> = std::mem::take(&mut self.sorted)
+            .into_iter()
+            .map(Mutex::new)
+            .collect();
+        self.sorted = in_parallel(threads, blocks.len(), |at| {
+            let mut block = std::mem::take(&mut *blocks[at].lock());
+            follow(&mut block);
+            block
+        });
+        follow(&mut self.tail.lock().versions);
     }
 }
 

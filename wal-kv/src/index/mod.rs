@@ -31,12 +31,11 @@ use std::hash::{BuildHasher as _, Hasher as _};
 use std::ops::Bound;
 
 use bytes::Bytes;
-use wal_core::UnixMillis;
 use wal_io::Process;
 
 use crate::sabotage;
 use crate::sync::{Arc, AtomicU64, Mutex, MutexGuard, Ordering, RwLock, RwLockReadGuard, pause};
-use crate::time::Time;
+use crate::time::{Now, Time};
 
 pub(crate) use apply::{Change, Writer};
 pub(crate) use ledger::Ledger;
@@ -109,8 +108,18 @@ impl Index {
         }
     }
 
-    pub(crate) fn now(&self) -> UnixMillis {
+    pub(crate) fn time(&self) -> &Time {
+        &self.time
+    }
+
+    pub(crate) fn now(&self) -> Now {
         self.time.now()
+    }
+
+    /// Whether it is a value that has not expired.
+    #[inline]
+    pub(crate) fn is_live(&self, version: &Version) -> bool {
+        version.is_live(|| self.time.of(version.lsn()))
     }
 
     /// The lock of writes. It may be held for as long as a large batch takes.
@@ -178,8 +187,7 @@ impl Index {
         let hash = self.hash(key);
         let shard = self.shard(hash).read();
         let version = shard.at(hash, key, self.visible(durable))?;
-        version
-            .is_live(|| self.now())
+        self.is_live(version)
             .then(|| version.value_bytes_of(key.len()))
     }
 
@@ -188,7 +196,7 @@ impl Index {
         let hash = self.hash(key);
         let shard = self.shard(hash).read();
         let version = shard.at(hash, key, self.visible(durable));
-        version.is_some_and(|version| version.is_live(|| self.now()))
+        version.is_some_and(|version| self.is_live(version))
     }
 
     /// The version that is shown now, for more than its value.
@@ -196,7 +204,7 @@ impl Index {
         let hash = self.hash(key);
         let shard = self.shard(hash).read();
         let version = shard.at(hash, key, self.visible(durable))?;
-        version.is_live(|| self.now()).then(|| version.clone())
+        self.is_live(version).then(|| version.clone())
     }
 
     /// The version up to `lsn`, expired or not, a tombstone perhaps.

@@ -6,6 +6,7 @@ use wal_core::clock::ManualClock;
 
 use super::apply::STEP;
 use super::*;
+use crate::history::History;
 
 fn index(shown: Shown) -> Arc<Index> {
     let clock = Arc::new(ManualClock::default());
@@ -81,7 +82,14 @@ fn a_write_does_a_little_of_what_is_due_and_says_that_more_is() {
 fn expired_keys_are_counted_once_and_in_short_steps() {
     let index = index(Shown::AtOnce);
     let keys = keys(1000);
-    let at = UnixMillis::new(5);
+    let at = wal_core::UnixMillis::new(5);
+    // Half of them go by the clock of keys that were loaded.
+    index.ledger().expiries.begin(501);
+    let now = |written, loaded| Now {
+        first: 501,
+        written: wal_core::UnixMillis::new(written),
+        loaded: wal_core::UnixMillis::new(loaded),
+    };
     let changes: Vec<_> = keys
         .iter()
         .map(|key| Change::Put {
@@ -93,13 +101,19 @@ fn expired_keys_are_counted_once_and_in_short_steps() {
     apply(&index, &changes, 1);
     settle_all(&index, 1000);
     let mut ledger = index.ledger();
-    assert_eq!(ledger.live(UnixMillis::new(4), STEP), Some(1000));
-    let mut steps = 1;
-    while ledger.live(at, STEP).is_none() {
-        steps += 1;
+    assert_eq!(ledger.live(now(4, 4), STEP), Some(1000));
+    for (now, live) in [(now(4, 5), 500), (now(5, 5), 0)] {
+        let mut steps = 1;
+        while ledger.live(now, STEP).is_none() {
+            steps += 1;
+        }
+        assert_eq!(steps, 500 / STEP + 1);
+        assert_eq!(
+            ledger.live(now, STEP),
+            Some(live),
+            "they are counted already"
+        );
     }
-    assert_eq!(steps, 1000 / STEP + 1);
-    assert_eq!(ledger.live(at, STEP), Some(0), "they are counted already");
 }
 
 #[test]
@@ -205,7 +219,7 @@ fn a_key_stays_deleted_whose_put_is_read_after_its_delete() {
             loader.put_tail(1, of_deletes(), end);
             assert_eq!(loader.keys(), 0, "nothing older can come");
         }
-        loader.finish(end - 1, UnixMillis::default(), 2);
+        loader.finish(end - 1, &History::default(), 2);
         assert_eq!(index.len(|| end), 0);
         assert!(index.newest(&keys[0]).is_none());
         assert_eq!(index.memory(), 0);

@@ -67,6 +67,11 @@ impl Version {
         version
     }
 
+    /// The same with another expiry.
+    pub(crate) fn expiring_at(&self, scratch: &mut Vec<u8>, at: UnixMillis) -> Self {
+        Self::put(scratch, self.lsn(), self.key(), self.value(), Some(at))
+    }
+
     pub(crate) fn tombstone(lsn: u64, key: &[u8]) -> Self {
         Self::of(lsn, key.len(), Kind::Tombstone, key)
     }
@@ -126,6 +131,11 @@ impl Version {
         }
         let at = self.0.slice[header.key_len as usize..].first_chunk::<8>()?;
         Some(UnixMillis::new(u64::from_le_bytes(*at)))
+    }
+
+    #[inline]
+    pub(crate) fn expires(&self) -> bool {
+        self.header().kind == Kind::Expiring
     }
 
     /// Whether it is a value that has not expired. The clock is asked only for one that expires.

@@ -1,13 +1,12 @@
 //! The writes of the async store: entering log and index, waiting for room, for a snapshot, and for the disk.
 
 use bytes::Bytes;
-use wal_core::{Lsn, Position, Prepared};
+use wal_core::{Lsn, Position};
 
 use super::{KvStore, in_background};
-use crate::batch::changes;
 use crate::config::{Condition, Conditional};
 use crate::index::Change;
-use crate::store::{Attempt, Guard, Written, applied};
+use crate::store::{Attempt, Guard, Ready, Written, applied};
 use crate::sync::Arc;
 use crate::{Batch, Result};
 
@@ -17,11 +16,12 @@ impl KvStore {
         change: Change<'_>,
         durability: Durability,
     ) -> Result<Position> {
-        let prepared = self.core().prepare(&change)?;
-        match self.enter(&prepared, &[change], None, durability).await? {
-            Outcome::Written(written) => Ok(written.first),
-            Outcome::Refused(_) | Outcome::ExpiryChanged => {
-                unreachable!("there was no condition")
+        loop {
+            let ready = self.core().prepare(&change)?;
+            match self.enter(&ready, &[change], None, durability).await? {
+                Outcome::Written(written) => return Ok(written.first),
+                Outcome::ExpiryChanged => {}
+                Outcome::Refused(_) => unreachable!("there was no condition"),
             }
         }
     }
@@ -32,15 +32,14 @@ impl KvStore {
         durability: Durability,
     ) -> Result<Position> {
         let core = self.core();
-        let records = batch.into_records(|| core.now());
-        let prepared = core.prepare_batch(&records)?;
-        match self
-            .enter(&prepared, &changes(&records), None, durability)
-            .await?
-        {
-            Outcome::Written(written) => Ok(written.first),
-            Outcome::Refused(_) | Outcome::ExpiryChanged => {
-                unreachable!("there was no condition")
+        let mut records = core.records(batch);
+        loop {
+            let ready = core.prepare_batch(&records)?;
+            let changes = records.changes();
+            match self.enter(&ready, &changes, None, durability).await? {
+                Outcome::Written(written) => return Ok(written.first),
+                Outcome::ExpiryChanged => core.correct(&mut records),
+                Outcome::Refused(_) => unreachable!("there was no condition"),
             }
         }
     }
@@ -85,11 +84,11 @@ impl KvStore {
         }
     }
 
-    /// `None`: the key has another expiry by now.
+    /// `None`: the value is to have another expiry by now.
     async fn write_if(&self, change: Change<'_>, guard: Guard<'_>) -> Result<Option<Conditional>> {
-        let prepared = self.core().prepare(&change)?;
+        let ready = self.core().prepare(&change)?;
         let entered = self
-            .enter(&prepared, &[change], Some(guard), Durability::Policy)
+            .enter(&ready, &[change], Some(guard), Durability::Policy)
             .await?;
         Ok(match entered {
             Outcome::Written(written) => Some(applied(written)),
@@ -101,7 +100,7 @@ impl KvStore {
     /// Enters the log and the index in one step, then waits for the disk if it has to.
     async fn enter(
         &self,
-        prepared: &Prepared<'_>,
+        ready: &Ready<'_>,
         changes: &[Change<'_>],
         guard: Option<Guard<'_>>,
         durability: Durability,
@@ -109,9 +108,9 @@ impl KvStore {
         let core = self.core();
         let mut retry = core.retry();
         loop {
-            match core.attempt(prepared, changes, guard)? {
+            match core.attempt(ready, changes, guard)? {
                 Attempt::NoRoom => {
-                    if let Err(error) = self.wal.wait_for_room(prepared).await {
+                    if let Err(error) = self.wal.wait_for_room(&ready.prepared).await {
                         let core = Arc::clone(&self.shared.core);
                         retry = in_background(move || core.make_room(retry, error)).await?;
                     }
@@ -134,7 +133,7 @@ impl KvStore {
                         self.wal.wait_durable(Lsn::new(written.last)).await?;
                     }
                     core.drive();
-                    let slowed = core.slowed(prepared.encoded_len());
+                    let slowed = core.slowed(ready.prepared.encoded_len());
                     if !slowed.is_zero() {
                         let sleep = core.sleeper(slowed);
                         core.has_slept(in_background(move || Ok(sleep())).await?);

@@ -6,7 +6,7 @@ use wal_core::{Compression, UnixMillis};
 use wal_io::{StorageFile, StorageFileExt as _};
 
 use super::format::{BLOCK, BlockHead, HEADER, Header, LONGEST_BLOCK, Tail, VERSION, put_pair};
-use crate::view::Pair;
+use crate::index::Version;
 
 /// A snapshot that is being written.
 #[derive(Debug)]
@@ -60,15 +60,18 @@ impl<'a> Writer<'a> {
         })
     }
 
-    /// Adds a pair; they come in the order of their keys.
-    pub(crate) fn push(&mut self, pair: &Pair) -> io::Result<()> {
-        let (key, value) = (pair.key(), pair.value());
-        let lsn = pair.lsn().get();
+    /// Adds a pair with the expiry that is given; they come in the order of their keys.
+    pub(crate) fn push(
+        &mut self,
+        version: &Version,
+        expires_at: Option<UnixMillis>,
+    ) -> io::Result<()> {
+        let (key, value, lsn) = (version.key(), version.value(), version.lsn());
         // A long pair gets a block of its own.
         if self.raw.len() + key.len() + value.len() > BLOCK + BLOCK / 8 {
             self.end_block()?;
         }
-        put_pair(&mut self.raw, lsn, key, value, pair.expires_at());
+        put_pair(&mut self.raw, lsn, key, value, expires_at);
         self.pairs += 1;
         if self.raw.len() >= BLOCK {
             self.end_block()?;

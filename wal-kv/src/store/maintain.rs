@@ -6,9 +6,11 @@
 
 use std::time::Duration;
 
-use wal_core::{FsyncPolicy, Lsn, RecordRef, UnixMillis};
+use wal_core::{FsyncPolicy, Lsn};
 
 use super::Core;
+use super::clock::Unmarked;
+use crate::history::Mark;
 use crate::index::Writer;
 use crate::sabotage;
 use crate::sync::{Arc, AtomicBool, AtomicU64, Condvar, JoinHandle, Mutex, Ordering, pause, spawn};
@@ -18,24 +20,6 @@ use crate::{Error, Result};
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
 /// At most so many at a time: writers wait meanwhile.
 const SWEPT_AT_ONCE: usize = 64;
-
-/// The first byte of a record without a key, and what it says.
-const TIME_MARK: u8 = 1;
-const TIME_MARK_LEN: usize = 9;
-
-/// The payload of a time mark.
-fn time_mark(now: UnixMillis) -> [u8; TIME_MARK_LEN] {
-    let mut bytes = [TIME_MARK; TIME_MARK_LEN];
-    bytes[1..].copy_from_slice(&now.get().to_le_bytes());
-    bytes
-}
-
-/// The time that a record without a key marks; `None` if it is no time mark.
-pub(super) fn marked_time(payload: &[u8]) -> Option<UnixMillis> {
-    let (tag, time) = payload.split_first()?;
-    let time: [u8; 8] = time.try_into().ok()?;
-    (*tag == TIME_MARK).then(|| UnixMillis::new(u64::from_le_bytes(time)))
-}
 
 /// Who runs what is due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -257,11 +241,12 @@ impl Core {
         false
     }
 
-    /// Frees the keys that have expired. Waits for room in the log, so not where a caller must not wait.
+    /// Frees the keys that have expired, by the right time. Waits for room in the log, so not where a caller must not wait.
     pub(crate) fn sweep(&self) {
         if !self.background.expiring.load(Ordering::Relaxed) {
             return;
         }
+        self.follow_clock();
         let mut mark = None;
         loop {
             let mut writer = self.index.writer();
@@ -277,15 +262,8 @@ impl Core {
                     mark = marked.or(mark);
                     break;
                 }
-                Reclaimed::NoRoom => {
-                    let payload = time_mark(UnixMillis::default());
-                    let prepared = self.wal.prepare(RecordRef::data(&payload));
-                    let room = prepared.and_then(|mark| self.wal.wait_for_room(&mark));
-                    if room.is_err() {
-                        break;
-                    }
-                }
-                Reclaimed::Refused => break,
+                Reclaimed::NoRoom if self.wait_for_room_of_a_mark() => {}
+                Reclaimed::NoRoom | Reclaimed::Refused => break,
             }
         }
         // No timer makes it durable there.
@@ -301,27 +279,19 @@ impl Core {
             return Reclaimed::Some { mark: None };
         }
         let now = self.index.now();
-        let next_expiry = self.index.ledger().next_expiry();
-        if next_expiry.is_none_or(|at| at > now) {
+        if !self.index.ledger().has_expired(now) {
             return Reclaimed::All { mark: None };
         }
         let mut mark = None;
-        if writer.marked < now {
-            let payload = time_mark(now);
-            let Ok(prepared) = self.wal.prepare(RecordRef::data(&payload)) else {
-                return Reclaimed::Refused;
-            };
-            let (first, lsn) = match self.wal.try_append(&prepared) {
-                Ok(Some(appended)) => (appended.first, appended.last_lsn),
-                Ok(None) => return Reclaimed::NoRoom,
-                // The log's error is told to every write.
-                Err(_) => return Reclaimed::Refused,
-            };
-            writer.marked = now;
-            self.index.pass(lsn.get(), || self.durable());
-            let log_bytes = self.logged(first, prepared.encoded_len());
-            self.background.logged(log_bytes);
-            mark = Some(lsn);
+        // After `now`: nothing has expired that it does not cover.
+        let wall = self.index.time().wall();
+        if writer.marked < wall {
+            match self.enter_mark(writer, Mark::Time(wall)) {
+                Ok(lsn) => mark = Some(lsn),
+                Err(Unmarked::NoRoom) => return Reclaimed::NoRoom,
+                Err(Unmarked::Refused) => return Reclaimed::Refused,
+            }
+            writer.marked = wall;
         }
         let swept = self.index.sweep(now, SWEPT_AT_ONCE, writer);
         self.counters

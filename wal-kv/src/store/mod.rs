@@ -5,12 +5,14 @@
 //! open.rs       newest good snapshot, then the log's tail, on all cores
 //! write.rs      condition, limits, entry into the log, change of the index: under one lock that no I/O is done under
 //! snapshot.rs   a snapshot written aside, read back; then the log is cut
+//! clock.rs      the wall clock is watched, and the store's time corrected when it was set
 //! maintain.rs   when snapshots are due, keys that have expired, the thread that sees to both
 //! ```
 //!
 //! Deliberately absent: waiting. What may have to wait for the log is in `blocking.rs` and `kv.rs`.
 
 mod bound;
+mod clock;
 mod maintain;
 mod open;
 mod snapshot;
@@ -35,7 +37,7 @@ use crate::view::{Pair, View};
 use bound::Bound;
 pub(crate) use maintain::{Background, Driver};
 pub(crate) use open::{Progress, Settings};
-pub(crate) use write::{Attempt, Guard, Written, applied};
+pub(crate) use write::{Attempt, Guard, Ready, Written, applied};
 
 /// An open store.
 pub(crate) struct Core {
@@ -73,6 +75,8 @@ struct Counters {
     reclaimed: AtomicU64,
     /// Nanoseconds that writers have slept near the bound.
     slowed: AtomicU64,
+    /// Corrections of the store's time that are durable.
+    corrections: AtomicU64,
 }
 
 impl Core {
@@ -98,7 +102,9 @@ impl Core {
     }
 
     pub(crate) fn pair(&self, key: &[u8]) -> Option<Pair> {
-        self.index.version(key, || self.durable()).map(Pair::new)
+        self.index
+            .version(key, || self.durable())
+            .map(|version| Pair::new(version, &self.index))
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -125,6 +131,7 @@ impl Core {
     pub(crate) fn stats(&self) -> Stats {
         let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let keys = self.len() as u64;
+        let jumps = self.index.time().jumps();
         let disk_bound = self.disk_bound(get(&self.counters.snapshot_len));
         let (live_bytes, kept, views) = {
             let ledger = self.index.ledger();
@@ -147,13 +154,16 @@ impl Core {
             snapshot_failures: get(&self.counters.snapshot_failures),
             reclaimed: get(&self.counters.reclaimed),
             slowed: Duration::from_nanos(get(&self.counters.slowed)),
+            clock_jumps: jumps.seen,
+            clock_corrections: get(&self.counters.corrections),
+            clock_difference: jumps.difference,
             log: self.wal.stats(),
         }
     }
 
     /// The value that a write finds, if it has not expired.
     fn live(&self, version: Option<Version>) -> Option<Version> {
-        version.filter(|version| version.is_live(|| self.index.now()))
+        version.filter(|version| self.index.is_live(version))
     }
 }
 

@@ -9,15 +9,16 @@ use std::time::Duration;
 use wal_core::blocking::Wal;
 use wal_core::clock::Clock;
 use wal_core::entropy::Entropy;
-use wal_core::{Compression, FsyncPolicy, Lsn, Position, RecordKind};
+use wal_core::{Compression, FsyncPolicy, Lsn, Position, RecordKind, UnixMillis};
 use wal_io::{OpenMode, Storage};
 
 use super::bound::{Bound, taken};
-use super::maintain::{Driver, marked_time};
+use super::maintain::Driver;
 use super::{Background, Core, Counters};
 use crate::batch::change_of;
 use crate::config::{KvConfig, Snapshots};
 use crate::files::{Listing, MARKER, Marker, WithoutOwn, read_marker, snapshot_name, write_marker};
+use crate::history::{Mark, Marks};
 use crate::index::{Change, Index, Loader, Shown, Version};
 use crate::report::{OpenPhase, OpenProgress, OpenReport, SnapshotReport};
 use crate::sabotage;
@@ -197,7 +198,7 @@ impl Core {
         let due = core.due_length();
         core.bound.set(due.unwrap_or(u64::MAX / 8));
         core.report.disk_bound = core.disk_bound(bytes_of_it);
-        if core.index.ledger().next_expiry().is_some() {
+        if core.index.ledger().has_expiring() {
             core.background.has_expiring_keys();
         }
         // A crash may have come between a snapshot and the cut. Best effort: the next snapshot does it too.
@@ -285,29 +286,27 @@ fn load(
     snapshots: Vec<Lsn>,
 ) -> Result<(Found, Replayed, usize)> {
     let threads = settings.threads();
-    let time = Mutex::new(wal_core::UnixMillis::default());
     let mut loader = index.loader();
-    let found = load_snapshot(settings, wal, &mut loader, snapshots, &time)?;
+    let (found, time) = load_snapshot(settings, wal, &mut loader, snapshots)?;
     let snapshot = found.snapshot.map_or(Lsn::ZERO, |snapshot| snapshot.lsn);
-    let mut replayed = replay(settings, wal, &mut loader, snapshot, &time)?;
+    let (mut replayed, marks) = replay(settings, wal, &mut loader, snapshot)?;
     let last = wal.last_lsn().max(snapshot);
-    let marked = *time.lock();
+    let history = marks.into_history(time);
     let keys = loader.keys();
     replayed.versions = loader.most();
     settings.tell(OpenPhase::Index, 0, keys);
-    let expired = loader.finish(last.get(), marked, threads);
+    let expired = loader.finish(last.get(), &history, threads);
     settings.tell(OpenPhase::Index, keys, keys);
     Ok((found, replayed, expired))
 }
 
-/// Reads the newest snapshot that is good and that the log goes on from.
+/// Reads the newest snapshot that is good and that the log goes on from; says how late it was then.
 fn load_snapshot(
     settings: &Settings,
     wal: &Wal,
     loader: &mut Loader<'_>,
     snapshots: Vec<Lsn>,
-    time: &Mutex<wal_core::UnixMillis>,
-) -> Result<Found> {
+) -> Result<(Found, UnixMillis)> {
     let storage = &*settings.storage;
     let first_lsn = wal.first_lsn();
     let mut damaged = Vec::new();
@@ -328,12 +327,12 @@ fn load_snapshot(
         }
         let name = snapshot_name(lsn);
         match read_snapshot(settings, loader, lsn) {
-            Ok((snapshot, marked)) => {
-                *time.lock() = marked;
-                return Ok(Found {
+            Ok((snapshot, time)) => {
+                let found = Found {
                     snapshot: Some(snapshot),
                     damaged,
-                });
+                };
+                return Ok((found, time));
             }
             Err(Unusable::Damaged(what)) => damaged.push((name, what)),
             Err(Unusable::Version(version)) => {
@@ -357,17 +356,18 @@ fn load_snapshot(
             damaged,
         });
     }
-    Ok(Found {
+    let found = Found {
         snapshot: None,
         damaged,
-    })
+    };
+    Ok((found, UnixMillis::default()))
 }
 
 fn read_snapshot(
     settings: &Settings,
     loader: &mut Loader<'_>,
     lsn: Lsn,
-) -> Result<(SnapshotReport, wal_core::UnixMillis), Unusable> {
+) -> Result<(SnapshotReport, UnixMillis), Unusable> {
     let file = settings.storage.open(&snapshot_name(lsn), OpenMode::Read)?;
     let reader = Reader::open(file, lsn.get())?;
     loader.reserve(reader.pairs() as usize);
@@ -402,14 +402,13 @@ const PART: u64 = 1 << 16;
 /// Records that are put into the index together.
 const PUT_AT_ONCE: usize = 1 << 12;
 
-/// Reads the log behind `snapshot`, in parts, on many threads.
+/// Reads the log behind `snapshot`, in parts, on many threads. The marks in it are for when all has been read.
 fn replay(
     settings: &Settings,
     wal: &Wal,
     loader: &mut Loader<'_>,
     snapshot: Lsn,
-    time: &Mutex<wal_core::UnixMillis>,
-) -> Result<Replayed> {
+) -> Result<(Replayed, Marks)> {
     let first = snapshot.next().max(wal.first_lsn());
     let total = (wal.last_lsn().get() + 1).saturating_sub(first.get());
     let threads = settings.threads();
@@ -424,19 +423,25 @@ fn replay(
     };
     loader.set_parts((0..count).map(bounds));
     let loader = &*loader;
-    let parts = in_parallel(threads, count, |at| {
+    let parts: Vec<Result<_>> = in_parallel(threads, count, |at| {
         let (from, to) = bounds(at);
-        let bytes = replay_part(wal, loader, at, (from, to), time)?;
+        let part = replay_part(wal, loader, at, (from, to))?;
         let done = done.fetch_add(to - from, Ordering::Relaxed) + (to - from);
         settings.tell(OpenPhase::Log, done, total);
-        Ok(bytes)
+        Ok(part)
     });
-    let bytes: Result<u64> = parts.into_iter().sum();
-    Ok(Replayed {
+    let (mut bytes, mut marks) = (0, Marks::default());
+    for part in parts {
+        let (bytes_of_it, marks_of_it) = part?;
+        bytes += bytes_of_it;
+        marks.append(marks_of_it);
+    }
+    let replayed = Replayed {
         records: total,
-        bytes: bytes?,
+        bytes,
         versions: 0,
-    })
+    };
+    Ok((replayed, marks))
 }
 
 fn replay_part(
@@ -444,10 +449,10 @@ fn replay_part(
     loader: &Loader<'_>,
     at: usize,
     (from, to): (u64, u64),
-    time: &Mutex<wal_core::UnixMillis>,
-) -> Result<u64> {
+) -> Result<(u64, Marks)> {
     let mut reader = wal.read_from(Lsn::new(from))?;
     let mut versions = Vec::new();
+    let mut marks = Marks::default();
     let mut scratch = Vec::new();
     let mut bytes = 0;
     let mut before: Option<Position> = None;
@@ -474,11 +479,8 @@ fn replay_part(
             Some(Change::Delete { key }) => versions.push(Version::tombstone(lsn, key)),
             None => {
                 debug_assert!(record.kind() == RecordKind::Data, "only data has no key");
-                let marked = marked_time(&record.value).ok_or(Error::UnknownRecord { position })?;
-                let mut time = time.lock();
-                if !sabotage::is("kv-time-mark-not-read") {
-                    *time = marked.max(*time);
-                }
+                let mark = Mark::decode(&record.value).ok_or(Error::UnknownRecord { position })?;
+                marks.note(lsn, mark);
             }
         }
         if versions.len() >= PUT_AT_ONCE {
@@ -486,5 +488,5 @@ fn replay_part(
         }
     }
     loader.put_tail(at, versions, to);
-    Ok(bytes)
+    Ok((bytes, marks))
 }

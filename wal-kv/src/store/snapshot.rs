@@ -12,10 +12,12 @@ use wal_io::OpenMode;
 
 use super::Core;
 use crate::files::{Listing, snapshot_name, temporary_name};
+use crate::history::shifted;
 use crate::report::SnapshotReport;
 use crate::sabotage;
 use crate::snapshot::{Reader, Unusable, Writer, Written};
 use crate::sync::Ordering;
+use crate::time::Now;
 use crate::view::View;
 use crate::{Error, Result};
 
@@ -38,7 +40,7 @@ impl Core {
             return Ok((last, false));
         }
         let begun = self.clock.monotonic();
-        let (log_bytes, view) = self.view_and_its_bytes()?;
+        let (log_bytes, offset, view) = self.view_and_its_bytes()?;
         if let Some(last) = last.filter(|last| last.lsn == view.lsn()) {
             // The log holds nothing that it does not show.
             counters.log_bytes.fetch_sub(log_bytes, Ordering::Relaxed);
@@ -46,7 +48,7 @@ impl Core {
             return Ok((last, false));
         }
         let lsn = view.lsn();
-        let report = match self.snapshot_and_cut(view) {
+        let report = match self.snapshot_and_cut(view, offset) {
             Ok(report) => report,
             Err(error) => {
                 counters.snapshot_failures.fetch_add(1, Ordering::Relaxed);
@@ -68,17 +70,18 @@ impl Core {
     }
 
     /// A view of all that was written, and the bytes of the log for which it stands. They are exact: what is counted twice, or not
-    /// at all, would add up from snapshot to snapshot, and the bound would come to mean nothing. So no write is under way meanwhile.
-    fn view_and_its_bytes(&self) -> Result<(u64, View)> {
+    /// at all, would add up from snapshot to snapshot, and the bound would come to mean nothing. So no write is under way meanwhile. The
+    /// snapshot goes by the time of that moment: between the bytes and the view is the offset of its wall clock.
+    fn view_and_its_bytes(&self) -> Result<(u64, i64, View)> {
         let _writer = self.index.writer();
         if self.waits() {
             // A view shows only what is durable.
             self.wal.sync()?;
         }
-        Ok((self.log_bytes(), self.view()))
+        Ok((self.log_bytes(), self.index.time().offset(), self.view()))
     }
 
-    fn snapshot_and_cut(&self, view: View) -> Result<SnapshotReport> {
+    fn snapshot_and_cut(&self, view: View, offset: i64) -> Result<SnapshotReport> {
         let begun = self.clock.monotonic();
         let lsn = view.lsn();
         let name = snapshot_name(lsn);
@@ -86,7 +89,7 @@ impl Core {
         if sabotage::is("kv-old-snapshot-removed-first") {
             self.remove_other_snapshots(lsn)?;
         }
-        let written = self.write_aside(&view, &temporary, &name);
+        let written = self.write_aside(&view, offset, &temporary, &name);
         drop(view);
         let written = match written {
             Ok(written) => written,
@@ -106,9 +109,15 @@ impl Core {
         })
     }
 
-    fn write_aside(&self, view: &View, temporary: &str, name: &str) -> Result<Written> {
+    fn write_aside(
+        &self,
+        view: &View,
+        offset: i64,
+        temporary: &str,
+        name: &str,
+    ) -> Result<Written> {
         let io = |error| Error::io(self.storage.location(), "writing a snapshot", error);
-        let written = self.write_pairs(view, temporary)?;
+        let written = self.write_pairs(view, offset, temporary)?;
         if sabotage::is("kv-log-cut-before-the-snapshot-is-durable") {
             self.wal.truncate_before(view.lsn().next())?;
         }
@@ -135,7 +144,9 @@ impl Core {
         }
     }
 
-    fn write_pairs(&self, view: &View, temporary: &str) -> Result<Written> {
+    /// The expiries and the times in it are by the wall clock with `offset`, as it was at the moment that the view shows: if the time
+    /// is corrected meanwhile, the log behind the snapshot says so, and moves them.
+    fn write_pairs(&self, view: &View, offset: i64, temporary: &str) -> Result<Written> {
         let io = |error| Error::io(self.storage.location(), "writing a snapshot", error);
         match self.storage.remove(temporary) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(io(error)),
@@ -145,21 +156,31 @@ impl Core {
             .storage
             .open(temporary, OpenMode::CreateNew)
             .map_err(io)?;
-        let time = self.index.now();
+        let now = self.index.now();
+        let time = |now: Now| shifted(now.written, offset);
         let lsn = view.lsn().get();
-        let mut writer = Writer::begin(&*file, lsn, time, self.compression).map_err(io)?;
+        let mut writer = Writer::begin(&*file, lsn, time(now), self.compression).map_err(io)?;
         for pair in view {
+            let version = pair.version();
+            let mut expires_at = version.expires_at();
             // Everything expired by the time in the header is left out, so that no clock brings it back.
-            if pair.expires_at().is_some_and(|at| at <= time) {
+            if expires_at.is_some_and(|at| at <= now.of(version.lsn())) {
                 continue;
             }
-            writer.push(&pair).map_err(io)?;
+            if version.lsn() >= now.first {
+                let offset = if sabotage::is("kv-snapshot-by-two-times") {
+                    self.index.time().offset()
+                } else {
+                    offset
+                };
+                expires_at = expires_at.map(|at| shifted(at, offset));
+            }
+            writer.push(version, expires_at).map_err(io)?;
             if self.background.is_stopping() {
                 return Err(Error::Log(wal_core::Error::Closed));
             }
         }
-        let time = self.index.now();
-        let written = writer.finish(time).map_err(io)?;
+        let written = writer.finish(time(self.index.now())).map_err(io)?;
         sabotage::unless("kv-snapshot-not-synced", || file.sync_data().map_err(io))?;
         Ok(written)
     }

@@ -4,13 +4,16 @@
 //! the log lets go of it and tries again. No read takes it. Deliberately absent: waiting for room and for the disk.
 
 use std::collections::HashSet;
+use std::time::Duration;
 
 use bytes::Bytes;
 use wal_core::{FsyncPolicy, Position, Prepared, RecordRef, UnixMillis};
 
 use super::Core;
 use super::maintain::Reclaimed;
+use crate::batch::{Batch, Records};
 use crate::config::{Condition, Conditional, MAX_KEY};
+use crate::history::shifted;
 use crate::index::{Change, PLACES, Version, Writer, cost};
 use crate::sabotage;
 use crate::sync::{Ordering, pause};
@@ -25,7 +28,7 @@ pub(crate) enum Attempt {
     NoRoom,
     /// The log is at its bound: wait for a snapshot, and try again.
     AtBound,
-    /// The key has another expiry than the write was prepared with: prepare it again.
+    /// The value is to have another expiry than the write was prepared with: prepare it again.
     ExpiryChanged,
     /// The condition does not hold. Who is told of what was found waits until `seen` is durable, if it is given.
     Refused {
@@ -42,6 +45,14 @@ pub(crate) struct Guard<'a> {
     pub(crate) keeps_expiry: bool,
 }
 
+/// A write that is ready to enter the log.
+#[derive(Debug)]
+pub(crate) struct Ready<'a> {
+    pub(crate) prepared: Prepared<'a>,
+    /// The log has expiries by the wall clock; this is how far it was ahead of the store's steady time.
+    offset: i64,
+}
+
 /// A write that is in the log and in the index.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Written {
@@ -52,7 +63,8 @@ pub(crate) struct Written {
 
 impl Core {
     /// The record of a change.
-    pub(crate) fn prepare<'a>(&self, change: &Change<'a>) -> Result<Prepared<'a>> {
+    pub(crate) fn prepare<'a>(&self, change: &Change<'a>) -> Result<Ready<'a>> {
+        let offset = self.index.time().offset();
         let record = match change {
             Change::Put {
                 key,
@@ -61,29 +73,41 @@ impl Core {
             } => {
                 let record = RecordRef::put(key, value);
                 match expires_at {
-                    Some(at) => record.with_expiry(*at),
+                    Some(at) => record.with_expiry(shifted(*at, offset)),
                     None => record,
                 }
             }
             Change::Delete { key } => RecordRef::delete(key),
         };
         check_key(change.key())?;
-        Ok(self.wal.prepare(record)?)
+        let prepared = self.wal.prepare(record)?;
+        Ok(Ready { prepared, offset })
     }
 
-    /// The records of a batch.
-    pub(crate) fn prepare_batch<'a>(
-        &self,
-        records: &'a [wal_core::Record],
-    ) -> Result<Prepared<'a>> {
-        for record in records {
+    /// The records of a batch; each time to live begins now.
+    pub(crate) fn records(&self, batch: Batch) -> Records {
+        let time = self.index.time();
+        batch.into_records(time.offset(), |ttl| time.after(ttl))
+    }
+
+    pub(crate) fn prepare_batch<'a>(&self, records: &'a Records) -> Result<Ready<'a>> {
+        for record in records.as_slice() {
             check_key(&record.key)?;
         }
-        Ok(self.wal.prepare_batch(records)?)
+        Ok(Ready {
+            prepared: self.wal.prepare_batch(records.as_slice())?,
+            offset: records.offset(),
+        })
     }
 
-    pub(crate) fn now(&self) -> UnixMillis {
-        self.index.now()
+    /// Has the records say what they have to since the time was corrected.
+    pub(crate) fn correct(&self, records: &mut Records) {
+        records.move_to(self.index.time().offset());
+    }
+
+    /// When a key expires that lives for `ttl` from now on.
+    pub(crate) fn after(&self, ttl: Duration) -> UnixMillis {
+        self.index.time().after(ttl)
     }
 
     /// Whether a write is to wait for the disk before it returns, when its caller has not asked for that.
@@ -94,7 +118,7 @@ impl Core {
     /// Tries to write. Once it has entered the log it is in the index too, at its place.
     pub(crate) fn attempt(
         &self,
-        prepared: &Prepared<'_>,
+        ready: &Ready<'_>,
         changes: &[Change<'_>],
         guard: Option<Guard<'_>>,
     ) -> Result<Attempt> {
@@ -107,6 +131,13 @@ impl Core {
                 return Ok(Attempt::ExpiryChanged);
             }
         }
+        // The time was corrected since it was prepared.
+        if ready.offset != self.index.time().offset()
+            && changes.iter().any(Change::expires)
+            && !sabotage::is("kv-written-as-before-the-correction")
+        {
+            return Ok(Attempt::ExpiryChanged);
+        }
         if sabotage::is("kv-condition-outside-the-lock") {
             drop(writer);
             pause();
@@ -116,11 +147,11 @@ impl Core {
         if self.is_at_bound(changes) {
             return Ok(Attempt::AtBound);
         }
-        let Some(appended) = self.wal.try_append(prepared)? else {
+        let Some(appended) = self.wal.try_append(&ready.prepared)? else {
             return Ok(Attempt::NoRoom);
         };
         let (first, last) = (appended.first, appended.last_lsn.get());
-        let log_bytes = self.logged(first, prepared.encoded_len());
+        let log_bytes = self.logged(first, ready.prepared.encoded_len());
         if sabotage::is("kv-index-changed-in-another-order") {
             drop(writer);
             for _ in 0..last % 2 * 100 {
@@ -143,12 +174,20 @@ impl Core {
         Ok(Attempt::Entered(Written { first, last }))
     }
 
-    /// When the value expires that a write would replace now, if there is one.
+    /// When the value expires that a write would replace now, if there is one, by the steady time.
     pub(crate) fn expiry(&self, key: &[u8]) -> Option<UnixMillis> {
         if sabotage::is("kv-conditional-put-drops-the-ttl") {
             return None;
         }
-        self.live(self.index.newest(key))?.expires_at()
+        let version = self.live(self.index.newest(key))?;
+        let time = self.index.time();
+        let is_steady = version.lsn() >= time.first();
+        let at = version.expires_at()?;
+        Some(if is_steady {
+            at
+        } else {
+            shifted(at, -time.offset())
+        })
     }
 
     fn refuse(&self, condition: &Condition, key: &[u8]) -> Option<Attempt> {

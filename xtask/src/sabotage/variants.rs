@@ -1,6 +1,7 @@
 //! What can be broken. Each variant is a mistake that a log has been shipped with somewhere, or could be. The names are those
 //! in the crates: `sabotage::is("NAME")`.
 
+mod clock;
 mod environment;
 mod history;
 mod place;
@@ -131,6 +132,7 @@ const fn store(
 pub(super) fn variants() -> impl Iterator<Item = &'static Variant> {
     let about = [
         VARIANTS,
+        clock::VARIANTS,
         environment::VARIANTS,
         history::VARIANTS,
         place::VARIANTS,
@@ -550,18 +552,6 @@ const VARIANTS: &[Variant] = &[
         "a deleted key never comes back",
         "snapshot_crash",
         "with_snapshots_on_call_under_always",
-    ),
-    store(
-        "kv-time-goes-back",
-        "the clock going back revives nothing",
-        "expiry",
-        "a_clock_that_is_set_back_revives_nothing_in_an_open_store",
-    ),
-    store(
-        "kv-time-mark-not-read",
-        "the clock going back before an open revives nothing",
-        "expiry",
-        "a_clock_that_is_set_back_before_reopening_revives_nothing",
     ),
     // The disk backend, seen by its system calls.
     calls(
