@@ -7,6 +7,8 @@
 //! readers.rs      reads beside a writer: nothing that a crash takes back, own writes, swaps
 //! scans.rs        scans and views beside writers: one moment, for as long as they are there
 //! snapshots.rs    snapshots beside writers and close, by call and by the store itself
+//! hot.rs          hot keys under views that come and go, swept ones too
+//! bound.rs        writers at the bound of the log, beside failing snapshots and close
 //! limits.rs       the memory's limit beside writers, keys that expire
 //! ```
 //!
@@ -17,9 +19,13 @@
 #![forbid(unsafe_code)]
 #![allow(clippy::print_stdout, reason = "the counts are for who asks for them")]
 
+#[path = "shuttle/bound.rs"]
+mod bound;
 #[allow(dead_code, reason = "not every scenario waits")]
 #[path = "../../wal-core/tests/shuttle/explore.rs"]
 mod explore;
+#[path = "shuttle/hot.rs"]
+mod hot;
 #[path = "shuttle/limits.rs"]
 mod limits;
 #[path = "shuttle/machine.rs"]

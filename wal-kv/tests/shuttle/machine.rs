@@ -1,7 +1,7 @@
 //! A store on a simulated machine, with threads of its own and a clock that moves by itself, and how its life ends.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use wal_core::clock::{Clock, ManualClock};
@@ -21,11 +21,14 @@ const POLICIES: [FsyncPolicy; 3] = [
     FsyncPolicy::Os,
 ];
 /// The log is as long as this before the store writes a snapshot by itself.
-const SNAPSHOT_AFTER: u64 = 100;
+pub(super) const SNAPSHOT_AFTER: u64 = 100;
 
-/// Time passes between any two looks at it, or does not.
-#[derive(Debug, Default)]
-struct Passing(AtomicU64);
+/// Time passes between any two looks at it, or does not: so many milliseconds.
+#[derive(Debug)]
+struct Passing {
+    now: AtomicU64,
+    tick: u64,
+}
 
 impl Clock for Passing {
     fn monotonic(&self) -> Duration {
@@ -33,7 +36,8 @@ impl Clock for Passing {
     }
 
     fn unix(&self) -> UnixMillis {
-        UnixMillis::new(self.0.fetch_add(below(2), Ordering::SeqCst))
+        let by = below(2) * self.tick;
+        UnixMillis::new(self.now.fetch_add(by, Ordering::SeqCst))
     }
 }
 
@@ -56,12 +60,18 @@ pub(super) const ENDS: [End; 4] = [End::Close, End::Drop, End::PowerLoss, End::R
 pub(super) struct Machine {
     pub(super) disk: FaultStorage,
     pub(super) config: KvConfig,
+    /// Milliseconds by which the clock moves.
+    pub(super) tick: u64,
+    /// While it is set no snapshot can be begun.
+    pub(super) refuses: Arc<AtomicBool>,
 }
 
 impl Machine {
     pub(super) fn new(policy: FsyncPolicy) -> Self {
         Self {
             disk: FaultStorage::new(),
+            tick: 1,
+            refuses: Arc::default(),
             config: KvConfig {
                 max_segment_size: 8 << 10,
                 fsync_policy: policy,
@@ -90,8 +100,18 @@ impl Machine {
     }
 
     pub(super) fn open(&self) -> KvStore {
-        let builder = self.configured(Arc::new(Slow(self.disk.clone())));
-        let opened = builder.clock(Arc::new(Passing::default())).open();
+        let slow = Slow {
+            disk: self.disk.clone(),
+            refuses: Arc::clone(&self.refuses),
+        };
+        let clock = Passing {
+            now: AtomicU64::new(0),
+            tick: self.tick,
+        };
+        let opened = self
+            .configured(Arc::new(slow))
+            .clock(Arc::new(clock))
+            .open();
         opened.expect("the store opens")
     }
 

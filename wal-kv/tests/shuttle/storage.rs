@@ -3,13 +3,18 @@
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use wal_io::{DirEntry, FaultStorage, OpenMode, Place, Storage, StorageFile, StorageLock};
 
 /// The simulated machine's directory.
 #[derive(Clone, Debug)]
-pub(super) struct Slow(pub(super) FaultStorage);
+pub(super) struct Slow {
+    pub(super) disk: FaultStorage,
+    /// While it is set no snapshot can be begun.
+    pub(super) refuses: Arc<AtomicBool>,
+}
 
 /// Others may run before and behind `work`.
 fn slowly<T>(work: impl FnOnce() -> T) -> T {
@@ -21,43 +26,48 @@ fn slowly<T>(work: impl FnOnce() -> T) -> T {
 
 impl Storage for Slow {
     fn create(&self) -> io::Result<()> {
-        self.0.create()
+        self.disk.create()
     }
 
     fn list(&self) -> io::Result<Vec<DirEntry>> {
-        slowly(|| self.0.list())
+        slowly(|| self.disk.list())
     }
 
     fn open(&self, name: &str, mode: OpenMode) -> io::Result<Arc<dyn StorageFile>> {
-        Ok(Arc::new(SlowFile(slowly(|| self.0.open(name, mode))?)))
+        // The log makes no temporary file of this kind.
+        let snapshot = name.starts_with("kv-0") && mode == OpenMode::CreateNew;
+        if snapshot && self.refuses.load(Ordering::SeqCst) {
+            return Err(io::Error::other("this disk takes no snapshots"));
+        }
+        Ok(Arc::new(SlowFile(slowly(|| self.disk.open(name, mode))?)))
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
-        slowly(|| self.0.rename(from, to))
+        slowly(|| self.disk.rename(from, to))
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
-        slowly(|| self.0.remove(name))
+        slowly(|| self.disk.remove(name))
     }
 
     fn sync_dir(&self) -> io::Result<()> {
-        slowly(|| self.0.sync_dir())
+        slowly(|| self.disk.sync_dir())
     }
 
     fn try_lock(&self, name: &str) -> io::Result<Option<Box<dyn StorageLock>>> {
-        self.0.try_lock(name)
+        self.disk.try_lock(name)
     }
 
     fn place(&self) -> Place {
-        self.0.place()
+        self.disk.place()
     }
 
     fn subdirectory(&self, name: &str) -> io::Result<Arc<dyn Storage>> {
-        self.0.subdirectory(name)
+        self.disk.subdirectory(name)
     }
 
     fn location(&self) -> String {
-        self.0.location()
+        self.disk.location()
     }
 }
 
