@@ -74,7 +74,7 @@ impl KvStore {
         Builder::new(dir)
     }
 
-    fn core(&self) -> &Core {
+    pub(crate) fn core(&self) -> &Core {
         &self.shared.core
     }
 

@@ -41,6 +41,7 @@ pub struct Builder<S> {
     small_segments: bool,
     record_limit: Option<u64>,
     lock_wait: Duration,
+    view_memory_limit: Option<u64>,
     snapshot_after: u64,
     compression: Option<Compression>,
     driver: Driver,
@@ -72,6 +73,7 @@ impl<S> Builder<S> {
             small_segments: false,
             record_limit: None,
             lock_wait: Duration::ZERO,
+            view_memory_limit: None,
             snapshot_after: SNAPSHOT_AFTER,
             compression: None,
             driver: Driver::Thread,
@@ -116,6 +118,16 @@ impl<S> Builder<S> {
     #[must_use]
     pub fn lock_wait(mut self, time: Duration) -> Self {
         self.lock_wait = time;
+        self
+    }
+
+    /// Most bytes of memory for what only open views and scans show: values that have been replaced or deleted since. A write that
+    /// replaces or deletes a key whose value a view shows is refused above it, with
+    /// [`OverViewMemoryLimit`](crate::Error::OverViewMemoryLimit); other writes go on, and no view loses anything. What only the
+    /// store's own snapshot shows does not count. Default: [`memory_limit`](KvConfig::memory_limit); without one, no limit.
+    #[must_use]
+    pub fn view_memory_limit(mut self, bytes: u64) -> Self {
+        self.view_memory_limit = Some(bytes);
         self
     }
 
@@ -201,6 +213,7 @@ impl<S> Builder<S> {
             small_segments: self.small_segments,
             record_limit: self.record_limit,
             lock_wait: self.lock_wait,
+            view_memory_limit: self.view_memory_limit,
             snapshot_after: self.snapshot_after,
             compression,
             driver: self.driver,

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use wal_core::{Lsn, Position};
 
@@ -27,17 +28,32 @@ pub enum Error {
         /// The limit in bytes.
         limit: usize,
     },
-    /// The write would take more memory than the store may use. Nothing was written: delete keys, or raise the limit.
+    /// The write would make the live data take more memory than it may. Nothing was written: delete keys, or raise the limit.
     #[error(
-        "the store holds {used} of {limit} bytes of memory, and the write needs {needed} more; nothing was written: delete keys, or raise memory_limit"
+        "the live data takes {used} of {limit} bytes of memory, and the write needs {needed} more; nothing was written: delete keys, or raise memory_limit"
     )]
     OverMemoryLimit {
-        /// Bytes in use.
+        /// Bytes of the live data.
         used: u64,
         /// Bytes that the write needs in addition.
         needed: u64,
         /// The limit in bytes.
         limit: u64,
+    },
+    /// Open views and scans hold as much memory as they may: values that have been replaced or deleted since. Nothing was written:
+    /// drop the oldest view. Reads go on, and so do writes of keys whose values no view shows.
+    #[error(
+        "open views hold {held} of {limit} bytes of values that were replaced since, the oldest view for {oldest_view:?}, and the write needs {needed} more; nothing was written: drop the oldest view or scan, or raise view_memory_limit (reads go on, and writes of keys that no view shows)"
+    )]
+    OverViewMemoryLimit {
+        /// Bytes that the views hold.
+        held: u64,
+        /// Bytes that the write needs in addition: those of the value that it replaces.
+        needed: u64,
+        /// The limit in bytes.
+        limit: u64,
+        /// How long the oldest view has been open.
+        oldest_view: Duration,
     },
     /// The directory holds a log that no store wrote. Open it as a log, or name another directory.
     #[error(

@@ -96,8 +96,13 @@ pub struct SnapshotReport {
 pub struct Stats {
     /// Keys that are shown.
     pub keys: u64,
-    /// Bytes of memory for keys, values and their places in the index, as [`memory_limit`](crate::KvConfig::memory_limit) counts them.
+    /// Bytes of memory of the live data: the newest version of each key, its expiry's entry, and the index as it is now.
+    /// [`memory_limit`](crate::KvConfig::memory_limit) counts the index at its average.
     pub memory_bytes: u64,
+    /// Bytes of memory beside those: replaced versions that views or a snapshot show, or that wait until a newer one is shown.
+    pub kept_bytes: u64,
+    /// Of those, what views and scans show, as [`view_memory_limit`](crate::Builder::view_memory_limit) counts them.
+    pub view_bytes: u64,
     /// Bytes of the live keys and values.
     pub live_bytes: u64,
     /// Bytes of the index's tables and nodes as they are now.
@@ -106,6 +111,8 @@ pub struct Stats {
     pub kept_versions: u64,
     /// Open views; a scan has one.
     pub views: u64,
+    /// How long the oldest of them has been open.
+    pub oldest_view: Option<Duration>,
     /// The LSN of the last write that is shown.
     pub visible_lsn: Lsn,
     /// The highest LSN known to be on stable storage. After a failure of the log, what reads show up to here is durable.

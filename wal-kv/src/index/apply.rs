@@ -6,8 +6,9 @@ use wal_core::UnixMillis;
 
 use super::expiries::{Expiring, expiring};
 use super::ledger::{Count, Due, ExpiryChange};
+use super::memory::{Bytes, kept};
 use super::views::Replaced;
-use super::{Index, Ledger, PLACES, Shown, Version};
+use super::{Index, Ledger, Shown, Version};
 use crate::sabotage;
 use crate::sync::{Ordering, pause};
 use crate::time::Now;
@@ -75,6 +76,16 @@ impl Index {
         first: u64,
         durable: impl FnOnce() -> u64,
     ) -> bool {
+        self.apply_all(writer, changes, first, durable) && self.sparse.is_empty()
+    }
+
+    fn apply_all(
+        &self,
+        writer: &mut Writer,
+        changes: &[Change<'_>],
+        first: u64,
+        durable: impl FnOnce() -> u64,
+    ) -> bool {
         let alone = changes.len() == 1 || sabotage::is("kv-batch-shown-in-parts");
         if alone && self.shown == Shown::AtOnce {
             let mut settled = true;
@@ -134,18 +145,19 @@ impl Index {
         if version.is_tombstone() && self.remove_alone(&mut ledger, hash, &version) {
             return self.settle_some(&mut ledger, lsn, STEP_OF_A_WRITE);
         }
-        let cost = version.cost();
         let mut count = Count::default();
-        let old = self.ordered.write().put(version.clone());
+        let old = self.change_ordered(|ordered| ordered.put(version.clone()));
         count.of(hash, Some(&version), old.as_ref());
+        let mut bytes = Bytes::of_newest(&version);
+        if let Some(old) = &old {
+            bytes = bytes.without(Bytes::of_newest(old));
+        }
         let shown = old.as_ref().filter(|old| ledger.shows(old.lsn()));
-        let replaced = shown.map(|old| Replaced {
-            lsn: old.lsn(),
-            by: lsn,
-            hash,
+        let replaced = shown.map(|old| {
+            bytes = bytes.and(Bytes::of_older(old));
+            replaced(old, lsn, hash)
         });
-        let unneeded = {
-            let mut shard = self.shard(hash).write();
+        let unneeded = self.change(hash, |shard| {
             let unneeded = match (shard.put(hash, version, rehash), replaced) {
                 (Some(old), Some(_)) => {
                     shard.keep(hash, old, rehash);
@@ -156,10 +168,9 @@ impl Index {
             // A reader that finds the new version under the shard's lock also finds that it is visible.
             self.applied.store(lsn, Ordering::Release);
             unneeded
-        };
-        let places = if old.is_none() { PLACES } else { 0 };
-        let freed = unneeded.map_or(0, |unneeded| unneeded.cost());
-        self.exchange(cost + places, freed);
+        });
+        drop(unneeded);
+        self.memory.add(bytes);
         if let Some(replaced) = replaced {
             ledger.keep(replaced);
         }
@@ -176,16 +187,20 @@ impl Index {
         if ledger.shows(known.lsn()) {
             return false;
         }
-        {
-            let mut shard = self.shard(hash).write();
+        let removed = self.change(hash, |shard| {
             if shard.has_older(hash, key) {
                 return false;
             }
             shard.remove(hash, known.lsn());
             self.applied.store(tombstone.lsn(), Ordering::Release);
+            true
+        });
+        if !removed {
+            return false;
         }
-        self.ordered.write().remove(key, known.lsn());
-        self.shrink(known.cost() + PLACES);
+        self.change_ordered(|ordered| ordered.remove(key, known.lsn()));
+        self.memory
+            .add(Bytes::default().without(Bytes::of_newest(&known)));
         let mut count = Count::default();
         count.of(hash, None, Some(&known));
         ledger.count(count);
@@ -201,7 +216,7 @@ impl Index {
             last,
             ..Count::default()
         };
-        let (mut replaced, mut deleted) = (Vec::new(), Vec::new());
+        let (mut kept_back, mut deleted) = (Vec::new(), Vec::new());
         for (done, (change, lsn)) in changes.iter().zip(first..).enumerate() {
             if done % STEP == STEP - 1 && self.waiting.load(Ordering::Relaxed) > 0 {
                 // A lock that is taken again at once passes over who sleeps for it.
@@ -212,50 +227,47 @@ impl Index {
             let Some(version) = self.version_of(writer, *change, lsn) else {
                 continue;
             };
-            self.grow(version.cost());
-            drop(self.ordered.write().put(version.clone()));
-            let mut shard = self.shard(hash).write();
-            let Some(old) = shard.put(hash, version.clone(), rehash) else {
-                drop(shard);
-                self.grow(PLACES);
-                count.of(hash, Some(&version), None);
-                continue;
-            };
-            count.of(hash, Some(&version), Some(&old));
-            let due = Replaced {
-                lsn: old.lsn(),
-                by: lsn,
-                hash,
-            };
+            let mut bytes = Bytes::of_newest(&version);
+            drop(self.change_ordered(|ordered| ordered.put(version.clone())));
             // Nobody ever sees what a batch itself replaces.
-            if old.lsn() < first {
-                replaced.push(due);
-                shard.keep(hash, old, rehash);
-                continue;
+            let old = self.change(hash, |shard| {
+                let old = shard.put(hash, version.clone(), rehash)?;
+                if old.lsn() < first {
+                    shard.keep(hash, old.clone(), rehash);
+                }
+                Some(old)
+            });
+            count.of(hash, Some(&version), old.as_ref());
+            if let Some(old) = old {
+                bytes = bytes.without(Bytes::of_newest(&old));
+                if old.lsn() < first {
+                    bytes = bytes.and(Bytes::of_older(&old));
+                    kept_back.push(replaced(&old, lsn, hash));
+                } else if version.is_tombstone() {
+                    deleted.push(replaced(&old, lsn, hash));
+                }
             }
-            drop(shard);
-            self.shrink(old.cost());
-            if version.is_tombstone() {
-                deleted.push(due);
-            }
+            self.memory.add(bytes);
         }
         // A delete that is the last of its key leaves when it is visible.
         deleted.retain(|due| {
             let shard = self.shard(due.hash).read();
             shard.newest_with(due.hash, due.by).is_some()
         });
-        replaced.append(&mut deleted);
-        self.ledger().count_later(count, replaced);
+        kept_back.append(&mut deleted);
+        self.ledger().count_later(count, kept_back);
         // After the last version of the batch.
         self.applied.store(last, Ordering::Release);
     }
 
     /// Counts what has become visible, and forgets what nobody can see any more: some of it, so that nobody waits long for the
-    /// ledger. False if some is left.
+    /// ledger; and shrinks a table that has become sparse. False if some is left.
     pub(crate) fn settle(&self, durable: impl FnOnce() -> u64) -> bool {
         let mut ledger = self.ledger();
         let visible = self.visible(durable);
-        self.settle_some(&mut ledger, visible, STEP)
+        let settled = self.settle_some(&mut ledger, visible, STEP);
+        drop(ledger);
+        self.trim() && settled
     }
 
     pub(super) fn settle_some(&self, ledger: &mut Ledger, visible: u64, most: usize) -> bool {
@@ -271,31 +283,34 @@ impl Index {
     }
 
     fn forget(&self, ledger: &Ledger, due: Replaced) {
-        let mut shard = self.shard(due.hash).write();
-        let forgotten = shard.forget(due.hash, due.lsn);
-        // A delete that everyone sees leaves nothing, once no older version hangs off its key.
-        let newest = match &forgotten {
-            Some(version) => shard.newest(due.hash, version.key()),
-            None => shard.newest_with(due.hash, due.by),
-        };
-        let deleted = newest.filter(|newest| {
-            newest.is_tombstone()
-                && newest.lsn() <= ledger.last_visible()
-                && !shard.has_older(due.hash, newest.key())
-                && !sabotage::is("kv-deletes-stay-in-memory")
+        let (forgotten, removed) = self.change(due.hash, |shard| {
+            let forgotten = shard.forget(due.hash, due.lsn);
+            // A delete that everyone sees leaves nothing, once no older version hangs off its key.
+            let newest = match &forgotten {
+                Some(version) => shard.newest(due.hash, version.key()),
+                None => shard.newest_with(due.hash, due.by),
+            };
+            let deleted = newest.filter(|newest| {
+                newest.is_tombstone()
+                    && newest.lsn() <= ledger.last_visible()
+                    && !shard.has_older(due.hash, newest.key())
+                    && !sabotage::is("kv-deletes-stay-in-memory")
+            });
+            let deleted = deleted.map(Version::lsn);
+            let removed = deleted.and_then(|lsn| shard.remove(due.hash, lsn));
+            (forgotten, removed)
         });
-        let deleted = deleted.map(Version::lsn);
-        let removed = deleted.and_then(|lsn| shard.remove(due.hash, lsn));
-        drop(shard);
+        let mut bytes = Bytes::default();
         if let Some(version) = forgotten {
-            self.shrink(version.cost());
+            bytes = bytes.without(Bytes::of_older(&version));
         }
         if let Some(tombstone) = removed {
             // A write may have put the key there again by now: it has another LSN.
             let (key, lsn) = (tombstone.key(), tombstone.lsn());
-            self.ordered.write().remove(key, lsn);
-            self.shrink(tombstone.cost() + PLACES);
+            self.change_ordered(|ordered| ordered.remove(key, lsn));
+            bytes = bytes.without(Bytes::of_newest(&tombstone));
         }
+        self.memory.add(bytes);
     }
 
     /// How many keys are shown.
@@ -335,23 +350,34 @@ impl Index {
         let key = version.key();
         let has_older = shard.has_older(hash, key);
         drop(shard);
+        let mut bytes = Bytes::default().without(Bytes::of_newest(&version));
         if has_older && !sabotage::is("kv-sweep-waits-for-views") {
             // It shows nothing to anyone, and so does a tombstone, which goes with the last older version.
             let tombstone = Version::tombstone(lsn, key);
-            self.exchange(tombstone.cost(), version.cost());
-            self.ordered.write().put(tombstone.clone());
-            self.shard(hash).write().put(hash, tombstone, rehash);
+            bytes = bytes.and(Bytes::of_newest(&tombstone));
+            self.change_ordered(|ordered| ordered.put(tombstone.clone()));
+            self.change(hash, |shard| shard.put(hash, tombstone, rehash));
         } else if has_older {
             return false;
         } else {
-            self.shard(hash).write().remove(hash, lsn);
-            self.ordered.write().remove(key, lsn);
-            self.shrink(version.cost() + PLACES);
+            self.change(hash, |shard| shard.remove(hash, lsn));
+            self.change_ordered(|ordered| ordered.remove(key, lsn));
         }
+        self.memory.add(bytes);
         let mut count = Count::default();
         count.of(hash, None, Some(&version));
         ledger.count(count);
         true
+    }
+}
+
+/// A version that one at LSN `by` has replaced.
+fn replaced(version: &Version, by: u64, hash: u64) -> Replaced {
+    Replaced {
+        lsn: version.lsn(),
+        by,
+        hash,
+        bytes: kept(version),
     }
 }
 

@@ -2,13 +2,14 @@
 
 use std::collections::VecDeque;
 
+use super::heap::allocated;
 use super::version::Version;
 
-/// Versions of one key in the order of their LSNs, at least one. Where each key has one, it takes two words.
+/// Versions of one key in the order of their LSNs, at least one. Where each key has one, it takes three words.
 #[derive(Debug)]
 #[allow(
     clippy::box_collection,
-    reason = "a table of chains has two words for each, not four"
+    reason = "a table of chains has three words for each, not five"
 )]
 pub(super) enum Chain {
     One(Version),
@@ -64,5 +65,24 @@ impl Chain {
             *self = Self::One(last);
         }
         removed
+    }
+
+    /// Bytes that it takes beside its versions and its place in a table.
+    pub(super) fn bytes(&self) -> u64 {
+        match self {
+            Self::One(_) => 0,
+            Self::Many(versions) => {
+                allocated(size_of::<VecDeque<Version>>())
+                    + allocated(versions.capacity() * size_of::<Version>())
+            }
+        }
+    }
+
+    #[cfg(all(test, not(wal_shuttle)))]
+    pub(super) fn versions(&self) -> Vec<&Version> {
+        match self {
+            Self::One(version) => vec![version],
+            Self::Many(versions) => versions.iter().collect(),
+        }
     }
 }

@@ -5,10 +5,11 @@
 //! (`mod.rs`).
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use super::expiries::{Expiries, Expiring};
 use super::pile::Pile;
-use super::views::{Replaced, Views};
+use super::views::{Opened, Replaced, ViewId, Views};
 use crate::time::Now;
 
 /// What a write does to the counts, once it is visible.
@@ -54,15 +55,14 @@ pub(crate) struct Ledger {
 }
 
 impl Ledger {
-    /// Opens a view of what is visible; returns its LSN.
-    pub(super) fn open_view(&mut self, visible: u64) -> u64 {
+    /// Opens a view of what is visible.
+    pub(super) fn open_view(&mut self, visible: u64, opened: Opened) -> ViewId {
         let lsn = visible.max(self.last_visible);
-        self.views.open(lsn);
-        lsn
+        self.views.open(lsn, opened)
     }
 
-    pub(super) fn close_view(&mut self, lsn: u64) {
-        self.unneeded.append(self.views.close(lsn));
+    pub(super) fn close_view(&mut self, view: ViewId) {
+        self.unneeded.append(self.views.close(view));
     }
 
     /// How many views are open.
@@ -74,6 +74,15 @@ impl Ledger {
     #[inline]
     pub(crate) fn shows(&self, lsn: u64) -> bool {
         self.views.show(lsn)
+    }
+
+    /// What the views of users show, for the limit of what they may hold.
+    pub(crate) fn held(&self) -> Held {
+        Held {
+            bytes: self.views.bytes_of_users(),
+            newest: self.views.newest_of_users(),
+            oldest: self.views.oldest_of_users(),
+        }
     }
 
     /// How many versions are kept for views, or until a newer one is visible.
@@ -183,11 +192,27 @@ impl Ledger {
         self.payload
     }
 
+    #[cfg(all(test, not(wal_shuttle)))]
+    pub(super) fn recount_of_users(&self) -> u64 {
+        self.views.recount_of_users()
+    }
+
     pub(super) fn set_loaded(&mut self, keys: usize, payload: u64, visible: u64) {
         self.keys = keys;
         self.payload = payload;
         self.last_visible = visible;
     }
+}
+
+/// Replaced versions that open views of users show.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Held {
+    /// Bytes that they take.
+    pub(crate) bytes: u64,
+    /// Up to which LSN a version is shown that is the newest of its key.
+    pub(crate) newest: Option<u64>,
+    /// When the oldest of the views was opened, by the monotonic clock.
+    pub(crate) oldest: Option<Duration>,
 }
 
 /// What [`Ledger::next_due`] has found.

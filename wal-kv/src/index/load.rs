@@ -3,7 +3,8 @@
 //! Deliberately absent: where versions come from (`store/open.rs`).
 
 use super::expiries::expiring;
-use super::{Index, Ordered, PLACES, Padded, SHARDS, Shard, Version};
+use super::memory::{Bytes, Tables};
+use super::{Index, Ordered, Padded, SHARDS, Shard, Version};
 use crate::history::History;
 use crate::sabotage;
 use crate::sync::{AtomicU64, Mutex, Ordering, RwLock, in_parallel};
@@ -56,12 +57,18 @@ impl Index {
 impl Loader<'_> {
     /// Makes room for so many keys.
     pub(crate) fn reserve(&mut self, keys: usize) {
-        // Shards differ a little.
-        let each = keys / SHARDS + keys / SHARDS / 8 + 4;
-        if keys > SHARDS {
-            for shard in &mut self.index.shards {
-                *shard = Padded(RwLock::new(Shard::with_room_for(each)));
-            }
+        if keys <= SHARDS {
+            return;
+        }
+        let mut shares = [0; SHARDS];
+        for hash in 0..1 << 16 {
+            shares[Index::shard_of(hash << 40)] += 1;
+        }
+        for (shard, share) in self.index.shards.iter_mut().zip(shares) {
+            // They differ a little from what they are on average.
+            let average = (keys as u64 * share) >> 16;
+            let room = average + average / 16 + 4;
+            *shard = Padded(RwLock::new(Shard::with_room_for(room as usize)));
         }
     }
 
@@ -221,14 +228,16 @@ impl Loader<'_> {
                 expired += usize::from(!version.is_tombstone() && !version.is_live(|| now));
                 version.is_live(|| now)
             });
+            shard.shrink(|key| index.hash(key));
+            index.memory.tables(Tables::default(), shard.tables());
             expired
         });
         let mut ledger = index.ledger();
         ledger.expiries.begin(lsn + 1);
-        let mut memory = 0;
+        let mut memory = Bytes::default();
         let mut payload = 0;
         for version in &all {
-            memory += version.cost() + PLACES;
+            memory = memory.and(Bytes::of_newest(version));
             payload += version.payload();
             if let Some(expiry) = expiring(version, index.hash_if_expiring(version)) {
                 ledger.expiries.insert(expiry);
@@ -236,9 +245,9 @@ impl Loader<'_> {
         }
         ledger.set_loaded(found, payload, lsn);
         drop(ledger);
-        index.memory.store(memory, Ordering::Relaxed);
+        index.memory.add(memory);
         index.writer().marked = marked;
-        *index.ordered.write() = Ordered::build(all);
+        index.change_ordered(|ordered| *ordered = Ordered::build(all));
         index.applied.store(lsn, Ordering::Release);
         dropped.into_iter().sum()
     }

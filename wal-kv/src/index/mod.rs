@@ -18,11 +18,15 @@ mod expiries;
 mod heap;
 mod ledger;
 mod load;
+mod memory;
 mod ordered;
 mod pile;
+#[cfg(all(test, not(wal_shuttle)))]
+mod recount;
 mod shard;
 #[cfg(all(test, not(wal_shuttle)))]
 mod tests;
+mod trim;
 mod version;
 mod views;
 
@@ -38,11 +42,16 @@ use crate::sync::{Arc, AtomicU64, Mutex, MutexGuard, Ordering, RwLock, RwLockRea
 use crate::time::{Now, Time};
 
 pub(crate) use apply::{Change, Writer};
-pub(crate) use ledger::Ledger;
+pub(crate) use ledger::{Held, Ledger};
 pub(crate) use load::Loader;
+use memory::Memory;
+pub(crate) use memory::{PLACES, kept, live};
 use ordered::Ordered;
 use shard::Shard;
+use trim::Sparse;
 pub(crate) use version::{Version, cost};
+pub(crate) use views::Opened;
+use views::ViewId;
 
 /// Shards of the hash index. More of them make its growth, which is one shard at a time, a shorter pause; the model checker takes
 /// a step at each, and needs two.
@@ -53,10 +62,6 @@ const SHARDS: usize = if cfg!(wal_shuttle) { 2 } else { 512 };
 type Hasher = foldhash::fast::RandomState;
 #[cfg(wal_shuttle)]
 type Hasher = foldhash::fast::FixedState;
-
-/// Bytes of the index for one key, beside its version: its places in the hash index and in the ordered one, as they are filled
-/// on average.
-pub(crate) const PLACES: u64 = 66;
 
 /// When a change is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,8 +86,8 @@ pub(crate) struct Index {
     waiting: AtomicU64,
     writer: Mutex<Writer>,
     ledger: Mutex<Ledger>,
-    /// Bytes of all versions that are held, and of their keys' places.
-    memory: AtomicU64,
+    memory: Memory,
+    sparse: Sparse,
     shown: Shown,
     /// The last LSN that is applied, all of its batch with it; if changes are shown at once, it is visible.
     applied: AtomicU64,
@@ -100,7 +105,8 @@ impl Index {
             waiting: AtomicU64::new(0),
             writer: Mutex::default(),
             ledger: Mutex::default(),
-            memory: AtomicU64::new(0),
+            memory: Memory::default(),
+            sparse: Sparse::default(),
             shown,
             applied: AtomicU64::new(0),
             time,
@@ -141,8 +147,43 @@ impl Index {
 
     #[inline]
     fn shard(&self, hash: u64) -> &RwLock<Shard> {
+        &self.shards[Self::shard_of(hash)].0
+    }
+
+    /// The last shard gets twice as many keys as the first one, and those between in proportion, so that their tables do not all
+    /// double at about the same number of keys: the memory of a key's place is the same for any number of keys.
+    #[inline]
+    fn shard_of(hash: u64) -> usize {
         // Neither the bits that choose the place in a shard's table nor those of its tags.
-        &self.shards[(hash >> 40) as usize % SHARDS].0
+        let at = (hash >> 40) & 0xffff;
+        // The binary logarithm of 1 to 2, about: 1.3465 x - 0.3465 x^2, in units of 2^-16.
+        let slope = 88_245 - ((at * 22_709) >> 16);
+        ((at * slope * SHARDS as u64) >> 32) as usize
+    }
+
+    /// Changes a shard, and counts what that does to its tables.
+    #[inline]
+    fn change<R>(&self, hash: u64, change: impl FnOnce(&mut Shard) -> R) -> R {
+        let mut shard = self.shard(hash).write();
+        let before = shard.tables();
+        let result = change(&mut shard);
+        let after = shard.tables();
+        if before != after {
+            self.memory.tables(before, after);
+        }
+        if shard.has_become_sparse() {
+            self.sparse.note(Self::shard_of(hash));
+        }
+        result
+    }
+
+    /// Changes the ordered index, and counts its nodes.
+    #[inline]
+    fn change_ordered<R>(&self, change: impl FnOnce(&mut Ordered) -> R) -> R {
+        let mut ordered = self.ordered.write();
+        let result = change(&mut ordered);
+        self.memory.nodes(ordered.bytes());
+        result
     }
 
     /// The last LSN that is shown; `durable` is the log's word, asked for if that decides.
@@ -159,25 +200,24 @@ impl Index {
         }
     }
 
-    /// Bytes that the keys and their versions take.
-    pub(crate) fn memory(&self) -> u64 {
-        self.memory.load(Ordering::Relaxed)
+    /// Bytes that the live data takes.
+    pub(crate) fn live_memory(&self) -> u64 {
+        self.memory.live()
     }
 
-    fn grow(&self, bytes: u64) {
-        self.memory.fetch_add(bytes, Ordering::Relaxed);
+    /// The same as a limit counts it: with [`PLACES`] for each key.
+    pub(crate) fn limited_memory(&self) -> u64 {
+        self.memory.limited()
     }
 
-    /// Counts in one step what comes and what goes.
-    fn exchange(&self, grown: u64, shrunk: u64) {
-        match grown.checked_sub(shrunk) {
-            Some(more) => self.grow(more),
-            None => self.shrink(shrunk - grown),
-        }
+    /// Bytes that replaced versions take.
+    pub(crate) fn kept_memory(&self) -> u64 {
+        self.memory.kept()
     }
 
-    fn shrink(&self, bytes: u64) {
-        self.memory.fetch_sub(bytes, Ordering::Relaxed);
+    /// Bytes of the tables and nodes.
+    pub(crate) fn structure_bytes(&self) -> u64 {
+        self.memory.structures()
     }
 
     /// The value that is shown now. The watermark is read under the shard's lock: a version that was put aside before is then
@@ -274,13 +314,6 @@ impl Index {
             out.retain(|version| !version.is_tombstone());
         }
     }
-
-    /// Bytes of the tables and nodes.
-    pub(crate) fn structure_bytes(&self) -> u64 {
-        let shards = self.shards.iter();
-        let tables: u64 = shards.map(|shard| shard.0.read().table_bytes()).sum();
-        tables + self.read_ordered().bytes()
-    }
 }
 
 fn as_bound(bound: &Bound<Vec<u8>>) -> Bound<&[u8]> {
@@ -325,23 +358,24 @@ impl fmt::Debug for Index {
 #[derive(Debug)]
 pub(crate) struct Hold {
     index: Arc<Index>,
-    lsn: u64,
+    view: ViewId,
 }
 
 impl Hold {
     /// The point of time now.
-    pub(crate) fn now(index: &Arc<Index>, durable: impl FnOnce() -> u64) -> Self {
+    pub(crate) fn now(index: &Arc<Index>, opened: Opened, durable: impl FnOnce() -> u64) -> Self {
         let mut ledger = index.ledger();
-        let lsn = ledger.open_view(index.visible(durable));
+        let view = ledger.open_view(index.visible(durable), opened);
         drop(ledger);
         Self {
             index: Arc::clone(index),
-            lsn,
+            view,
         }
     }
 
     pub(crate) fn lsn(&self) -> u64 {
-        self.lsn
+        let (lsn, _) = self.view;
+        lsn
     }
 
     pub(crate) fn index(&self) -> &Index {
@@ -356,7 +390,7 @@ impl Drop for Hold {
             return;
         }
         let mut ledger = self.index.ledger();
-        ledger.close_view(self.lsn);
+        ledger.close_view(self.view);
         while ledger.has_unneeded() {
             let visible = ledger.last_visible();
             self.index.settle_some(&mut ledger, visible, apply::STEP);
@@ -364,6 +398,10 @@ impl Drop for Hold {
             // Writers first. A lock that is taken again at once passes over who sleeps for it: a pause lets them wake up.
             pause();
             ledger = self.index.ledger();
+        }
+        drop(ledger);
+        while !self.index.trim() {
+            pause();
         }
     }
 }

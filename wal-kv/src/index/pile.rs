@@ -54,6 +54,11 @@ impl<T> Pile<T> {
         item
     }
 
+    #[cfg(all(test, not(wal_shuttle)))]
+    pub(super) fn iter(&self) -> impl Iterator<Item = &T> {
+        self.chunks.iter().flatten()
+    }
+
     /// Moves all items of `other` to the end of this pile. The cost does not depend on how many there are.
     pub(super) fn append(&mut self, mut other: Self) {
         self.len += other.len;

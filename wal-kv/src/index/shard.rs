@@ -5,7 +5,13 @@
 use hashbrown::HashTable;
 
 use super::chain::Chain;
+use super::heap::allocated;
+use super::memory::Tables;
 use super::version::Version;
+use crate::sabotage;
+
+/// Tables with room for this many keys stay as they are while they have some.
+const SMALL: usize = 14;
 
 /// The versions of the keys whose hashes fall here.
 #[derive(Debug, Default)]
@@ -14,13 +20,17 @@ pub(super) struct Shard {
     newest: HashTable<Version>,
     /// The versions that were replaced and are kept, by key.
     older: HashTable<Chain>,
+    /// Bytes of the chains that hold several versions.
+    chains: u64,
+    /// It is noted as one to be shrunk.
+    noted: bool,
 }
 
 impl Shard {
     pub(super) fn with_room_for(keys: usize) -> Self {
         Self {
             newest: HashTable::with_capacity(keys),
-            older: HashTable::new(),
+            ..Self::default()
         }
     }
 
@@ -90,7 +100,9 @@ impl Shard {
             .older
             .find_mut(hash, |chain| chain.key() == version.key());
         if let Some(chain) = chain {
+            self.chains -= chain.bytes();
             chain.push(version);
+            self.chains += chain.bytes();
             return;
         }
         let chain = Chain::One(version);
@@ -101,14 +113,16 @@ impl Shard {
     /// Forgets the replaced version with this LSN.
     pub(super) fn forget(&mut self, hash: u64, lsn: u64) -> Option<Version> {
         let mut found = self.older.find_entry(hash, |chain| chain.has(lsn)).ok()?;
+        self.chains -= found.get().bytes();
         if let Some(version) = found.get_mut().remove(lsn) {
+            self.chains += found.get().bytes();
             return Some(version);
         }
         let forgotten = match found.remove().0 {
             Chain::One(version) => Some(version),
             Chain::Many(mut versions) => versions.pop_front(),
         };
-        if self.older.is_empty() && self.older.capacity() > 1024 {
+        if self.older.is_empty() {
             self.older = HashTable::new();
         }
         forgotten
@@ -124,7 +138,11 @@ impl Shard {
             .newest
             .find_entry(hash, |version| version.lsn() == lsn)
             .ok()?;
-        Some(found.remove().0)
+        let removed = found.remove().0;
+        if self.newest.is_empty() && !sabotage::is("kv-tables-never-shrink") {
+            self.newest = HashTable::new();
+        }
+        Some(removed)
     }
 
     /// The newest version whose LSN this is.
@@ -137,7 +155,62 @@ impl Shard {
     }
 
     /// Bytes of the tables.
-    pub(super) fn table_bytes(&self) -> u64 {
-        (self.newest.allocation_size() + self.older.allocation_size()) as u64
+    #[inline]
+    pub(super) fn tables(&self) -> Tables {
+        Tables {
+            newest: allocated(self.newest.allocation_size()),
+            older: allocated(self.older.allocation_size()) + self.chains,
+        }
     }
+
+    /// Whether it has become sparse and was not noted yet; it is from now on.
+    #[inline]
+    pub(super) fn has_become_sparse(&mut self) -> bool {
+        let sparse = (is_sparse(&self.newest) || is_sparse(&self.older)) && !self.noted;
+        self.noted |= sparse;
+        sparse
+    }
+
+    /// Moves what is in sparse tables into smaller ones.
+    pub(super) fn shrink(&mut self, rehash: impl Fn(&[u8]) -> u64) {
+        self.noted = false;
+        if sabotage::is("kv-tables-never-shrink") {
+            return;
+        }
+        if is_sparse(&self.newest) {
+            let places = places_for(&self.newest);
+            self.newest
+                .shrink_to(places, |version| rehash(version.key()));
+        }
+        if is_sparse(&self.older) {
+            let places = places_for(&self.older);
+            self.older.shrink_to(places, |chain| rehash(chain.key()));
+        }
+    }
+
+    /// Bytes of the table of replaced versions, counted anew.
+    #[cfg(all(test, not(wal_shuttle)))]
+    pub(super) fn recount_older(&self) -> u64 {
+        let chains = self.older.iter().map(Chain::bytes);
+        allocated(self.older.allocation_size()) + chains.sum::<u64>()
+    }
+
+    /// All that it holds: the newest versions, and the older ones.
+    #[cfg(all(test, not(wal_shuttle)))]
+    pub(super) fn versions(&self) -> (Vec<Version>, Vec<Version>) {
+        let older = self.older.iter().flat_map(Chain::versions);
+        let older = older.cloned().collect();
+        (self.newest.iter().cloned().collect(), older)
+    }
+}
+
+/// Whether a table has less than three keys for eight places.
+fn is_sparse<T>(table: &HashTable<T>) -> bool {
+    let small = if table.is_empty() { 0 } else { SMALL };
+    table.capacity() > small && table.len() * 8 < table.capacity() * 3
+}
+
+/// Places that a sparse table needs, so that it neither grows nor is sparse again soon.
+fn places_for<T>(table: &HashTable<T>) -> usize {
+    table.len() * 4 / 3
 }

@@ -32,6 +32,13 @@ fn apply(index: &Index, changes: &[Change<'_>], first: u64) -> bool {
     index.apply(&mut index.writer(), changes, first, || last)
 }
 
+fn opened() -> Opened {
+    Opened {
+        at: std::time::Duration::ZERO,
+        own: false,
+    }
+}
+
 fn settle_all(index: &Index, durable: u64) {
     while !index.settle(|| durable) {}
 }
@@ -42,13 +49,13 @@ fn what_a_closed_view_kept_is_forgotten_in_short_steps() {
     let keys = keys(1000);
     let changes = puts(&keys);
     apply(&index, &changes, 1);
-    let hold = Hold::now(&index, || 1000);
+    let hold = Hold::now(&index, opened(), || 1000);
     for (change, lsn) in changes.iter().zip(1001..) {
         assert!(apply(&index, &[*change], lsn), "nothing else is due");
     }
     let mut ledger = index.ledger();
     assert_eq!(ledger.kept(), 1000);
-    ledger.close_view(hold.lsn());
+    ledger.close_view(hold.view);
     let mut kept = 1000;
     while kept > 0 {
         let all = index.settle_some(&mut ledger, 2000, STEP);
@@ -130,7 +137,7 @@ fn a_batch_that_is_durable_is_shown_when_all_of_it_is_applied() {
 
 /// All reads that there are, beside those of one key.
 fn read(index: &Arc<Index>) {
-    let hold = Hold::now(index, || 0);
+    let hold = Hold::now(index, opened(), || 0);
     let mut found = Vec::new();
     index.forward(&Bound::Unbounded, hold.lsn(), 16, &mut found);
     index.backward(&Bound::Unbounded, hold.lsn(), 16, &mut found);
@@ -139,7 +146,7 @@ fn read(index: &Arc<Index>) {
     index.len(|| 0);
     index.ledger().kept();
     index.structure_bytes();
-    index.memory();
+    index.live_memory();
 }
 
 #[test]
@@ -178,9 +185,9 @@ fn reads_go_on_while_a_batch_is_applied() {
         let limit = std::time::Instant::now() + std::time::Duration::from_secs(60);
         while within < 20 && std::time::Instant::now() < limit {
             // Memory grows while a batch is applied, and shrinks again when all of it is.
-            let (first, visible) = (index.memory(), index.visible(|| 0));
+            let (first, visible) = (index.kept_memory(), index.visible(|| 0));
             read(&index);
-            let (last, still) = (index.memory(), index.visible(|| 0));
+            let (last, still) = (index.kept_memory(), index.visible(|| 0));
             within += u32::from(first < last && visible == still);
         }
         stop.store(true, Ordering::Relaxed);
@@ -222,6 +229,6 @@ fn a_key_stays_deleted_whose_put_is_read_after_its_delete() {
         loader.finish(end - 1, &History::default(), 2);
         assert_eq!(index.len(|| end), 0);
         assert!(index.newest(&keys[0]).is_none());
-        assert_eq!(index.memory(), 0);
+        assert_eq!(index.live_memory(), 0);
     }
 }

@@ -10,16 +10,14 @@ use bytes::Bytes;
 use triomphe::{Arc, HeaderSlice};
 use wal_core::UnixMillis;
 
+use super::heap::allocated;
+
 /// Values up to this many bytes are copied out; longer ones are shared. A copy of a small value costs less than the counter that
 /// a shared one has to touch, and does not keep the key alive.
 const COPIED: usize = 512;
 
-/// Bytes that a version takes beside key and value: the counter, the header and the allocator's own.
-const OVERHEAD: u64 = 32;
-
-/// Bytes that one that expires takes in the set of expiries: three words, in nodes that are filled for seven parts of eleven where
-/// expiries come in order.
-const EXPIRY_ENTRY: u64 = 48;
+/// Bytes of a version before its key: the counter and the header.
+const HEAD: usize = 24;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
@@ -177,7 +175,7 @@ impl Version {
 
     /// Bytes of memory that it takes.
     pub(crate) fn cost(&self) -> u64 {
-        cost(self.0.slice.len(), self.header().kind == Kind::Expiring)
+        allocated(HEAD + self.0.slice.len())
     }
 
     /// Bytes of key and value.
@@ -186,10 +184,10 @@ impl Version {
     }
 }
 
-/// Bytes of memory that a version with so many bytes of key, expiry and value takes.
-pub(crate) fn cost(bytes: usize, expires: bool) -> u64 {
-    let entry = if expires { EXPIRY_ENTRY } else { 0 };
-    bytes as u64 + OVERHEAD + entry
+/// Bytes of memory that a version takes.
+pub(crate) fn cost(key: &[u8], value: &[u8], expires: bool) -> u64 {
+    let expiry = if expires { 8 } else { 0 };
+    allocated(HEAD + key.len() + expiry + value.len())
 }
 
 struct SharedValue(Version);

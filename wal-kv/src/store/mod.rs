@@ -3,7 +3,8 @@
 //! ```text
 //! bound.rs      how long the log may get: writers are slowed, wait, or are refused
 //! open.rs       newest good snapshot, then the log's tail, on all cores
-//! write.rs      condition, limits, entry into the log, change of the index: under one lock that no I/O is done under
+//! write.rs      condition, entry into the log, change of the index: under one lock that no I/O is done under
+//! limits.rs     the limits of memory
 //! snapshot.rs   a snapshot written aside, read back; then the log is cut
 //! clock.rs      the wall clock is watched, and the store's time corrected when it was set
 //! maintain.rs   when snapshots are due, keys that have expired, the thread that sees to both
@@ -13,9 +14,12 @@
 
 mod bound;
 mod clock;
+mod limits;
 mod maintain;
 mod open;
 mod snapshot;
+#[cfg(all(test, not(wal_shuttle)))]
+mod tests;
 mod write;
 
 use std::fmt;
@@ -29,12 +33,13 @@ use wal_io::Storage;
 
 use crate::Result;
 use crate::config::Snapshots;
-use crate::index::{Hold, Index, Version};
+use crate::index::{Hold, Index, Opened, Version};
 use crate::report::{OpenReport, SnapshotReport, Stats};
 use crate::sync::{Arc, AtomicU64, Mutex, Ordering};
 use crate::view::{Pair, View};
 
 use bound::Bound;
+use limits::Limits;
 pub(crate) use maintain::{Background, Driver};
 pub(crate) use open::{Progress, Settings};
 pub(crate) use write::{Attempt, Guard, Ready, Written, applied};
@@ -47,7 +52,7 @@ pub(crate) struct Core {
     clock: Arc<dyn Clock>,
     snapshots: Snapshots,
     snapshot_after: u64,
-    memory_limit: Option<u64>,
+    limits: Limits,
     compression: Compression,
     report: OpenReport,
     /// The last snapshot; one at a time is written.
@@ -112,11 +117,14 @@ impl Core {
     }
 
     pub(crate) fn view(&self) -> View {
-        View::new(self.hold())
+        self.open_view(false)
     }
 
-    fn hold(&self) -> Hold {
-        Hold::now(&self.index, || self.durable())
+    /// A view; `own` is the one of the store's snapshot.
+    fn open_view(&self, own: bool) -> View {
+        let at = self.clock.monotonic();
+        let hold = Hold::now(&self.index, Opened { at, own }, || self.durable());
+        View::new(hold)
     }
 
     pub(crate) fn multi_get<K: AsRef<[u8]>>(&self, keys: &[K]) -> Vec<Option<Bytes>> {
@@ -133,17 +141,24 @@ impl Core {
         let keys = self.len() as u64;
         let jumps = self.index.time().jumps();
         let disk_bound = self.disk_bound(get(&self.counters.snapshot_len));
-        let (live_bytes, kept, views) = {
+        let (live_bytes, kept, views, held) = {
             let ledger = self.index.ledger();
-            (ledger.payload(), ledger.kept(), ledger.views())
+            let held = ledger.held();
+            (ledger.payload(), ledger.kept(), ledger.views(), held)
         };
+        let oldest_view = held
+            .oldest
+            .map(|at| self.clock.monotonic().saturating_sub(at));
         Stats {
             keys,
-            memory_bytes: self.index.memory(),
+            memory_bytes: self.index.live_memory(),
+            kept_bytes: self.index.kept_memory(),
+            view_bytes: held.bytes,
             live_bytes,
             index_bytes: self.index.structure_bytes(),
             kept_versions: kept as u64,
             views: views as u64,
+            oldest_view,
             visible_lsn: Lsn::new(self.index.visible(|| self.durable())),
             durable_lsn: self.wal.durable_lsn(),
             log_bytes: get(&self.counters.log_bytes),

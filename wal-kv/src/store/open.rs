@@ -13,6 +13,7 @@ use wal_core::{Compression, FsyncPolicy, Lsn, Position, RecordKind, UnixMillis};
 use wal_io::{OpenMode, Storage};
 
 use super::bound::{Bound, taken};
+use super::limits::Limits;
 use super::maintain::Driver;
 use super::{Background, Core, Counters};
 use crate::batch::change_of;
@@ -40,6 +41,7 @@ pub(crate) struct Settings {
     pub(crate) small_segments: bool,
     pub(crate) record_limit: Option<u64>,
     pub(crate) lock_wait: Duration,
+    pub(crate) view_memory_limit: Option<u64>,
     pub(crate) snapshot_after: u64,
     pub(crate) compression: Compression,
     pub(crate) driver: Driver,
@@ -187,7 +189,10 @@ impl Core {
             clock: settings.clock,
             snapshots: settings.config.snapshots,
             snapshot_after: settings.snapshot_after,
-            memory_limit: settings.config.memory_limit,
+            limits: Limits {
+                live: settings.config.memory_limit,
+                views: settings.view_memory_limit.or(settings.config.memory_limit),
+            },
             compression: settings.compression,
             report,
             last_snapshot: Mutex::new(snapshot),

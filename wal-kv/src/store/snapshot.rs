@@ -78,7 +78,11 @@ impl Core {
             // A view shows only what is durable.
             self.wal.sync()?;
         }
-        Ok((self.log_bytes(), self.index.time().offset(), self.view()))
+        Ok((
+            self.log_bytes(),
+            self.index.time().offset(),
+            self.open_view(true),
+        ))
     }
 
     fn snapshot_and_cut(&self, view: View, offset: i64) -> Result<SnapshotReport> {

@@ -3,18 +3,16 @@
 //! The lock is the index's writer lock. It is held for as long as memory takes and never across I/O: a write that finds no room in
 //! the log lets go of it and tries again. No read takes it. Deliberately absent: waiting for room and for the disk.
 
-use std::collections::HashSet;
 use std::time::Duration;
 
 use bytes::Bytes;
 use wal_core::{FsyncPolicy, Position, Prepared, RecordRef, UnixMillis};
 
 use super::Core;
-use super::maintain::Reclaimed;
 use crate::batch::{Batch, Records};
 use crate::config::{Condition, Conditional, MAX_KEY};
 use crate::history::shifted;
-use crate::index::{Change, PLACES, Version, Writer, cost};
+use crate::index::{Change, Version};
 use crate::sabotage;
 use crate::sync::{Ordering, pause};
 use crate::{Error, Result};
@@ -208,75 +206,6 @@ impl Core {
                 .filter(|_| !sabotage::is("kv-refused-before-it-is-durable"))
                 .filter(|seen| self.waits() && *seen > self.durable()),
         })
-    }
-
-    /// Refuses what would take more memory than there may be. Whatever does not grow is let through.
-    fn check_memory(&self, writer: &mut Writer, changes: &[Change<'_>]) -> Result<()> {
-        let Some(limit) = self.memory_limit else {
-            return Ok(());
-        };
-        let needed = self.growth_of_all(changes);
-        let room = || self.index.memory() + needed <= limit;
-        if needed == 0 || room() {
-            return Ok(());
-        }
-        // Versions that nobody needs go first, then keys that have expired.
-        while !self.index.settle(|| self.durable()) && !room() {}
-        while !room()
-            && !sabotage::is("kv-expired-keys-make-no-room")
-            && matches!(self.reclaim(writer), Reclaimed::Some { .. })
-        {}
-        let used = self.index.memory();
-        if used + needed <= limit {
-            return Ok(());
-        }
-        Err(Error::OverMemoryLimit {
-            used,
-            needed,
-            limit,
-        })
-    }
-
-    /// Bytes by which a batch makes the index grow, once it is visible: of each key the last change counts, and what is deleted
-    /// makes room for what is put.
-    fn growth_of_all(&self, changes: &[Change<'_>]) -> u64 {
-        let grown: i64 = if let [change] = changes {
-            self.growth(change)
-        } else {
-            let mut known = HashSet::with_capacity(changes.len());
-            let last = changes.iter().rev();
-            let last = last.filter(|change| {
-                known.insert(change.key()) || sabotage::is("kv-batch-counts-each-mention")
-            });
-            last.map(|change| self.growth(change)).sum()
-        };
-        grown.try_into().unwrap_or(0)
-    }
-
-    /// Bytes by which a change makes the index grow, or shrink.
-    fn growth(&self, change: &Change<'_>) -> i64 {
-        let known = self.index.newest(change.key());
-        // A view needs it as well.
-        let stays = |known: &Version| self.index.ledger().shows(known.lsn());
-        let freed = known.as_ref().filter(|known| !stays(known));
-        let freed = freed.map_or(0, |known| known.cost().cast_signed());
-        let is_there = known.as_ref().is_some_and(|known| !known.is_tombstone());
-        let places = PLACES.cast_signed();
-        match change {
-            Change::Put {
-                key,
-                value,
-                expires_at,
-            } => {
-                let expiry = if expires_at.is_some() { 8 } else { 0 };
-                let bytes = key.len() + value.len() + expiry;
-                let new = cost(bytes, expires_at.is_some()).cast_signed();
-                let places = if known.is_none() { places } else { 0 };
-                new + places - freed
-            }
-            Change::Delete { .. } if is_there && freed > 0 => -freed - places,
-            Change::Delete { .. } => 0,
-        }
     }
 
     /// Notes a write of `len` bytes, with the head of its group; under the lock of writers. Returns how long the log is by now.

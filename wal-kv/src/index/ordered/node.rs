@@ -5,6 +5,7 @@ use super::common;
 use super::{Bounds, find, head, separator};
 use crate::index::heap::{allocated, vec_bytes};
 use crate::index::version::Version;
+use crate::sabotage;
 
 /// Most keys of a leaf, and most children of an inner node. Few in tests, so that a few thousand keys make a tree of some height.
 pub(super) const LEAF: usize = if cfg!(test) { 12 } else { 128 };
@@ -53,7 +54,7 @@ fn remove_at<T>(items: &mut Vec<T>, at: usize) -> T {
     let item = items.remove(at);
     if items.is_empty() {
         *items = Vec::new();
-    } else if items.capacity() - items.len() >= VACANT {
+    } else if items.capacity() - items.len() >= VACANT && !sabotage::is("kv-nodes-never-shrink") {
         items.shrink_to(items.len() + STEP);
     }
     item
@@ -287,16 +288,25 @@ impl Inner {
         let child = self.child_of(key);
         let within = Self::bounds_of(&self.fences, bounds, child);
         let removed = self.children[child].remove(within, key, lsn, growth)?;
-        if self.children[child].is_sparse() && self.children.len() > 1 {
-            self.join(bounds, child.min(self.children.len() - 2), growth);
+        let last = self.children.len() - 1;
+        if last == 0 {
+            return Some(removed);
+        }
+        if self.children[child].is_empty() && !sabotage::is("kv-empty-nodes-stay") {
+            self.remove_child(bounds, child, growth);
+        } else if self.children[child].is_sparse() {
+            let joined = child < last && self.join(bounds, child, growth);
+            if !joined && child > 0 {
+                self.join(bounds, child - 1, growth);
+            }
         }
         Some(removed)
     }
 
-    /// Joins a child with the next one if both fit in one well.
-    fn join(&mut self, bounds: Bounds<'_>, left: usize, growth: &mut Growth) {
+    /// Joins a child with the next one if both fit in one well; false if they do not.
+    fn join(&mut self, bounds: Bounds<'_>, left: usize, growth: &mut Growth) -> bool {
         if !self.children[left].fits_with(&self.children[left + 1]) {
-            return;
+            return false;
         }
         let joined = |inner: &Self| inner.bytes() + inner.children[left].own_bytes();
         let before = joined(self) + self.children[left + 1].own_bytes();
@@ -306,6 +316,19 @@ impl Inner {
         let within = Self::bounds_of(&self.fences, bounds, left);
         self.children[left].append(within, fence, right);
         *growth += joined(self).cast_signed() - before.cast_signed();
+        true
+    }
+
+    /// Removes a child that holds nothing; its neighbour takes over its bounds.
+    fn remove_child(&mut self, bounds: Bounds<'_>, child: usize, growth: &mut Growth) {
+        let before = self.bytes() + self.children[child].bytes();
+        let fence = child.saturating_sub(1);
+        remove_at(&mut self.children, child);
+        remove_at(&mut self.fences, fence);
+        remove_at(&mut self.heads, fence);
+        *growth += self.bytes().cast_signed() - before.cast_signed();
+        let within = Self::bounds_of(&self.fences, bounds, fence);
+        self.children[fence].widen(within, growth);
     }
 }
 
@@ -366,6 +389,31 @@ impl Node {
             Self::Leaf(_) => LEAF,
             Self::Inner(_) => INNER,
         }
+    }
+
+    /// Whether no key is in it or below it.
+    fn is_empty(&self) -> bool {
+        match self {
+            Self::Leaf(leaf) => leaf.versions.is_empty(),
+            Self::Inner(inner) => inner.children.len() == 1 && inner.children[0].is_empty(),
+        }
+    }
+
+    /// Takes over wider bounds, as do its first and last children, and theirs.
+    fn widen(&mut self, bounds: Bounds<'_>, growth: &mut Growth) {
+        let before = self.own_bytes();
+        match self {
+            Self::Leaf(leaf) => leaf.rebound(bounds),
+            Self::Inner(inner) => {
+                inner.rebound(bounds);
+                let last = inner.children.len() - 1;
+                for at in [0, last] {
+                    let within = Inner::bounds_of(&inner.fences, bounds, at);
+                    inner.children[at].widen(within, growth);
+                }
+            }
+        }
+        *growth += self.own_bytes().cast_signed() - before.cast_signed();
     }
 
     fn is_sparse(&self) -> bool {

@@ -163,3 +163,32 @@ fn nodes_shrink_as_their_keys_leave() {
     }
     assert_eq!(ordered.bytes(), 0);
 }
+
+/// A queue: keys come at one end and leave at the other.
+#[test]
+fn nodes_whose_keys_have_left_go_whatever_their_neighbours_hold() {
+    let key = |n: u32| format!("key:{n:08}").into_bytes();
+    for backward in [false, true] {
+        let key = |n: u32| key(if backward { 90_000 - n } else { n });
+        let mut ordered = Ordered::default();
+        let mut most = 0;
+        for n in 0..50_000 {
+            ordered.put(version(&key(n), 1));
+            if n >= 1000 {
+                ordered.remove(&key(n - 1000), 1);
+                most = most.max(ordered.bytes());
+            }
+        }
+        let mut fresh = Ordered::default();
+        for n in 49_000..50_000 {
+            fresh.put(version(&key(n), 1));
+        }
+        let model = (49_000..50_000).map(|n| (key(n), 1)).collect();
+        check(&ordered, &model);
+        assert!(
+            most < 2 * fresh.bytes(),
+            "{most} bytes, a fresh index has {}",
+            fresh.bytes()
+        );
+    }
+}

@@ -11,6 +11,11 @@ const fn waits(name: &'static str, breaks: &'static str, finds: &'static str) ->
     test(name, breaks, "wal-kv", "waits_at_the_bound", finds)
 }
 
+/// By the tests of the limits of memory.
+const fn memory(name: &'static str, breaks: &'static str, finds: &'static str) -> Variant {
+    test(name, breaks, "wal-kv", "memory", finds)
+}
+
 pub(super) const VARIANTS: &[Variant] = &[
     bound(
         "kv-due-while-writing-ignored",
@@ -79,5 +84,35 @@ pub(super) const VARIANTS: &[Variant] = &[
         "wal-kv",
         "waits",
         "reads_and_counters_do_not_wait_for_the_lock_of_the_log",
+    ),
+    memory(
+        "kv-views-hold-without-a-limit",
+        "what views hold in memory is bounded",
+        "above_their_limit_views_stop_writes_of_what_they_show_and_nothing_else",
+    ),
+    memory(
+        "kv-snapshot-counts-as-a-view",
+        "the store's own snapshot refuses no write",
+        "values_of_the_same_length_replace_each_other_at_the_limit_while_snapshots_are_written",
+    ),
+    memory(
+        "kv-views-count-as-live-data",
+        "values of the same length replace each other at the limit",
+        "values_of_the_same_length_replace_each_other_at_the_limit_whatever_a_view_holds",
+    ),
+    memory(
+        "kv-tables-never-shrink",
+        "tables shrink when keys leave",
+        "tables_and_nodes_shrink_when_keys_leave",
+    ),
+    memory(
+        "kv-nodes-never-shrink",
+        "nodes shrink when keys leave",
+        "tables_and_nodes_shrink_when_keys_leave",
+    ),
+    memory(
+        "kv-empty-nodes-stay",
+        "nodes without keys go",
+        "a_queue_of_keys_takes_no_more_memory_than_its_keys",
     ),
 ];

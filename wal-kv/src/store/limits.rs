@@ -1,0 +1,134 @@
+//! The limits of memory: what a write needs, what makes room for it, and when it is refused.
+//!
+//! `memory_limit` is on the live data: the newest version of each key, and its places in the index at an average. `view_memory_limit` is on the replaced versions that views
+//! of users show. What waits for the disk, and what only the store's own snapshot shows, is counted but refuses nobody.
+//! Deliberately absent: counting (`index/memory.rs`).
+
+use std::collections::HashSet;
+
+use super::Core;
+use super::maintain::Reclaimed;
+use crate::index::{Change, Held, PLACES, Version, Writer, cost, kept, live};
+use crate::sabotage;
+use crate::{Error, Result};
+
+/// Most bytes of memory; `None` without a limit.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    pub(super) live: Option<u64>,
+    pub(super) views: Option<u64>,
+}
+
+/// What a write adds, once it is visible.
+#[derive(Clone, Copy, Debug, Default)]
+struct Needs {
+    /// Bytes of live data; below zero if it becomes less.
+    live: i64,
+    /// Bytes of versions that views of users show.
+    held: u64,
+}
+
+impl Core {
+    /// Refuses a write for which there is no room. Whatever does not grow what is limited is let through.
+    pub(super) fn check_memory(&self, writer: &mut Writer, changes: &[Change<'_>]) -> Result<()> {
+        if self.limits.live.is_none() && self.limits.views.is_none() {
+            return Ok(());
+        }
+        let needs = self.needs(changes);
+        if self.check(needs).is_ok() {
+            return Ok(());
+        }
+        // Versions that nobody needs go first, then keys that have expired.
+        while !self.index.settle(|| self.durable()) && self.check(needs).is_err() {}
+        while self.check(needs).is_err()
+            && !sabotage::is("kv-expired-keys-make-no-room")
+            && matches!(self.reclaim(writer), Reclaimed::Some { .. })
+        {}
+        // A key that had expired makes no room a second time, when it is replaced.
+        self.check(self.needs(changes))
+    }
+
+    fn check(&self, needs: Needs) -> Result<()> {
+        if let Some(limit) = self.limits.live
+            && let Ok(needed @ 1..) = u64::try_from(needs.live)
+        {
+            let used = self.index.limited_memory();
+            if used.saturating_add(needed) > limit {
+                return Err(Error::OverMemoryLimit {
+                    used,
+                    needed,
+                    limit,
+                });
+            }
+        }
+        if let Some(limit) = self.limits.views
+            && needs.held > 0
+            && !sabotage::is("kv-views-hold-without-a-limit")
+        {
+            let held = self.index.ledger().held();
+            if held.bytes.saturating_add(needs.held) > limit {
+                return Err(self.over_view_limit(held, needs.held, limit));
+            }
+        }
+        Ok(())
+    }
+
+    fn over_view_limit(&self, held: Held, needed: u64, limit: u64) -> Error {
+        let now = self.clock.monotonic();
+        Error::OverViewMemoryLimit {
+            held: held.bytes,
+            needed,
+            limit,
+            oldest_view: held
+                .oldest
+                .map_or_else(Default::default, |at| now.saturating_sub(at)),
+        }
+    }
+
+    /// What a batch needs: of each key the last change counts, and what is deleted makes room for what is put.
+    fn needs(&self, changes: &[Change<'_>]) -> Needs {
+        let newest_view = match self.limits.views {
+            Some(_) => self.index.ledger().held().newest,
+            None => None,
+        };
+        let mut needs = Needs::default();
+        if let [change] = changes {
+            self.add_needs(&mut needs, change, newest_view);
+        } else {
+            let mut known = HashSet::with_capacity(changes.len());
+            let last = changes.iter().rev().filter(|change| {
+                known.insert(change.key()) || sabotage::is("kv-batch-counts-each-mention")
+            });
+            for change in last {
+                self.add_needs(&mut needs, change, newest_view);
+            }
+        }
+        needs
+    }
+
+    fn add_needs(&self, needs: &mut Needs, change: &Change<'_>, newest_view: Option<u64>) {
+        let key = change.key();
+        let known = self.index.newest(key);
+        let old = known.as_ref().filter(|known| !known.is_tombstone());
+        match change {
+            Change::Put {
+                value, expires_at, ..
+            } => {
+                let expires = expires_at.is_some();
+                needs.live += live(cost(key, value, expires).cast_signed(), expires) + PLACES;
+            }
+            Change::Delete { .. } if old.is_none() => return,
+            Change::Delete { .. } => {}
+        }
+        let shown = |known: &&Version| newest_view.is_some_and(|newest| known.lsn() <= newest);
+        if let Some(old) = old
+            && !(sabotage::is("kv-views-count-as-live-data") && shown(&old))
+        {
+            let expires = old.expires_at().is_some();
+            needs.live -= live(old.cost().cast_signed(), expires) + PLACES;
+        }
+        if let Some(known) = known.as_ref().filter(shown) {
+            needs.held += kept(known);
+        }
+    }
+}
