@@ -45,6 +45,8 @@ pub(super) struct Caller<'a, C> {
     pub(super) random: Random,
     /// What it has seen of keys lately: what a swap expects.
     seen: Option<Value>,
+    /// By how many bytes its values are longer than those of others.
+    pub(super) longer: usize,
 }
 
 impl<'a, C> Caller<'a, C> {
@@ -54,7 +56,13 @@ impl<'a, C> Caller<'a, C> {
             recorder,
             random,
             seen: None,
+            longer: 0,
         }
+    }
+
+    /// By how many bytes the next value is longer than it must be.
+    pub(super) fn longer(&mut self) -> usize {
+        self.longer + self.random.longer()
     }
 
     /// One call on `key`; `note` makes a call of the history of it. False if it has failed.
@@ -102,7 +110,7 @@ impl<'a, C> Caller<'a, C> {
 
     fn set(&mut self, key: &[u8], note: impl Fn(Call) -> C) -> bool {
         let store = self.store;
-        let (value, longer) = (self.new_value(), self.random.longer());
+        let (value, longer) = (self.new_value(), self.longer());
         let durable = self.random.below(8) == 0;
         let call = || match (value, durable) {
             (Some(value), false) => store.put(key, encode(value, longer)),
@@ -116,7 +124,7 @@ impl<'a, C> Caller<'a, C> {
 
     fn set_if(&mut self, key: &[u8], note: impl Fn(Call) -> C) -> bool {
         let store = self.store;
-        let (new, longer) = (self.new_value(), self.random.longer());
+        let (new, longer) = (self.new_value(), self.longer());
         let new_bytes = new.map(|new| encode(new, longer));
         let pair = store.get_pair(key);
         let found = pair.as_ref().map(|pair| decode(pair.value()));

@@ -108,6 +108,11 @@ impl<'a, C> Recorder<'a, C> {
         true
     }
 
+    /// A read that has been made later than between `begin` and `end`, and must have the answer of that time.
+    pub(super) fn read_as_of(&mut self, begin: u64, end: u64, call: C) {
+        self.note(begin, end, Fate::Returned, call);
+    }
+
     fn note(&mut self, begin: u64, end: u64, fate: Fate, call: C) {
         self.events.push(Event {
             thread: self.thread,
