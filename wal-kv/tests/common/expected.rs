@@ -5,58 +5,112 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use wal_kv::Condition;
 
-/// A value, and the time in milliseconds from which on it is gone.
-type Entry = (Vec<u8>, Option<u64>);
+/// When a value is gone, in milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ends {
+    Never,
+    /// By the clock that nobody sets: it was written since the store was opened.
+    Boot(i64),
+    /// By the wall clock, as far as the store believes it: it was there.
+    Wall(i64),
+}
+
+/// What the clocks show, in milliseconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Now {
+    pub(crate) boot: i64,
+    /// By how much the store's time is ahead of that.
+    pub(crate) offset: i64,
+    /// The latest time by which a value that was there has ended.
+    pub(crate) latest: i64,
+}
+
+impl Now {
+    /// The store's time by the wall clock.
+    pub(crate) fn wall(self) -> i64 {
+        self.boot + self.offset
+    }
+}
+
+type Entry = (Vec<u8>, Ends);
 
 pub(crate) type Pairs = Vec<(Vec<u8>, Vec<u8>)>;
 
-/// Keys, values and expiries.
-pub(crate) type Entries = Vec<(Vec<u8>, Vec<u8>, Option<u64>)>;
+/// Keys, values, and when they end by the wall clock.
+pub(crate) type Entries = Vec<(Vec<u8>, Vec<u8>, Option<i64>)>;
 
 /// See the module's head.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Expected(BTreeMap<Vec<u8>, Entry>);
 
-fn is_live(entry: &Entry, now: u64) -> bool {
-    entry.1.is_none_or(|at| at > now)
+fn is_live(entry: &Entry, now: Now) -> bool {
+    match entry.1 {
+        Ends::Never => true,
+        Ends::Boot(at) => at > now.boot,
+        Ends::Wall(at) => at > now.wall().max(now.latest),
+    }
+}
+
+fn by_wall(ends: Ends, now: Now) -> Option<i64> {
+    match ends {
+        Ends::Never => None,
+        Ends::Boot(at) => Some(at + now.offset),
+        Ends::Wall(at) => Some(at),
+    }
 }
 
 impl Expected {
-    pub(crate) fn put(&mut self, key: Vec<u8>, value: Vec<u8>, expires_at: Option<u64>) {
-        self.0.insert(key, (value, expires_at));
+    pub(crate) fn put(&mut self, key: Vec<u8>, value: Vec<u8>, ends: Ends) {
+        self.0.insert(key, (value, ends));
     }
 
-    /// A conditional put keeps the time of the value that it replaces.
-    pub(crate) fn replace(&mut self, key: Vec<u8>, value: Vec<u8>, now: u64) {
+    /// A conditional put keeps the end of the value that it replaces.
+    pub(crate) fn replace(&mut self, key: Vec<u8>, value: Vec<u8>, now: Now) {
         let known = self.0.get(&key).filter(|entry| is_live(entry, now));
-        let expires_at = known.and_then(|entry| entry.1);
-        self.put(key, value, expires_at);
+        let ends = match known.map(|entry| entry.1) {
+            None => Ends::Never,
+            Some(Ends::Wall(at)) => Ends::Boot(at - now.offset),
+            Some(ends) => ends,
+        };
+        self.put(key, value, ends);
     }
 
     pub(crate) fn delete(&mut self, key: &[u8]) {
         self.0.remove(key);
     }
 
-    pub(crate) fn live(&self, now: u64) -> Pairs {
+    /// Time has passed: what has ended never comes back.
+    pub(crate) fn pass(&mut self, now: Now) {
+        self.0.retain(|_, entry| is_live(entry, now));
+    }
+
+    /// The store was opened again: all that is there goes by the wall clock.
+    pub(crate) fn reopen(&mut self, now: Now) {
+        for (_, ends) in self.0.values_mut() {
+            *ends = by_wall(*ends, now).map_or(Ends::Never, Ends::Wall);
+        }
+    }
+
+    pub(crate) fn live(&self, now: Now) -> Pairs {
         let live = self.0.iter().filter(|(_, entry)| is_live(entry, now));
         live.map(|(key, (value, _))| (key.clone(), value.clone()))
             .collect()
     }
 
-    /// The same with expiries.
-    pub(crate) fn entries(&self, now: u64) -> Entries {
+    /// The same, and when they end.
+    pub(crate) fn entries(&self, now: Now) -> Entries {
         let live = self.0.iter().filter(|(_, entry)| is_live(entry, now));
-        live.map(|(key, (value, at))| (key.clone(), value.clone(), *at))
+        live.map(|(key, (value, ends))| (key.clone(), value.clone(), by_wall(*ends, now)))
             .collect()
     }
 
-    pub(crate) fn value(&self, key: &[u8], now: u64) -> Option<&[u8]> {
+    pub(crate) fn value(&self, key: &[u8], now: Now) -> Option<&[u8]> {
         let entry = self.0.get(key).filter(|entry| is_live(entry, now))?;
         Some(&entry.0)
     }
 
     /// Takes the first pair, or the last one: what a scan reads next.
-    pub(crate) fn take(&mut self, back: bool, now: u64) -> Option<(Vec<u8>, Vec<u8>)> {
+    pub(crate) fn take(&mut self, back: bool, now: Now) -> Option<(Vec<u8>, Vec<u8>)> {
         loop {
             let (key, entry) = if back {
                 self.0.pop_last()?
@@ -70,7 +124,7 @@ impl Expected {
     }
 
     /// A condition, and whether it holds.
-    pub(crate) fn condition(&self, key: &[u8], how: u8, now: u64) -> (Condition, bool) {
+    pub(crate) fn condition(&self, key: &[u8], how: u8, now: Now) -> (Condition, bool) {
         let value = self.value(key, now);
         match how {
             0 => (Condition::Absent, value.is_none()),

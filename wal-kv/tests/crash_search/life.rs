@@ -8,7 +8,7 @@ use wal_kv::blocking::KvStore;
 use wal_kv::{Batch, Conditional, Error, FsyncPolicy, Position, Result, Scan, UnixMillis, View};
 
 use super::program::{Outcome, Settings, shown};
-use crate::common::expected::Expected;
+use crate::common::expected::{Ends, Expected};
 use crate::common::random::Random;
 use crate::common::reluctant::{Reluctant, Snapshot};
 
@@ -17,6 +17,7 @@ const KEYS: u64 = 12;
 const HOT: u64 = 3;
 /// Most steps of a life.
 const STEPS: u64 = 60;
+const TEN_YEARS: i64 = 10 * 365 * 86_400_000;
 /// Views and scans that are open at a time.
 const OPEN: usize = 4;
 
@@ -190,8 +191,8 @@ impl Life<'_> {
             }
             None => self.store.put(&key, &value),
         };
-        let at = ttl.map(|ms| self.settings.now() + ms);
-        next.put(key, value, at);
+        let at = ttl.map(|ms| self.settings.now().boot + ms.cast_signed());
+        next.put(key, value, at.map_or(Ends::Never, Ends::Boot));
         self.note(done, next, 1)
     }
 
@@ -206,7 +207,7 @@ impl Life<'_> {
             } else {
                 let value = self.value();
                 batch = batch.put(&key, &value);
-                next.put(key, value, None);
+                next.put(key, value, Ends::Never);
             }
         }
         let done = self.store.write(batch);
@@ -258,7 +259,7 @@ impl Life<'_> {
 
     fn check_view(&self, view: &View, expected: &Expected) {
         let pairs = view.iter().map(|pair| {
-            let at = pair.expires_at().map(UnixMillis::get);
+            let at = pair.expires_at().map(|at| at.get().cast_signed());
             (pair.key().to_vec(), pair.value().to_vec(), at)
         });
         let (found, now): (Vec<_>, _) = (pairs.collect(), self.settings.now());
@@ -332,8 +333,13 @@ impl Life<'_> {
                 Then::Go
             }
             21 => {
-                let ms = self.random.below(30);
-                self.settings.clock.advance(Duration::from_millis(ms));
+                let (ms, clock) = (self.random.below(30), &self.settings.clock);
+                match self.random.below(4) {
+                    0 => clock.suspend(Duration::from_millis(ms)),
+                    // Ten years ahead or back; nobody believes it before the end of this life.
+                    1 => clock.move_wall(self.random.pick(&[-TEN_YEARS, TEN_YEARS])),
+                    _ => clock.advance(Duration::from_millis(ms)),
+                }
                 Then::Go
             }
             22 => {
@@ -381,6 +387,9 @@ impl Life<'_> {
         allowed.extend(self.tried.take());
         let storage = &self.disk.storage;
         storage.clear_faults();
+        let now = self.settings.now().boot;
+        let right = UnixMillis::new(now.cast_unsigned());
+        self.settings.clock.set_wall(right);
         storage.set_capacity(None);
         let drops = self.random.one_in(4);
         Left {

@@ -11,10 +11,10 @@ use wal_io::fault::{
     Unpersisted,
 };
 use wal_kv::blocking::KvStore;
-use wal_kv::{FsyncPolicy, KvConfig, Result, Snapshots, UnixMillis};
+use wal_kv::{FsyncPolicy, KvConfig, Result, Snapshots};
 
 use super::life::{Left, live};
-use crate::common::expected::{Entries, Expected};
+use crate::common::expected::{Entries, Expected, Now};
 use crate::common::random::Random;
 use crate::common::reluctant::Reluctant;
 use crate::common::{builder, config};
@@ -117,8 +117,14 @@ impl Settings {
         }
     }
 
-    pub(super) fn now(&self) -> u64 {
-        self.clock.unix().get()
+    /// The wall clock is right whenever the store is opened, and never wrong for long.
+    pub(super) fn now(&self) -> Now {
+        let boot = i64::try_from(self.clock.boot().as_millis()).expect("it is not that late");
+        Now {
+            boot,
+            offset: 0,
+            latest: 0,
+        }
     }
 
     pub(super) fn open(&self, disk: &Reluctant) -> Result<KvStore> {
@@ -151,7 +157,7 @@ fn machine(random: &mut Random) -> FaultStorage {
 /// What the store shows, by scans and by gets.
 pub(super) fn shown(store: &KvStore, place: &str) -> Entries {
     let entry = |pair: &wal_kv::Pair| {
-        let at = pair.expires_at().map(UnixMillis::get);
+        let at = pair.expires_at().map(|at| at.get().cast_signed());
         (pair.key().to_vec(), pair.value().to_vec(), at)
     };
     let found: Entries = store.iter().map(|pair| entry(&pair)).collect();

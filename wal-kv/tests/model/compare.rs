@@ -5,7 +5,7 @@ use wal_kv::blocking::KvStore;
 use wal_kv::{Conditional, Pair, Scan, View};
 
 use super::steps::{KEYS, key};
-use crate::common::expected::{Expected, Pairs};
+use crate::common::expected::{Expected, Now, Pairs};
 
 pub(super) type Checked<T = ()> = Result<T, TestCaseError>;
 
@@ -40,7 +40,7 @@ pub(super) fn check_scan(scan: impl Fn() -> Scan, expected: &Pairs) -> Checked {
     Ok(())
 }
 
-pub(super) fn compare(store: &KvStore, expected: &Expected, now: u64) -> Checked {
+pub(super) fn compare(store: &KvStore, expected: &Expected, now: Now) -> Checked {
     let live = expected.live(now);
     let keys: Vec<_> = (0..KEYS).map(key).collect();
     for key in &keys {
@@ -57,7 +57,7 @@ pub(super) fn compare(store: &KvStore, expected: &Expected, now: u64) -> Checked
     check_scan(|| store.iter(), &live)
 }
 
-pub(super) fn compare_view(view: &View, expected: &Expected, now: u64) -> Checked {
+pub(super) fn compare_view(view: &View, expected: &Expected, now: Now) -> Checked {
     for n in 0..KEYS {
         let key = key(n);
         let found = view.get(&key);
@@ -72,7 +72,7 @@ pub(super) fn advance(
     left: &mut Expected,
     count: u8,
     back: bool,
-    now: u64,
+    now: Now,
 ) -> Checked {
     for _ in 0..count {
         let found = if back { scan.next_back() } else { scan.next() };

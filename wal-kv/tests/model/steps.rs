@@ -28,7 +28,13 @@ pub(super) enum Step {
     PutIf(u8, Vec<u8>, u8),
     DeleteIf(u8, u8),
     Swap(u8, bool, Option<Vec<u8>>),
+    /// So many milliseconds pass.
     Sleep(u64),
+    /// So many seconds pass, with a write in each.
+    Run(u8),
+    Suspend(u64),
+    /// Sets the wall clock ahead, or back, by milliseconds.
+    MoveWall(i64),
     Sync,
     Snapshot,
     OpenView,
@@ -57,7 +63,7 @@ pub(super) fn step() -> impl Strategy<Value = Step> {
     let change = (key(), proptest::option::of(value()));
     prop_oneof![
         8 => (key(), value()).prop_map(|(key, value)| Step::Put(key, value)),
-        4 => (key(), value(), 0..50_u64).prop_map(|(key, value, ms)| Step::PutFor(key, value, ms)),
+        4 => (key(), value(), prop_oneof![0..50_u64, 0..40_000_u64]).prop_map(|(key, value, ms)| Step::PutFor(key, value, ms)),
         4 => key().prop_map(Step::Delete),
         3 => proptest::collection::vec(change, 0..6).prop_map(Step::Batch),
         2 => (0..HOT, 2..30_u8, 0..300_usize).prop_map(|(key, count, len)| Step::Burst(key, count, len)),
@@ -65,6 +71,10 @@ pub(super) fn step() -> impl Strategy<Value = Step> {
         2 => (key(), 0..4_u8).prop_map(|(key, how)| Step::DeleteIf(key, how)),
         2 => (key(), any::<bool>(), proptest::option::of(value())).prop_map(|(key, right, new)| Step::Swap(key, right, new)),
         3 => (0..30_u64).prop_map(Step::Sleep),
+        1 => (1..13_u8).prop_map(Step::Run),
+        1 => (0..20_000_u64).prop_map(Step::Suspend),
+        1 => (-40_000..40_000_i64).prop_map(Step::MoveWall),
+        1 => (-2..3_i64).prop_map(|days| Step::MoveWall(days * 86_400_000)),
         1 => Just(Step::Sync),
         1 => Just(Step::Snapshot),
         3 => Just(Step::OpenView),

@@ -10,17 +10,19 @@ use proptest::test_runner::TestRunner;
 use wal_core::clock::{Clock as _, ManualClock};
 use wal_io::FaultStorage;
 use wal_kv::blocking::KvStore;
-use wal_kv::{Batch, Error, FsyncPolicy, KvConfig, Scan, Snapshots, View};
+use wal_kv::{Batch, Error, FsyncPolicy, KvConfig, Scan, Snapshots, UnixMillis, View};
 
 use super::compare::{Checked, advance, check_conditional, check_scan, compare, compare_view};
 use super::steps::{KEYS, Step, key, policy, snapshots, step};
-use crate::common::expected::Expected;
+use crate::common::expected::{Ends, Expected, Now};
 use crate::common::reluctant::{Reluctant, Snapshot};
 
 /// A snapshot is due when the log is at least this long.
 const SNAPSHOT_AFTER: u64 = 2000;
 /// By how much the log may be longer than its bound: one write, deletes of all keys, and time marks.
 const ABOVE: u64 = 7000;
+/// A day in 2026.
+const TODAY: u64 = 1_795_000_000_000;
 /// Views, and scans, that are open at a time.
 const OPEN: usize = 6;
 
@@ -34,6 +36,12 @@ struct Seen {
     overdue: Cell<u64>,
     no_space: Cell<u64>,
     snapshots: Cell<u64>,
+    /// Corrections of the store's time.
+    corrections: Cell<u64>,
+}
+
+fn millis(time: Duration) -> i64 {
+    i64::try_from(time.as_millis()).expect("it is not that late")
 }
 
 fn count(counter: &Cell<u64>, more: u64) {
@@ -55,6 +63,9 @@ struct World<'a> {
     is_small: bool,
     /// The longest due length that there was.
     due: u64,
+    /// The store's time, and how often it has been corrected since the store was opened.
+    time: Now,
+    corrections: u64,
     seen: &'a Seen,
 }
 
@@ -77,8 +88,9 @@ impl<'a> World<'a> {
     fn new(policy: FsyncPolicy, snapshots: Snapshots, seen: &'a Seen) -> Self {
         let storage = Reluctant::new(FaultStorage::new());
         let clock = ManualClock::default();
+        clock.set_wall(UnixMillis::new(TODAY));
         let store = open(&storage, &clock, policy, snapshots);
-        Self {
+        let mut world = Self {
             storage,
             clock,
             policy,
@@ -90,12 +102,49 @@ impl<'a> World<'a> {
             refuses: false,
             is_small: false,
             due: SNAPSHOT_AFTER,
+            time: Now::default(),
+            corrections: 0,
             seen,
+        };
+        world.begin_time();
+        world
+    }
+
+    /// What the clocks show, after the store may have corrected its time.
+    fn now(&self) -> Now {
+        Now {
+            boot: millis(self.clock.boot()),
+            ..self.time
         }
     }
 
-    fn now(&self) -> u64 {
-        self.clock.unix().get()
+    /// Takes note of a correction: the store's time is the wall clock's now.
+    fn follow_clock(&mut self) {
+        let corrections = self.store.stats().clock_corrections;
+        if corrections > self.corrections {
+            count(&self.seen.corrections, corrections - self.corrections);
+            self.corrections = corrections;
+            let now = self.now();
+            self.time.latest = now.latest.max(now.wall());
+            self.time.offset = millis(self.clock.wall()) - now.boot;
+        }
+        let now = self.now();
+        self.expected.pass(now);
+        let views = self.views.iter_mut().map(|(_, expected)| expected);
+        let scans = self.scans.iter_mut().map(|(_, left)| left);
+        views.chain(scans).for_each(|expected| expected.pass(now));
+    }
+
+    /// The store was opened: its time is the wall clock's, or a later one that its files know.
+    fn begin_time(&mut self) {
+        let (wall, boot) = (millis(self.clock.wall()), millis(self.clock.boot()));
+        let time = wall - self.store.stats().clock_difference;
+        self.corrections = 0;
+        self.time = Now {
+            boot,
+            offset: time - boot,
+            latest: time,
+        };
     }
 
     /// Makes a write. `None` if it was refused, as it may be; `frees` if it may not be refused for the length of the log.
@@ -151,7 +200,7 @@ impl<'a> World<'a> {
             .write(false, |store| store.put(key(n), &value))?
             .is_some()
         {
-            self.expected.put(key(n), value, None);
+            self.expected.put(key(n), value, Ends::Never);
         }
         Ok(())
     }
@@ -164,7 +213,7 @@ impl<'a> World<'a> {
             frees &= value.is_none() && self.is_live(n);
             if let Some(value) = value {
                 batch = batch.put(key(n), &value);
-                expected.put(key(n), value, None);
+                expected.put(key(n), value, Ends::Never);
             } else {
                 batch = batch.delete(key(n));
                 expected.delete(&key(n));
@@ -272,6 +321,9 @@ impl<'a> World<'a> {
         self.scans.clear();
         // What opening needs of the disk is for others to test.
         self.room(None);
+        // What a clock does that is set while the store is closed, or was not believed before, is for others to test.
+        let difference = self.store.stats().clock_difference;
+        self.clock.move_wall(-difference);
         if close {
             self.store.close().expect("closed");
         }
@@ -279,16 +331,22 @@ impl<'a> World<'a> {
         let closed = KvStore::builder("none").storage(Arc::new(FaultStorage::new()));
         self.store = closed.driven_by_caller().open().expect("a store");
         self.store = open(&self.storage, &self.clock, self.policy, self.snapshots);
+        let now = self.now();
+        self.expected.reopen(now);
+        self.begin_time();
     }
 
     fn run(&mut self, step: Step) -> Checked {
         match step {
             Step::Put(n, value) => self.put(n, value)?,
             Step::PutFor(n, value, ms) => {
-                let (at, ttl) = (self.now() + ms, Duration::from_millis(ms));
+                let (at, ttl) = (
+                    self.now().boot + ms.cast_signed(),
+                    Duration::from_millis(ms),
+                );
                 let put = |store: &KvStore| store.put_with_ttl(key(n), &value, ttl);
                 if self.write(false, put)?.is_some() {
-                    self.expected.put(key(n), value, Some(at));
+                    self.expected.put(key(n), value, Ends::Boot(at));
                 }
             }
             Step::Delete(n) => {
@@ -307,6 +365,15 @@ impl<'a> World<'a> {
             Step::DeleteIf(n, how) => self.delete_if(n, how)?,
             Step::Swap(n, right, new) => self.swap(n, right, new)?,
             Step::Sleep(ms) => self.clock.advance(Duration::from_millis(ms)),
+            Step::Run(seconds) => {
+                for second in 0..seconds {
+                    self.clock.advance(Duration::from_secs(1));
+                    self.put(0, vec![second])?;
+                    self.follow_clock();
+                }
+            }
+            Step::Suspend(ms) => self.clock.suspend(Duration::from_millis(ms)),
+            Step::MoveWall(ms) => self.clock.move_wall(ms),
             Step::Sync => self.store.sync().expect("synced"),
             Step::Snapshot => self.snapshot()?,
             Step::OpenView if self.views.len() < OPEN => {
@@ -368,15 +435,9 @@ impl<'a> World<'a> {
 
     /// Nothing is kept for nobody.
     fn end(mut self) -> Checked {
-        let rest: Vec<_> = self.scans.drain(..).collect();
+        let (rest, now): (Vec<_>, _) = (self.scans.drain(..).collect(), self.now());
         for (mut scan, mut left) in rest {
-            advance(
-                &mut scan,
-                &mut left,
-                KEYS + 1,
-                false,
-                self.clock.unix().get(),
-            )?;
+            advance(&mut scan, &mut left, KEYS + 1, false, now)?;
         }
         self.views.clear();
         let stats = self.store.stats();
@@ -414,6 +475,7 @@ fn every_answer_is_the_model_s() {
         for step in steps {
             count(&seen.steps, 1);
             world.run(step)?;
+            world.follow_clock();
             world.check()?;
         }
         world.end()
@@ -425,6 +487,7 @@ fn every_answer_is_the_model_s() {
         (&seen.overdue, 200),
         (&seen.no_space, 20),
         (&seen.snapshots, 500),
+        (&seen.corrections, 20),
     ] {
         assert!(counter.get() >= least, "{seen:?}");
     }
