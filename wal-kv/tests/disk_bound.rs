@@ -309,9 +309,8 @@ fn opening_warns_if_the_disk_has_less_room_than_the_bound() {
     }
 }
 
-#[test]
-fn opening_takes_memory_for_live_data_and_not_for_its_history() {
-    const PUTS: u32 = 400_000;
+/// Opens a store of `keys` keys whose log has `puts` puts of values of `len` bytes; returns how many versions were in memory.
+fn versions_in_memory_at_an_open(keys: u32, puts: u32, len: usize) -> u64 {
     let storage = MemoryStorage::new();
     let builder = || {
         let config = KvConfig {
@@ -321,21 +320,22 @@ fn opening_takes_memory_for_live_data_and_not_for_its_history() {
         let builder = KvStore::builder("store").storage(Arc::new(storage.clone()));
         builder.config(config)
     };
+    let value = |n: u32| n.to_be_bytes().into_iter().cycle().take(len);
     let store = builder().open().expect("a store");
-    for n in 0..PUTS {
-        store
-            .put((n % 100).to_be_bytes(), n.to_be_bytes())
-            .expect("put");
+    for n in 0..puts {
+        let value: Vec<u8> = value(n).collect();
+        store.put((n % keys).to_be_bytes(), value).expect("put");
     }
     store.close().expect("closed");
     drop(store);
     let store = builder().open().expect("a store");
     let report = store.open_report();
-    assert_eq!(report.records, u64::from(PUTS));
-    assert_eq!(store.len(), 100);
-    let value = store.get(&(99_u32).to_be_bytes());
-    assert_eq!(value.as_deref(), Some(&(PUTS - 1).to_be_bytes()[..]));
-    assert!(report.most_versions < 100_000, "{report:?}");
+    assert_eq!(report.records, u64::from(puts));
+    assert_eq!(store.len(), keys as usize);
+    let last = store.get(&((puts - 1) % keys).to_be_bytes());
+    let last = last.expect("the last value");
+    assert!(last.iter().copied().eq(value(puts - 1)));
+    report.most_versions
 }
 
 #[test]
@@ -375,4 +375,80 @@ fn opening_takes_no_memory_for_keys_that_were_deleted() {
         assert!(report.most_versions < most, "{threads}: {report:?}");
         store.close().expect("closed");
     }
+}
+
+#[test]
+fn opening_takes_memory_for_live_data_and_not_for_its_history() {
+    let versions = versions_in_memory_at_an_open(100, 400_000, 4);
+    assert!(versions < 100_000, "{versions} were in memory");
+}
+
+#[test]
+fn opening_takes_memory_for_live_data_and_not_for_a_history_of_long_values() {
+    // 200 MB of log for 1 MB of data.
+    let versions = versions_in_memory_at_an_open(10, 2_000, 100_000);
+    assert!(versions < 500, "{versions} were in memory");
+}
+
+/// A store whose log may have ten times the bytes of its data.
+fn open_with_a_long_log(storage: &Reluctant) -> KvStore {
+    let config = KvConfig {
+        max_segment_size: 128 << 10,
+        snapshots: Snapshots::Automatic { percent: 1000 },
+        ..common::config(FsyncPolicy::Os)
+    };
+    let clock = Arc::new(ManualClock::default());
+    let builder = common::builder(storage, config, clock).snapshot_after(SMALL);
+    builder.open().expect("a store")
+}
+
+/// Writes 400 KB of data so many times.
+fn write_all(store: &KvStore, times: u32) {
+    for n in 0..times * 200 {
+        store
+            .put((n % 200).to_be_bytes(), [n as u8; 2000])
+            .expect("put");
+    }
+}
+
+fn delete_all(store: &KvStore) {
+    for n in 0..200_u32 {
+        store.delete(n.to_be_bytes()).expect("deleted");
+    }
+}
+
+#[test]
+fn the_bound_holds_for_a_snapshot_and_a_log_of_data_that_is_gone_by_now() {
+    let storage = Reluctant::new(FaultStorage::new());
+    let store = open_with_a_long_log(&storage);
+    write_all(&store, 1);
+    storage.let_snapshots_be(Snapshot::Held);
+    let writer = store.clone();
+    let snapshot = thread::spawn(move || writer.snapshot());
+    eventually("a snapshot", || storage.begun() > 0);
+    write_all(&store, 8);
+    let before = store.stats().disk_bound;
+    delete_all(&store);
+    // The snapshot is of what was there when it was begun.
+    assert!(store.stats().disk_bound >= before);
+    storage.let_snapshots_be(Snapshot::Written);
+    let snapshot = snapshot.join().expect("no panic");
+    assert!(snapshot.expect("a snapshot").raw_bytes > 400_000);
+    // The log has what was written meanwhile, when more was due.
+    let bound = store.stats().disk_bound.expect("there is one");
+    let taken = taken(&storage);
+    assert!(taken <= bound, "{taken} of {bound}");
+}
+
+#[test]
+fn the_bound_holds_for_a_log_of_data_that_was_gone_before_a_restart() {
+    let storage = Reluctant::new(FaultStorage::new());
+    let store = open_with_a_long_log(&storage);
+    write_all(&store, 8);
+    delete_all(&store);
+    drop(store);
+    let store = open_with_a_long_log(&storage);
+    let bound = store.stats().disk_bound.expect("there is one");
+    let taken = taken(&storage);
+    assert!(taken <= bound, "{taken} of {bound}");
 }

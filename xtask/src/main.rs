@@ -19,6 +19,7 @@ mod miri;
 mod sabotage;
 mod sessions;
 mod shuttle;
+mod soak;
 mod syscalls;
 mod tidy;
 
@@ -54,6 +55,8 @@ enum Task {
     Syscalls(syscalls::Args),
     /// Open and end a log and a store many times, and see that nothing piles up.
     Sessions(sessions::Args),
+    /// Run a store under mixed load for long, kill it, open it again, and hold every bound.
+    Soak(soak::Args),
     /// Measure the log in turns with hand-written limits, in release mode.
     Bench(bench::Args),
     /// Show, check or write the golden files of the format.
@@ -71,6 +74,7 @@ fn main() -> anyhow::Result<ExitCode> {
         Task::Sabotage(args) => sabotage::run(&args),
         Task::Syscalls(args) => syscalls::run(&args),
         Task::Sessions(args) => sessions::run(&args),
+        Task::Soak(args) => soak::run(&args),
         Task::Bench(args) => bench::run(&args),
         Task::Golden(args) => golden::run(&args),
     }

@@ -18,16 +18,18 @@ pub(crate) struct Loader<'a> {
     tail: Mutex<Tail>,
     /// The parts in which the log is read, in order.
     parts: Vec<Part>,
-    /// Length of the tail at which to forget those of its versions that have been replaced.
-    clean_at: AtomicU64,
 }
 
 /// Versions that the log has put since, tombstones too.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Tail {
     versions: Vec<Version>,
-    /// The most that there were.
+    /// Memory that they take.
+    bytes: u64,
+    /// The most versions that there were.
     most: usize,
+    /// Versions, and bytes, at which to forget those that have been replaced.
+    clean_at: (u64, u64),
 }
 
 /// Records that one thread reads in their order.
@@ -38,8 +40,40 @@ struct Part {
     end: u64,
 }
 
-/// The tail is cleaned when it is this long, and when it has doubled since.
-const CLEAN_AT: u64 = 1 << 16;
+/// The tail is cleaned when it has so many versions or so many bytes, and when either has doubled since.
+const CLEAN_AT: (u64, u64) = (1 << 16, 32 << 20);
+
+impl Default for Tail {
+    fn default() -> Self {
+        Self {
+            versions: Vec::new(),
+            bytes: 0,
+            most: 0,
+            clean_at: CLEAN_AT,
+        }
+    }
+}
+
+impl Tail {
+    fn extend(&mut self, versions: Vec<Version>) {
+        self.bytes += versions.iter().map(Version::cost).sum::<u64>();
+        self.versions.extend(versions);
+        self.most = self.most.max(self.versions.len());
+    }
+
+    fn is_long(&self) -> bool {
+        self.versions.len() as u64 >= self.clean_at.0 || self.bytes >= self.clean_at.1
+    }
+
+    /// Forgets what is not to be kept.
+    fn clean(&mut self, keep: impl FnMut(&Version) -> bool) {
+        self.versions.retain(keep);
+        self.versions.shrink_to(2 * CLEAN_AT.0 as usize);
+        self.bytes = self.versions.iter().map(Version::cost).sum();
+        let versions = 2 * self.versions.len() as u64;
+        self.clean_at = (versions.max(CLEAN_AT.0), (2 * self.bytes).max(CLEAN_AT.1));
+    }
+}
 
 impl Index {
     /// Everything that the loader puts is visible when it is done.
@@ -49,7 +83,6 @@ impl Index {
             sorted: Vec::new(),
             tail: Mutex::default(),
             parts: Vec::new(),
-            clean_at: AtomicU64::new(CLEAN_AT),
         }
     }
 }
@@ -114,25 +147,19 @@ impl Loader<'_> {
             part.done_to.store(to, Ordering::Release);
         }
         let mut tail = self.tail.lock();
-        tail.versions.extend(versions);
-        tail.most = tail.most.max(tail.versions.len());
-        if (tail.versions.len() as u64) < self.clean_at.load(Ordering::Relaxed)
-            || sabotage::is("kv-replay-keeps-history")
-        {
+        tail.extend(versions);
+        if !tail.is_long() || sabotage::is("kv-replay-keeps-history") {
             return;
         }
         // Others wait, and do not add to it meanwhile: memory is for what is live, not for its history.
         let done_to = self.done_to();
-        tail.versions.retain(|version| {
+        tail.clean(|version| {
             if version.is_tombstone() && version.lsn() < done_to {
                 self.forget(version);
                 return false;
             }
             self.is_newest(version)
         });
-        tail.versions.shrink_to(2 * CLEAN_AT as usize);
-        let next = (2 * tail.versions.len() as u64).max(CLEAN_AT);
-        self.clean_at.store(next, Ordering::Relaxed);
     }
 
     /// All records with smaller LSNs have been put.

@@ -48,6 +48,8 @@ pub(super) struct Bound {
     due: AtomicU64,
     /// Bytes of the log from which on a write has to look.
     look_at: AtomicU64,
+    /// Bytes of the pairs of the snapshot that is being written: there may be fewer by now.
+    writing: AtomicU64,
     /// Nanoseconds that writers have not slept yet.
     owed: AtomicU64,
     /// The last snapshot, if it failed.
@@ -80,6 +82,7 @@ impl Bound {
         Self {
             due: AtomicU64::new(1),
             look_at: AtomicU64::new(0),
+            writing: AtomicU64::new(0),
             owed: AtomicU64::new(0),
             failed: Mutex::default(),
             ended: Condvar::default(),
@@ -90,6 +93,19 @@ impl Bound {
     pub(super) fn set(&self, due: u64) {
         self.due.store(due, Ordering::Relaxed);
         self.look_at.store(due * SLOWED, Ordering::Relaxed);
+    }
+
+    /// Sets the due length after an open or a snapshot. The `log_bytes` bytes that the log has may have been written when there was
+    /// more data, and more was due.
+    pub(super) fn set_for_log(&self, due: u64, log_bytes: u64) {
+        let was_due = log_bytes / MOST;
+        let known = !sabotage::is("kv-bound-forgets-the-data-before");
+        self.set(due.max(if known { was_due } else { 0 }));
+    }
+
+    /// A snapshot of `bytes` bytes of pairs is being written; 0 if none is.
+    pub(super) fn set_writing(&self, bytes: u64) {
+        self.writing.store(bytes, Ordering::Relaxed);
     }
 
     fn most(&self) -> u64 {
@@ -265,8 +281,8 @@ impl Core {
 
     /// A snapshot has been written; the log is shorter.
     pub(super) fn snapshot_succeeded(&self) {
-        let due = self.due_length();
-        self.bound.set(due.unwrap_or(u64::MAX / 8));
+        let due = self.due_length().unwrap_or(u64::MAX / 8);
+        self.bound.set_for_log(due, self.log_bytes());
         self.bound.owed.store(0, Ordering::Relaxed);
         *self.bound.failed.lock() = None;
         self.bound.wake();
@@ -313,7 +329,11 @@ impl Core {
     pub(super) fn disk_bound(&self, last_snapshot: u64) -> Option<u64> {
         let due = self.due_length()?;
         let due = due.max(self.bound.due.load(Ordering::Relaxed));
-        let pairs = self.index.ledger().snapshot_bytes();
+        let writing = match self.bound.writing.load(Ordering::Relaxed) {
+            _ if sabotage::is("kv-bound-forgets-the-data-before") => 0,
+            bytes => bytes,
+        };
+        let pairs = self.index.ledger().snapshot_bytes().max(writing);
         // Blocks have heads, and an index.
         let snapshot = pairs + pairs / 32 + (64 << 10);
         let segments = 4 * self.bound.segment + BESIDE_SEGMENTS;

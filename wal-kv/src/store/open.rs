@@ -201,7 +201,8 @@ impl Core {
             bound: Bound::new(segment),
         };
         let due = core.due_length();
-        core.bound.set(due.unwrap_or(u64::MAX / 8));
+        core.bound
+            .set_for_log(due.unwrap_or(u64::MAX / 8), core.log_bytes());
         core.report.disk_bound = core.disk_bound(bytes_of_it);
         if core.index.ledger().has_expiring() {
             core.background.has_expiring_keys();
@@ -404,8 +405,8 @@ fn read_snapshot(
 
 /// Records that one thread reads before it looks for more work.
 const PART: u64 = 1 << 16;
-/// Records that are put into the index together.
-const PUT_AT_ONCE: usize = 1 << 12;
+/// Records that are put into the index together, and their bytes.
+const PUT_AT_ONCE: (usize, u64) = (1 << 12, 1 << 20);
 
 /// Reads the log behind `snapshot`, in parts, on many threads. The marks in it are for when all has been read.
 fn replay(
@@ -459,7 +460,7 @@ fn replay_part(
     let mut versions = Vec::new();
     let mut marks = Marks::default();
     let mut scratch = Vec::new();
-    let mut bytes = 0;
+    let (mut bytes, mut put_at) = (0, PUT_AT_ONCE.1);
     let mut before: Option<Position> = None;
     for _ in from..to {
         let Some((record, position)) = reader.next_record()? else {
@@ -488,7 +489,8 @@ fn replay_part(
                 marks.note(lsn, mark);
             }
         }
-        if versions.len() >= PUT_AT_ONCE {
+        if versions.len() >= PUT_AT_ONCE.0 || bytes >= put_at {
+            put_at = bytes + PUT_AT_ONCE.1;
             loader.put_tail(at, std::mem::take(&mut versions), lsn + 1);
         }
     }

@@ -44,6 +44,7 @@ impl Core {
         if let Some(last) = last.filter(|last| last.lsn == view.lsn()) {
             // The log holds nothing that it does not show.
             counters.log_bytes.fetch_sub(log_bytes, Ordering::Relaxed);
+            self.bound.set_writing(0);
             self.bound.wake();
             return Ok((last, false));
         }
@@ -51,6 +52,7 @@ impl Core {
         let report = match self.snapshot_and_cut(view, offset) {
             Ok(report) => report,
             Err(error) => {
+                self.bound.set_writing(0);
                 counters.snapshot_failures.fetch_add(1, Ordering::Relaxed);
                 self.snapshot_failed(lsn, &error, begun);
                 return Err(error);
@@ -61,6 +63,7 @@ impl Core {
         counters.log_bytes.fetch_sub(log_bytes, Ordering::Relaxed);
         counters.snapshot_lsn.store(lsn.get(), Ordering::Relaxed);
         counters.snapshot_len.store(report.bytes, Ordering::Relaxed);
+        self.bound.set_writing(0);
         counters.snapshots.fetch_add(1, Ordering::Relaxed);
         counters
             .snapshot_bytes
@@ -78,11 +81,9 @@ impl Core {
             // A view shows only what is durable.
             self.wal.sync()?;
         }
-        Ok((
-            self.log_bytes(),
-            self.index.time().offset(),
-            self.open_view(true),
-        ))
+        let view = self.open_view(true);
+        self.bound.set_writing(self.index.ledger().snapshot_bytes());
+        Ok((self.log_bytes(), self.index.time().offset(), view))
     }
 
     fn snapshot_and_cut(&self, view: View, offset: i64) -> Result<SnapshotReport> {

@@ -7,7 +7,7 @@ use clap::ValueEnum;
 
 use crate::cargo::Cargo;
 use crate::golden;
-use crate::{shuttle, syscalls};
+use crate::{shuttle, soak, syscalls};
 
 /// The steps, in the order in which they run: cheap ones first, the tests last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -22,6 +22,7 @@ pub(super) enum Step {
     Shuttle,
     Sabotage,
     Syscalls,
+    Soak,
     Tests,
 }
 
@@ -38,6 +39,7 @@ impl Step {
             Self::Shuttle => "shuttle",
             Self::Sabotage => "sabotage",
             Self::Syscalls => "syscalls",
+            Self::Soak => "soak",
             Self::Tests => "tests",
         }
     }
@@ -132,6 +134,7 @@ pub(super) fn action(step: Step, tools: Tools) -> Action {
             let skipped = |obstacle: &str| Action::Skip(obstacle.to_owned());
             return tools.no_strace.map_or(Action::Syscalls, skipped);
         }
+        Step::Soak => vec![soak::short()],
         Step::Tests if !tools.nextest => {
             // Named targets, because the doctests have a step of their own.
             let tests =

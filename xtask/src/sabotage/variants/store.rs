@@ -28,6 +28,11 @@ pub(super) const VARIANTS: &[Variant] = &[
         "at_the_bound_writes_are_refused_with_the_failed_snapshot_and_reads_and_deletes_go_on",
     ),
     bound(
+        "kv-bound-forgets-the-data-before",
+        "what a store takes on disk is bounded, also when its data became less",
+        "the_bound_holds_for_a_snapshot_and_a_log_of_data_that_is_gone_by_now",
+    ),
+    bound(
         "kv-no-snapshot-for-space",
         "a full disk is met with a snapshot first",
         "a_full_disk_is_met_with_a_snapshot_first",

@@ -57,6 +57,11 @@ const LAYERS: &[Layer] = &[
         never: &[],
     },
     Layer {
+        krate: "wal-soak",
+        may: &["wal-core", "wal-kv"],
+        never: &[],
+    },
+    Layer {
         krate: "xtask",
         may: &[],
         never: &["tokio"],
