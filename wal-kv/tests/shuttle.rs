@@ -10,6 +10,7 @@
 //! hot.rs          hot keys under views that come and go, swept ones too
 //! bound.rs        writers at the bound of the log, beside failing snapshots and close
 //! limits.rs       the memory's limit beside writers, keys that expire
+//! clocks.rs       a wall clock that is set beside writers
 //! ```
 //!
 //! How many schedules, and how to replay one, is wal-core's `tests/shuttle/explore.rs`. What a schedule decides by chance is drawn
@@ -21,6 +22,8 @@
 
 #[path = "shuttle/bound.rs"]
 mod bound;
+#[path = "shuttle/clocks.rs"]
+mod clocks;
 #[allow(dead_code, reason = "not every scenario waits")]
 #[path = "../../wal-core/tests/shuttle/explore.rs"]
 mod explore;

@@ -100,18 +100,19 @@ impl Machine {
     }
 
     pub(super) fn open(&self) -> KvStore {
-        let slow = Slow {
-            disk: self.disk.clone(),
-            refuses: Arc::clone(&self.refuses),
-        };
         let clock = Passing {
             now: AtomicU64::new(0),
             tick: self.tick,
         };
-        let opened = self
-            .configured(Arc::new(slow))
-            .clock(Arc::new(clock))
-            .open();
+        self.open_with(Arc::new(clock))
+    }
+
+    pub(super) fn open_with(&self, clock: Arc<dyn Clock>) -> KvStore {
+        let slow = Slow {
+            disk: self.disk.clone(),
+            refuses: Arc::clone(&self.refuses),
+        };
+        let opened = self.configured(Arc::new(slow)).clock(clock).open();
         opened.expect("the store opens")
     }
 
