@@ -38,7 +38,7 @@ pub struct KvConfig {
     pub fsync_policy: FsyncPolicy,
     /// Length of a segment of the log in bytes, 1 MiB to 4 GiB. Default 64 MiB. A batch has to fit in one.
     pub max_segment_size: u64,
-    /// Most bytes of memory for the live data: keys, their values, and 55 bytes of the index for each, which is its average. A write
+    /// Most bytes of memory for the live data: keys, their values, and 57 bytes of the index for each, which is its average. A write
     /// that would make it grow above that is refused; deletes are not. What only views show has
     /// [a limit of its own](crate::Builder::view_memory_limit). Default: no limit.
     pub memory_limit: Option<u64>,

@@ -274,7 +274,7 @@ impl Loader<'_> {
         drop(ledger);
         index.memory.add(memory);
         index.writer().marked = marked;
-        index.change_ordered(|ordered| *ordered = Ordered::build(all));
+        index.change_ordered(|ordered| *ordered = Ordered::build(all, threads));
         index.applied.store(lsn, Ordering::Release);
         dropped.into_iter().sum()
     }

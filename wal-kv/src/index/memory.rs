@@ -12,8 +12,8 @@ use super::version::Version;
 use super::views;
 use crate::sync::{AtomicU64, Ordering};
 
-/// Bytes of the index for one key, beside its version, on average: 27 for its place in the hash index, and 28 in the ordered one.
-pub(crate) const PLACES: i64 = 55;
+/// Bytes of the index for one key, beside its version, on average: 27 for its place in the hash index, and 30 in the ordered one.
+pub(crate) const PLACES: i64 = 57;
 
 /// Bytes of the live data and of what is kept, without tables and nodes; or what a change adds to them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -114,7 +114,7 @@ impl Memory {
 
     /// The nodes take this, under the lock of the ordered index.
     pub(super) fn nodes(&self, bytes: u64) {
-        self.nodes.store(bytes, Ordering::Relaxed);
+        self.nodes.store(with_holes(bytes), Ordering::Relaxed);
     }
 
     pub(super) fn live(&self) -> u64 {
@@ -133,6 +133,12 @@ impl Memory {
     pub(super) fn structures(&self) -> u64 {
         get(&self.newest_tables) + get(&self.older_tables) + get(&self.nodes)
     }
+}
+
+/// A node that grows leaves a hole of its former size, which other allocations fill in part. What stays was measured to be up to an
+/// eighth of the nodes where keys come evenly, and next to nothing where they come at random.
+pub(super) fn with_holes(nodes: u64) -> u64 {
+    nodes + nodes / 16
 }
 
 fn get(counter: &AtomicU64) -> u64 {

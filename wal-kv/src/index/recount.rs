@@ -1,7 +1,7 @@
 //! Counting the memory anew, for tests: from the versions, tables and nodes that are there.
 
 use super::Index;
-use super::memory::{Bytes, PLACES, Tables};
+use super::memory::{Bytes, PLACES, Tables, with_holes};
 
 /// What the counters say, or what a count from scratch gives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,7 +38,7 @@ impl Index {
             tables.newest += shard.tables().newest;
             tables.older += shard.recount_older();
         }
-        let nodes = self.read_ordered().recount();
+        let nodes = with_holes(self.read_ordered().recount());
         let counted = Recount {
             live: bytes.live.cast_unsigned() + tables.newest + nodes,
             limited: (bytes.live + bytes.keys * PLACES).cast_unsigned(),

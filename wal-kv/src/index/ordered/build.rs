@@ -3,34 +3,40 @@
 use super::node::{INNER, Inner, LEAF, Leaf, Node};
 use super::{Bounds, Ordered, separator};
 use crate::index::version::Version;
+use crate::sync::{Mutex, in_parallel};
 
 /// Nodes are filled so far, so that the first keys to come do not split every one.
 const FILLED: usize = LEAF * 3 / 4;
 const CHILDREN: usize = INNER * 3 / 4;
 
 impl Ordered {
-    /// Of versions of different keys, in order.
-    pub(crate) fn build(versions: Vec<Version>) -> Self {
-        let mut fences: Vec<Box<[u8]>> = Vec::with_capacity(versions.len() / FILLED + 1);
-        let mut parts: Vec<Vec<Version>> = Vec::with_capacity(versions.len() / FILLED + 1);
-        for version in versions {
-            match parts.last_mut() {
-                Some(part) if part.len() < FILLED => part.push(version),
-                last => {
-                    if let Some(before) = last.and_then(|part| part.last()) {
-                        fences.push(separator(before.key(), version.key()));
-                    }
-                    let mut part = Vec::with_capacity(FILLED);
-                    part.push(version);
-                    parts.push(part);
-                }
+    /// Of versions of different keys, in order. The threads that make the leaves make them in the memory that reading has freed: an
+    /// allocator keeps that by thread.
+    pub(crate) fn build(versions: Vec<Version>, threads: usize) -> Self {
+        let begins = (FILLED..versions.len()).step_by(FILLED);
+        let fences = begins.map(|at| separator(versions[at - 1].key(), versions[at].key()));
+        let mut fences: Vec<Box<[u8]>> = fences.collect();
+        // Each thread gets some of them, in several turns.
+        let leaves = versions.len().div_ceil(FILLED).div_ceil(4 * threads.max(1));
+        let mut parts: Vec<Mutex<Vec<Version>>> = Vec::new();
+        let mut versions = versions.into_iter();
+        while versions.len() > 0 {
+            let part = versions.by_ref().take(leaves * FILLED).collect();
+            parts.push(Mutex::new(part));
+        }
+        let parts = in_parallel(threads, parts.len(), |at| {
+            let part = std::mem::take(&mut *parts[at].lock());
+            let mut nodes = Vec::with_capacity(leaves);
+            let mut versions = part.into_iter();
+            while versions.len() > 0 {
+                let leaf = at * leaves + nodes.len();
+                let mut filled = Vec::with_capacity(FILLED);
+                filled.extend(versions.by_ref().take(FILLED));
+                nodes.push(Node::Leaf(Leaf::of(between(&fences, leaf, leaf), filled)));
             }
-        }
-        let mut nodes = Vec::with_capacity(parts.len());
-        for (at, part) in parts.into_iter().enumerate() {
-            let bounds = between(&fences, at, at);
-            nodes.push(Node::Leaf(Leaf::of(bounds, part)));
-        }
+            nodes
+        });
+        let mut nodes: Vec<Node> = parts.into_iter().flatten().collect();
         while nodes.len() > 1 {
             (nodes, fences) = level(nodes, &fences);
         }

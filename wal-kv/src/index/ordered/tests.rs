@@ -109,10 +109,10 @@ proptest! {
     }
 
     #[test]
-    fn what_is_built_is_as_if_it_were_put(keys in proptest::collection::btree_set(any::<u16>(), 0..3000), from: u16) {
+    fn what_is_built_is_as_if_it_were_put(keys in proptest::collection::btree_set(any::<u16>(), 0..3000), from: u16, threads in 1..4_usize) {
         let model: Model = keys.iter().map(|n| (key(*n), 1)).collect();
         let versions = model.keys().map(|key| version(key, 1)).collect();
-        let mut ordered = Ordered::build(versions);
+        let mut ordered = Ordered::build(versions, threads);
         check(&ordered, &model);
         check_walks(&ordered, &model, from, 100);
         let mut model = model;
