@@ -21,15 +21,31 @@ pub(crate) struct Loader<'a> {
 }
 
 /// Versions that the log has put since, tombstones too.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Tail {
     versions: Vec<Version>,
     /// Memory that they take.
     bytes: u64,
     /// The most versions that there were.
     most: usize,
-    /// Versions, and bytes, at which to forget those that have been replaced.
-    clean_at: (u64, u64),
+    /// At most so many versions, and so many bytes, have been replaced or are deletes since it was cleaned.
+    dead: Dead,
+    /// Something was replaced or deleted at all.
+    had_dead: bool,
+}
+
+/// Versions, and the memory that they take.
+#[derive(Clone, Copy, Debug, Default)]
+struct Dead {
+    versions: u64,
+    bytes: u64,
+}
+
+impl Dead {
+    fn count(&mut self, version: &Version) {
+        self.versions += 1;
+        self.bytes += version.cost();
+    }
 }
 
 /// Records that one thread reads in their order.
@@ -40,29 +56,24 @@ struct Part {
     end: u64,
 }
 
-/// The tail is cleaned when it has so many versions or so many bytes, and when either has doubled since.
+/// The tail is cleaned when it has so many versions or so many bytes, and half of them may be dead: so it has at most twice as many
+/// as live, and a log of new keys is never looked through.
 const CLEAN_AT: (u64, u64) = (1 << 16, 32 << 20);
 
-impl Default for Tail {
-    fn default() -> Self {
-        Self {
-            versions: Vec::new(),
-            bytes: 0,
-            most: 0,
-            clean_at: CLEAN_AT,
-        }
-    }
-}
-
 impl Tail {
-    fn extend(&mut self, versions: Vec<Version>) {
+    fn extend(&mut self, versions: Vec<Version>, dead: Dead) {
         self.bytes += versions.iter().map(Version::cost).sum::<u64>();
         self.versions.extend(versions);
         self.most = self.most.max(self.versions.len());
+        self.had_dead |= dead.versions > 0;
+        self.dead.versions += dead.versions;
+        self.dead.bytes += dead.bytes;
     }
 
     fn is_long(&self) -> bool {
-        self.versions.len() as u64 >= self.clean_at.0 || self.bytes >= self.clean_at.1
+        let is_long = |all, dead, least| all >= least && 2 * dead >= all;
+        is_long(self.versions.len() as u64, self.dead.versions, CLEAN_AT.0)
+            || is_long(self.bytes, self.dead.bytes, CLEAN_AT.1)
     }
 
     /// Forgets what is not to be kept.
@@ -70,8 +81,7 @@ impl Tail {
         self.versions.retain(keep);
         self.versions.shrink_to(2 * CLEAN_AT.0 as usize);
         self.bytes = self.versions.iter().map(Version::cost).sum();
-        let versions = 2 * self.versions.len() as u64;
-        self.clean_at = (versions.max(CLEAN_AT.0), (2 * self.bytes).max(CLEAN_AT.1));
+        self.dead = Dead::default();
     }
 }
 
@@ -120,7 +130,7 @@ impl Loader<'_> {
     /// Puts versions of a snapshot.
     pub(crate) fn put_sorted(&self, versions: &[Version]) {
         for version in versions {
-            self.insert(version.clone());
+            drop(self.insert(version.clone()));
         }
     }
 
@@ -140,14 +150,20 @@ impl Loader<'_> {
 
     /// Puts versions of the part `at` of the log: all up to the LSN `to`, without `to`, that were not put before.
     pub(crate) fn put_tail(&self, at: usize, versions: Vec<Version>, to: u64) {
+        let mut dead = Dead::default();
         for version in &versions {
-            self.insert(version.clone());
+            if version.is_tombstone() {
+                dead.count(version);
+            }
+            if let Some(older) = self.insert(version.clone()) {
+                dead.count(&older);
+            }
         }
         if let Some(part) = self.parts.get(at) {
             part.done_to.store(to, Ordering::Release);
         }
         let mut tail = self.tail.lock();
-        tail.extend(versions);
+        tail.extend(versions, dead);
         if !tail.is_long() || sabotage::is("kv-replay-keeps-history") {
             return;
         }
@@ -191,15 +207,12 @@ impl Loader<'_> {
         shard.newest_with(hash, version.lsn()).is_some()
     }
 
-    fn insert(&self, version: Version) {
+    /// Returns the older one of two versions of a key.
+    fn insert(&self, version: Version) -> Option<Version> {
         let hash = self.index.hash(version.key());
         let rehash = |key: &[u8]| self.index.hash(key);
-        let older = self
-            .index
-            .shard(hash)
-            .write()
-            .put_if_newer(hash, version, rehash);
-        drop(older);
+        let mut shard = self.index.shard(hash).write();
+        shard.put_if_newer(hash, version, rehash)
     }
 
     /// Forgets what was put: the snapshot that it came from is damaged.
@@ -231,7 +244,11 @@ impl Loader<'_> {
         let tail = std::mem::take(&mut *self.tail.lock());
         // What the tail has replaced or deleted is no longer the newest, whether the tail still has it or not.
         let untouched = tail.most == 0;
-        let tail = sort(tail.versions, threads, is_newest);
+        // A tail of new keys is all newest: nobody needs to look each of them up.
+        let had_dead = tail.had_dead;
+        let tail = sort(tail.versions, threads, |version| {
+            version.is_live(|| now) && (!had_dead || is_newest(version))
+        });
         let sorted: Vec<Vec<Version>> = {
             let blocks: Vec<Mutex<Vec<Version>>> =
                 self.sorted.into_iter().map(Mutex::new).collect();
