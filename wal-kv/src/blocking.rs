@@ -408,6 +408,11 @@ impl KvStore {
                         retry = core.make_room(retry, error)?;
                     }
                 }
+                Attempt::NoRoomForMark(error) => {
+                    if !core.wait_for_room_of_a_mark() {
+                        return Err(error);
+                    }
+                }
                 Attempt::AtBound => retry = core.wait_below_bound(retry)?,
                 Attempt::ExpiryChanged => return Ok(Outcome::ExpiryChanged),
                 Attempt::Refused { found, seen } => {

@@ -109,6 +109,58 @@ fn keys_that_have_expired_make_room_for_a_write_before_they_are_swept() {
 }
 
 #[test]
+fn keys_that_have_expired_make_room_while_the_log_has_none_for_their_mark() {
+    for policy in POLICIES {
+        let (storage, clock) = (MemoryStorage::new(), ManualClock::default());
+        let open = || {
+            let config = KvConfig {
+                memory_limit: Some(LIMIT),
+                ..common::config(policy)
+            };
+            let builder = common::builder(&storage, config, Arc::new(clock.clone()));
+            builder.open().expect("a store")
+        };
+        let store = open();
+        fill(&store, Some(TTL));
+        store.close().expect("closed");
+        drop(store);
+        // No segment has been prepared yet that the mark of their sweep could go into.
+        let store = open();
+        clock.advance(TTL);
+        store.put("key", vec![0; 3000]).expect("there is room");
+        assert_eq!(store.len(), 1, "{policy:?}");
+    }
+}
+
+/// The same through the async store, which has no thread to spare for waiting.
+#[tokio::test]
+async fn keys_that_have_expired_make_room_for_a_write_of_the_async_store() {
+    let (storage, clock) = (MemoryStorage::new(), ManualClock::default());
+    let open = || {
+        let config = KvConfig {
+            memory_limit: Some(LIMIT),
+            max_segment_size: 1 << 20,
+            ..common::config(FsyncPolicy::Os)
+        };
+        let builder = wal_kv::KvStore::builder("store").config(config);
+        let builder = builder.storage(Arc::new(storage.clone()));
+        builder.clock(Arc::new(clock.clone())).open()
+    };
+    let store = open().await.expect("a store");
+    let mut n = 0;
+    while store.put_with_ttl(key(n), [0; 100], TTL).await.is_ok() {
+        n += 1;
+    }
+    store.close().await.expect("closed");
+    drop(store);
+    let store = open().await.expect("a store");
+    clock.advance(TTL);
+    let put = store.put("key", vec![0; 80_000]).await;
+    put.expect("there is room");
+    assert_eq!(store.len(), 1);
+}
+
+#[test]
 fn an_expiry_counts_with_its_entry_in_the_set_of_expiries() {
     let store = open(FsyncPolicy::Os, &ManualClock::default());
     store.put("b", "value").expect("put");
@@ -228,6 +280,28 @@ fn above_their_limit_views_stop_writes_of_what_they_show_and_nothing_else() {
         store.sync().expect("synced");
         let stats = store.stats();
         assert_eq!((stats.memory_bytes, stats.kept_bytes), (0, 0), "{policy:?}");
+    }
+}
+
+#[test]
+fn a_batch_that_puts_and_deletes_a_key_counts_the_delete_that_a_view_shows() {
+    for policy in POLICIES {
+        let builder = builder(policy, None, &ManualClock::default()).view_memory_limit(1500);
+        let store = builder.open().expect("a store");
+        let key = [b'k'; 1000];
+        store.put(key, "value").expect("put");
+        let _value = store.view();
+        store.delete(key).expect("deleted");
+        let _none = store.view();
+        let held = store.stats().view_bytes;
+        assert!((1000..1200).contains(&held), "{held}");
+        // The delete has to stay for the view that shows it.
+        refused(store.write(Batch::new().put(key, "again").delete(key)));
+        refused(store.write(Batch::new().put(key, "again").put(key, "and again")));
+        store
+            .write(Batch::new().delete(key).delete(key))
+            .expect("it changes nothing");
+        assert_eq!(store.stats().view_bytes, held);
     }
 }
 

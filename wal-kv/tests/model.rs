@@ -2,7 +2,7 @@
 //! read bit by bit, go on answering as the model did when they were opened, whatever is written, swept or refused meanwhile.
 //!
 //! ```text
-//! steps.rs      what a program does; half of it to three hot keys
+//! steps.rs      what a program does; half of it to four hot keys
 //! compare.rs    the store beside the map
 //! world.rs      a store, its disk and its clock, what is open, and a program that runs on them
 //! ```

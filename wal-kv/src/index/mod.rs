@@ -365,7 +365,8 @@ impl Hold {
     /// The point of time now.
     pub(crate) fn now(index: &Arc<Index>, opened: Opened, durable: impl FnOnce() -> u64) -> Self {
         let mut ledger = index.ledger();
-        let view = ledger.open_view(index.visible(durable), opened);
+        let ahead = u64::from(sabotage::is("kv-view-shows-the-next-write"));
+        let view = ledger.open_view(index.visible(durable) + ahead, opened);
         drop(ledger);
         Self {
             index: Arc::clone(index),

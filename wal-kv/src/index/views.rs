@@ -140,6 +140,11 @@ impl Views {
         let newest = showing
             .next_back()
             .map_or(oldest, |((newest, _), _)| *newest);
+        let oldest = if sabotage::is("kv-version-filed-under-its-newest-view") {
+            newest
+        } else {
+            oldest
+        };
         let filed = self.kept.entry((oldest, newest)).or_default();
         filed.versions.push(version);
         filed.bytes += version.bytes;

@@ -115,6 +115,13 @@ impl KvStore {
                         retry = in_background(move || core.make_room(retry, error)).await?;
                     }
                 }
+                Attempt::NoRoomForMark(error) => {
+                    let core = Arc::clone(&self.shared.core);
+                    let waited = in_background(move || Ok(core.wait_for_room_of_a_mark()));
+                    if !waited.await? {
+                        return Err(error);
+                    }
+                }
                 Attempt::AtBound => {
                     let core = Arc::clone(&self.shared.core);
                     retry = in_background(move || core.wait_below_bound(retry)).await?;

@@ -74,7 +74,7 @@ impl Core {
     }
 
     /// False if there will be none.
-    pub(super) fn wait_for_room_of_a_mark(&self) -> bool {
+    pub(crate) fn wait_for_room_of_a_mark(&self) -> bool {
         let longest = Mark::LONGEST.encode();
         let prepared = self.wal.prepare(RecordRef::data(&longest));
         prepared

@@ -4,7 +4,7 @@
 //! of users show. What waits for the disk, and what only the store's own snapshot shows, is counted but refuses nobody.
 //! Deliberately absent: counting (`index/memory.rs`).
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 
 use super::Core;
 use super::maintain::Reclaimed;
@@ -19,6 +19,15 @@ pub(super) struct Limits {
     pub(super) views: Option<u64>,
 }
 
+/// Whether there is room for a write.
+#[derive(Debug)]
+pub(super) enum Room {
+    Enough,
+    /// Keys that have expired would make some, but the log has no room now for the mark of their sweep. If it never gets any, this is
+    /// why the write is refused.
+    AfterAMark(Error),
+}
+
 /// What a write adds, once it is visible.
 #[derive(Clone, Copy, Debug, Default)]
 struct Needs {
@@ -30,22 +39,31 @@ struct Needs {
 
 impl Core {
     /// Refuses a write for which there is no room. Whatever does not grow what is limited is let through.
-    pub(super) fn check_memory(&self, writer: &mut Writer, changes: &[Change<'_>]) -> Result<()> {
+    pub(super) fn check_memory(&self, writer: &mut Writer, changes: &[Change<'_>]) -> Result<Room> {
         if self.limits.live.is_none() && self.limits.views.is_none() {
-            return Ok(());
+            return Ok(Room::Enough);
         }
         let needs = self.needs(changes);
         if self.check(needs).is_ok() {
-            return Ok(());
+            return Ok(Room::Enough);
         }
         // Versions that nobody needs go first, then keys that have expired.
         while !self.index.settle(|| self.durable()) && self.check(needs).is_err() {}
-        while self.check(needs).is_err()
-            && !sabotage::is("kv-expired-keys-make-no-room")
-            && matches!(self.reclaim(writer), Reclaimed::Some { .. })
-        {}
+        let mut waits = false;
+        while self.check(needs).is_err() && !sabotage::is("kv-expired-keys-make-no-room") {
+            match self.reclaim(writer) {
+                Reclaimed::Some { .. } => continue,
+                Reclaimed::NoRoom => waits = !sabotage::is("kv-mark-without-room-not-waited-for"),
+                Reclaimed::All { .. } | Reclaimed::Refused => {}
+            }
+            break;
+        }
         // A key that had expired makes no room a second time, when it is replaced.
-        self.check(self.needs(changes))
+        match self.check(self.needs(changes)) {
+            Ok(()) => Ok(Room::Enough),
+            Err(error) if waits => Ok(Room::AfterAMark(error)),
+            Err(error) => Err(error),
+        }
     }
 
     fn check(&self, needs: Needs) -> Result<()> {
@@ -95,18 +113,32 @@ impl Core {
         if let [change] = changes {
             self.add_needs(&mut needs, change, newest_view);
         } else {
-            let mut known = HashSet::with_capacity(changes.len());
-            let last = changes.iter().rev().filter(|change| {
-                known.insert(change.key()) || sabotage::is("kv-batch-counts-each-mention")
-            });
-            for change in last {
-                self.add_needs(&mut needs, change, newest_view);
+            // Keys that have been met, and whether the version is counted that their last change replaces.
+            let mut met = HashMap::with_capacity(changes.len());
+            for change in changes.iter().rev() {
+                let counted = met.get(change.key()).copied();
+                let counts = match (counted, change) {
+                    (None, _) => true,
+                    // The delete that comes after it replaces this value. What this one replaces is a delete, which views may show.
+                    (Some(false), Change::Put { .. }) => {
+                        let deleted = self.index.newest(change.key());
+                        needs.held += held(deleted.as_ref(), newest_view);
+                        met.insert(change.key(), true);
+                        false
+                    }
+                    (Some(_), _) => sabotage::is("kv-batch-counts-each-mention"),
+                };
+                if counts {
+                    let counted = self.add_needs(&mut needs, change, newest_view);
+                    met.insert(change.key(), counted);
+                }
             }
         }
         needs
     }
 
-    fn add_needs(&self, needs: &mut Needs, change: &Change<'_>, newest_view: Option<u64>) {
+    /// False if it replaces nothing: a delete of a key that is not there.
+    fn add_needs(&self, needs: &mut Needs, change: &Change<'_>, newest_view: Option<u64>) -> bool {
         let key = change.key();
         let known = self.index.newest(key);
         let old = known.as_ref().filter(|known| !known.is_tombstone());
@@ -117,7 +149,7 @@ impl Core {
                 let expires = expires_at.is_some();
                 needs.live += live(cost(key, value, expires).cast_signed(), expires) + PLACES;
             }
-            Change::Delete { .. } if old.is_none() => return,
+            Change::Delete { .. } if old.is_none() => return false,
             Change::Delete { .. } => {}
         }
         let shown = |known: &&Version| newest_view.is_some_and(|newest| known.lsn() <= newest);
@@ -127,8 +159,13 @@ impl Core {
             let expires = old.expires_at().is_some();
             needs.live -= live(old.cost().cast_signed(), expires) + PLACES;
         }
-        if let Some(known) = known.as_ref().filter(shown) {
-            needs.held += kept(known);
-        }
+        needs.held += held(known.as_ref(), newest_view);
+        true
     }
+}
+
+/// Bytes that views hold of a version once it is replaced, if one shows it.
+fn held(version: Option<&Version>, newest_view: Option<u64>) -> u64 {
+    let shown = version.filter(|version| newest_view.is_some_and(|newest| version.lsn() <= newest));
+    shown.map_or(0, kept)
 }

@@ -219,7 +219,11 @@ impl Core {
 
     /// Drops what the snapshot at `lsn`, which has been read, stands for: the log's records up to it, and other snapshots.
     pub(super) fn retire_before(&self, lsn: Lsn) -> Result<()> {
-        self.wal.truncate_before(lsn.next())?;
+        let mut first = lsn.next();
+        if sabotage::is("kv-log-cut-one-record-too-far") {
+            first = first.next();
+        }
+        self.wal.truncate_before(first)?;
         self.remove_other_snapshots(lsn)
     }
 

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use wal_core::{FsyncPolicy, Position, Prepared, RecordRef, UnixMillis};
 
 use super::Core;
+use super::limits::Room;
 use crate::batch::{Batch, Records};
 use crate::config::{Condition, Conditional, MAX_KEY};
 use crate::history::shifted;
@@ -24,6 +25,9 @@ pub(crate) enum Attempt {
     Entered(Written),
     /// The log has no room now: wait for some, and try again.
     NoRoom,
+    /// Keys that have expired are to make room in memory, and the log has none for the mark of their sweep: wait for some, and try
+    /// again. If there will be none, this is why the write is refused.
+    NoRoomForMark(Error),
     /// The log is at its bound: wait for a snapshot, and try again.
     AtBound,
     /// The value is to have another expiry than the write was prepared with: prepare it again.
@@ -141,7 +145,9 @@ impl Core {
             pause();
             writer = self.index.writer();
         }
-        self.check_memory(&mut writer, changes)?;
+        if let Room::AfterAMark(error) = self.check_memory(&mut writer, changes)? {
+            return Ok(Attempt::NoRoomForMark(error));
+        }
         if self.is_at_bound(changes) {
             return Ok(Attempt::AtBound);
         }

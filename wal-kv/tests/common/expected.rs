@@ -32,6 +32,10 @@ impl Now {
     }
 }
 
+/// Bytes of memory of a key's places in the index, and of the entry of an expiry, as the README has them.
+const PLACES: u64 = 57;
+const EXPIRY: u64 = 46;
+
 type Entry = (Vec<u8>, Ends);
 
 pub(crate) type Pairs = Vec<(Vec<u8>, Vec<u8>)>;
@@ -91,6 +95,20 @@ impl Expected {
         }
     }
 
+    /// Bytes of memory of the live data, as `memory_limit` counts them.
+    pub(crate) fn memory(&self, now: Now) -> u64 {
+        let live = self.0.iter().filter(|(_, entry)| is_live(entry, now));
+        live.map(|(key, (value, ends))| {
+            let (expiry, entry) = match ends {
+                Ends::Never => (0, 0),
+                Ends::Boot(_) | Ends::Wall(_) => (8, EXPIRY),
+            };
+            let version = key.len() + value.len() + 32 + expiry;
+            version.next_multiple_of(16) as u64 + PLACES + entry
+        })
+        .sum()
+    }
+
     pub(crate) fn live(&self, now: Now) -> Pairs {
         let live = self.0.iter().filter(|(_, entry)| is_live(entry, now));
         live.map(|(key, (value, _))| (key.clone(), value.clone()))
@@ -102,6 +120,11 @@ impl Expected {
         let live = self.0.iter().filter(|(_, entry)| is_live(entry, now));
         live.map(|(key, (value, ends))| (key.clone(), value.clone(), by_wall(*ends, now)))
             .collect()
+    }
+
+    /// What there is of a key, ended or not.
+    pub(crate) fn entry(&self, key: &[u8]) -> Option<&(Vec<u8>, Ends)> {
+        self.0.get(key)
     }
 
     pub(crate) fn value(&self, key: &[u8], now: Now) -> Option<&[u8]> {

@@ -1,5 +1,6 @@
 //! What a random program does.
 
+use std::ops::Range;
 use std::time::Duration;
 
 use proptest::prelude::*;
@@ -8,8 +9,8 @@ use wal_kv::{FsyncPolicy, Snapshots};
 use crate::common::reluctant::Snapshot;
 
 pub(super) const KEYS: u8 = 24;
-/// Every second step on a key is on one of these first ones.
-const HOT: u8 = 3;
+/// Every second step on a key is on one of these: the empty one, "a", "b" and "c".
+pub(super) const HOT: Range<u8> = 2..6;
 
 /// Keys of several lengths, the empty one too, some of them prefixes of others.
 pub(super) fn key(n: u8) -> Vec<u8> {
@@ -58,7 +59,7 @@ pub(super) enum Step {
 }
 
 pub(super) fn step() -> impl Strategy<Value = Step> {
-    let key = || prop_oneof![0..HOT, 0..KEYS];
+    let key = || prop_oneof![HOT, 0..KEYS];
     let value = || proptest::collection::vec(any::<u8>(), 0..300);
     let change = (key(), proptest::option::of(value()));
     prop_oneof![
@@ -66,7 +67,7 @@ pub(super) fn step() -> impl Strategy<Value = Step> {
         4 => (key(), value(), prop_oneof![0..50_u64, 0..40_000_u64]).prop_map(|(key, value, ms)| Step::PutFor(key, value, ms)),
         4 => key().prop_map(Step::Delete),
         3 => proptest::collection::vec(change, 0..6).prop_map(Step::Batch),
-        2 => (0..HOT, 2..30_u8, 0..300_usize).prop_map(|(key, count, len)| Step::Burst(key, count, len)),
+        2 => (HOT, 2..30_u8, 0..300_usize).prop_map(|(key, count, len)| Step::Burst(key, count, len)),
         3 => (key(), value(), 0..4_u8).prop_map(|(key, value, how)| Step::PutIf(key, value, how)),
         2 => (key(), 0..4_u8).prop_map(|(key, how)| Step::DeleteIf(key, how)),
         2 => (key(), any::<bool>(), proptest::option::of(value())).prop_map(|(key, right, new)| Step::Swap(key, right, new)),
@@ -104,4 +105,13 @@ pub(super) fn snapshots() -> impl Strategy<Value = Snapshots> {
         3 => Just(Snapshots::Automatic { percent: 100 }),
         1 => Just(Snapshots::Automatic { percent: 20 }),
     ]
+}
+
+/// Most bytes of memory for live data, and for what views show.
+pub(super) type Limits = (Option<u64>, Option<u64>);
+
+pub(super) fn limits() -> impl Strategy<Value = Limits> {
+    let live = proptest::option::of(500..6000_u64);
+    let views = proptest::option::of(300..2000_u64);
+    (live, views)
 }

@@ -1,6 +1,7 @@
 //! A store, its disk and its clock, what is open, and a program that runs on them.
 
 use std::cell::Cell;
+use std::collections::BTreeSet;
 use std::ops::Bound;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +14,7 @@ use wal_kv::blocking::KvStore;
 use wal_kv::{Batch, Error, FsyncPolicy, KvConfig, Scan, Snapshots, UnixMillis, View};
 
 use super::compare::{Checked, advance, check_conditional, check_scan, compare, compare_view};
-use super::steps::{KEYS, Step, key, policy, snapshots, step};
+use super::steps::{HOT, KEYS, Limits, Step, key, limits, policy, snapshots, step};
 use crate::common::expected::{Ends, Expected, Now};
 use crate::common::reluctant::{Reluctant, Snapshot};
 
@@ -35,6 +36,8 @@ struct Seen {
     kept: Cell<u64>,
     overdue: Cell<u64>,
     no_space: Cell<u64>,
+    over_memory: Cell<u64>,
+    over_views: Cell<u64>,
     snapshots: Cell<u64>,
     /// Corrections of the store's time.
     corrections: Cell<u64>,
@@ -66,6 +69,10 @@ struct World<'a> {
     /// The store's time, and how often it has been corrected since the store was opened.
     time: Now,
     corrections: u64,
+    memory_limit: Option<u64>,
+    view_limit: Option<u64>,
+    /// Keys that were written since the newest view or scan was opened: none shows what is there now.
+    fresh: BTreeSet<Vec<u8>>,
     seen: &'a Seen,
 }
 
@@ -74,22 +81,27 @@ fn open(
     clock: &ManualClock,
     policy: FsyncPolicy,
     snapshots: Snapshots,
+    (memory_limit, view_limit): Limits,
 ) -> KvStore {
     let config = KvConfig {
         snapshots,
+        memory_limit,
         ..crate::common::config(policy)
     };
     let builder = crate::common::builder(storage, config, Arc::new(clock.clone()));
-    let builder = builder.snapshot_after(SNAPSHOT_AFTER);
+    let mut builder = builder.snapshot_after(SNAPSHOT_AFTER);
+    if let Some(bytes) = view_limit {
+        builder = builder.view_memory_limit(bytes);
+    }
     builder.open().expect("a store")
 }
 
 impl<'a> World<'a> {
-    fn new(policy: FsyncPolicy, snapshots: Snapshots, seen: &'a Seen) -> Self {
+    fn new(policy: FsyncPolicy, snapshots: Snapshots, limits: Limits, seen: &'a Seen) -> Self {
         let storage = Reluctant::new(FaultStorage::new());
         let clock = ManualClock::default();
         clock.set_wall(UnixMillis::new(TODAY));
-        let store = open(&storage, &clock, policy, snapshots);
+        let store = open(&storage, &clock, policy, snapshots, limits);
         let mut world = Self {
             storage,
             clock,
@@ -104,6 +116,9 @@ impl<'a> World<'a> {
             due: SNAPSHOT_AFTER,
             time: Now::default(),
             corrections: 0,
+            memory_limit: limits.0,
+            view_limit: limits.1,
+            fresh: BTreeSet::new(),
             seen,
         };
         world.begin_time();
@@ -147,16 +162,50 @@ impl<'a> World<'a> {
         };
     }
 
-    /// Makes a write. `None` if it was refused, as it may be; `frees` if it may not be refused for the length of the log.
+    /// Makes a write of these keys that leads to `next`. `None` if it was refused, as it may be; `frees` if it may not be refused for
+    /// the length of the log.
     fn write<T>(
         &mut self,
+        keys: &[u8],
+        next: &Expected,
         frees: bool,
         write: impl FnOnce(&KvStore) -> wal_kv::Result<T>,
     ) -> Checked<Option<T>> {
+        let now = self.now();
+        let (before, after) = (self.expected.memory(now), next.memory(now));
+        let fits = |limit| after <= limit || after <= before;
+        let fits = self.memory_limit.is_none_or(fits);
         match write(&self.store) {
             Ok(done) => {
+                prop_assert!(fits, "{after} bytes of {:?}", self.memory_limit);
+                // A refused condition has written nothing, nor has a delete of nothing.
+                let keys = keys.iter().map(|n| key(*n));
+                let changed = keys.filter(|key| next.entry(key) != self.expected.entry(key));
+                self.fresh.extend(changed);
                 self.check_bound()?;
                 return Ok(Some(done));
+            }
+            Err(Error::OverMemoryLimit {
+                used,
+                needed,
+                limit,
+            }) => {
+                // On a full disk nothing makes room.
+                prop_assert!(!fits || self.is_small, "{after} bytes of {limit}");
+                prop_assert!(used + needed > limit);
+                count(&self.seen.over_memory, 1);
+            }
+            Err(Error::OverViewMemoryLimit {
+                held,
+                needed,
+                limit,
+                ..
+            }) => {
+                prop_assert!(held + needed > limit);
+                prop_assert_eq!(held, self.store.stats().view_bytes);
+                let is_shown = |n: &u8| !self.fresh.contains(&key(*n));
+                prop_assert!(keys.iter().any(is_shown), "no view shows any of {keys:?}");
+                count(&self.seen.over_views, 1);
             }
             Err(Error::SnapshotOverdue {
                 log_bytes, limit, ..
@@ -174,9 +223,14 @@ impl<'a> World<'a> {
         Ok(None)
     }
 
-    /// The log keeps to its bound.
+    /// The log and the views keep to their bounds.
     fn check_bound(&mut self) -> Checked {
         let stats = self.store.stats();
+        let limit = self.view_limit.or(self.memory_limit);
+        prop_assert!(
+            limit.is_none_or(|limit| stats.view_bytes <= limit),
+            "{stats:?}"
+        );
         let Snapshots::Automatic { percent } = self.snapshots else {
             return Ok(());
         };
@@ -191,52 +245,59 @@ impl<'a> World<'a> {
         Ok(())
     }
 
+    fn note<T>(&mut self, written: Option<&T>, next: Expected) {
+        if written.is_some() {
+            self.expected = next;
+        }
+    }
+
     fn is_live(&self, n: u8) -> bool {
         self.expected.value(&key(n), self.now()).is_some()
     }
 
-    fn put(&mut self, n: u8, value: Vec<u8>) -> Checked {
-        if self
-            .write(false, |store| store.put(key(n), &value))?
-            .is_some()
-        {
-            self.expected.put(key(n), value, Ends::Never);
-        }
+    fn put(&mut self, n: u8, value: &[u8]) -> Checked {
+        let mut next = self.expected.clone();
+        next.put(key(n), value.to_vec(), Ends::Never);
+        let written = self.write(&[n], &next, false, |store| store.put(key(n), value))?;
+        self.note(written.as_ref(), next);
         Ok(())
     }
 
     fn batch(&mut self, changes: Vec<(u8, Option<Vec<u8>>)>) -> Checked {
         let mut batch = Batch::new();
-        let mut expected = self.expected.clone();
+        let mut next = self.expected.clone();
         let mut frees = true;
+        let keys: Vec<_> = changes.iter().map(|(n, _)| *n).collect();
         for (n, value) in changes {
             frees &= value.is_none() && self.is_live(n);
             if let Some(value) = value {
                 batch = batch.put(key(n), &value);
-                expected.put(key(n), value, Ends::Never);
+                next.put(key(n), value, Ends::Never);
             } else {
                 batch = batch.delete(key(n));
-                expected.delete(&key(n));
+                next.delete(&key(n));
             }
         }
-        if self.write(frees, |store| store.write(batch))?.is_some() {
-            self.expected = expected;
-        }
+        let written = self.write(&keys, &next, frees, |store| store.write(batch))?;
+        self.note(written.as_ref(), next);
         Ok(())
     }
 
-    fn put_if(&mut self, n: u8, value: Vec<u8>, how: u8) -> Checked {
+    fn put_if(&mut self, n: u8, value: &[u8], how: u8) -> Checked {
         let now = self.now();
         let (condition, holds) = self.expected.condition(&key(n), how, now);
-        let outcome = self.write(false, |store| store.put_if(key(n), &value, &condition))?;
+        let mut next = self.expected.clone();
+        if holds {
+            next.replace(key(n), value.to_vec(), now);
+        }
+        let put = |store: &KvStore| store.put_if(key(n), value, &condition);
+        let outcome = self.write(&[n], &next, false, put)?;
         let Some(outcome) = outcome else {
             prop_assert!(holds, "a condition is checked first");
             return Ok(());
         };
         check_conditional(&outcome, holds, self.expected.value(&key(n), now))?;
-        if holds {
-            self.expected.replace(key(n), value, now);
-        }
+        self.expected = next;
         Ok(())
     }
 
@@ -244,35 +305,40 @@ impl<'a> World<'a> {
         let now = self.now();
         let (condition, holds) = self.expected.condition(&key(n), how, now);
         let frees = self.is_live(n);
-        let outcome = self.write(frees, |store| store.delete_if(key(n), &condition))?;
+        let mut next = self.expected.clone();
+        if holds {
+            next.delete(&key(n));
+        }
+        let delete = |store: &KvStore| store.delete_if(key(n), &condition);
+        let outcome = self.write(&[n], &next, frees, delete)?;
         let Some(outcome) = outcome else {
             return Ok(());
         };
         check_conditional(&outcome, holds, self.expected.value(&key(n), now))?;
-        if holds {
-            self.expected.delete(&key(n));
-        }
+        self.expected = next;
         Ok(())
     }
 
-    fn swap(&mut self, n: u8, right: bool, new: Option<Vec<u8>>) -> Checked {
+    fn swap(&mut self, n: u8, right: bool, new: Option<&[u8]>) -> Checked {
         let now = self.now();
         let current = self.expected.value(&key(n), now).map(<[u8]>::to_vec);
         let wrong = Some(b"never put".to_vec());
         let wanted = if right { current.clone() } else { wrong };
         let frees = new.is_none() && current.is_some();
-        let outcome = self.write(frees, |store| {
-            store.compare_and_swap(key(n), wanted.as_deref(), new.as_deref())
+        let mut next = self.expected.clone();
+        match (right, new) {
+            (true, Some(value)) => next.replace(key(n), value.to_vec(), now),
+            (true, None) => next.delete(&key(n)),
+            (false, _) => {}
+        }
+        let outcome = self.write(&[n], &next, frees, |store| {
+            store.compare_and_swap(key(n), wanted.as_deref(), new)
         })?;
         let Some(outcome) = outcome else {
             return Ok(());
         };
         check_conditional(&outcome, right, current.as_deref())?;
-        match (right, new) {
-            (true, Some(value)) => self.expected.replace(key(n), value, now),
-            (true, None) => self.expected.delete(&key(n)),
-            (false, _) => {}
-        }
+        self.expected = next;
         Ok(())
     }
 
@@ -330,7 +396,13 @@ impl<'a> World<'a> {
         // The lock is free before it is taken again.
         let closed = KvStore::builder("none").storage(Arc::new(FaultStorage::new()));
         self.store = closed.driven_by_caller().open().expect("a store");
-        self.store = open(&self.storage, &self.clock, self.policy, self.snapshots);
+        self.store = open(
+            &self.storage,
+            &self.clock,
+            self.policy,
+            self.snapshots,
+            (self.memory_limit, self.view_limit),
+        );
         let now = self.now();
         self.expected.reopen(now);
         self.begin_time();
@@ -338,37 +410,41 @@ impl<'a> World<'a> {
 
     fn run(&mut self, step: Step) -> Checked {
         match step {
-            Step::Put(n, value) => self.put(n, value)?,
+            Step::Put(n, value) => self.put(n, &value)?,
             Step::PutFor(n, value, ms) => {
+                // A value that is gone at once needs room all the same, and makes some.
+                let ms = ms.max(u64::from(self.memory_limit.is_some()));
                 let (at, ttl) = (
                     self.now().boot + ms.cast_signed(),
                     Duration::from_millis(ms),
                 );
                 let put = |store: &KvStore| store.put_with_ttl(key(n), &value, ttl);
-                if self.write(false, put)?.is_some() {
-                    self.expected.put(key(n), value, Ends::Boot(at));
-                }
+                let mut next = self.expected.clone();
+                next.put(key(n), value.clone(), Ends::Boot(at));
+                let written = self.write(&[n], &next, false, put)?;
+                self.note(written.as_ref(), next);
             }
             Step::Delete(n) => {
                 let frees = self.is_live(n);
-                if self.write(frees, |store| store.delete(key(n)))?.is_some() {
-                    self.expected.delete(&key(n));
-                }
+                let mut next = self.expected.clone();
+                next.delete(&key(n));
+                let written = self.write(&[n], &next, frees, |store| store.delete(key(n)))?;
+                self.note(written.as_ref(), next);
             }
             Step::Batch(changes) => self.batch(changes)?,
             Step::Burst(n, count, len) => {
                 for turn in 0..count {
-                    self.put(n, vec![turn; len])?;
+                    self.put(n, &vec![turn; len])?;
                 }
             }
-            Step::PutIf(n, value, how) => self.put_if(n, value, how)?,
+            Step::PutIf(n, value, how) => self.put_if(n, &value, how)?,
             Step::DeleteIf(n, how) => self.delete_if(n, how)?,
-            Step::Swap(n, right, new) => self.swap(n, right, new)?,
+            Step::Swap(n, right, new) => self.swap(n, right, new.as_deref())?,
             Step::Sleep(ms) => self.clock.advance(Duration::from_millis(ms)),
             Step::Run(seconds) => {
                 for second in 0..seconds {
                     self.clock.advance(Duration::from_secs(1));
-                    self.put(0, vec![second])?;
+                    self.put(HOT.start, &[second])?;
                     self.follow_clock();
                 }
             }
@@ -378,6 +454,7 @@ impl<'a> World<'a> {
             Step::Snapshot => self.snapshot()?,
             Step::OpenView if self.views.len() < OPEN => {
                 let view = self.store.view();
+                self.fresh.clear();
                 self.views.push((view, self.expected.clone()));
             }
             Step::CloseView(which) if !self.views.is_empty() => {
@@ -385,6 +462,7 @@ impl<'a> World<'a> {
             }
             Step::OpenScan if self.scans.len() < OPEN => {
                 let scan = self.store.iter();
+                self.fresh.clear();
                 self.scans.push((scan, self.expected.clone()));
             }
             Step::Advance(which, pairs, back) if !self.scans.is_empty() => {
@@ -462,6 +540,7 @@ fn every_answer_is_the_model_s() {
     let programs = (
         policy(),
         snapshots(),
+        limits(),
         proptest::collection::vec(step(), 1..120),
     );
     let config = ProptestConfig {
@@ -469,9 +548,9 @@ fn every_answer_is_the_model_s() {
         failure_persistence: None,
         ..ProptestConfig::default()
     };
-    let ran = TestRunner::new(config).run(&programs, |(policy, snapshots, steps)| {
+    let ran = TestRunner::new(config).run(&programs, |(policy, snapshots, limits, steps)| {
         count(&seen.programs, 1);
-        let mut world = World::new(policy, snapshots, &seen);
+        let mut world = World::new(policy, snapshots, limits, &seen);
         for step in steps {
             count(&seen.steps, 1);
             world.run(step)?;
@@ -486,6 +565,8 @@ fn every_answer_is_the_model_s() {
         (&seen.kept, 6),
         (&seen.overdue, 200),
         (&seen.no_space, 20),
+        (&seen.over_memory, 200),
+        (&seen.over_views, 50),
         (&seen.snapshots, 500),
         (&seen.corrections, 20),
     ] {

@@ -62,6 +62,32 @@ pub(super) const VARIANTS: &[Variant] = &[
         "opening takes memory for live data",
         "opening_takes_no_memory_for_keys_that_were_deleted",
     ),
+    memory(
+        "kv-mark-without-room-not-waited-for",
+        "expired keys make room before a write is refused",
+        "keys_that_have_expired_make_room_while_the_log_has_none_for_their_mark",
+    ),
+    test(
+        "kv-version-filed-under-its-newest-view",
+        "a view shows one moment for as long as it is open",
+        "wal-kv",
+        "model",
+        "model::world::every_answer_is_the_model_s",
+    ),
+    test(
+        "kv-log-cut-one-record-too-far",
+        "the log keeps what the snapshot does not have",
+        "wal-kv",
+        "crash_search",
+        "crash_search::campaign::after_any_crash_the_store_holds_what_it_must",
+    ),
+    test(
+        "kv-view-shows-the-next-write",
+        "a view shows one moment for as long as it is open",
+        "wal-kv",
+        "linear",
+        "linear::together::several_keys_are_one_register",
+    ),
     test(
         "kv-replay-forgets-deletes-early",
         "a deleted key does not come back",
