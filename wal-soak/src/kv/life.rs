@@ -121,7 +121,11 @@ impl Shared<'_> {
     pub(crate) fn failed(&self, error: &Error) -> Result<(), String> {
         let roomy = self.plan.is_roomy(self.life);
         let kind = match error {
-            Error::OverMemoryLimit { .. } if self.plan.memory_limit.is_some() => MEMORY,
+            Error::OverMemoryLimit { .. } | Error::OverViewMemoryLimit { .. }
+                if self.plan.memory_limit.is_some() =>
+            {
+                MEMORY
+            }
             Error::SnapshotOverdue { .. } if roomy => OVERDUE,
             Error::NoSpace { .. } | Error::Log(wal_core::Error::NoSpace { .. }) if roomy => SPACE,
             _ if roomy => return Err(format!("a call failed: {error}")),
