@@ -288,15 +288,11 @@ impl Inner {
         let child = self.child_of(key);
         let within = Self::bounds_of(&self.fences, bounds, child);
         let removed = self.children[child].remove(within, key, lsn, growth)?;
-        let last = self.children.len() - 1;
-        if last == 0 {
-            return Some(removed);
-        }
-        if self.children[child].is_empty() && !sabotage::is("kv-empty-nodes-stay") {
-            self.remove_child(bounds, child, growth);
-        } else if self.children[child].is_sparse() {
-            let joined = child < last && self.join(bounds, child, growth);
-            if !joined && child > 0 {
+        if self.children[child].is_sparse() {
+            let next = child + 1 < self.children.len();
+            let joined = next && self.join(bounds, child, growth);
+            // In a queue the next one is full, and the one before is empty.
+            if !joined && child > 0 && !sabotage::is("kv-empty-nodes-stay") {
                 self.join(bounds, child - 1, growth);
             }
         }
@@ -317,18 +313,6 @@ impl Inner {
         self.children[left].append(within, fence, right);
         *growth += joined(self).cast_signed() - before.cast_signed();
         true
-    }
-
-    /// Removes a child that holds nothing; its neighbour takes over its bounds.
-    fn remove_child(&mut self, bounds: Bounds<'_>, child: usize, growth: &mut Growth) {
-        let before = self.bytes() + self.children[child].bytes();
-        let fence = child.saturating_sub(1);
-        remove_at(&mut self.children, child);
-        remove_at(&mut self.fences, fence);
-        remove_at(&mut self.heads, fence);
-        *growth += self.bytes().cast_signed() - before.cast_signed();
-        let within = Self::bounds_of(&self.fences, bounds, fence);
-        self.children[fence].widen(within, growth);
     }
 }
 
@@ -389,31 +373,6 @@ impl Node {
             Self::Leaf(_) => LEAF,
             Self::Inner(_) => INNER,
         }
-    }
-
-    /// Whether no key is in it or below it.
-    fn is_empty(&self) -> bool {
-        match self {
-            Self::Leaf(leaf) => leaf.versions.is_empty(),
-            Self::Inner(inner) => inner.children.len() == 1 && inner.children[0].is_empty(),
-        }
-    }
-
-    /// Takes over wider bounds, as do its first and last children, and theirs.
-    fn widen(&mut self, bounds: Bounds<'_>, growth: &mut Growth) {
-        let before = self.own_bytes();
-        match self {
-            Self::Leaf(leaf) => leaf.rebound(bounds),
-            Self::Inner(inner) => {
-                inner.rebound(bounds);
-                let last = inner.children.len() - 1;
-                for at in [0, last] {
-                    let within = Inner::bounds_of(&inner.fences, bounds, at);
-                    inner.children[at].widen(within, growth);
-                }
-            }
-        }
-        *growth += self.own_bytes().cast_signed() - before.cast_signed();
     }
 
     fn is_sparse(&self) -> bool {

@@ -166,7 +166,7 @@ fn nodes_shrink_as_their_keys_leave() {
 
 /// A queue: keys come at one end and leave at the other.
 #[test]
-fn nodes_whose_keys_have_left_go_whatever_their_neighbours_hold() {
+fn nodes_whose_keys_have_left_do_not_pile_up_beside_full_ones() {
     let key = |n: u32| format!("key:{n:08}").into_bytes();
     for backward in [false, true] {
         let key = |n: u32| key(if backward { 90_000 - n } else { n });
