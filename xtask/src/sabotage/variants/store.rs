@@ -143,7 +143,7 @@ pub(super) const VARIANTS: &[Variant] = &[
     ),
     memory(
         "kv-empty-nodes-stay",
-        "nodes without keys go",
+        "nodes without keys do not pile up",
         "a_queue_of_keys_takes_no_more_memory_than_its_keys",
     ),
 ];
