@@ -57,16 +57,18 @@ pub(crate) struct Shared<'a> {
     what: Mutex<Option<String>>,
 }
 
-const REFUSED: [&str; 4] = [
+const REFUSED: [&str; 5] = [
     "refused-overdue",
     "refused-space",
     "refused-memory",
+    "refused-views",
     "refused-short",
 ];
 const OVERDUE: usize = 0;
 const SPACE: usize = 1;
 const MEMORY: usize = 2;
-const SHORT: usize = 3;
+const VIEWS: usize = 3;
+const SHORT: usize = 4;
 
 /// Longest wait of a read, in microseconds: a scheduler that has other things to do is no store that waits.
 const READ_STALL: u64 = 5_000_000;
@@ -121,11 +123,8 @@ impl Shared<'_> {
     pub(crate) fn failed(&self, error: &Error) -> Result<(), String> {
         let roomy = self.plan.is_roomy(self.life);
         let kind = match error {
-            Error::OverMemoryLimit { .. } | Error::OverViewMemoryLimit { .. }
-                if self.plan.memory_limit.is_some() =>
-            {
-                MEMORY
-            }
+            Error::OverMemoryLimit { .. } if self.plan.memory_limit.is_some() => MEMORY,
+            Error::OverViewMemoryLimit { .. } if self.plan.view_limit().is_some() => VIEWS,
             Error::SnapshotOverdue { .. } if roomy => OVERDUE,
             Error::NoSpace { .. } | Error::Log(wal_core::Error::NoSpace { .. }) if roomy => SPACE,
             _ if roomy => return Err(format!("a call failed: {error}")),
@@ -149,6 +148,7 @@ impl Shared<'_> {
         tell("writes", &self.writes);
         tell("reads", &self.reads);
         tell(REFUSED[MEMORY], &self.refused[MEMORY]);
+        tell(REFUSED[VIEWS], &self.refused[VIEWS]);
         tell(REFUSED[SHORT], &self.refused[SHORT]);
     }
 }

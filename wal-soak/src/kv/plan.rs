@@ -128,6 +128,7 @@ pub(crate) struct Plan {
     pub(crate) snapshots: Snapshots,
     pub(crate) snapshot_after: u64,
     pub(crate) memory_limit: Option<u64>,
+    pub(crate) view_memory_limit: Option<u64>,
     /// Keys that are put and deleted; hot ones; those that expire.
     pub(crate) plain: u32,
     pub(crate) hot: u32,
@@ -160,6 +161,7 @@ impl Plan {
             },
             snapshot_after: numbers.pick(&[64 << 10, 256 << 10, MIB, 4 * MIB]),
             memory_limit: None,
+            view_memory_limit: None,
             plain: numbers.between(2_000, 30_000) as u32,
             hot: 16,
             expiring: 500,
@@ -188,6 +190,7 @@ impl Plan {
                 self.sizes = [100, 0, 0, 0];
                 self.mix = [10, 1000, 1, 0, 30, 10, 0, 0, 5, 0, 1, 1, 1];
                 self.views = 4;
+                self.view_memory_limit = numbers.chance(50).then_some(16 << 10);
                 self.snapshots = percent(100);
             }
             Theme::Batches => {
@@ -203,7 +206,9 @@ impl Plan {
             }
             Theme::Limited => {
                 // About as much as the keys take when all are there.
-                self.memory_limit = Some(u64::from(self.plain) * 1300);
+                let limit = u64::from(self.plain) * 1300;
+                self.memory_limit = Some(limit);
+                self.view_memory_limit = numbers.pick(&[None, Some(limit / 10), Some(limit / 3)]);
             }
             Theme::Churn => {
                 // Much live data for little log: snapshots take longer than the log takes to be due again.
@@ -243,6 +248,11 @@ impl Plan {
                 self.plain = 20_000;
             }
         }
+    }
+
+    /// What views may hold: by default as much as there may be of live data.
+    pub(crate) fn view_limit(&self) -> Option<u64> {
+        self.view_memory_limit.or(self.memory_limit)
     }
 
     fn live(&mut self, numbers: &mut Numbers, length: Length) {
@@ -332,6 +342,9 @@ impl Plan {
         );
         if let Some(limit) = self.memory_limit {
             let _ = write!(text, ", memory {} KiB", limit >> 10);
+        }
+        if let Some(limit) = self.view_memory_limit {
+            let _ = write!(text, ", views {} KiB", limit >> 10);
         }
         if let Some(disk) = self.disk {
             let _ = write!(text, ", disk {} MiB", disk / MIB);

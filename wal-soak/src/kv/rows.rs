@@ -29,6 +29,11 @@ pub(crate) const ROWS: &[Row] = &[
         "`memory_bytes` stays below `memory_limit`",
     ),
     row(
+        "memory-views",
+        Unit::Bytes,
+        "`view_bytes` stays below `view_memory_limit`",
+    ),
+    row(
         "memory-rss",
         Unit::Bytes,
         "the process grows by what `memory_bytes` says",
@@ -123,6 +128,11 @@ pub(crate) const ROWS: &[Row] = &[
         "writes refused with `OverMemoryLimit`",
     ),
     row(
+        "refused-views",
+        Unit::Count,
+        "writes refused with `OverViewMemoryLimit`",
+    ),
+    row(
         "refused-short",
         Unit::Count,
         "calls that failed for lack of space or descriptors",
@@ -131,6 +141,16 @@ pub(crate) const ROWS: &[Row] = &[
         "open-refused",
         Unit::Count,
         "opens that failed for lack of space or descriptors",
+    ),
+    row(
+        "slowed",
+        Unit::Time,
+        "time that the writers of a process slept near the bound of the log",
+    ),
+    row(
+        "clock-jumps",
+        Unit::Count,
+        "jumps of the wall clock that a process saw",
     ),
     row("snapshots", Unit::Count, "snapshots taken"),
     row(

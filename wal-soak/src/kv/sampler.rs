@@ -56,8 +56,9 @@ pub(crate) fn sample(shared: &Shared<'_>, base: &Base, mut journal: Journal) -> 
         let after = shared.store.stats();
         disk(shared, space, &before, &after);
         log.look(shared, &before, &after);
-        let taken = |stats: &Stats| stats.memory_bytes + stats.kept_bytes;
-        largest = largest.max(taken(&before)).max(taken(&after));
+        for stats in [&before, &after] {
+            largest = largest.max(stats.memory_bytes + stats.kept_bytes);
+        }
         memory(shared, base, &after, largest);
         views[round % views.len()] = after.views;
         kept(shared, &after, views.iter().copied().max().unwrap_or(0));
@@ -76,6 +77,12 @@ pub(crate) fn sample(shared: &Shared<'_>, base: &Base, mut journal: Journal) -> 
                 .bound("snapshot-failures", failures, 0, String::new);
         }
         let over = shared.is_over();
+        shared
+            .gauges
+            .note("slowed", micros(after.slowed), String::new);
+        shared.gauges.note("clock-jumps", after.clock_jumps, || {
+            format!("{} corrections", after.clock_corrections)
+        });
         if over || told.elapsed() > Duration::from_millis(200) {
             told = Instant::now();
             Event::Counted("snapshots".into(), after.snapshots - snapshots).tell();
@@ -138,13 +145,23 @@ fn memory(shared: &Shared<'_>, base: &Base, stats: &Stats, largest: u64) {
     // The largest batch is built beside the store, and written and replaced before it is visible.
     let batch = shared.items.largest_set() * 300;
     if let Some(limit) = shared.plan.memory_limit {
+        // The limit counts the index at its average.
+        let index = stats.index_bytes.saturating_sub(55 * stats.keys);
         let writers = shared.life.writers * (16 << 10);
-        let most = limit + limit / 20 + writers + batch;
+        let most = limit + limit / 20 + index + writers + batch;
         shared
             .gauges
             .bound("memory-limit", stats.memory_bytes, most, || {
                 format!("limit {limit}")
             });
+    }
+    if let Some(limit) = shared.plan.view_limit() {
+        // Each writer may have been let in by the last byte.
+        let most = limit + shared.life.writers * (16 << 10) + batch;
+        let note = || format!("limit {limit}, {} views", stats.views);
+        shared
+            .gauges
+            .bound("memory-views", stats.view_bytes, most, note);
     }
     let Some(now) = Memory::of(OWN) else { return };
     let grown = now.now.saturating_sub(base.memory);
@@ -177,15 +194,17 @@ pub(crate) fn settle(shared: &Shared<'_>) {
         stats.views > 0 || stats.kept_versions == 0
     });
     let stats = shared.store.stats();
-    // By the README: 32 bytes a version and up to 15 of rounding, 57 for its places, 46 for an expiry's entry.
-    let places = (57 * stats.keys).max(stats.index_bytes);
-    let expiries = 46 * u64::from(shared.plan.expiring);
-    let most = stats.live_bytes + 47 * stats.keys + places + expiries + (64 << 10);
-    shared
-        .gauges
-        .bound("memory-settled", stats.memory_bytes, most, || {
-            format!("{} keys, {} bytes of index", stats.keys, stats.index_bytes)
-        });
+    // By the README: 32 bytes a version, 8 more with an expiry, rounded up to 16; an entry of 51 bytes for an expiry.
+    let keys = stats.keys + u64::from(shared.plan.expiring);
+    let most =
+        stats.live_bytes + 56 * keys + stats.index_bytes + 51 * u64::from(shared.plan.expiring);
+    let most = most + (64 << 10);
+    shared.gauges.bound(
+        "memory-settled",
+        stats.memory_bytes + stats.kept_bytes,
+        most,
+        || format!("{} keys, {} bytes of index", stats.keys, stats.index_bytes),
+    );
     // On a full disk there is no room for the time mark that has to come first.
     if shared.plan.is_roomy(shared.life) {
         sweep(shared);

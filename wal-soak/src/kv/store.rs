@@ -52,6 +52,32 @@ pub(crate) fn runtime(face: Face) -> std::io::Result<Option<Runtime>> {
     }
 }
 
+/// A handle's builder.
+trait Handle: Sized {
+    fn builder(directory: &Path) -> wal_kv::Builder<Self>;
+}
+
+impl Handle for KvStore {
+    fn builder(directory: &Path) -> wal_kv::Builder<Self> {
+        Self::builder(directory)
+    }
+}
+
+impl Handle for blocking::KvStore {
+    fn builder(directory: &Path) -> wal_kv::Builder<Self> {
+        Self::builder(directory)
+    }
+}
+
+fn builder<S: Handle>(plan: &Plan, life: &KvLife, directory: &Path) -> wal_kv::Builder<S> {
+    let builder = S::builder(directory).config(plan.config(life));
+    let builder = builder.snapshot_after(plan.snapshot_after);
+    match plan.view_memory_limit {
+        Some(limit) => builder.view_memory_limit(limit),
+        None => builder,
+    }
+}
+
 impl Store {
     pub(crate) fn open(
         directory: &Path,
@@ -59,15 +85,10 @@ impl Store {
         life: &KvLife,
         runtime: Option<Runtime>,
     ) -> Result<Self> {
-        let config = plan.config(life);
         Ok(match runtime {
-            None => {
-                let builder = blocking::KvStore::builder(directory).config(config);
-                Self::Blocking(builder.snapshot_after(plan.snapshot_after).open()?)
-            }
+            None => Self::Blocking(builder::<blocking::KvStore>(plan, life, directory).open()?),
             Some(runtime) => {
-                let builder = KvStore::builder(directory).config(config);
-                let open = builder.snapshot_after(plan.snapshot_after).open();
+                let open = builder::<KvStore>(plan, life, directory).open();
                 let store = runtime.block_on(open)?;
                 Self::Async(store, runtime)
             }

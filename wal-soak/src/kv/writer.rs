@@ -325,6 +325,7 @@ fn says_nothing_was_written(error: &Error) -> bool {
     matches!(
         error,
         Error::OverMemoryLimit { .. }
+            | Error::OverViewMemoryLimit { .. }
             | Error::SnapshotOverdue { .. }
             | Error::NoSpace { .. }
             | Error::Log(wal_core::Error::NoSpace { .. })
