@@ -12,6 +12,7 @@ use crate::cargo::Cargo;
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// What is soaked (kv), and options of wal-soak, which `cargo xtask soak kv --help` shows: --minutes, --seed, --round, --dir.
+    /// Or `broken`: stores with deliberate mistakes, which the soak must find.
     #[arg(
         trailing_var_arg = true,
         allow_hyphen_values = true,
@@ -25,16 +26,35 @@ pub(crate) struct Args {
 const SHORT: &str = "0.4";
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let cargo = soak(&args.options);
-    let status = cargo
-        .command()
-        .status()
-        .with_context(|| format!("could not start {cargo}"))?;
-    Ok(if status.success() {
+    let cargo = match &args.options[..] {
+        [what] if what == "broken" => broken(),
+        options => soak(options),
+    };
+    Ok(if passes(&cargo)? {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE
     })
+}
+
+fn passes(cargo: &Cargo) -> anyhow::Result<bool> {
+    let status = cargo
+        .command()
+        .status()
+        .with_context(|| format!("could not start {cargo}"))?;
+    Ok(status.success())
+}
+
+/// Whether the soak finds stores with deliberate mistakes: a part of `cargo xtask sabotage`.
+pub(crate) fn finds_the_broken() -> anyhow::Result<bool> {
+    let cargo = broken();
+    println!("   {cargo}");
+    passes(&cargo)
+}
+
+fn broken() -> Cargo {
+    Cargo::new("test --package wal-soak --test broken --target-dir target/sabotage")
+        .with_variable("RUSTFLAGS", "--cfg wal_sabotage")
 }
 
 /// What `cargo xtask ci` runs: each kind of round, for a second or two, in the build that the tests have.
@@ -57,5 +77,12 @@ mod tests {
             soak(&options).to_string(),
             "cargo run --release --quiet --package wal-soak -- kv --minutes 5"
         );
+    }
+
+    #[test]
+    fn broken_stores_have_a_build_of_their_own() {
+        let line = broken().to_string();
+        assert!(line.contains("--cfg wal_sabotage"), "{line}");
+        assert!(line.contains("--target-dir target/sabotage"), "{line}");
     }
 }

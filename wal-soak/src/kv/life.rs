@@ -111,9 +111,9 @@ impl Shared<'_> {
             .bound("read-stall", micros(took), READ_STALL, String::new);
     }
 
-    /// Closing takes two microseconds for each version that was kept, and time on a busy machine.
+    /// Closing takes ten microseconds at most for each version that was kept, and time on a busy machine.
     pub(crate) fn view_closed(&self, took: Duration, kept: u64) {
-        let most = 1_000_000 + 2 * kept;
+        let most = 3_000_000 + 10 * kept;
         self.gauges.bound("view-close", micros(took), most, || {
             format!("{kept} versions kept")
         });

@@ -126,11 +126,12 @@ impl Model {
         self.life
     }
 
-    /// Adds the writes since, up to the end of the log.
+    /// Adds the writes since, up to the end of the log. Processes that were killed before they had checked anything may have put
+    /// `marks` marks of their own behind what a kill had left: of a write up there nobody knows.
     pub(crate) fn add_journals(
         &mut self,
         state: &Path,
-        end: u64,
+        (end, marks): (u64, u64),
         items: &Items,
     ) -> Result<Lost, String> {
         let Some(life) = self.life else {
@@ -139,6 +140,7 @@ impl Model {
         let mut open: HashMap<u64, Entry> = HashMap::new();
         let mut sum = Sum {
             end,
+            known_to: end.saturating_sub(marks),
             ..Sum::default()
         };
         let mut taken = Ok(());
@@ -195,6 +197,10 @@ impl Model {
             let key = items.key(entry.item, 0);
             sum.lost.bytes += super::keys::value(&key, entry.id).len() as u64;
             sum.oldest_lost = Some(sum.oldest_lost.map_or(entry.at, |at| at.min(entry.at)));
+            return Ok(());
+        }
+        if entry.step == Step::Done && last > sum.known_to {
+            self.maybe.entry(entry.item).or_default().push(*entry);
             return Ok(());
         }
         let known = self.known.get_mut(entry.item as usize);
@@ -318,6 +324,7 @@ impl Model {
 #[derive(Debug, Default)]
 struct Sum {
     end: u64,
+    known_to: u64,
     lost: Lost,
     oldest_lost: Option<u64>,
     last_at: u64,

@@ -29,6 +29,8 @@ pub(crate) const MARGIN: u64 = 24 * MIB;
 const REPLAYED: u64 = 32 * MIB;
 /// A kill takes back what a policy lets it, and what was written while the machine was busy with other things.
 const LOST_MARGIN: u64 = 5_000_000;
+/// Most records that a store writes by itself, before anybody writes to it.
+const MARKS: u64 = 8;
 /// The two buffers of `Os`.
 const BUFFERS: u64 = 2 * (256 << 10);
 
@@ -76,7 +78,9 @@ pub(crate) fn open(
         gauges,
     );
     let end = store.open_report().log.last_lsn.get();
-    let lost = model.add_journals(&args.state, end, &items)?;
+    let between = (args.life as u64).saturating_sub(model.life().unwrap_or(0) + 1);
+    let marks = between * MARKS;
+    let lost = model.add_journals(&args.state, (end, marks), &items)?;
     if let Some(before) = model.life().and_then(|life| plan.lives.get(life as usize)) {
         check_lost(before, lost, gauges);
     }

@@ -1,5 +1,6 @@
 //! What is measured while a life goes on, and when its threads have ended.
 
+use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -103,10 +104,22 @@ fn disk(shared: &Shared<'_>, space: Space, before: &Stats, after: &Stats) {
     };
     Event::Bound(bound).tell();
     shared.gauges.bound("disk", space.bytes, bound, || {
+        let of = |extension: &str| {
+            let is = |name: &str| {
+                Path::new(name)
+                    .extension()
+                    .is_some_and(|ext| ext == extension)
+            };
+            let Space { files, bytes } = Space::of_files(&shared.args.data, is);
+            format!("{files} {extension} {} KiB", bytes >> 10)
+        };
         format!(
-            "{} MiB live, {} MiB of log",
-            after.live_bytes >> 20,
-            after.log_bytes >> 20
+            "{} KiB live, {} KiB of log; {}, {}, {}",
+            after.live_bytes >> 10,
+            after.log_bytes >> 10,
+            of("wal"),
+            of("snapshot"),
+            of("tmp")
         )
     });
     let most = bound / shared.plan.segment + FILES;

@@ -12,6 +12,7 @@ struct Case {
     place: tempfile::TempDir,
     items: Items,
     journal: Journal,
+    marks: u64,
 }
 
 fn entry(step: Step, does: Does, item: Item, id: u64, lsn: u64) -> Entry {
@@ -41,6 +42,7 @@ impl Case {
             place,
             items,
             journal,
+            marks: 0,
         }
     }
 
@@ -63,7 +65,7 @@ impl Case {
     /// What the checker says of a store whose log ends at `end` and that shows these pairs.
     fn verdict(&self, end: u64, pairs: &[(Vec<u8>, Vec<u8>, u64)]) -> Result<Lost, String> {
         let mut model = Model::load(self.place.path(), &self.items).expect("a model");
-        let lost = model.add_journals(self.place.path(), end, &self.items)?;
+        let lost = model.add_journals(self.place.path(), (end, self.marks), &self.items)?;
         let mut pairs: Vec<_> = pairs.to_vec();
         pairs.sort();
         let found = pairs.iter().map(|(key, value, lsn)| Found {
@@ -192,7 +194,7 @@ fn what_was_found_is_what_the_next_life_begins_with() {
     case.done(Does::Put, 0, 2, 2);
     let mut model = Model::load(case.place.path(), &case.items).expect("a model");
     model
-        .add_journals(case.place.path(), 1, &case.items)
+        .add_journals(case.place.path(), (1, 0), &case.items)
         .expect("good");
     let (key, value, lsn) = case.pair(0, 0, 1, 1);
     let found = Found {
@@ -208,4 +210,19 @@ fn what_was_found_is_what_the_next_life_begins_with() {
     // What the kill took back does not come back later.
     case.rejects(2, &[case.pair(0, 0, 2, 2)], "come back");
     case.verdict(1, &[(key, value, lsn)]).expect("good");
+}
+
+#[test]
+fn marks_behind_what_a_kill_has_left_are_not_taken_for_the_writes_that_had_their_lsns() {
+    let mut case = Case::new();
+    case.done(Does::Put, 0, 1, 1);
+    case.done(Does::Put, 0, 2, 2);
+    case.done(Does::Put, 0, 3, 3);
+    let before = case.pair(0, 0, 1, 1);
+    case.rejects(2, std::slice::from_ref(&before), "come back");
+    case.marks = 1;
+    case.verdict(2, std::slice::from_ref(&before))
+        .expect("good");
+    case.verdict(2, &[case.pair(0, 0, 2, 2)]).expect("good");
+    case.rejects(3, std::slice::from_ref(&before), "come back");
 }
