@@ -144,6 +144,7 @@ impl Core {
             FsyncPolicy::Batch(_) | FsyncPolicy::Os => Shown::AtOnce,
         };
         let mut index = Index::new(shown, Time::new(Arc::clone(&settings.clock)));
+        let oldest = listing.snapshots.first().copied();
         let (found, replayed, expired) = load(&settings, &wal, &mut index, listing.snapshots)?;
         let snapshot = found.snapshot;
         let background = Background::new(policy, settings.driver);
@@ -207,11 +208,14 @@ impl Core {
         if core.index.ledger().has_expiring() {
             core.background.has_expiring_keys();
         }
-        // A crash may have come between a snapshot and the cut. Best effort: the next snapshot does it too.
-        if let Some(lsn) = core.report.snapshot
-            && core.wal.first_lsn() <= lsn
-        {
-            let _ = core.retire_before(lsn);
+        // A crash may have come between a snapshot and the cut, or between the cut and the removal of the snapshot before. Best
+        // effort: the next snapshot does it too.
+        if let Some(lsn) = core.report.snapshot {
+            let older = oldest.is_some_and(|oldest| oldest < lsn);
+            let older = older && !sabotage::is("kv-older-snapshot-left-behind");
+            if core.wal.first_lsn() <= lsn || older {
+                let _ = core.retire_before(lsn);
+            }
         }
         Ok(core)
     }

@@ -1,6 +1,5 @@
 //! Opening, and what is checked of it: time, memory, and everything that was acknowledged before.
 
-use std::path::Path;
 use std::time::Instant;
 
 use tokio::runtime::Runtime;
@@ -26,7 +25,7 @@ const MIB: u64 = 1 << 20;
 /// What a process grows by that opens anything: stacks, buffers, the allocator's own.
 pub(crate) const MARGIN: u64 = 24 * MIB;
 /// What opening keeps of keys that were written several times, by the README, if it is not twice the live data.
-const REPLAYED: u64 = 32 * MIB;
+pub(crate) const REPLAYED: u64 = 32 * MIB;
 /// A kill takes back what a policy lets it, and what was written while the machine was busy with other things.
 const LOST_MARGIN: u64 = 5_000_000;
 /// Most records that a store writes by itself, before anybody writes to it.
@@ -45,12 +44,6 @@ pub(crate) fn open(
     let items = Items::of(plan);
     let told = |error| format!("the model cannot be read: {error}");
     let mut model = Model::load(&args.state, &items).map_err(told)?;
-    // What was not finished is removed first.
-    let found = Space::of_files(&args.data, |name| {
-        Path::new(name)
-            .extension()
-            .is_none_or(|extension| extension != "tmp")
-    });
     forget_peak();
     let memory = Memory::of(OWN).unwrap_or_default().now;
     let base = Base {
@@ -68,6 +61,8 @@ pub(crate) fn open(
         Err(error) => return Err(format!("it does not open: {error}")),
     };
     let took = begun.elapsed();
+    // By then what a killed process has left is gone: an unfinished snapshot, and the one before the last.
+    let found = Space::of(&args.data);
     let peak = Memory::of(OWN).unwrap_or_default().peak;
     measure(
         plan,
@@ -130,7 +125,7 @@ fn measure(plan: &Plan, store: &Store, took: u64, grown: u64, found: Space, gaug
     gauges.bound("memory-open", grown, most, || {
         format!("{} keys, {} records of log", stats.keys, report.records)
     });
-    if let Some(bound) = report.disk_bound {
+    if let Some(bound) = report.disk_bound.max(stats.disk_bound) {
         gauges.bound("disk-found", found.bytes, bound, || {
             format!("{} files", found.files)
         });

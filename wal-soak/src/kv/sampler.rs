@@ -8,7 +8,7 @@ use wal_kv::{Snapshots, Stats};
 
 use super::journal::Journal;
 use super::life::{Shared, micros};
-use super::opened::MARGIN;
+use super::opened::{MARGIN, REPLAYED};
 use crate::harness::Event;
 use crate::harness::system::{Memory, OWN, Space, descriptors, threads};
 
@@ -143,6 +143,10 @@ impl Log {
             self.snapshots = after.snapshots;
             self.due = (0, self.due.0);
         }
+        if self.due == (0, 0) {
+            // Before the store was opened there may have been more data.
+            self.due.1 = before.log_bytes / 3;
+        }
         self.due.0 = self.due.0.max(first).max(last);
         // What was due between two looks is not seen, and each writer may have found room for a write of its own.
         let due = self.due.0.max(self.due.1);
@@ -179,7 +183,7 @@ fn memory(shared: &Shared<'_>, base: &Base, stats: &Stats, largest: u64) {
     let Some(now) = Memory::of(OWN) else { return };
     let grown = now.now.saturating_sub(base.memory);
     // A scan holds what it has shown, and an allocator does not give back everything.
-    let most = 2 * largest + 2 * MARGIN + 3 * batch * shared.life.writers;
+    let most = 2 * largest + 2 * MARGIN + REPLAYED + 3 * batch * shared.life.writers;
     shared.gauges.bound("memory-rss", grown, most, || {
         let (live, kept) = (stats.memory_bytes, stats.kept_bytes);
         format!("memory_bytes {live}, kept_bytes {kept}, together at most {largest}")
@@ -207,14 +211,19 @@ pub(crate) fn settle(shared: &Shared<'_>) {
         stats.views > 0 || stats.kept_versions == 0
     });
     let stats = shared.store.stats();
-    // By the README: 32 bytes a version, 8 more with an expiry, rounded up to 16; an entry of 51 bytes for an expiry.
-    let keys = stats.keys + u64::from(shared.plan.expiring);
-    let most =
-        stats.live_bytes + 56 * keys + stats.index_bytes + 51 * u64::from(shared.plan.expiring);
-    let most = most + (64 << 10);
+    // By the README: 32 bytes a version, 8 more with an expiry, rounded up to 16; 57 for its places, 51 for an expiry's entry.
+    let expiring = u64::from(shared.plan.expiring);
+    let keys = stats.keys + expiring;
+    let places = (57 * keys).max(stats.index_bytes);
+    let most = stats.live_bytes + 55 * keys + places + 51 * expiring + (64 << 10);
     shared.gauges.bound(
         "memory-settled",
-        stats.memory_bytes + stats.kept_bytes,
+        stats.memory_bytes
+            + if stats.views == 0 {
+                stats.kept_bytes
+            } else {
+                0
+            },
         most,
         || format!("{} keys, {} bytes of index", stats.keys, stats.index_bytes),
     );

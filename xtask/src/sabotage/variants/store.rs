@@ -32,6 +32,13 @@ pub(super) const VARIANTS: &[Variant] = &[
         "what a store takes on disk is bounded, also when its data became less",
         "the_bound_holds_for_a_snapshot_and_a_log_of_data_that_is_gone_by_now",
     ),
+    test(
+        "kv-older-snapshot-left-behind",
+        "what a store takes on disk is bounded, after a kill too",
+        "wal-kv",
+        "snapshots",
+        "a_snapshot_that_a_crash_has_left_beside_its_successor_is_removed_by_the_next_open",
+    ),
     bound(
         "kv-no-snapshot-for-space",
         "a full disk is met with a snapshot first",
