@@ -98,6 +98,25 @@ fn the_bound_holds_through_restarts_without_a_close() {
 }
 
 #[test]
+fn the_bound_holds_through_any_number_of_restarts_with_a_write_each() {
+    let storage = FaultStorage::new();
+    let mut most = 0;
+    for session in 0..1500 {
+        let builder = KvStore::builder("store").storage(Arc::new(storage.clone()));
+        let store = builder.config(config()).snapshot_after(1 << 20).open();
+        let store = store.expect("a store");
+        put_some(&store, session);
+        store.sync().expect("synced");
+        let bound = store.stats().disk_bound.expect("there is one");
+        let taken = taken(&storage);
+        assert!(taken <= bound, "session {session}: {taken} of {bound}");
+        most = most.max(storage.list().expect("the directory").len());
+        drop(store);
+    }
+    assert!(most < 500, "{most} files");
+}
+
+#[test]
 fn a_log_that_is_long_when_the_store_is_opened_is_cut_without_a_write() {
     let storage = MemoryStorage::new();
     let open = |snapshots| {

@@ -38,6 +38,8 @@ const LONGEST_SLEEP: Duration = Duration::from_millis(100);
 /// What the log keeps beside its segments: its reserve, and small files.
 const BESIDE_SEGMENTS: u64 = 2 << 20;
 
+/// Segments that hold no due length: the part before the snapshot, one write above the limit, the rest of the newest one, the next.
+const BESIDE_THE_LOG: u64 = 4;
 /// What a segment has beside records.
 const SEGMENT_HEAD: u64 = 8 << 10;
 
@@ -336,10 +338,20 @@ impl Core {
         let pairs = self.index.ledger().snapshot_bytes().max(writing);
         // Blocks have heads, and an index.
         let snapshot = pairs + pairs / 32 + (64 << 10);
-        let segments = 4 * self.bound.segment + BESIDE_SEGMENTS;
+        let segments = BESIDE_THE_LOG * self.bound.segment + BESIDE_SEGMENTS;
         let heads = (due * MOST / self.bound.segment.max(1)).saturating_mul(SEGMENT_HEAD);
         Some(due * MOST + heads + segments + snapshot + last_snapshot)
     }
+}
+
+/// What segments have beside records that are there only because each session begins one. It counts as log, so that sessions with
+/// few writes come to a snapshot too.
+pub(super) fn heads_of_restarts(segments: u64, log_bytes: u64, segment: u64) -> u64 {
+    let filled = log_bytes / segment.max(1) + BESIDE_THE_LOG;
+    if segment == 0 || sabotage::is("kv-heads-of-restarts-not-counted") {
+        return 0;
+    }
+    segments.saturating_sub(filled).saturating_mul(SEGMENT_HEAD)
 }
 
 /// Bytes of the log's segments and the snapshots, and of the longest segment.

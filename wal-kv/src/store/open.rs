@@ -12,7 +12,7 @@ use wal_core::entropy::Entropy;
 use wal_core::{Compression, FsyncPolicy, Lsn, Position, RecordKind, UnixMillis};
 use wal_io::{OpenMode, Storage};
 
-use super::bound::{Bound, taken};
+use super::bound::{Bound, heads_of_restarts, taken};
 use super::limits::Limits;
 use super::maintain::Driver;
 use super::{Background, Core, Counters};
@@ -171,7 +171,10 @@ impl Core {
             log: wal.recovery_report().clone(),
         };
         let counters = Counters::default();
-        counters.log_bytes.store(replayed.bytes, Ordering::Relaxed);
+        let heads = heads_of_restarts(wal.stats().segments, replayed.bytes, segment);
+        counters
+            .log_bytes
+            .store(replayed.bytes + heads, Ordering::Relaxed);
         let snapshot_lsn = snapshot.map_or(0, |snapshot| snapshot.lsn.get());
         counters.snapshot_lsn.store(snapshot_lsn, Ordering::Relaxed);
         let bytes_of_it = snapshot.map_or(0, |snapshot| snapshot.bytes);

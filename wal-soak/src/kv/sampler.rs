@@ -193,7 +193,8 @@ fn memory(shared: &Shared<'_>, base: &Base, stats: &Stats, largest: u64) {
 /// Each open view shows at most one version of each key; `views` is the most that were open in the last seconds.
 fn kept(shared: &Shared<'_>, stats: &Stats, views: u64) {
     let under_way = shared.life.writers * (shared.items.largest_set() + 5_000);
-    let most = (views + 1) * shared.items.keys() + under_way;
+    // Those of views that were closed a moment ago, or between two looks, are forgotten in steps.
+    let most = (views + 3) * shared.items.keys() + under_way;
     shared.gauges.bound("kept", stats.kept_versions, most, || {
         format!("{views} views")
     });

@@ -32,6 +32,11 @@ pub(super) const VARIANTS: &[Variant] = &[
         "what a store takes on disk is bounded, also when its data became less",
         "the_bound_holds_for_a_snapshot_and_a_log_of_data_that_is_gone_by_now",
     ),
+    bound(
+        "kv-heads-of-restarts-not-counted",
+        "what a store takes on disk is bounded, through any number of restarts",
+        "the_bound_holds_through_any_number_of_restarts_with_a_write_each",
+    ),
     test(
         "kv-older-snapshot-left-behind",
         "what a store takes on disk is bounded, after a kill too",
