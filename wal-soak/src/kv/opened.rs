@@ -30,8 +30,8 @@ pub(crate) const REPLAYED: u64 = 32 * MIB;
 const LOST_MARGIN: u64 = 5_000_000;
 /// Most records that a store writes by itself, before anybody writes to it.
 const MARKS: u64 = 8;
-/// The two buffers of `Os`.
-const BUFFERS: u64 = 2 * (256 << 10);
+/// The two buffers of the log, by their default.
+const BUFFERS: u64 = 2 * MIB;
 
 /// Opens and checks; `None` if it could not be opened for lack of space or descriptors.
 pub(crate) fn open(

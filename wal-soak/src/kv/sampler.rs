@@ -164,7 +164,7 @@ fn memory(shared: &Shared<'_>, base: &Base, stats: &Stats, largest: u64) {
     if let Some(limit) = shared.plan.memory_limit {
         // The limit counts the index at its average.
         let index = stats.index_bytes.saturating_sub(55 * stats.keys);
-        let writers = shared.life.writers * (16 << 10);
+        let writers = shared.life.writers * (128 << 10);
         let most = limit + limit / 20 + index + writers + batch;
         shared
             .gauges
@@ -174,7 +174,7 @@ fn memory(shared: &Shared<'_>, base: &Base, stats: &Stats, largest: u64) {
     }
     if let Some(limit) = shared.plan.view_limit() {
         // Each writer may have been let in by the last byte.
-        let most = limit + shared.life.writers * (16 << 10) + batch;
+        let most = limit + shared.life.writers * (128 << 10) + batch;
         let note = || format!("limit {limit}, {} views", stats.views);
         shared
             .gauges
