@@ -28,6 +28,8 @@ const THREADS: u64 = 4;
 /// Files beside the segments of the bound: lock, owner, reserve, marker, first LSN, two snapshots and a temporary one, and the
 /// segments that an unclean stop begins early.
 const FILES: u64 = 24;
+/// What a segment has beside records.
+const SEGMENT_HEAD: u64 = 8 << 10;
 /// Longest time for what is done each second, in microseconds, on a busy machine.
 const SOON: u64 = 15_000_000;
 
@@ -122,7 +124,9 @@ fn disk(shared: &Shared<'_>, space: Space, before: &Stats, after: &Stats) {
             of("tmp")
         )
     });
-    let most = bound / shared.plan.segment + FILES;
+    // Each session begins a segment, and its recovery may make one more, until their heads make a snapshot due.
+    let sessions = (2 * (shared.number + 1)).min(bound / SEGMENT_HEAD);
+    let most = bound / shared.plan.segment + sessions + FILES;
     shared.gauges.bound("files", space.files, most, String::new);
 }
 
