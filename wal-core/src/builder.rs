@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use wal_format::Alignment;
+use wal_format::{Alignment, Version};
 use wal_io::{DiskStorage, Storage};
 
 use crate::clock::{Clock, SystemClock};
@@ -41,6 +41,7 @@ pub struct Builder<W> {
     record_limit: Option<u64>,
     buffer: usize,
     sector_padding: Option<u32>,
+    version: Option<Version>,
     mode: Mode,
     lock_wait: Duration,
     clock: Arc<dyn Clock>,
@@ -87,6 +88,7 @@ impl<W> Builder<W> {
             record_limit: None,
             buffer: BUFFER,
             sector_padding: None,
+            version: None,
             mode: Mode::Write,
             lock_wait: Duration::ZERO,
             clock: Arc::new(SystemClock::default()),
@@ -155,6 +157,16 @@ impl<W> Builder<W> {
     #[must_use]
     pub fn sector_padding(mut self, bytes: u32) -> Self {
         self.sector_padding = Some(bytes);
+        self
+    }
+
+    /// The version of the format in which new segments are written. Default: that of the log's newest segment; in a new log
+    /// version 1. A log of version 1 can be continued in version 2, and not the other way round. Version 2 is a draft: what is
+    /// written in it now may be unreadable later.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn format_version(mut self, version: Version) -> Self {
+        self.version = Some(version);
         self
     }
 
@@ -267,6 +279,7 @@ impl<W> Builder<W> {
             alignment,
             record_limit: self.record_limit,
             node_id: (!self.keeps_node_id).then_some(self.config.node_id),
+            version: self.version,
             least_segment: self.least_segment,
         };
         if !BUFFERS.contains(&self.buffer) {
@@ -280,6 +293,7 @@ impl<W> Builder<W> {
             config: self.config.clone(),
             sizes,
             alignment: Alignment::Eight,
+            version: self.version.unwrap_or_default(),
             record_limit: 0,
             batch_limit: 0,
             buffer: self.buffer,

@@ -42,6 +42,8 @@ pub use stats::Stats;
 pub use verify::{SegmentReport, VerifyOptions, VerifyReport, verify, verify_storage};
 #[cfg(feature = "tokio")]
 pub use wal::{Reader, Wal};
+#[doc(hidden)]
+pub use wal_format::Version as FormatVersion;
 pub use wal_format::{
     Compression, Expiry, IntoBytes, Lsn, Offset, Record, RecordKind, RecordRef, SegmentId,
     UnixMillis,

@@ -1,14 +1,17 @@
 //! Reads every byte of a log, one segment per core, and says what is damaged. Takes no lock and changes nothing.
 
+use std::collections::VecDeque;
 use std::path::Path;
 
-use wal_format::{Footer, GroupFacts, GroupKind, IndexEntry, Lsn, Offset, SegmentId};
+use wal_format::{
+    Footer, GroupFacts, GroupKind, IndexEntry, Lsn, Offset, Place, SegmentId, Version,
+};
 use wal_io::{DiskStorage, Storage};
 
 use crate::error::Corruption;
 use crate::log::ChainEntry;
 use crate::recovery::RecoveryReport;
-use crate::segment::{GroupStep, RecordStep, SegmentCursor, SegmentFacts};
+use crate::segment::{GroupStep, RecordStep, SegmentCursor, SegmentFacts, SegmentIndex};
 use crate::sync::{self, Arc};
 use crate::view::{Damaged, View};
 use crate::{Error, Result, Threads, sabotage};
@@ -183,6 +186,8 @@ struct Verifier<'a> {
     log_first: Lsn,
     report: SegmentReport,
     index: Vec<IndexEntry>,
+    /// What an index in pages names and was not found yet.
+    places: VecDeque<Place>,
     end: u64,
 }
 
@@ -214,11 +219,21 @@ fn verify_segment(view: &View, entry: &ChainEntry) -> Result<SegmentReport> {
             damage: None,
         },
         index: Vec::new(),
+        places: VecDeque::new(),
         end: wal_format::HEADER_LEN,
     };
+    let footer = SegmentFacts::footer_of(entry.header, &file).map_err(io)?;
+    let counts = |footer: &&Footer| footer.ends_at(Offset::new(limit));
+    if let Some(footer) = footer.as_ref().filter(counts) {
+        let index = SegmentIndex::from_footer(&entry.header, footer, &*file).map_err(io)?;
+        verifier.places = index.places().collect();
+        let pages = footer.more.as_ref().map_or(0, |more| more.pages.len());
+        if pages > 0 && verifier.places.is_empty() {
+            verifier.damaged("a page of its index does not verify".into());
+        }
+    }
     let mut cursor = SegmentCursor::new(Arc::clone(&file), entry.header, limit);
     let walked = verifier.groups(&mut cursor).map_err(io)?;
-    let footer = SegmentFacts::footer_of(entry.header, &file).map_err(io)?;
     // Behind the last record stands a stamp or a cut at most, which nothing proves durable before there is a footer.
     let ended =
         |(last, end)| verifier.report.last_lsn == last && (verifier.end == end || footer.is_none());
@@ -261,6 +276,7 @@ impl Verifier<'_> {
                 GroupStep::Invalid(_) if !fixed => return Ok(Ok(())),
                 GroupStep::Invalid(error) => return Ok(Err(error.to_string())),
             };
+            self.meet(header.first_lsn, header.offset.get(), true);
             let verdict = match header.kind {
                 GroupKind::Records => self.records(cursor)?,
                 GroupKind::Link => Ok(()),
@@ -293,11 +309,26 @@ impl Verifier<'_> {
         }
     }
 
+    /// Notes that a group or a record is where the index names one.
+    fn meet(&mut self, lsn: Lsn, offset: u64, is_group: bool) {
+        let place = Place {
+            lsn,
+            offset: Offset::new(offset),
+            is_group,
+        };
+        if self.places.front() == Some(&place) {
+            self.places.pop_front();
+        }
+    }
+
     fn records(&mut self, cursor: &mut SegmentCursor) -> std::io::Result<Result<(), String>> {
         loop {
-            while cursor.record_in_memory().is_some() {}
+            while let Some((lsn, offset, _)) = cursor.record_in_memory() {
+                self.meet(lsn, offset, false);
+            }
             match cursor.next_record()? {
                 RecordStep::Record { lsn, offset, head } => {
+                    self.meet(lsn, offset, false);
                     if let Err(error) = cursor.check_value(offset, &head) {
                         // Whole, as its checksum says, and so never the log's end.
                         self.damaged(format!("the value of LSN {lsn}: {error}"));
@@ -312,14 +343,15 @@ impl Verifier<'_> {
     /// A footer must say what the groups say.
     fn footer(&mut self, footer: Option<Footer>) {
         let Some(footer) = footer else { return };
-        if footer.data_len.get() != self.end || self.report.damage.is_some() {
+        if !footer.ends_at(Offset::new(self.end)) || self.report.damage.is_some() {
             // It is about more than the log takes from the segment, or the damage is reported already.
             self.report.sealed = self.report.damage.is_none();
             return;
         }
         if footer.record_count != self.report.records
             || footer.last_lsn != self.report.last_lsn
-            || footer.index != self.index
+            || (self.entry.header.version == Version::V1 && footer.index != self.index)
+            || !self.places.is_empty()
         {
             self.damaged("its footer says something else than its groups".into());
             return;

@@ -32,6 +32,7 @@
 //! salvage.rs      damage costs what it hits: reading past it, and the gaps it leaves
 //! space.rs       what the log takes on disk does not grow with exits, kills and power losses
 //! strangers.rs    files of another log, or of a copy of this one that went its own way
+//! version_2.rs    what segments of version 2 say beside records
 //! ```
 //!
 //! Most run without threads on a simulated machine, so that they are the same each time. Deliberately absent: random programs
@@ -72,5 +73,6 @@ mod promises {
     mod space;
     mod strangers;
     mod truncation;
+    mod version_2;
     mod waiters;
 }

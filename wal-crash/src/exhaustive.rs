@@ -10,7 +10,7 @@ use wal_io::fault::{Chooser, Exhaustive, FaultConfig, Moment, Seeded};
 use crate::finish::Ended;
 use crate::oracle::Violation;
 use crate::outcome::Outcome;
-use crate::program::{Call, Choices, End, Life, Program, Setup};
+use crate::program::{Call, Choices, End, Format, Life, Program, Setup};
 use crate::run::{Runner, guarded};
 
 /// How far to go at one crash point.
@@ -259,6 +259,7 @@ pub fn family() -> Vec<Program> {
                     },
                     buffer: 4 << 10,
                     padding: None,
+                    format: Format::One,
                 };
                 family.push(Program {
                     seed: 1,

@@ -46,7 +46,9 @@ pub use campaign::{Report, Until, campaign};
 pub use exhaustive::{Budget, Coverage, exhaust, family};
 pub use oracle::{After, Oracle, Violation};
 pub use outcome::{Outcome, Untrue};
-pub use program::{Call, Choices, End, Eye, Ill, Life, Meddling, Program, Setup, Trouble, Where};
+pub use program::{
+    Call, Choices, End, Eye, Format, Ill, Life, Meddling, Program, Setup, Trouble, Where,
+};
 pub use rng::Rng;
 pub use run::{run, trace};
 pub use shrink::{Shrunk, shrink};

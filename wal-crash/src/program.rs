@@ -17,6 +17,20 @@ pub struct Setup {
     pub buffer: usize,
     /// Sector padding, if any.
     pub padding: Option<u32>,
+    /// The versions of its segments.
+    pub format: Format,
+}
+
+/// In which versions of the format a log is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Format {
+    /// Version 1.
+    #[default]
+    One,
+    /// Version 2.
+    Two,
+    /// Version 1 in its first life, then version 2.
+    Upgraded,
 }
 
 /// Which handle a reader belongs to.

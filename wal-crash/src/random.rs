@@ -9,7 +9,7 @@ use wal_io::fault::{
 };
 
 use crate::program::{
-    Call, Choices, End, Eye, Ill, Life, Meddling, Program, Setup, Trouble, Where,
+    Call, Choices, End, Eye, Format, Ill, Life, Meddling, Program, Setup, Trouble, Where,
 };
 use crate::rng::Rng;
 
@@ -18,7 +18,10 @@ impl Program {
     #[must_use]
     pub fn random(seed: u64) -> Self {
         let mut rng = Rng::new(seed);
-        let setup = Setup::random(&mut rng);
+        let mut setup = Setup::random(&mut rng);
+        // Of its own, so that what else a seed means stays as it is.
+        let format = Rng::new(seed.rotate_left(17)).below(4);
+        setup.format = [Format::One, Format::One, Format::Two, Format::Upgraded][format as usize];
         let mut lives = Vec::new();
         for _ in 0..=rng.below(4) {
             let life = Life::random(&mut rng, &setup);
@@ -83,6 +86,7 @@ impl Setup {
             },
             buffer: rng.pick(&[4 << 10, 16 << 10, 1 << 20]),
             padding,
+            format: Format::One,
         }
     }
 

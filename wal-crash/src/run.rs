@@ -18,7 +18,7 @@ use crate::calls::Followers;
 use crate::meddling::Whereabouts;
 use crate::oracle::{After, Oracle, Violation};
 use crate::outcome::Outcome;
-use crate::program::{End, Ill, Life, Program, Setup, Trouble, Where};
+use crate::program::{End, Format, Ill, Life, Program, Setup, Trouble, Where};
 use crate::rng::Rng;
 use crate::source::Source;
 use crate::watch::Watching;
@@ -221,6 +221,14 @@ impl Runner {
             .entropy(Arc::new(SeededEntropy::new(seed)))
             .small_segments()
             .driven_by_caller();
+        match self.setup.format {
+            Format::Two => builder = builder.format_version(wal_core::FormatVersion::V2),
+            // From its second life on; a log of version 2 stays one.
+            Format::Upgraded if !self.sources.is_empty() => {
+                builder = builder.format_version(wal_core::FormatVersion::V2);
+            }
+            Format::One | Format::Upgraded => {}
+        }
         if let Some(bytes) = self.setup.padding {
             builder = builder.sector_padding(bytes);
         }

@@ -7,7 +7,7 @@ use wal_core::FsyncPolicy;
 use wal_io::fault::{Background, CrashMode, FaultConfig};
 
 use crate::oracle::Violation;
-use crate::program::{Call, Choices, End, Program};
+use crate::program::{Call, Choices, End, Format, Program};
 use crate::run::trace;
 
 /// A program that fails, and how.
@@ -150,6 +150,7 @@ impl Search<'_> {
         self.attempt(|program| program.setup.config.fsync_policy = FsyncPolicy::Always);
         self.attempt(|program| program.setup.config.preallocate = true);
         self.attempt(|program| program.setup.padding = None);
+        self.attempt(|program| program.setup.format = Format::One);
         self.attempt(|program| program.setup.buffer = 4 << 10);
         // Padded to 4096 bytes nothing fits in the smallest.
         self.attempt(|program| {

@@ -6,6 +6,7 @@ use wal_core::SegmentId;
 use wal_core::blocking::Wal;
 
 use crate::oracle::Violation;
+use crate::program::Format;
 use crate::run::Runner;
 
 /// Files are cut at a multiple of this.
@@ -74,12 +75,21 @@ impl Runner {
     }
 
     /// Room for a footer and the control groups before it: see docs/format.md, "Limits". Twice that for the latter: a crash may
-    /// have taken some that the segment's end counts.
+    /// have taken some that the segment's end counts. In version 2 the footer has the control state, and an index before it.
     fn footer_reserve(&self, len: u64) -> u64 {
         let alignment = u64::from(self.setup.padding.unwrap_or(8));
         let capacity = len.max(self.setup.config.max_segment_size);
-        let footer = 144 + 16 * capacity.div_ceil(65536);
-        footer.next_multiple_of(alignment) + 2 * 512_u64.next_multiple_of(alignment)
+        let footer = match self.setup.format {
+            Format::One => 144 + 16 * capacity.div_ceil(65536),
+            Format::Two | Format::Upgraded => 176 + capacity / 8,
+        };
+        let index = match self.setup.format {
+            Format::One => 0,
+            Format::Two | Format::Upgraded => 64 + (capacity / 4096 * 16).next_multiple_of(4096),
+        };
+        footer.next_multiple_of(alignment)
+            + u64::next_multiple_of(index, alignment)
+            + 2 * 512_u64.next_multiple_of(alignment)
     }
 }
 

@@ -18,7 +18,7 @@ use wal_io::fault::{
 };
 
 use crate::program::{
-    Call, Choices, End, Eye, Ill, Life, Meddling, Program, Setup, Trouble, Where,
+    Call, Choices, End, Eye, Format, Ill, Life, Meddling, Program, Setup, Trouble, Where,
 };
 
 /// A text that is no program.
@@ -40,6 +40,11 @@ fn wrong<T>(text: impl Into<String>) -> Result<T, NotAProgram> {
 /// The words of an enumeration.
 type Words<T> = [(&'static str, T)];
 
+const FORMATS: &Words<Format> = &[
+    ("1", Format::One),
+    ("2", Format::Two),
+    ("1-then-2", Format::Upgraded),
+];
 const SECTORS: &Words<SectorSize> = &[("512", SectorSize::B512), ("4096", SectorSize::B4096)];
 const CRASHES: &Words<CrashMode> = &[("subset", CrashMode::Subset), ("prefix", CrashMode::Prefix)];
 const ORDERS: &Words<DirectoryOrder> = &[
@@ -185,7 +190,11 @@ impl fmt::Display for Setup {
             word(RESTS, &machine.unpersisted),
             word(RENAMES, &machine.rename),
             word(FAILURES, &machine.sync_failure),
-        )
+        )?;
+        match self.format {
+            Format::One => Ok(()),
+            format => write!(f, " format={}", word(FORMATS, &format)),
+        }
     }
 }
 
@@ -276,6 +285,7 @@ fn setup(text: &str) -> Result<(u64, Setup), NotAProgram> {
         },
         buffer: 4 << 10,
         padding: None,
+        format: Format::One,
     };
     for pair in text.split_whitespace() {
         let Some((key, given)) = pair.split_once('=') else {
@@ -297,6 +307,7 @@ fn setup(text: &str) -> Result<(u64, Setup), NotAProgram> {
             "preallocate" => setup.config.preallocate = number::<u8>(given)? != 0,
             "buffer" => setup.buffer = number(given)?,
             "padding" => setup.padding = Some(number(given)?).filter(|bytes| *bytes != 0),
+            "format" => setup.format = value(FORMATS, given)?,
             "sector" => machine.sector = value(SECTORS, given)?,
             "crash" => machine.crash = value(CRASHES, given)?,
             "directory" => machine.directory = value(ORDERS, given)?,

@@ -20,6 +20,7 @@ fn setup(policy: FsyncPolicy, preallocate: bool) -> Setup {
         },
         buffer: 4 << 10,
         padding: None,
+        format: wal_crash::Format::One,
     }
 }
 

@@ -27,11 +27,11 @@ pub use group::{
 };
 pub use ids::{Epoch, LogId, Lsn, Offset, SegmentId};
 pub use limits::{
-    Alignment, CONTROL_RESERVE, CUT_BODY_LEN, DEFAULT_RECORD_LIMIT, FOOTER_FIXED_LEN,
-    FOOTER_FIXED_LEN_2, FOOTER_TRAILER_LEN, GROUP_HEADER_LEN, HEADER_LEN, INDEX_ENTRY_LEN,
-    INDEX_INTERVAL, LINK_BODY_LEN, LINK_LEN, LONGEST_LINK, MAX_RECORD_HEAD, MAX_SEGMENT,
-    MIN_RECORD_LEN, MIN_SEGMENT, MIN_SEGMENT_FOR_TESTS, MOST_STRETCHES, STRETCH_LEN, data_start,
-    footer_reserve, max_group_payload, max_record_limit, segment_capacity,
+    Alignment, CONTROL_RESERVE, CUT_BODY_LEN, DEFAULT_RECORD_LIMIT, FIRST_CHANGE_LEN,
+    FOOTER_FIXED_LEN, FOOTER_FIXED_LEN_2, FOOTER_TRAILER_LEN, GROUP_HEADER_LEN, HEADER_LEN,
+    INDEX_ENTRY_LEN, INDEX_INTERVAL, LINK_BODY_LEN, LINK_LEN, LONGEST_LINK, Layout,
+    MAX_RECORD_HEAD, MAX_SEGMENT, MIN_RECORD_LEN, MIN_SEGMENT, MIN_SEGMENT_FOR_TESTS, MOST_CONTROL,
+    MOST_STRETCHES, PAGE_LEN, STRETCH_LEN,
 };
 pub use record::{
     Compression, EncodedRecord, Expiry, InBatch, IntoBytes, Record, RecordHead, RecordKind,
@@ -41,8 +41,8 @@ pub use record::{
 pub use segment::{
     BorrowedRecord, FileName, Footer, FooterFacts, FooterMore, FooterTrailer, GroupBody, GroupView,
     Groups, Histories, History, IndexBuilder, IndexEntry, LOCK_NAME, LOCK_PID_NAME, LinkBody,
-    LinkCause, Origin, PAGE_LEN, PAGE_PLACES, PageFacts, Place, QUARANTINE_NAME, RESERVE_NAME,
-    Records, RecordsView, Replaced, SegmentHeader, SegmentView, Stretch, decode_page, first_name,
+    LinkCause, Origin, PAGE_PLACES, PageFacts, Place, QUARANTINE_NAME, RESERVE_NAME, Records,
+    RecordsView, Replaced, SegmentHeader, SegmentView, Stretch, decode_page, first_name,
     index_step, last_at, segment_name, spare_name, temporary_name,
 };
 pub use version::Version;

@@ -2,6 +2,8 @@
 //!
 //! Deliberately absent: limits that are a matter of configuration (buffers, policies).
 
+use crate::version::Version;
+
 /// Bytes of the segment header.
 pub const HEADER_LEN: u64 = 4096;
 /// Bytes of a group header.
@@ -18,6 +20,8 @@ pub const MOST_STRETCHES: usize = 248;
 pub const LONGEST_LINK: usize = GROUP_HEADER_LEN + LINK_BODY_LEN + MOST_STRETCHES * STRETCH_LEN;
 /// Bytes of a cut's payload.
 pub const CUT_BODY_LEN: usize = 8;
+/// Bytes of a change of the control state that sets the log's first LSN.
+pub const FIRST_CHANGE_LEN: usize = 20;
 /// Bytes of a footer's payload before its index.
 pub const FOOTER_FIXED_LEN: usize = 56;
 /// The same in version 2.
@@ -26,6 +30,10 @@ pub const FOOTER_FIXED_LEN_2: usize = 80;
 pub const FOOTER_TRAILER_LEN: usize = 24;
 /// Bytes of one entry of a footer's index.
 pub const INDEX_ENTRY_LEN: usize = 16;
+/// Bytes of a page of an index of version 2.
+pub const PAGE_LEN: usize = 4096;
+/// Bytes that a page takes in a footer.
+pub(crate) const PAGE_ENTRY: usize = 24;
 /// Bytes of file for which a footer's index has at most one entry.
 pub const INDEX_INTERVAL: u64 = 65536;
 /// Bytes that a segment keeps free for cuts and stamps when records no longer fit.
@@ -57,14 +65,28 @@ const _: () = {
     // A payload's length fits in its 32-bit field, whatever the segment.
     assert!(MAX_SEGMENT - HEADER_LEN - GROUP_HEADER_LEN as u64 <= u32::MAX as u64);
     // The default record limit is possible in a default (128 MiB) and in the largest segment.
-    assert!(DEFAULT_RECORD_LIMIT <= max_record_limit(128 << 20, Alignment::Sector4096));
-    assert!(DEFAULT_RECORD_LIMIT <= max_record_limit(MAX_SEGMENT, Alignment::Sector4096));
+    let (most, sector) = (MAX_SEGMENT, Alignment::Sector4096);
+    assert!(DEFAULT_RECORD_LIMIT <= layout(Version::V1, 128 << 20, sector).max_record_limit());
+    assert!(DEFAULT_RECORD_LIMIT <= layout(Version::V2, 128 << 20, sector).max_record_limit());
+    assert!(DEFAULT_RECORD_LIMIT <= layout(Version::V2, most, sector).max_record_limit());
     // The smallest segments still hold records.
-    assert!(segment_capacity(MIN_SEGMENT, Alignment::Sector4096) > MIN_SEGMENT / 2);
-    assert!(segment_capacity(MIN_SEGMENT_FOR_TESTS, Alignment::Eight) >= 2048);
-    assert!(segment_capacity(MIN_SEGMENT_FOR_TESTS, Alignment::Sector512) >= 2048);
+    assert!(layout(Version::V1, MIN_SEGMENT, sector).capacity() > MIN_SEGMENT / 2);
+    assert!(layout(Version::V2, MIN_SEGMENT, sector).capacity() > MIN_SEGMENT / 2);
+    let (least, half) = (MIN_SEGMENT_FOR_TESTS, Alignment::Sector512);
+    assert!(layout(Version::V1, least, Alignment::Eight).capacity() >= 2048);
+    assert!(layout(Version::V1, least, half).capacity() >= 2048);
+    assert!(layout(Version::V2, least, Alignment::Eight).capacity() >= 1024);
     assert!(MIN_SEGMENT_FOR_TESTS < MIN_SEGMENT && MIN_SEGMENT < MAX_SEGMENT);
 };
+
+const fn layout(version: Version, segment_len: u64, alignment: Alignment) -> Layout {
+    Layout {
+        version,
+        segment_len,
+        alignment,
+        record_limit: 0,
+    }
+}
 
 /// Where groups may start: a property of each segment. Ordered by size.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -114,43 +136,170 @@ impl Alignment {
     }
 }
 
-/// Offset in bytes at which the first group behind the link starts.
-#[must_use]
-pub const fn data_start(align: Alignment) -> u64 {
-    align.round_up(HEADER_LEN + LINK_LEN as u64)
+/// Most bytes of a table of the control state, in a segment of any length.
+pub const MOST_CONTROL: u64 = 128 << 10;
+/// Bytes of a table without entries.
+const EMPTY_CONTROL: u64 = 8;
+
+/// How the bytes of a segment are shared out: what its version, length, alignment and record limit leave for what.
+///
+/// ```
+/// use wal_format::{Alignment, Layout, Version};
+///
+/// let layout = Layout {
+///     version: Version::V1,
+///     segment_len: 1 << 20,
+///     alignment: Alignment::Eight,
+///     record_limit: 1 << 10,
+/// };
+/// assert_eq!(layout.data_start(), 4096 + 128);
+/// assert!(layout.max_record_limit() > 1_000_000);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Layout {
+    /// The version of the segment.
+    pub version: Version,
+    /// Most bytes of its file.
+    pub segment_len: u64,
+    /// Where groups may start.
+    pub alignment: Alignment,
+    /// Most bytes of key and uncompressed value in one record. What is beside it, the control state may have.
+    pub record_limit: u64,
 }
 
-/// Most bytes that a footer of a segment of `segment_len` bytes and the control reserve need.
-#[must_use]
-pub const fn footer_reserve(segment_len: u64, align: Alignment) -> u64 {
-    let fixed = (GROUP_HEADER_LEN + FOOTER_FIXED_LEN + FOOTER_TRAILER_LEN) as u64;
-    let index = segment_len.div_ceil(INDEX_INTERVAL) * INDEX_ENTRY_LEN as u64;
-    align.round_up(fixed + index) + align.round_up(CONTROL_RESERVE)
+impl Layout {
+    /// Most bytes of a table of the control state: an eighth of the segment, 128 KiB, or half of what it has beside the largest
+    /// record, whichever is least. 0 in version 1, which has none.
+    #[must_use]
+    pub const fn control_limit(self) -> u64 {
+        let spare = self.max_record_limit().saturating_sub(self.record_limit);
+        // Rounded up to the alignment, twice.
+        let room = spare.saturating_sub(2 * self.alignment.get()) / 2 + EMPTY_CONTROL;
+        let eighth = self.segment_len / 8;
+        let least = if room < eighth { room } else { eighth };
+        match self.version {
+            Version::V1 => 0,
+            Version::V2 if least < MOST_CONTROL => least & !7,
+            Version::V2 => MOST_CONTROL,
+        }
+    }
+
+    /// The record limit of a log for which none is chosen: 64 MiB, or less in short segments, which also leave room for control
+    /// state.
+    #[must_use]
+    pub const fn default_record_limit(self) -> u64 {
+        let most = self.max_record_limit();
+        let share = if self.segment_len < MIN_SEGMENT {
+            0
+        } else {
+            self.segment_len / 16
+        };
+        let share = if share < MOST_CONTROL {
+            share
+        } else {
+            MOST_CONTROL
+        };
+        let most = match self.version {
+            Version::V1 => most,
+            // Segments that short are for tests.
+            Version::V2 if share == 0 => most,
+            Version::V2 => most.saturating_sub(2 * (share + self.alignment.get())),
+        };
+        if most < DEFAULT_RECORD_LIMIT {
+            most
+        } else {
+            DEFAULT_RECORD_LIMIT
+        }
+    }
+
+    const fn data_start_with(self, control: u64) -> u64 {
+        let link = self.alignment.round_up(HEADER_LEN + LINK_LEN as u64);
+        match self.version {
+            Version::V1 => link,
+            Version::V2 => {
+                let link = HEADER_LEN + (LINK_LEN + STRETCH_LEN) as u64;
+                let table = GROUP_HEADER_LEN as u64 + control;
+                self.alignment.round_up(link) + self.alignment.round_up(table)
+            }
+        }
+    }
+
+    const fn footer_reserve_with(self, control: u64) -> u64 {
+        let more = match self.version {
+            Version::V1 => {
+                let entries = self.segment_len.div_ceil(INDEX_INTERVAL);
+                FOOTER_FIXED_LEN as u64 + entries * INDEX_ENTRY_LEN as u64
+            }
+            Version::V2 => FOOTER_FIXED_LEN_2 as u64 + control,
+        };
+        let footer = (GROUP_HEADER_LEN + FOOTER_TRAILER_LEN) as u64 + more;
+        self.alignment.round_up(footer) + self.alignment.round_up(CONTROL_RESERVE)
+    }
+
+    const fn capacity_with(self, control: u64) -> u64 {
+        let reserve = self.footer_reserve_with(control);
+        let end = self
+            .alignment
+            .round_down(self.segment_len.saturating_sub(reserve));
+        end.saturating_sub(self.data_start_with(control))
+    }
+
+    /// Offset in bytes from which on a segment has groups of records at the latest, if it begins with no copies. In version 1 it
+    /// is exactly there.
+    #[must_use]
+    pub const fn data_start(self) -> u64 {
+        self.data_start_with(self.control_limit())
+    }
+
+    /// The same if the table of the control state has `control` bytes, exactly.
+    #[must_use]
+    pub const fn data_start_after(self, control: u64) -> u64 {
+        self.data_start_with(control)
+    }
+
+    /// Most bytes that a footer and the control reserve need. An index of version 2 takes what is left beside them.
+    #[must_use]
+    pub const fn footer_reserve(self) -> u64 {
+        self.footer_reserve_with(self.control_limit())
+    }
+
+    /// Most bytes of a footer group in a file of that version and length.
+    #[must_use]
+    pub const fn longest_footer(self) -> u64 {
+        let pages = self.segment_len / PAGE_LEN as u64 * PAGE_ENTRY as u64;
+        match self.version {
+            Version::V1 => self.footer_reserve(),
+            Version::V2 => self.footer_reserve() + pages,
+        }
+    }
+
+    /// Bytes that the segment has for groups of records, headers and padding included: what lies between the beginning and the
+    /// footer's reserve. 0 if it is too short.
+    #[must_use]
+    pub const fn capacity(self) -> u64 {
+        self.capacity_with(self.control_limit())
+    }
+
+    /// Largest payload in bytes of a single group of records in an empty segment.
+    #[must_use]
+    pub const fn max_group_payload(self) -> u64 {
+        payload_of(self.capacity())
+    }
+
+    /// Highest record limit in bytes that the segment may have: a record of that many bytes of key and value fits, whatever its
+    /// fixed part. With this limit, there is no room for control state.
+    #[must_use]
+    pub const fn max_record_limit(self) -> u64 {
+        payload_of(self.capacity_with(EMPTY_CONTROL)).saturating_sub(MAX_RECORD_HEAD as u64)
+    }
 }
 
-/// Bytes that a segment of `segment_len` bytes has for groups of records, headers and padding
-/// included: what lies between the link and the footer's reserve. 0 if it is too short.
-#[must_use]
-pub const fn segment_capacity(segment_len: u64, align: Alignment) -> u64 {
-    let end = align.round_down(segment_len.saturating_sub(footer_reserve(segment_len, align)));
-    end.saturating_sub(data_start(align))
-}
-
-/// Largest payload in bytes of a single group of records in an empty segment of `segment_len`
-/// bytes.
-#[must_use]
-pub const fn max_group_payload(segment_len: u64, align: Alignment) -> u64 {
-    let payload = segment_capacity(segment_len, align).saturating_sub(GROUP_HEADER_LEN as u64);
+/// The payload of a group that has `capacity` bytes.
+const fn payload_of(capacity: u64) -> u64 {
+    let payload = capacity.saturating_sub(GROUP_HEADER_LEN as u64);
     if payload > u32::MAX as u64 {
         u32::MAX as u64
     } else {
         payload
     }
-}
-
-/// Highest record limit in bytes that a segment of `segment_len` bytes may have: a record of
-/// that many bytes of key and value fits, whatever its fixed part.
-#[must_use]
-pub const fn max_record_limit(segment_len: u64, align: Alignment) -> u64 {
-    max_group_payload(segment_len, align).saturating_sub(MAX_RECORD_HEAD as u64)
 }

@@ -5,9 +5,8 @@ mod support;
 use support::{Builder, NOW, noise};
 use wal_format::{
     Alignment, CONTROL_RESERVE, EncodedRecord, GROUP_HEADER_LEN, HEADER_LEN, InBatch, LINK_LEN,
-    MAX_RECORD_HEAD, MAX_SEGMENT, MIN_RECORD_LEN, MIN_SEGMENT_FOR_TESTS, RecordHead, RecordRef,
-    SegmentId, SegmentView, data_start, footer_reserve, max_group_payload, max_record_limit,
-    segment_capacity,
+    Layout, MAX_RECORD_HEAD, MAX_SEGMENT, MIN_RECORD_LEN, MIN_SEGMENT_FOR_TESTS, RecordHead,
+    RecordRef, SegmentId, SegmentView, Version,
 };
 
 const ALIGNMENTS: [Alignment; 3] = [
@@ -19,6 +18,15 @@ const ALIGNMENTS: [Alignment; 3] = [
 fn overhead(record: RecordRef<'_>) -> usize {
     let encoded = EncodedRecord::new(record, InBatch::Last, NOW, u64::MAX).unwrap();
     encoded.len() - record.key().len() - record.value().len()
+}
+
+fn layout(segment_len: u64, alignment: Alignment) -> Layout {
+    Layout {
+        version: Version::V1,
+        segment_len,
+        alignment,
+        record_limit: 0,
+    }
 }
 
 #[test]
@@ -59,7 +67,7 @@ fn segment_overhead_is_as_documented() {
             let overhead = up(4096 + 128) + 64 + 28 + footer + up(512);
             let limit = align.round_down(len).saturating_sub(overhead);
             assert_eq!(
-                max_record_limit(len, align),
+                layout(len, align).max_record_limit(),
                 limit,
                 "{len} bytes, {align:?}"
             );
@@ -90,18 +98,18 @@ fn alignments_round_both_ways() {
 fn segments_too_short_for_anything_have_no_capacity() {
     for align in ALIGNMENTS {
         for len in [0, 1, HEADER_LEN, HEADER_LEN + LINK_LEN as u64] {
-            assert_eq!(segment_capacity(len, align), 0);
-            assert_eq!(max_group_payload(len, align), 0);
-            assert_eq!(max_record_limit(len, align), 0);
+            assert_eq!(layout(len, align).capacity(), 0);
+            assert_eq!(layout(len, align).max_group_payload(), 0);
+            assert_eq!(layout(len, align).max_record_limit(), 0);
         }
     }
     assert_eq!(
-        segment_capacity(MIN_SEGMENT_FOR_TESTS, Alignment::Sector4096),
+        layout(MIN_SEGMENT_FOR_TESTS, Alignment::Sector4096).capacity(),
         0
     );
     // Numbers that no file has overflow nothing.
     assert_eq!(
-        max_group_payload(u64::MAX, Alignment::Sector4096),
+        layout(u64::MAX, Alignment::Sector4096).max_group_payload(),
         u64::from(u32::MAX)
     );
 }
@@ -110,12 +118,12 @@ fn segments_too_short_for_anything_have_no_capacity() {
 fn the_largest_record_fits_with_controls_and_footer() {
     for align in ALIGNMENTS {
         for len in [32 << 10, 1 << 20, (1 << 20) + 24] {
-            let limit = max_record_limit(len, align) as usize;
+            let limit = layout(len, align).max_record_limit() as usize;
             // A put with an expiry: the longest fixed part that is not compressed.
             let (key, value) = (noise(limit / 2, 1), noise(limit - limit / 2, 2));
             let mut segment = Builder::first(len, align);
             segment.records(&[RecordRef::put(&key, &value).with_expiry(NOW)], 0);
-            let end = data_start(align) + segment_capacity(len, align);
+            let end = layout(len, align).data_start() + layout(len, align).capacity();
             assert!(segment.groups.end().get() <= end, "{len} bytes, {align:?}");
             // What the control reserve is for, then the footer.
             segment.cut(1, 1);
@@ -138,7 +146,7 @@ fn a_full_segment_of_small_groups_leaves_room_for_its_footer() {
     let len = 1 << 20;
     for align in ALIGNMENTS {
         let mut segment = Builder::first(len, align);
-        let end = data_start(align) + segment_capacity(len, align);
+        let end = layout(len, align).data_start() + layout(len, align).capacity();
         let mut written = 0;
         while segment.groups.room_for(6) <= end {
             segment.records(&[RecordRef::data(b"")], written);
@@ -157,6 +165,6 @@ fn a_full_segment_of_small_groups_leaves_room_for_its_footer() {
             "{} of {len} bytes, {align:?}",
             bytes.len()
         );
-        assert!(footer_reserve(len, align) < len);
+        assert!(layout(len, align).footer_reserve() < len);
     }
 }

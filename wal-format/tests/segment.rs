@@ -5,8 +5,8 @@ mod support;
 use support::{Builder, header};
 use wal_format::{
     Alignment, Epoch, FileName, Footer, GroupBody, GroupError, GroupHeader, GroupKind, GroupWriter,
-    HeaderError, Lsn, Offset, RecordRef, SegmentError, SegmentHeader, SegmentId, SegmentView,
-    crc32, first_name, max_record_limit, segment_name, spare_name, temporary_name,
+    HeaderError, Layout, Lsn, Offset, RecordRef, SegmentError, SegmentHeader, SegmentId,
+    SegmentView, Version, crc32, first_name, segment_name, spare_name, temporary_name,
 };
 
 const ID: SegmentId = SegmentId::FIRST;
@@ -97,7 +97,13 @@ fn fields_that_verify_must_still_make_sense() {
         matches!(forged(4095, &[1]), Err(HeaderError::Field(_))),
         "reserved"
     );
-    let most = max_record_limit(8192, Alignment::Eight);
+    let most = Layout {
+        version: Version::V1,
+        segment_len: 8192,
+        alignment: Alignment::Eight,
+        record_limit: 0,
+    }
+    .max_record_limit();
     assert!(forged(56, &most.to_le_bytes()).is_ok());
     let above = (most + 1).to_le_bytes();
     assert!(

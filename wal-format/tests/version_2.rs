@@ -242,10 +242,6 @@ fn a_header_says_what_a_segment_replaces_and_what_the_logs_segments_are_like() {
             replaces: None,
             ..replacement
         },
-        SegmentHeader {
-            log_capacity: 4096,
-            ..replacement
-        },
     ];
     for header in wrong {
         assert!(

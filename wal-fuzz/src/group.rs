@@ -6,9 +6,8 @@ use arbitrary::{Result, Unstructured};
 use wal_format::{
     Alignment, Compression, ControlBody, EncodedRecord, Footer, FooterFacts, FooterTrailer,
     GROUP_HEADER_LEN, GroupFacts, GroupHeader, GroupKind, GroupWriter, HEADER_LEN, InBatch,
-    IndexEntry, LinkBody, Lsn, Offset, RecordKind, RecordRef, SegmentHeader, SegmentId,
-    SegmentView, UnixMillis, Version, crc32, decode_cut, decode_stamp, max_record_limit,
-    scan_headers,
+    IndexEntry, Layout, LinkBody, Lsn, Offset, RecordKind, RecordRef, SegmentHeader, SegmentId,
+    SegmentView, UnixMillis, Version, crc32, decode_cut, decode_stamp, scan_headers,
 };
 
 use crate::{base, segment};
@@ -175,7 +174,13 @@ fn write(u: &mut Unstructured<'_>) -> Result<Written> {
         alignment,
         capacity,
         allocated: capacity,
-        record_limit: max_record_limit(capacity, alignment),
+        record_limit: Layout {
+            version: Version::V1,
+            segment_len: capacity,
+            alignment,
+            record_limit: 0,
+        }
+        .max_record_limit(),
         ..base::header(SegmentId::FIRST)
     };
     let first = Lsn::new(*u.choose(&[1, 2, 1 << 40, u64::MAX - 1000])?);

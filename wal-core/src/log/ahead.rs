@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use wal_format::SegmentId;
 
-use super::state::{Active, LiveSegment, State, Status, first_record_offset};
+use super::begin::first_record_offset;
+use super::state::{Active, LiveSegment, State, Status};
 use super::{Driver, Engine};
 use crate::sync::{Arc, MutexGuard};
 use crate::{FsyncPolicy, Prewrite, sabotage};
@@ -139,7 +140,7 @@ impl Engine {
         let end = state.filling.end().get();
         range(&active.segment, &active.prewritten, end, active.allocated).or_else(|| {
             let spare = state.spare.as_ref()?;
-            let start = first_record_offset(spare.segment.header.alignment);
+            let start = first_record_offset(spare.segment.header.layout());
             range(
                 &spare.segment,
                 &spare.prewritten,

@@ -7,7 +7,7 @@
 use std::future::poll_fn;
 use std::task::{Context, Poll};
 
-use wal_format::{EncodedRecord, InBatch, IndexEntry, Lsn, RecordRef, SegmentId};
+use wal_format::{EncodedRecord, InBatch, Lsn, RecordRef, SegmentId};
 
 use super::eras::Era;
 use super::parked::{Park, Role};
@@ -59,7 +59,8 @@ impl<'a, 'r> Entrant<'a, 'r> {
     fn bytes(&self) -> usize {
         match self {
             Self::Records(_, bytes) | Self::Room(bytes) => *bytes,
-            Self::Cut(_) => wal_format::GROUP_HEADER_LEN + wal_format::CUT_BODY_LEN,
+            // In any version.
+            Self::Cut(_) => wal_format::GROUP_HEADER_LEN + wal_format::FIRST_CHANGE_LEN,
         }
     }
 
@@ -67,7 +68,8 @@ impl<'a, 'r> Entrant<'a, 'r> {
     fn end_and_limit(&self, state: &State, segment: &LiveSegment) -> (u64, u64) {
         match self {
             Self::Records(_, bytes) | Self::Room(bytes) => {
-                (state.filling.room_for(*bytes), segment.data_limit)
+                let before = state.before_group(segment.header.alignment);
+                (state.filling.room_for(*bytes) + before, segment.data_limit)
             }
             Self::Cut(_) => {
                 let alignment = segment.header.alignment;
@@ -328,6 +330,7 @@ impl Engine {
         }
         if let Entrant::Records(records, _) = entrant {
             check_lsns(state, records.len() as u64)?;
+            self.look_at_clock(state);
         }
         loop {
             let Some(active) = &state.active else {
@@ -372,22 +375,27 @@ impl Engine {
                 state.freeze();
                 continue;
             }
-            state.gate = self.gate(state);
             let entered = match entrant {
                 Entrant::Records(records, bytes) => {
                     if state.filling.open_group_start().is_none() {
                         self.open_group(state);
                     }
+                    state.note_place();
+                    state.gate = self.gate(state);
                     let entered = state.push(records, bytes);
                     self.locked.figures.appended(state);
                     entered
                 }
                 Entrant::Cut(log_first) => {
+                    state.gate = self.gate(state);
                     let cut = Self::push_cut(state, log_first);
                     self.locked.figures.changed(state);
                     cut
                 }
-                Entrant::Room(_) => return Ok(Entry::Entered(Self::place(state))),
+                Entrant::Room(_) => {
+                    state.gate = self.gate(state);
+                    return Ok(Entry::Entered(Self::place(state)));
+                }
             };
             self.after_enter(state);
             return Ok(Entry::Entered(entered));
@@ -413,14 +421,11 @@ impl Engine {
             state.filling_since = Some(now);
             state.last_append = now;
         }
+        state.date();
         let (first_lsn, offset) = (state.filling.next_lsn(), state.filling.end());
+        let now = state.dates.now();
         if let Some(active) = &mut state.active {
-            let due = active.index.last().is_none_or(|entry| {
-                offset.get() >= entry.offset.get() + wal_format::INDEX_INTERVAL
-            });
-            if due {
-                active.index.push(IndexEntry { first_lsn, offset });
-            }
+            active.index.group(first_lsn, offset, now);
         }
     }
 
@@ -438,7 +443,8 @@ impl Engine {
         let mut until = limit
             .min(active.allocated.saturating_sub(reserve))
             .min(state.ahead.limit(active.segment.id()))
-            .min(start + self.settings.buffer as u64);
+            .min(start + self.settings.buffer as u64)
+            .min(active.index.next_record());
         // Where somebody has to be told, and was not yet.
         let len = state.filling.len() as u64;
         for (end, signal) in [

@@ -64,6 +64,8 @@ impl Engine {
                 end_digest: state.filling.previous(),
                 records: active.records,
                 index: active.index,
+                control: state.control.clone(),
+                until: state.dates.now(),
                 successor: SegmentId::NONE,
                 segment: active.segment,
             };

@@ -24,7 +24,7 @@ pub(crate) struct LiveSegment {
 
 impl LiveSegment {
     pub(crate) fn new(header: SegmentHeader, file: Arc<dyn StorageFile>) -> Self {
-        let reserve = wal_format::footer_reserve(header.capacity, header.alignment);
+        let reserve = header.layout().footer_reserve();
         let data_limit = header.capacity.saturating_sub(reserve);
         Self {
             frame: header.frame(),

@@ -22,8 +22,10 @@
 
 mod ahead;
 mod append;
+mod begin;
 mod close;
 mod commit;
+mod dates;
 mod driver;
 mod eras;
 mod figures;
@@ -45,17 +47,18 @@ mod truncate;
 mod waiters;
 
 pub(crate) use append::{Begun, Durability};
+pub(crate) use begin::{Predecessor, link_body};
 pub(crate) use eras::{Era, Eras};
 pub(crate) use open::{Ground, no_space_or_io, read_pid, take_lock, write_pid};
 pub(crate) use place::{check_process, displaced, displacement};
 pub(crate) use reach::Goal;
 pub(crate) use rotate::{allocate, create_segment_file};
 pub(crate) use sizes::Sizes;
-pub(crate) use state::{ChainEntry, Mark, Predecessor, link_body};
+pub(crate) use state::{ChainEntry, Mark};
 
 use std::time::Duration;
 
-use wal_format::{Alignment, Lsn};
+use wal_format::{Alignment, Lsn, Version};
 use wal_io::{Process, Storage, StorageLock};
 
 use crate::clock::Clock;
@@ -73,6 +76,8 @@ pub(crate) struct Settings {
     pub(crate) config: WalConfig,
     pub(crate) sizes: Sizes,
     pub(crate) alignment: Alignment,
+    /// The version of new segments.
+    pub(crate) version: Version,
     pub(crate) record_limit: u64,
     /// Largest payload of one group: one batch is at most this long.
     pub(crate) batch_limit: u64,
@@ -180,7 +185,7 @@ impl Engine {
             Some(active) => (active.segment.id(), state.next_record_offset()),
             None => (
                 state.next_segment,
-                state::first_record_offset(self.settings.alignment),
+                state.first_of_next(self.settings.layout()),
             ),
         };
         Position {

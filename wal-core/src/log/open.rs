@@ -5,12 +5,13 @@ use std::io;
 use std::time::Duration;
 
 use wal_format::{
-    IndexEntry, LOCK_NAME, LOCK_PID_NAME, LinkCause, LogId, Lsn, Origin, SegmentHeader, SegmentId,
+    History, LOCK_NAME, LOCK_PID_NAME, LinkCause, LogId, Lsn, Origin, SegmentHeader, SegmentId,
     Version,
 };
 use wal_io::{OpenMode, Process, Storage, StorageFileExt, StorageLock};
 
 use super::ahead::{Ahead, Prewritten};
+use super::dates::Dates;
 use super::eras::Eras;
 use super::figures::Locked;
 use super::parked::{Maintenance, Parked};
@@ -26,7 +27,7 @@ use crate::clock::Clock;
 use crate::entropy::Entropy;
 use crate::error::is_no_space;
 use crate::recovery::{self, Copied, Listing, Plan, RecoveryReport, Scan, Tail};
-use crate::segment::Files;
+use crate::segment::{Files, Hint};
 use crate::stats::Counters;
 use crate::sync::{self, Arc, AtomicBool, AtomicU64, Condvar, Mutex};
 use crate::{Error, RecoveryMode, RepairMode, Result, sabotage};
@@ -82,7 +83,7 @@ impl Engine {
             write_pid(storage);
         }
         let mut looks = 1;
-        let (settings, scan, plan, applied, log_id) = loop {
+        let (settings, scan, plan, applied, identity) = loop {
             match recover(&ground, settings) {
                 // Nothing was changed: what is left is seen by a new look.
                 Err(error) if recovery::Changed::is(&error) && looks < LOOKS => looks += 1,
@@ -99,14 +100,7 @@ impl Engine {
         // After a clean stop it was whole, so no file is opened to check it.
         let whole = scan.listing.reserve && plan.report.clean && !scan.chain.is_empty() && !used;
         let reserve = whole || recovery::ensure_reserve(storage, settings.reserve_len());
-        let mut state = initial_state(
-            &settings,
-            &scan,
-            &plan,
-            applied,
-            log_id,
-            ground.clock.monotonic(),
-        );
+        let mut state = initial_state(&settings, &scan, &plan, applied, identity, &*ground.clock);
         state.reserve = reserve;
         let durable = AtomicU64::new(state.durable.lsn.get());
         if settings.path_check
@@ -145,11 +139,18 @@ impl Engine {
     }
 }
 
+/// What tells the log, and what this session appends, from others.
+#[derive(Clone, Copy, Debug)]
+struct Identity {
+    log_id: LogId,
+    history: History,
+}
+
 /// Scan, plan, apply.
 fn recover(
     ground: &Ground,
     settings: &Settings,
-) -> Result<(Settings, Scan, Plan, recovery::Applied, LogId)> {
+) -> Result<(Settings, Scan, Plan, recovery::Applied, Identity)> {
     let storage = &*ground.storage;
     let listing = Listing::read_locked(storage)?;
     let scan = recovery::scan(&ground.storage, listing)?;
@@ -163,9 +164,17 @@ fn recover(
         None => draw_log_id(&*ground.entropy)
             .map_err(|error| no_space_or_io(storage, "drawing an id for the log", error))?,
     };
+    let history = draw_history(&settings, &*ground.entropy)
+        .map_err(|error| no_space_or_io(storage, "drawing a history for the log", error))?;
     let header = |id: SegmentId| new_header(&settings, &*ground.entropy, id, log_id);
-    let applied = recovery::apply(storage, &scan, &plan, settings.config.preallocate, &header)?;
-    Ok((settings, scan, plan, applied, log_id))
+    let new = recovery::NewSegment {
+        header: &header,
+        preallocate: settings.config.preallocate,
+        history,
+    };
+    let applied = recovery::apply(storage, &scan, &plan, &new)?;
+    let identity = Identity { log_id, history };
+    Ok((settings, scan, plan, applied, identity))
 }
 
 /// A torn tail is refused where the caller has asked for that.
@@ -241,6 +250,19 @@ pub(crate) fn write_pid(storage: &dyn Storage) {
     }
 }
 
+/// A history for records that are appended from now on. Segments of version 1 have none.
+pub(super) fn draw_history(settings: &Settings, entropy: &dyn Entropy) -> io::Result<History> {
+    let mut history = 0;
+    while settings.version >= Version::V2 && history == 0 {
+        history = entropy.next()?;
+        // A record whose LSN was given again has another history than the one before it.
+        if sabotage::is("history-not-renewed") {
+            history = 1;
+        }
+    }
+    Ok(History::new(history))
+}
+
 fn draw_log_id(entropy: &dyn Entropy) -> io::Result<LogId> {
     let mut bytes = [0; 16];
     bytes[..8].copy_from_slice(&entropy.next()?.to_le_bytes());
@@ -253,14 +275,15 @@ fn initial_state(
     scan: &Scan,
     plan: &Plan,
     applied: recovery::Applied,
-    log_id: LogId,
-    now: Duration,
+    Identity { log_id, history }: Identity,
+    clock: &dyn Clock,
 ) -> State {
     let mut chain: Vec<ChainEntry> = scan.chain[..plan.kept]
         .iter()
         .map(|link| ChainEntry {
             header: link.facts.header,
             first_lsn: link.link.first_lsn,
+            histories: link.link.body.histories.clone(),
             end: Some((link.end.lsn, link.end.offset)),
         })
         .collect();
@@ -301,6 +324,7 @@ fn initial_state(
         chain.push(ChainEntry {
             header: recovered.header,
             first_lsn: recovered.first_lsn,
+            histories: recovered.histories.clone(),
             end: None,
         });
         let header = recovered.header;
@@ -321,10 +345,15 @@ fn initial_state(
         });
         active = Some(active_of(segment, recovered));
     }
+    let dates = Dates::new(clock, scan.latest);
+    filling.set_time(dates.now());
     State {
         status: Status::Open,
         log_id,
         log_first: plan.log_first,
+        history,
+        control: scan.control.clone(),
+        dates,
         next_lsn: plan.last.next(),
         next_segment: applied.next_segment,
         predecessor: plan.predecessor.filter(|_| active.is_none()),
@@ -371,7 +400,7 @@ fn initial_state(
         giving_back: false,
         retiring: VecDeque::new(),
         retiring_busy: false,
-        last_append: now,
+        last_append: clock.monotonic(),
         waiters: Waiters::default(),
         offers: Offers::default(),
         commit_requested: false,
@@ -426,14 +455,13 @@ fn idle_header(settings: &Settings, log_id: LogId) -> SegmentHeader {
 /// What readers ask of the engine.
 impl Engine {
     /// The writer's own index of the active segment: a place at or before `lsn`.
-    pub(crate) fn indexed(&self, id: SegmentId, lsn: Lsn) -> Option<IndexEntry> {
+    pub(crate) fn indexed(&self, id: SegmentId, lsn: Lsn) -> Option<Hint> {
         let state = self.state();
         let active = state
             .active
             .as_ref()
             .filter(|active| active.segment.id() == id)?;
-        let at = active.index.partition_point(|entry| entry.first_lsn <= lsn);
-        at.checked_sub(1).map(|at| active.index[at])
+        active.index.group_before(lsn)
     }
 
     /// Whether records from `lsn` on wait to be handed over.

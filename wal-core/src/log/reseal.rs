@@ -12,7 +12,7 @@ use super::Engine;
 use super::state::{ChainEntry, LiveSegment, Sealing};
 use crate::recovery::GroupEnd;
 use crate::sabotage;
-use crate::segment::{GroupStep, SegmentCursor, SegmentFacts};
+use crate::segment::{GroupStep, SegmentCursor, SegmentFacts, SegmentIndex};
 use crate::sync::Arc;
 
 impl Engine {
@@ -53,7 +53,8 @@ impl Engine {
             };
             let segment = Arc::new(LiveSegment::new(header, file));
             let data_end = footer.data_len.get();
-            (segment, footer.record_count, footer.index, data_end)
+            let index = SegmentIndex::from_footer(&header, &footer, &*segment.file)?;
+            (segment, footer.record_count, index, data_end)
         };
         let mut cursor = SegmentCursor::new(Arc::clone(&segment.file), header, data_end);
         cursor.jump(end.lsn.next(), Offset::new(end.offset));
@@ -73,7 +74,11 @@ impl Engine {
         let Some(records) = records.checked_sub(dropped) else {
             return Ok(None);
         };
-        index.retain(|entry| entry.offset.get() < end.offset);
+        index.cut(end.offset);
+        let (control, until) = {
+            let state = self.state();
+            (state.control.clone(), state.dates.now())
+        };
         Ok(Some(Sealing {
             segment,
             end_lsn: end.lsn,
@@ -81,6 +86,8 @@ impl Engine {
             end_digest: end.digest,
             records,
             index,
+            control,
+            until,
             successor,
         }))
     }

@@ -10,16 +10,15 @@ use wal_format::{Epoch, GroupKind, LinkCause, Lsn, Offset, Origin, SegmentId};
 use wal_io::OpenMode;
 
 use super::ahead::Prewritten;
+use super::begin::{Predecessor, link_body};
 use super::commit::Scope;
+use super::open::draw_history;
 use super::rotate::new_header;
-use super::state::{
-    Active, ChainEntry, Dirty, LiveSegment, Mark, Predecessor, Sealing, Spare, State, Status,
-    link_body,
-};
+use super::state::{Active, ChainEntry, Dirty, LiveSegment, Mark, Sealing, Spare, State, Status};
 use super::{Engine, Goal};
 use crate::error::Corruption;
 use crate::recovery::{Copied, Copy, GroupEnd, Source};
-use crate::segment::{GroupStep, RecordStep, SegmentCursor, SegmentFacts};
+use crate::segment::{GroupStep, RecordStep, SegmentCursor, SegmentFacts, copied};
 use crate::shell::Shell;
 use crate::sync::{Arc, Ordering, wake_all};
 use crate::{Error, Result, sabotage};
@@ -117,7 +116,7 @@ impl Engine {
     }
 
     fn rewind_to(&self, lsn: Lsn) -> Result<()> {
-        let (chain, kept, log_first, log_id, id, spare) = {
+        let (chain, kept, kept_history, control, log_first, log_id, id, spare) = {
             let mut state = self.state();
             let Some(kept) = Self::check_rewind(&state, lsn)? else {
                 return Ok(());
@@ -132,6 +131,8 @@ impl Engine {
             (
                 chain,
                 kept,
+                state.history_of(kept),
+                state.control.clone(),
                 state.log_first,
                 state.log_id,
                 state.next_segment,
@@ -142,13 +143,21 @@ impl Engine {
         let outcome = self.place_of(&chain, kept, log_first).and_then(|place| {
             let predecessor = predecessor(&chain, place.at, kept);
             let end_lsn = place.at.map_or(log_first.prev(), |(_, end)| end.lsn);
+            let mut control = control;
+            control.truncate_after(kept, kept_history);
+            let history = draw_history(&self.settings, &*self.entropy)
+                .map_err(|error| Error::io(self.location(), "drawing a history", error))?;
+            let parts = chain.iter().skip(place.at.map_or(0, |(at, _)| at));
+            let parts = parts.map(|entry| (entry.first_lsn, &entry.histories, kept));
+            let histories = copied(parts, end_lsn, kept, history);
             let sources: Vec<Source> = place.rest.into_iter().collect();
             let location = self.location();
             let copy = Copy {
                 storage: &*self.storage,
                 location: &location,
                 what: "the segment that ends the log earlier",
-                link: link_body(Some(predecessor), end_lsn, log_first),
+                link: link_body(Some(predecessor), end_lsn, log_first, histories),
+                control: &control,
                 sources: &sources,
                 last: kept,
                 spares: spare_id.as_slice(),
@@ -177,7 +186,7 @@ impl Engine {
                     let shortened = place
                         .at
                         .and_then(|(at, end)| self.shortened(&chain[at], end, id).ok()?);
-                    Ok((place.at.map(stays), copied, shortened))
+                    Ok((place.at.map(stays), copied, shortened, control, history))
                 }
                 // Whether the log has its new end is known only after reopening.
                 Err(error) if committed => {
@@ -188,7 +197,11 @@ impl Engine {
             }
         });
         match outcome {
-            Ok((at, copied, shortened)) => {
+            Ok((at, copied, shortened, control, history)) => {
+                {
+                    let mut state = self.state();
+                    (state.control, state.history) = (control, history);
+                }
                 self.begin_era(at, copied, kept, shortened);
                 if let Some(spare) = spare_id {
                     // Best effort: what stays is a leftover that the next open removes.
@@ -236,7 +249,7 @@ impl Engine {
         };
         let mut cursor = SegmentCursor::new(file, header, limit);
         if let Some(index) = index.filter(|index| index.offset.get() < limit) {
-            cursor.jump(index.first_lsn, index.offset);
+            cursor.jump(index.lsn, index.offset);
         }
         loop {
             let offset = cursor.offset();
@@ -335,6 +348,7 @@ impl Engine {
         state.chain.push(ChainEntry {
             header,
             first_lsn: copied.first_lsn,
+            histories: copied.histories.clone(),
             end: None,
         });
         state.next_lsn = kept.next();
@@ -412,6 +426,8 @@ impl State {
                 end_digest,
                 records: active.records,
                 index: active.index,
+                control: self.control.clone(),
+                until: self.dates.now(),
                 successor,
             });
         }

@@ -7,7 +7,6 @@ use std::io;
 
 use wal_format::{
     Epoch, FileName, FooterFacts, GroupWriter, LogId, Lsn, Origin, SegmentHeader, SegmentId,
-    Version,
 };
 use wal_io::{OpenMode, Storage, StorageFile, StorageFileExt};
 
@@ -86,7 +85,7 @@ pub(super) fn new_header(
         alignment: settings.alignment,
         allocated: settings.config.max_segment_size,
         origin: Origin::Spare,
-        version: Version::V1,
+        version: settings.version,
         replaces: None,
         log_capacity: settings.config.max_segment_size,
         log_record_limit: settings.record_limit,
@@ -138,12 +137,12 @@ impl Engine {
         if self.settings.config.preallocate && open {
             return header.capacity;
         }
-        let reserve = wal_format::footer_reserve(header.capacity, header.alignment);
+        let reserve = header.layout().footer_reserve();
         // A close needs the footer's room only.
         let step = if open {
             ALLOCATION_STEP
         } else {
-            wal_format::LINK_LEN as u64
+            header.layout().data_start() - wal_format::HEADER_LEN
         };
         (wal_format::HEADER_LEN + step + reserve).min(header.capacity)
     }
@@ -393,14 +392,21 @@ pub(super) fn write_footer(sealing: &Sealing, log_first: Lsn) -> io::Result<()> 
         sealing.end_digest,
         sealing.end_lsn.next(),
     );
-    let facts = FooterFacts {
+    groups.set_time(sealing.until);
+    let layout = sealing.segment.header.layout();
+    let room = layout.segment_len.saturating_sub(layout.footer_reserve());
+    let room = room.saturating_sub(sealing.end_offset.get());
+    let mut more = sealing.index.write(&mut groups, room);
+    more.control = sealing.control.clone();
+    more.time_greatest = more.time_greatest.max(sealing.until);
+    let entries = sealing.index.entries();
+    groups.footer(&FooterFacts {
         record_count: sealing.records,
         successor: sealing.successor,
         log_first,
-        index: &sealing.index,
-        more: None,
-    };
-    groups.footer(&facts);
+        index: entries,
+        more: Some(&more),
+    });
     let file = &sealing.segment.file;
     file.write_all_at(groups.bytes(), groups.start().get())?;
     // The clean mark is durable before the file is cut behind it.

@@ -1,6 +1,6 @@
 //! Segment size, record limit and padding of new segments: chosen by the opener, or else those of the existing log.
 
-use wal_format::{Alignment, Origin, SegmentHeader};
+use wal_format::{Alignment, Layout, Origin, SegmentHeader, Version};
 
 use super::Settings;
 use crate::recovery::Scan;
@@ -13,6 +13,7 @@ pub(crate) struct Sizes {
     pub(crate) alignment: Option<Alignment>,
     pub(crate) record_limit: Option<u64>,
     pub(crate) node_id: Option<u32>,
+    pub(crate) version: Option<Version>,
     /// The smallest segment size. Lower in tests.
     pub(crate) least_segment: u64,
 }
@@ -26,25 +27,69 @@ impl Settings {
         if let Some(like) = model(scan)
             && !sabotage::is("sizes-of-the-log-not-kept")
         {
+            self.follow_version(scan)?;
             self.adopt(&like);
         }
         self.resolve()
     }
 
+    /// The version of the log's newest segment, unless a newer one was chosen. There is no way back.
+    fn follow_version(&mut self, scan: &Scan) -> Result<()> {
+        let chain = scan.chain.iter().map(|link| link.facts.header.version);
+        let found = chain.max();
+        let chosen = self.sizes.version;
+        if let (Some(found), Some(chosen)) = (found, chosen)
+            && chosen < found
+        {
+            return Err(Error::InvalidConfig {
+                field: "format_version",
+                value: chosen.get().to_string(),
+                allowed: format!("{}, which the log has already", found.get()),
+            });
+        }
+        self.version = chosen.or(found).unwrap_or(self.version);
+        Ok(())
+    }
+
     fn adopt(&mut self, like: &SegmentHeader) {
-        let sizes = &mut self.sizes;
         // A limit that was not chosen follows the segment's size.
-        let default = default_record_limit(like.capacity, like.alignment);
-        let chosen = Some(like.record_limit).filter(|limit| *limit != default && *limit > 0);
+        let default = Layout {
+            segment_len: like.log_capacity,
+            ..like.layout()
+        }
+        .default_record_limit();
+        let limit = Some(like.log_record_limit).filter(|limit| *limit > 0);
+        // A newer version has less room. The limit stays.
+        let upgraded = like.version < self.version;
+        let chosen = limit.filter(|limit| *limit != default || upgraded);
         let most = wal_format::MAX_SEGMENT;
-        let size = like.capacity.clamp(sizes.least_segment, most);
-        self.config.max_segment_size = sizes.segment.unwrap_or(size);
-        self.config.node_id = sizes.node_id.unwrap_or(like.node_id);
-        sizes.alignment = sizes.alignment.or(Some(like.alignment));
-        let alignment = sizes.alignment.unwrap_or(like.alignment);
-        let fits = wal_format::max_record_limit(self.config.max_segment_size, alignment);
+        let size = like.log_capacity.clamp(self.sizes.least_segment, most);
+        self.config.max_segment_size = self.sizes.segment.unwrap_or(size);
+        self.config.node_id = self.sizes.node_id.unwrap_or(like.node_id);
+        let alignment = self.sizes.alignment.unwrap_or(like.alignment);
+        self.sizes.alignment = Some(alignment);
+        if let Some(limit) = chosen.filter(|_| upgraded && size == self.config.max_segment_size) {
+            while self.layout_at(alignment).max_record_limit() < limit {
+                self.config.max_segment_size += alignment.get();
+            }
+        }
+        let fits = self.layout_at(alignment).max_record_limit();
         let chosen = chosen.map(|limit| limit.min(fits));
-        sizes.record_limit = sizes.record_limit.or(chosen);
+        self.sizes.record_limit = self.sizes.record_limit.or(chosen);
+    }
+
+    /// What new segments have room for.
+    pub(crate) fn layout(&self) -> Layout {
+        self.layout_at(self.alignment)
+    }
+
+    fn layout_at(&self, alignment: Alignment) -> Layout {
+        Layout {
+            version: self.version,
+            segment_len: self.config.max_segment_size,
+            alignment,
+            record_limit: self.record_limit,
+        }
     }
 
     /// Works out what depends on the sizes.
@@ -54,8 +99,9 @@ impl Settings {
     pub(crate) fn resolve(mut self) -> Result<Self> {
         let size = self.config.max_segment_size;
         let alignment = self.sizes.alignment.unwrap_or(Alignment::Eight);
-        let most = wal_format::max_record_limit(size, alignment);
-        let default = default_record_limit(size, alignment);
+        let layout = self.layout_at(alignment);
+        let most = layout.max_record_limit();
+        let default = layout.default_record_limit();
         let record_limit = self.sizes.record_limit.unwrap_or(default);
         if record_limit == 0 || record_limit > most {
             return Err(Error::InvalidConfig {
@@ -66,13 +112,9 @@ impl Settings {
         }
         self.alignment = alignment;
         self.record_limit = record_limit;
-        self.batch_limit = wal_format::max_group_payload(size, alignment);
+        self.batch_limit = self.layout().max_group_payload();
         Ok(self)
     }
-}
-
-fn default_record_limit(size: u64, alignment: Alignment) -> u64 {
-    wal_format::DEFAULT_RECORD_LIMIT.min(wal_format::max_record_limit(size, alignment))
 }
 
 /// The segment whose sizes were chosen by an opener: the newest one that is not a copy. A copy may be larger. If there are only

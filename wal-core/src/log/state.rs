@@ -5,12 +5,14 @@ use std::task::Waker;
 use std::time::Duration;
 
 use wal_format::{
-    Alignment, EncodedRecord, Epoch, GroupWriter, Histories, IndexEntry, LinkBody, LinkCause,
-    LogId, Lsn, Offset, SegmentHeader, SegmentId,
+    Control, EncodedRecord, GroupWriter, Histories, History, LinkCause, LogId, Lsn, Offset,
+    SegmentHeader, SegmentId, UnixMillis, Version,
 };
 
 use super::ahead::{Ahead, Prewritten};
 use super::append::Entered;
+use super::begin::{Predecessor, link_body};
+use super::dates::Dates;
 use super::eras::Eras;
 use super::give_back::Replaced;
 pub(super) use super::live::LiveSegment;
@@ -19,6 +21,7 @@ use super::reach::Goal;
 use super::requests::Requests;
 use super::waiters::{Offers, Waiters};
 use crate::clock::Clock;
+use crate::segment::SegmentIndex;
 use crate::sync::Arc;
 use crate::{Poisoned, Position, sabotage};
 
@@ -30,22 +33,10 @@ pub(crate) struct Active {
     pub(crate) allocated: u64,
     /// Without those in the buffer being filled.
     pub(crate) records: u64,
-    pub(crate) index: Vec<IndexEntry>,
+    pub(crate) index: SegmentIndex,
     /// A spare was tried for in the background; until it is needed it is not tried for again.
     pub(crate) spare_tried: bool,
     pub(crate) prewritten: Prewritten,
-}
-
-/// The end of what the log takes from a segment: what the next link says of it.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Predecessor {
-    pub(crate) id: SegmentId,
-    pub(crate) epoch: Epoch,
-    pub(crate) end_offset: Offset,
-    pub(crate) end_digest: u32,
-    pub(crate) cause: LinkCause,
-    /// With a truncation: the last LSN that stayed.
-    pub(crate) kept: Lsn,
 }
 
 /// What was appended since the log was opened.
@@ -105,7 +96,11 @@ pub(crate) struct Sealing {
     pub(crate) end_offset: Offset,
     pub(crate) end_digest: u32,
     pub(crate) records: u64,
-    pub(crate) index: Vec<IndexEntry>,
+    pub(crate) index: SegmentIndex,
+    /// The control state at its end.
+    pub(crate) control: Control,
+    /// When its last record had been appended.
+    pub(crate) until: UnixMillis,
     pub(crate) successor: SegmentId,
 }
 
@@ -145,6 +140,7 @@ pub(crate) struct Mark {
 pub(crate) struct ChainEntry {
     pub(crate) header: SegmentHeader,
     pub(crate) first_lsn: Lsn,
+    pub(crate) histories: Histories,
     /// Last LSN and end offset; `None` while the segment is active.
     pub(crate) end: Option<(Lsn, u64)>,
 }
@@ -172,6 +168,10 @@ pub(crate) struct State {
     pub(crate) status: Status,
     pub(crate) log_id: LogId,
     pub(crate) log_first: Lsn,
+    /// The history of records that are appended from now on.
+    pub(crate) history: History,
+    pub(crate) control: Control,
+    pub(crate) dates: Dates,
     pub(crate) next_segment: SegmentId,
     /// The end of the chain while there is no active segment.
     pub(crate) predecessor: Option<Predecessor>,
@@ -273,6 +273,14 @@ impl State {
         self.shut_gate();
     }
 
+    /// Notes where the first of the next records will be, if it is far from the last one that was noted.
+    pub(crate) fn note_place(&mut self) {
+        let (lsn, offset) = (self.next_lsn, self.next_record_offset());
+        if let Some(active) = &mut self.active {
+            active.index.record(lsn, offset);
+        }
+    }
+
     /// Adds `records`, `bytes` bytes of them, to the buffer: there is room, and the gate is the active segment's.
     #[inline]
     pub(crate) fn push(&mut self, records: &[EncodedRecord<'_>], bytes: usize) -> Entered {
@@ -280,6 +288,12 @@ impl State {
         for record in records {
             let place = self.filling.push(record);
             first.get_or_insert(place);
+            // An append of a single record has been noted by now, if it had to be.
+            if records.len() > 1
+                && let Some(active) = &mut self.active
+            {
+                active.index.record(place.0, place.1);
+            }
             // Invariant 2: a batch lies in one group.
             if sabotage::is("batch-in-several-groups") {
                 self.filling.close_group(self.durable.lsn);
@@ -367,6 +381,7 @@ impl State {
             self.filling.previous(),
             self.next_lsn,
         );
+        next.set_time(self.dates.now());
         let groups = std::mem::replace(&mut self.filling, next);
         self.frozen.push_back(Handover {
             segment: Arc::clone(&active.segment),
@@ -431,6 +446,8 @@ impl State {
                 end_digest,
                 records: active.records,
                 index: active.index,
+                control: self.control.clone(),
+                until: self.dates.now(),
                 successor: spare.segment.id(),
             });
         }
@@ -442,8 +459,13 @@ impl State {
             0,
             self.next_lsn,
         );
-        let link = link_body(predecessor, end_lsn, self.log_first);
+        let histories = Histories::after(self.history_of(end_lsn), &[], self.history);
+        let link = link_body(predecessor, end_lsn, self.log_first, histories.clone());
+        self.filling.set_time(self.dates.now());
         self.filling.link(&link, self.durable.lsn);
+        if header.version >= Version::V2 {
+            self.filling.control(&self.control, self.durable.lsn);
+        }
         self.filling_watermark = self.durable.lsn;
         self.next_segment = header.segment_id.next();
         self.dirty.push_back(Dirty {
@@ -457,13 +479,14 @@ impl State {
         self.chain.push(ChainEntry {
             header,
             first_lsn: self.next_lsn,
+            histories,
             end: None,
         });
         self.active = Some(Active {
             segment: spare.segment,
             allocated: spare.allocated,
             records: 0,
-            index: Vec::new(),
+            index: SegmentIndex::new(&header),
             spare_tried: false,
             prewritten: spare.prewritten,
         });
@@ -534,38 +557,4 @@ impl State {
 /// A writer without a buffer yet, for a segment with this header.
 pub(crate) fn empty_writer(header: SegmentHeader) -> GroupWriter {
     GroupWriter::new(header.frame(), 0)
-}
-
-/// Where the first record of a segment stands.
-pub(crate) fn first_record_offset(alignment: Alignment) -> Offset {
-    let link_end = alignment.round_up(wal_format::HEADER_LEN + wal_format::LINK_LEN as u64);
-    Offset::new(link_end + wal_format::GROUP_HEADER_LEN as u64)
-}
-
-/// What a link says. Without a predecessor the log starts here: nothing before it is proven, or nothing is left of it.
-pub(crate) fn link_body(
-    predecessor: Option<Predecessor>,
-    end_lsn: Lsn,
-    log_first: Lsn,
-) -> LinkBody {
-    let none = Predecessor {
-        id: SegmentId::NONE,
-        epoch: Epoch::new(0),
-        end_offset: Offset::new(0),
-        end_digest: 0,
-        cause: LinkCause::First,
-        kept: Lsn::ZERO,
-    };
-    let before = predecessor.unwrap_or(none);
-    LinkBody {
-        predecessor: before.id,
-        predecessor_epoch: before.epoch,
-        end_lsn,
-        end_offset: before.end_offset,
-        log_first,
-        end_digest: before.end_digest,
-        cause: before.cause,
-        kept: before.kept,
-        histories: Histories::unknown(),
-    }
 }

@@ -121,7 +121,7 @@ impl RawReader {
             None => None,
         };
         if let Some(index) = found.filter(|index| index.offset.get() < cursor.limit()) {
-            cursor.jump(index.first_lsn, index.offset);
+            cursor.jump(index.lsn, index.offset);
         }
         Ok(())
     }

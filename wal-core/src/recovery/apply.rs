@@ -5,13 +5,14 @@
 
 use std::io;
 
-use wal_format::{Origin, SegmentHeader, SegmentId};
+use wal_format::{History, Origin, SegmentHeader, SegmentId};
 use wal_io::{OpenMode, Storage};
 
 use super::copy::{Copied, Copy, Source};
 use super::plan::{CopyTail, Plan};
 use super::scan::Scan;
 use crate::log::link_body;
+use crate::segment::copied;
 use crate::{Error, Result, sabotage};
 
 /// What was done.
@@ -21,13 +22,22 @@ pub(crate) struct Applied {
     pub(crate) next_segment: SegmentId,
 }
 
-/// Carries `plan` out. `header` makes the header of a new segment; `preallocate` says how much of it is allocated at once.
+/// What a new segment is made with.
+pub(crate) struct NewSegment<'a> {
+    /// Makes its header.
+    pub(crate) header: &'a dyn Fn(SegmentId) -> io::Result<SegmentHeader>,
+    /// Whether all of it is allocated at once.
+    pub(crate) preallocate: bool,
+    /// The history of records that are appended to it.
+    pub(crate) history: History,
+}
+
+/// Carries `plan` out.
 pub(crate) fn apply(
     storage: &dyn Storage,
     scan: &Scan,
     plan: &Plan,
-    preallocate: bool,
-    header: &dyn Fn(SegmentId) -> io::Result<SegmentHeader>,
+    new: &NewSegment<'_>,
 ) -> Result<Applied> {
     // Invariant 7: an old segment is evidence.
     let newest = scan.chain.last();
@@ -57,14 +67,18 @@ pub(crate) fn apply(
         let _ = storage.remove(&wal_format::temporary_name(*id));
     }
     let id = plan.next_segment;
-    let mut new =
-        header(id).map_err(|error| Error::io(scan.location.clone(), "drawing an epoch", error))?;
-    new.origin = Origin::Copy;
+    let mut header = (new.header)(id)
+        .map_err(|error| Error::io(scan.location.clone(), "drawing an epoch", error))?;
+    header.origin = Origin::Copy;
+    let parts = scan.chain.iter().skip(tail.from);
+    let parts = parts.map(|link| (link.link.first_lsn, &link.link.body.histories, link.end.lsn));
+    let histories = copied(parts, tail.after.lsn, plan.last, new.history);
     let copy = Copy {
         storage,
         location: &scan.location,
         what: "a copy of the records that no sync is known to have covered",
-        link: link_body(plan.predecessor, tail.after.lsn, plan.log_first),
+        link: link_body(plan.predecessor, tail.after.lsn, plan.log_first, histories),
+        control: &scan.control,
         sources: &sources(scan, tail),
         last: plan.last,
         spares: &spares(scan),
@@ -73,7 +87,7 @@ pub(crate) fn apply(
     if sabotage::is("cut-before-the-copy") {
         give_back(storage, plan);
     }
-    let recovered = copy.run(new, preallocate, || ())?;
+    let recovered = copy.run(header, new.preallocate, || ())?;
     clear(storage, plan);
     Ok(Applied {
         recovered: Some(recovered),

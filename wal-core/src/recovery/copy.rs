@@ -9,8 +9,8 @@
 use std::io;
 
 use wal_format::{
-    Alignment, GroupKind, GroupWriter, IndexEntry, LinkBody, Lsn, Offset, RecordHead,
-    SegmentHeader, SegmentId,
+    Alignment, Control, GroupKind, GroupWriter, Histories, Layout, LinkBody, Lsn, Offset,
+    RecordHead, SegmentHeader, SegmentId, UnixMillis, Version,
 };
 use wal_io::{OpenMode, Storage, StorageFile, StorageFileExt};
 
@@ -18,7 +18,7 @@ use super::reserve::{rename_temporarily, take_reserve};
 use super::tail::GroupEnd;
 use crate::error::is_no_space;
 use crate::log::create_segment_file;
-use crate::segment::{GroupStep, RecordStep, SegmentCursor};
+use crate::segment::{GroupStep, RecordStep, SegmentCursor, SegmentIndex};
 use crate::sync::Arc;
 use crate::{Error, Result, sabotage};
 
@@ -34,7 +34,8 @@ pub(crate) struct Copied {
     pub(crate) end_offset: Offset,
     pub(crate) end_digest: u32,
     pub(crate) records: u64,
-    pub(crate) index: Vec<IndexEntry>,
+    pub(crate) index: SegmentIndex,
+    pub(crate) histories: Histories,
     /// The file was the reserve.
     pub(crate) was_reserve: bool,
 }
@@ -87,6 +88,8 @@ pub(crate) struct Copy<'a> {
     pub(crate) what: &'static str,
     /// The new segment's link. What it says of the predecessor is what stays.
     pub(crate) link: LinkBody,
+    /// The control state that the new segment begins with.
+    pub(crate) control: &'a Control,
     /// Oldest first, each going on where the one before it ends.
     pub(crate) sources: &'a [Source],
     /// The last LSN that is copied, wherever it lies in its group or batch.
@@ -122,7 +125,7 @@ impl Copy<'_> {
     ) -> Result<Copied> {
         let limits = self.sources.iter().map(|source| source.header.record_limit);
         let needs = Needs {
-            data: self.data(new.alignment),
+            data: self.data(new.alignment) + self.more_link(&new),
             record_limit: limits.fold(0, u64::max),
         };
         let content = |filling: &mut Filling<'_>| {
@@ -299,6 +302,17 @@ impl Copy<'_> {
         Ok((header, file))
     }
 
+    /// Bytes by which the link is longer than that of a segment without copies.
+    fn more_link(&self, new: &SegmentHeader) -> u64 {
+        let more = self.link.histories.stretches().len().saturating_sub(1);
+        match new.version {
+            Version::V1 => 0,
+            Version::V2 => new
+                .alignment
+                .round_up((more * wal_format::STRETCH_LEN) as u64),
+        }
+    }
+
     /// Bytes that the sources' groups take, wherever they start.
     fn data(&self, alignment: Alignment) -> u64 {
         let mut data = 0;
@@ -328,11 +342,15 @@ impl Copy<'_> {
         let start = Offset::new(wal_format::HEADER_LEN);
         groups.reset(header.frame(), start, 0, before.next());
         groups.link(&self.link, before);
+        if header.version >= Version::V2 {
+            groups.control(self.control, before);
+        }
         let mut filling = Filling {
             header,
             groups,
             file,
-            index: Vec::new(),
+            index: SegmentIndex::new(&header),
+            time: UnixMillis::new(0),
             records: 0,
         };
         content(&mut filling)?;
@@ -351,6 +369,7 @@ impl Copy<'_> {
             end_digest: filling.groups.previous(),
             records: filling.records,
             index: filling.index,
+            histories: self.link.histories.clone(),
             was_reserve: made.was_reserve,
         })
     }
@@ -384,6 +403,7 @@ impl Copy<'_> {
             if group.kind != GroupKind::Records {
                 continue;
             }
+            filling.date(group.time, group.set_back);
             loop {
                 match cursor.next_record().map_err(self.io("reading"))? {
                     RecordStep::Record { lsn, .. } if lsn > self.last => {
@@ -425,8 +445,7 @@ impl Needs {
     pub(super) fn size(self, preallocate: bool, mut header: SegmentHeader) -> SegmentHeader {
         header.record_limit = header.record_limit.max(self.record_limit);
         header.capacity = header.capacity.max(self.least(&header));
-        while wal_format::max_record_limit(header.capacity, header.alignment) < header.record_limit
-        {
+        while header.layout().max_record_limit() < header.record_limit {
             header.capacity = header.capacity.saturating_mul(2);
         }
         header.allocated = self.least(&header);
@@ -446,10 +465,11 @@ impl Needs {
     pub(super) fn least(self, header: &SegmentHeader) -> u64 {
         let alignment = header.alignment;
         let most = header.capacity.max(self.data * 2);
-        wal_format::data_start(alignment)
-            + self.data
-            + alignment.get()
-            + wal_format::footer_reserve(most, alignment)
+        let layout = Layout {
+            segment_len: most,
+            ..header.layout()
+        };
+        layout.data_start() + self.data + alignment.get() + layout.footer_reserve()
     }
 }
 
@@ -458,7 +478,9 @@ pub(super) struct Filling<'a> {
     header: SegmentHeader,
     groups: GroupWriter,
     file: &'a Arc<dyn StorageFile>,
-    index: Vec<IndexEntry>,
+    index: SegmentIndex,
+    /// Of the groups that are begun from now on.
+    time: UnixMillis,
     records: u64,
 }
 
@@ -467,6 +489,15 @@ impl Filling<'_> {
     pub(super) fn open_len(&self) -> u64 {
         let start = self.groups.open_group_start();
         start.map_or(0, |(_, start)| self.groups.end().get() - start.get())
+    }
+
+    /// Groups that are begun from now on have this time, and the next one this flag.
+    pub(super) fn date(&mut self, time: UnixMillis, set_back: bool) {
+        self.time = time;
+        self.groups.set_time(time);
+        if set_back {
+            self.groups.set_back();
+        }
     }
 
     /// Closes the open group.
@@ -489,19 +520,18 @@ impl Filling<'_> {
         let opens = self.groups.open_group_start().is_none();
         let cut = last && head.in_batch == wal_format::InBatch::More;
         // Invariant 2: a group ends its batches.
-        if cut && !sabotage::is("cut-batch-not-ended") {
+        let place = if cut && !sabotage::is("cut-batch-not-ended") {
             let mut record = record.to_vec();
             wal_format::end_batch(&mut record, mask);
-            self.groups.push_stored(&record, mask);
+            self.groups.push_stored(&record, mask)
         } else {
-            self.groups.push_stored(record, mask);
-        }
+            self.groups.push_stored(record, mask)
+        };
         self.records += 1;
-        if let Some((first_lsn, offset)) = self.groups.open_group_start().filter(|_| opens)
-            && IndexEntry::is_due(self.index.last(), offset)
-        {
-            self.index.push(IndexEntry { first_lsn, offset });
+        if let Some((first_lsn, offset)) = self.groups.open_group_start().filter(|_| opens) {
+            self.index.group(first_lsn, offset, self.time);
         }
+        self.index.record(place.0, place.1);
     }
 
     /// Writes what is collected, and goes on behind it.

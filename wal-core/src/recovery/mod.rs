@@ -15,6 +15,7 @@
 //! No byte of an old segment that belongs to the log is ever modified, so a crash inside recovery loses nothing and changes no verdict.
 
 mod apply;
+mod control;
 mod copy;
 mod forget;
 mod list;
@@ -29,7 +30,7 @@ mod surplus;
 mod tail;
 mod witness;
 
-pub(crate) use apply::{Applied, apply};
+pub(crate) use apply::{Applied, NewSegment, apply};
 pub(crate) use copy::{Changed, Copied, Copy, Source};
 pub(crate) use forget::{free_names, remember};
 pub(crate) use list::Listing;

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::io;
 
-use wal_format::{Footer, Lsn, Offset, Origin, SegmentId};
+use wal_format::{Control, Footer, Lsn, Offset, Origin, SegmentId, UnixMillis};
 use wal_io::Storage;
 
 use super::list::Listing;
@@ -49,6 +49,10 @@ pub(crate) struct Scan {
     pub(crate) footer: Option<Footer>,
     /// The log's first LSN.
     pub(crate) log_first: Lsn,
+    /// The control state at the chain's end.
+    pub(crate) control: Control,
+    /// The time of its last group of records, as far as it was read.
+    pub(crate) latest: UnixMillis,
     /// The highest proven LSN, and who says so.
     pub(crate) proven: Witness,
     /// Segments with higher ids than the chain's newest: begun, but nothing in them follows the chain's end.
@@ -92,6 +96,8 @@ pub(crate) fn scan(storage: &Arc<dyn Storage>, listing: Listing) -> Result<Scan>
     let mut scan = Scan {
         location,
         log_first: listing.first(),
+        control: Control::default(),
+        latest: UnixMillis::new(0),
         listing,
         chain: Vec::new(),
         footer: None,
@@ -149,6 +155,7 @@ pub(crate) fn scan(storage: &Arc<dyn Storage>, listing: Listing) -> Result<Scan>
     let dropped = scan.listing.first().prev();
     scan.testify(dropped, SegmentId::NONE, Offset::new(0));
     scan.check_length();
+    scan.find_control()?;
     scan.find_anchor()?;
     scan.gaps = recorded_gaps(&scan.chain, scan.log_first, scan.end());
     scan.find_surplus()?;
@@ -157,7 +164,7 @@ pub(crate) fn scan(storage: &Arc<dyn Storage>, listing: Listing) -> Result<Scan>
 
 /// A copy had its link before it had its name: no crash takes it.
 fn check_copy(location: &str, facts: &SegmentFacts) -> Result<()> {
-    let (Err(what), Origin::Copy) = (&facts.link, facts.header.origin) else {
+    let (Err(what), Origin::Copy | Origin::Replacement) = (&facts.link, facts.header.origin) else {
         return Ok(());
     };
     // A file that was whole when it got its name is whole.
@@ -204,7 +211,7 @@ fn check_one_log(location: &str, segments: &BTreeMap<SegmentId, SegmentFacts>) -
 }
 
 impl Scan {
-    fn io(&self, id: SegmentId, error: io::Error) -> Error {
+    pub(super) fn io(&self, id: SegmentId, error: io::Error) -> Error {
         Error::io(
             self.location.clone(),
             format!("reading segment {id}"),
@@ -486,8 +493,8 @@ impl Scan {
             // Without a scan there is a footer, or this is not the newest segment's own word.
             || self.footer.is_some()
             // A name is durable by now, or made so before anything rests on it.
-            || self.log_first == self.listing.first()
-            || newest.is_none_or(|tail| tail.log_first_before <= self.proven.watermark)
+            || (self.log_first == self.listing.first() && newest.is_none_or(|tail| !tail.changed))
+            || newest.is_none_or(|tail| tail.said_before <= self.proven.watermark)
     }
 
     /// The log's first LSN as far as the newest segment says it for good.
@@ -496,7 +503,7 @@ impl Scan {
             return footer.log_first;
         }
         let newest = self.chain.last().and_then(|link| link.tail.as_ref());
-        let recorded = newest.filter(|tail| tail.log_first_before <= self.proven.watermark);
+        let recorded = newest.filter(|tail| tail.said_before <= self.proven.watermark);
         recorded.map_or(Lsn::FIRST, |tail| tail.log_first)
     }
 

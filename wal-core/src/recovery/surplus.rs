@@ -8,7 +8,9 @@
 
 use std::io;
 
-use wal_format::{GROUP_HEADER_LEN, GroupHeader, GroupKind, Offset, SegmentHeader, SegmentId};
+use wal_format::{
+    Footer, GROUP_HEADER_LEN, GroupHeader, GroupKind, Offset, SegmentHeader, SegmentId,
+};
 use wal_io::{OpenMode, Storage, StorageFile, StorageFileExt};
 
 use crate::sabotage;
@@ -35,7 +37,7 @@ impl Surplus {
         end: u64,
         open: impl FnOnce() -> io::Result<Arc<dyn StorageFile>>,
     ) -> io::Result<Option<Self>> {
-        let reserve = wal_format::footer_reserve(header.capacity, header.alignment);
+        let reserve = header.layout().footer_reserve();
         let least = end.saturating_add(reserve).next_multiple_of(BLOCK);
         if len <= least {
             return Ok(None);
@@ -44,9 +46,10 @@ impl Surplus {
         // A footer at the file's end names the successor and is the segment's index. It stays, and with it the file's length. Not one that
         // is older than the segment's end: it stands over records that a truncation has dropped.
         let footer = SegmentFacts::footer_of(*header, &file)?;
-        let outdated =
-            |data_len: Offset| data_len.get() != end && !sabotage::is("outdated-footer-kept");
-        if footer.is_some_and(|footer| !outdated(footer.data_len)) {
+        let end_of_data = Offset::new(end);
+        let counts =
+            |footer: &Footer| footer.ends_at(end_of_data) || sabotage::is("outdated-footer-kept");
+        if footer.as_ref().is_some_and(counts) {
             return Ok(None);
         }
         // So does one whose cut a power loss has undone.
@@ -74,11 +77,20 @@ impl Surplus {
 
 /// The end of the footer at `end`, if there is one.
 fn footer_end(file: &dyn StorageFile, header: &SegmentHeader, end: u64) -> io::Result<Option<u64>> {
-    let mut bytes = [0; GROUP_HEADER_LEN];
-    let filled = file.read_full_at(&mut bytes, end)?;
-    let group = GroupHeader::decode(&bytes[..filled], header.frame(), Offset::new(end));
-    let footer = group
-        .ok()
-        .filter(|(group, _)| group.kind == GroupKind::Footer);
-    Ok(footer.map(|(group, _)| group.end_offset()))
+    let mut at = end;
+    loop {
+        let mut bytes = [0; GROUP_HEADER_LEN];
+        let filled = file.read_full_at(&mut bytes, at)?;
+        let group = GroupHeader::decode(&bytes[..filled], header.frame(), Offset::new(at));
+        match group {
+            Ok((group, _)) if group.kind == GroupKind::Footer => {
+                return Ok(Some(group.end_offset()));
+            }
+            // It stands between the data and the footer.
+            Ok((group, _)) if group.kind == GroupKind::Index => {
+                at = header.alignment.round_up(group.end_offset());
+            }
+            _ => return Ok(None),
+        }
+    }
 }

@@ -2,7 +2,10 @@
 
 use std::collections::VecDeque;
 
-use wal_format::{Footer, GroupError, GroupFacts, GroupKind, Lsn, Origin};
+use wal_format::{
+    Control, ControlBody, ControlChange, Footer, GroupError, GroupFacts, GroupHeader, GroupKind,
+    Lsn, Origin, UnixMillis,
+};
 
 use super::witness::{Beyond, look_beyond};
 use crate::segment::{GroupStep, LinkFacts, SegmentCursor, SegmentFacts};
@@ -37,8 +40,14 @@ pub(crate) struct TailFacts {
     pub(crate) watermark: Lsn,
     /// The log's first LSN, as far as this segment knows.
     pub(crate) log_first: Lsn,
-    /// That LSN is as durable as this record: the first one behind the group that says so.
-    pub(crate) log_first_before: Lsn,
+    /// That LSN, and the control state, are as durable as this record: the first one after the last group that changed them.
+    pub(crate) said_before: Lsn,
+    /// The control state at its end; `None` if no group says it.
+    pub(crate) control: Option<Control>,
+    /// A group after the first table has changed it.
+    pub(crate) changed: bool,
+    /// The time of its last group of records.
+    pub(crate) latest: UnixMillis,
     /// At the end stands the header of a footer that ends with the file, whatever the rest of it says.
     pub(crate) ends_closing: bool,
     /// What lies behind an invalid place.
@@ -77,10 +86,13 @@ pub(crate) fn scan_tail(
         stop: Stop::Limit,
         watermark: link.watermark,
         log_first: link.body.log_first,
-        log_first_before: match segment.header.origin {
+        said_before: match segment.header.origin {
             Origin::Spare => link.first_lsn,
             Origin::Copy | Origin::Replacement => Lsn::ZERO,
         },
+        control: None,
+        changed: false,
+        latest: UnixMillis::new(0),
         ends_closing: false,
         beyond: Beyond::default(),
         ends: VecDeque::new(),
@@ -94,6 +106,7 @@ pub(crate) fn scan_tail(
             }
             GroupStep::End => break,
         };
+        facts.note_time(&header);
         // The header verifies by itself, so its watermark counts whatever its payload is.
         facts.watermark = facts.watermark.max(header.watermark);
         let verdict = match header.kind {
@@ -125,11 +138,8 @@ pub(crate) fn scan_tail(
             }
             _ => {
                 let payload = cursor.payload(&header).map_err(io)?;
-                GroupFacts::decode(&payload, &header).map(|said| {
-                    if let Some(first) = said.log_first() {
-                        facts.note_cut(first, header.first_lsn);
-                    }
-                })
+                GroupFacts::decode(&payload, &header)
+                    .map(|said| facts.note_said(&said, header.first_lsn))
             }
         };
         if let Err(error) = verdict {
@@ -151,11 +161,38 @@ pub(crate) fn scan_tail(
 }
 
 impl TailFacts {
-    fn note_cut(&mut self, log_first: Lsn, before: Lsn) {
+    /// Notes what a group before the record `before` says of the log as a whole.
+    fn note_said(&mut self, said: &GroupFacts, before: Lsn) {
+        match said {
+            GroupFacts::Control(ControlBody::Table(control)) => {
+                self.control = Some(control.clone());
+            }
+            GroupFacts::Control(ControlBody::Changes(changes)) => {
+                let control = self.control.get_or_insert_default();
+                for change in changes {
+                    control.apply(change);
+                }
+                let of_control =
+                    |change: &ControlChange| !matches!(change, ControlChange::First(_));
+                if changes.iter().any(of_control) {
+                    (self.changed, self.said_before) = (true, before);
+                }
+            }
+            _ => {}
+        }
         // What was truncated stays away.
-        if log_first > self.log_first && !sabotage::is("cut-ignored") {
-            self.log_first = log_first;
-            self.log_first_before = before;
+        if let Some(first) = said.log_first()
+            && first > self.log_first
+            && !sabotage::is("cut-ignored")
+        {
+            self.log_first = first;
+            self.said_before = before;
+        }
+    }
+
+    fn note_time(&mut self, header: &GroupHeader) {
+        if header.kind == GroupKind::Records {
+            self.latest = header.time;
         }
     }
 

@@ -4,11 +4,12 @@ use std::io;
 
 use wal_format::{
     FOOTER_TRAILER_LEN, Footer, FooterTrailer, GROUP_HEADER_LEN, GroupHeader, GroupKind,
-    HEADER_LEN, HeaderError, IndexEntry, LINK_LEN, LinkBody, Lsn, Offset, SegmentHeader, SegmentId,
-    Version,
+    HEADER_LEN, HeaderError, LONGEST_LINK, Layout, LinkBody, Lsn, Offset, PAGE_LEN, SegmentHeader,
+    SegmentId, Version, decode_page,
 };
 use wal_io::{OpenMode, Storage, StorageFile, StorageFileExt};
 
+use super::Hint;
 use crate::error::{Corruption, Error, Result};
 use crate::sync::Arc;
 
@@ -53,7 +54,7 @@ impl SegmentFacts {
         };
         let file = storage.open(&name, OpenMode::Read).map_err(io("opening"))?;
         let len = file.len().map_err(io("measuring"))?;
-        let mut bytes = vec![0; HEADER_LEN as usize + LINK_LEN];
+        let mut bytes = vec![0; HEADER_LEN as usize + LONGEST_LINK];
         let filled = file.read_full_at(&mut bytes, 0).map_err(io("reading"))?;
         bytes.truncate(filled);
         let header =
@@ -96,8 +97,12 @@ impl SegmentFacts {
         {
             return Ok(None);
         }
-        // Bounded: a footer holds 16 bytes for each 64 KiB of the file.
-        let most = wal_format::footer_reserve(header.capacity.max(len), header.alignment);
+        // Bounded: a footer holds a share of the file at most.
+        let layout = Layout {
+            segment_len: header.capacity.max(len),
+            ..header.layout()
+        };
+        let most = layout.longest_footer();
         let footer_len = len - offset.get();
         if footer_len > most || footer_len < GROUP_HEADER_LEN as u64 {
             return Ok(None);
@@ -108,16 +113,44 @@ impl SegmentFacts {
         Ok(decode_footer(&bytes, &header, offset, len))
     }
 
-    /// The footer's index: a place at or before `lsn` in the segment in `file`, if there is a valid footer.
+    /// The index of the segment in `file`: the last group at or before `lsn` that it names, if there is a valid footer.
     pub(crate) fn indexed(
         header: SegmentHeader,
         file: &Arc<dyn StorageFile>,
         lsn: Lsn,
-    ) -> io::Result<Option<IndexEntry>> {
-        Ok(Self::footer_of(header, file)?.and_then(|footer| {
+    ) -> io::Result<Option<Hint>> {
+        let Some(footer) = Self::footer_of(header, file)? else {
+            return Ok(None);
+        };
+        let Some(more) = &footer.more else {
             let at = footer.index.partition_point(|entry| entry.first_lsn <= lsn);
-            at.checked_sub(1).map(|at| footer.index[at])
-        }))
+            let entry = at.checked_sub(1).map(|at| footer.index[at]);
+            return Ok(entry.map(|entry| Hint {
+                lsn: entry.first_lsn,
+                offset: entry.offset,
+            }));
+        };
+        let pages = more.pages.partition_point(|page| page.first_lsn <= lsn);
+        for at in (0..pages).rev() {
+            let offset = more.index_offset.get() + (at * PAGE_LEN) as u64;
+            let mut page = [0; PAGE_LEN];
+            let filled = file.read_full_at(&mut page, offset)?;
+            // An index is a hint: without it, the way is longer.
+            let places = (filled == PAGE_LEN)
+                .then(|| decode_page(&page, Offset::new(offset), header.salt()).ok())
+                .flatten();
+            let Some(places) = places else {
+                return Ok(None);
+            };
+            let groups = places.iter().rev().filter(|place| place.is_group);
+            if let Some(place) = groups.clone().find(|place| place.lsn <= lsn) {
+                return Ok(Some(Hint {
+                    lsn: place.lsn,
+                    offset: place.offset,
+                }));
+            }
+        }
+        Ok(None)
     }
 }
 
@@ -157,7 +190,7 @@ pub(crate) fn read_link(bytes: &[u8], header: &SegmentHeader) -> Result<LinkFact
 }
 
 /// The newest version of the format that this crate reads.
-pub(crate) const NEWEST: Version = Version::V1;
+pub(crate) const NEWEST: Version = Version::V2;
 
 /// The header that `bytes` begin with, if it is of a version that this crate reads.
 pub(crate) fn decode_header(bytes: &[u8], id: SegmentId) -> Result<SegmentHeader, HeaderError> {

@@ -6,6 +6,8 @@
 mod cursor;
 mod facts;
 mod files;
+mod index;
+mod lineage;
 mod point;
 mod salvage;
 mod search;
@@ -14,5 +16,7 @@ mod window;
 pub(crate) use cursor::{GroupStep, RecordStep, SegmentCursor};
 pub(crate) use facts::{LinkFacts, NEWEST, SegmentFacts, decode_header, read_link};
 pub(crate) use files::Files;
+pub(crate) use index::{Hint, SegmentIndex};
+pub(crate) use lineage::{copied, history_at};
 pub(crate) use point::{SEEK_WINDOW, record_at};
 pub(crate) use salvage::{Found, Salvage};

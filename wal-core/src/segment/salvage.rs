@@ -11,7 +11,7 @@ use std::io;
 use bytes::Bytes;
 use wal_format::{
     Frame, GROUP_HEADER_LEN, GroupError, GroupHeader, GroupKind, HEADER_LEN, Lsn, MAX_RECORD_HEAD,
-    Offset, RecordHead, SegmentHeader, scan_headers,
+    Offset, RecordHead, SegmentHeader, UnixMillis, Version, scan_headers,
 };
 use wal_io::{StorageFile, StorageFileExt};
 
@@ -68,6 +68,8 @@ pub(crate) struct Salvage {
     /// Bytes that searches may still look at, so that no input holds a reader up.
     pub(super) budget: u64,
     trouble: Option<(u64, String)>,
+    /// The time of the last group of records whose header is valid.
+    time: UnixMillis,
 }
 
 /// Bytes that all searches in one segment look at, at most.
@@ -92,7 +94,13 @@ impl Salvage {
             state: State::Group(offset),
             budget: BUDGET,
             trouble: None,
+            time: UnixMillis::new(0),
         }
+    }
+
+    /// The time of the group that is read, or of the last one whose header is valid.
+    pub(crate) fn time(&self) -> UnixMillis {
+        self.time
     }
 
     /// No LSN below this one is expected any more.
@@ -144,10 +152,14 @@ impl Salvage {
         }
         match self.header_at(offset)? {
             Ok(header) => Ok(self.enter(&header)),
-            Err(_) if offset == HEADER_LEN => {
-                // A link has no records.
-                let start = wal_format::data_start(self.header.alignment);
+            // A link has no records. Only version 1 says where it ends.
+            Err(_) if offset == HEADER_LEN && self.header.version == Version::V1 => {
+                let start = self.header.layout().data_start();
                 self.state = State::Group(start);
+                Ok(None)
+            }
+            Err(_) if offset == HEADER_LEN => {
+                self.lost_header(offset)?;
                 Ok(None)
             }
             Err(error) => {
@@ -164,6 +176,7 @@ impl Salvage {
         self.state = State::Group(then);
         match header.kind {
             GroupKind::Records if header.record_count > 0 => {
+                self.time = header.time;
                 self.state = State::Records(Run {
                     offset: header.payload_offset().get(),
                     end: header.end_offset(),

@@ -36,6 +36,7 @@ impl Chain {
         let entries = links().enumerate().map(|(at, link)| ChainEntry {
             header: link.facts.header,
             first_lsn: link.link.first_lsn,
+            histories: link.link.body.histories.clone(),
             // The newest segment may still grow, unless it is closed or the log is damaged.
             end: (at + 1 < count || footer || !gaps.is_empty())
                 .then_some((link.end.lsn, link.end.offset)),
@@ -106,6 +107,7 @@ impl Chain {
         self.entries.push(ChainEntry {
             header,
             first_lsn: link.first_lsn,
+            histories: link.body.histories.clone(),
             end: None,
         });
         self.log_first = self.log_first.max(body.log_first);

@@ -13,8 +13,8 @@ use wal_core::blocking::Wal;
 use wal_core::clock::ManualClock;
 use wal_core::entropy::SeededEntropy;
 use wal_core::{
-    Builder, Error, FsyncPolicy, Lsn, Poisoned, Prewrite, Record, RecordRef, RecoveryMode, Result,
-    VerifyReport, WalConfig,
+    Builder, Error, FormatVersion, FsyncPolicy, Lsn, Poisoned, Prewrite, Record, RecordRef,
+    RecoveryMode, Result, VerifyReport, WalConfig,
 };
 use wal_format::FileName;
 use wal_io::FaultStorage;
@@ -108,6 +108,11 @@ impl Machine {
             .prewrite(self.prewrite)
             .entropy(Arc::clone(&self.entropy) as _)
             .small_segments();
+        // All tests that stand on this machine run in version 2 of the format too.
+        let builder = match std::env::var("WAL_TEST_FORMAT").as_deref() {
+            Ok("2") => builder.format_version(FormatVersion::V2),
+            _ => builder,
+        };
         match self.padding {
             Some(bytes) => builder.sector_padding(bytes),
             None => builder,

@@ -3,7 +3,7 @@
 //!
 //! Deliberately absent: looking up. The index is a sorted list.
 
-use super::index::{PAGE_ENTRY, PAGE_LEN, PageFacts};
+use super::index::PageFacts;
 use crate::checksum::crc32;
 use crate::control::Control;
 use crate::error::GroupError;
@@ -13,6 +13,7 @@ use crate::limits::{
     Alignment, FOOTER_FIXED_LEN, FOOTER_FIXED_LEN_2, FOOTER_TRAILER_LEN, GROUP_HEADER_LEN,
     INDEX_ENTRY_LEN, INDEX_INTERVAL,
 };
+use crate::limits::{PAGE_ENTRY, PAGE_LEN};
 use crate::record::UnixMillis;
 use crate::version::Version;
 use crate::wire::{is_zero, put, u32_at, u64_at};
@@ -225,6 +226,15 @@ impl Footer {
         };
         footer.check(header)?;
         Ok(footer)
+    }
+
+    /// Whether the data of the segment ends at `end`, as its successor's link has it: before the index, if there is one and the
+    /// link is older, or before the footer.
+    #[must_use]
+    pub fn ends_at(&self, end: Offset) -> bool {
+        let index = self.more.as_ref().map_or(0, |more| more.index_offset.get());
+        let before_index = index.checked_sub(GROUP_HEADER_LEN as u64);
+        end == self.data_len || before_index == Some(end.get())
     }
 
     fn check(&self, header: &GroupHeader) -> Result<(), GroupError> {

@@ -4,7 +4,7 @@ use crate::checksum::{Salt, crc32};
 use crate::error::HeaderError;
 use crate::group::Frame;
 use crate::ids::{Epoch, LogId, SegmentId};
-use crate::limits::{Alignment, HEADER_LEN, max_record_limit};
+use crate::limits::{Alignment, HEADER_LEN, Layout};
 use crate::version::Version;
 use crate::wire::{array_at, is_zero, put, u32_at, u64_at};
 
@@ -67,8 +67,8 @@ pub struct SegmentHeader {
     pub version: Version,
     /// The segment that it replaces, with [`Origin::Replacement`].
     pub replaces: Option<Replaced>,
-    /// What `capacity` is in the log's other segments: the same, unless the file was the log's reserve. In version 1 always the
-    /// same.
+    /// What `capacity` is in the log's other segments. It is the same, unless this one is a copy or was the log's reserve. In
+    /// version 1 always the same.
     pub log_capacity: u64,
     /// The same for `record_limit`.
     pub log_record_limit: u64,
@@ -210,7 +210,7 @@ impl SegmentHeader {
         if self.epoch.get() == 0 {
             return Err(HeaderError::Field("the epoch is 0"));
         }
-        if self.record_limit > max_record_limit(self.capacity, self.alignment) {
+        if self.record_limit > self.layout().max_record_limit() {
             return Err(HeaderError::Field(
                 "the record limit is above what the segment holds",
             ));
@@ -226,11 +226,6 @@ impl SegmentHeader {
                 "the segment that it replaces does not fit its origin",
             ));
         }
-        if self.log_capacity < self.capacity || self.log_record_limit < self.record_limit {
-            return Err(HeaderError::Field(
-                "the log's segments are smaller than this one",
-            ));
-        }
         if self.allocated < HEADER_LEN || self.allocated > self.capacity {
             return Err(HeaderError::Field(
                 "the allocated length is not between the header's and the capacity",
@@ -243,6 +238,17 @@ impl SegmentHeader {
     #[must_use]
     pub fn salt(&self) -> Salt {
         Salt::new(self.log_id, self.epoch)
+    }
+
+    /// How the bytes of this file are shared out.
+    #[must_use]
+    pub fn layout(&self) -> Layout {
+        Layout {
+            version: self.version,
+            segment_len: self.capacity,
+            alignment: self.alignment,
+            record_limit: self.record_limit,
+        }
     }
 
     /// What the groups of this file have in common.

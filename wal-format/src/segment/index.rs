@@ -6,19 +6,16 @@
 use crate::checksum::{Salt, crc32};
 use crate::error::GroupError;
 use crate::ids::{Lsn, Offset};
+use crate::limits::{PAGE_ENTRY, PAGE_LEN};
 use crate::record::UnixMillis;
 use crate::wire::{is_zero, put, u16_at, u32_at, u64_at};
 
-/// Bytes of a page.
-pub const PAGE_LEN: usize = 4096;
 /// Bytes of a page before its entries.
 const PAGE_HEAD: usize = 32;
 /// Bytes of an entry.
 const ENTRY: usize = 8;
 /// Most entries of a page.
 pub const PAGE_PLACES: usize = (PAGE_LEN - PAGE_HEAD) / ENTRY;
-/// Bytes of a page's place in a footer.
-pub(super) const PAGE_ENTRY: usize = 24;
 /// Bit of an entry's LSN: the place is a group header.
 const IS_GROUP: u32 = 1 << 31;
 /// A segment has at most about this many steps, however long it is.
@@ -56,6 +53,9 @@ pub struct PageFacts {
     /// The greatest time of the stamps and groups of records that start before the next page's first place.
     pub reach: UnixMillis,
 }
+
+/// With fewer places there is no index: the walk is short.
+const LEAST_PLACES: usize = 16;
 
 /// Collects the places of a segment while it is written.
 #[derive(Clone, Debug)]
@@ -96,6 +96,11 @@ impl IndexBuilder {
         self.next_record = (step + 1) * self.step;
     }
 
+    /// Notes the time of a stamp.
+    pub fn stamp(&mut self, time: UnixMillis) {
+        self.reach = self.reach.max(time);
+    }
+
     /// Notes a record of the last group, which starts at `offset`.
     #[inline]
     pub fn record(&mut self, lsn: Lsn, offset: Offset) {
@@ -121,19 +126,46 @@ impl IndexBuilder {
         last_at(&self.places, lsn)
     }
 
+    /// The last group header at or before the record `lsn` that has a place.
+    #[must_use]
+    pub fn group_before(&self, lsn: Lsn) -> Option<Place> {
+        let behind = self.places.partition_point(|place| place.lsn <= lsn);
+        let before = self.places[..behind].iter().rev();
+        before.copied().find(|place| place.is_group)
+    }
+
+    /// All places, in the order of their offsets.
+    #[must_use]
+    pub fn places(&self) -> &[Place] {
+        &self.places
+    }
+
+    /// Records that start before this offset get no place.
+    #[must_use]
+    pub fn next_record(&self) -> u64 {
+        self.next_record
+    }
+
+    /// Forgets the places at or after `end`, where the segment's data ends now. The reach stays.
+    pub fn cut(&mut self, end: Offset) {
+        let kept = self.places.partition_point(|place| place.offset < end);
+        self.places.truncate(kept);
+        self.reaches.truncate(kept);
+    }
+
     /// The greatest time that was noted.
     #[must_use]
     pub fn reach(&self) -> UnixMillis {
         self.reach
     }
 
-    /// The pages, at most `room` bytes of them, as they stand in a file from `start` on; and what the footer says of each. None
-    /// if there is no room for any, or nothing is noted.
+    /// The pages as they stand in a file from `start` on, and what the footer says of each: at most `room` bytes of both. None if
+    /// there is no room for any, or nothing is noted.
     #[must_use]
     pub fn pages(&self, room: u64, start: Offset, salt: Salt) -> (Vec<u8>, Vec<PageFacts>) {
-        let most = usize::try_from(room / PAGE_LEN as u64).unwrap_or(usize::MAX);
+        let most = usize::try_from(room / (PAGE_LEN + PAGE_ENTRY) as u64).unwrap_or(usize::MAX);
         let mut step = self.step;
-        if most == 0 || self.places.is_empty() {
+        if most == 0 || self.places.len() < LEAST_PLACES {
             return (Vec::new(), Vec::new());
         }
         // The last attempt has one place, and one page.

@@ -8,8 +8,8 @@ pub mod golden;
 
 use wal_format::{
     Alignment, EncodedRecord, Epoch, FooterFacts, Frame, GroupWriter, History, InBatch, IndexEntry,
-    LinkBody, LogId, Lsn, Offset, Origin, RecordRef, Salt, SegmentHeader, SegmentId, UnixMillis,
-    Version, max_record_limit,
+    Layout, LinkBody, LogId, Lsn, Offset, Origin, RecordRef, Salt, SegmentHeader, SegmentId,
+    UnixMillis, Version,
 };
 
 /// The log of all built segments.
@@ -24,7 +24,13 @@ pub fn header(id: u64, capacity: u64, alignment: Alignment) -> SegmentHeader {
         segment_id: SegmentId::new(id),
         epoch: Epoch::new(0x0102_0304_0506_0700 + id),
         capacity,
-        record_limit: max_record_limit(capacity, alignment),
+        record_limit: Layout {
+            version: Version::V1,
+            segment_len: capacity,
+            alignment,
+            record_limit: 0,
+        }
+        .max_record_limit(),
         node_id: 7,
         alignment,
         allocated: capacity,
@@ -32,7 +38,13 @@ pub fn header(id: u64, capacity: u64, alignment: Alignment) -> SegmentHeader {
         version: Version::V1,
         replaces: None,
         log_capacity: capacity,
-        log_record_limit: max_record_limit(capacity, alignment),
+        log_record_limit: Layout {
+            version: Version::V1,
+            segment_len: capacity,
+            alignment,
+            record_limit: 0,
+        }
+        .max_record_limit(),
     }
 }
 

@@ -27,6 +27,7 @@ pub(super) fn write(
     new: &[SegmentHeader],
 ) -> Result<()> {
     let mut predecessor = plan.predecessor;
+    let control = wreck.control.clone().unwrap_or_default();
     let mut prepared = Vec::new();
     let mut feed = Feed {
         walk: Walk::new(
@@ -44,7 +45,13 @@ pub(super) fn write(
             storage: &**storage,
             location: &wreck.location,
             what: "a copy of the records behind the damage",
-            link: link_body(predecessor, piece.after, wreck.log_first),
+            link: link_body(
+                predecessor,
+                piece.after,
+                wreck.log_first,
+                wreck.histories(piece.after, piece.last),
+            ),
+            control: &control,
             sources: &[],
             last: piece.last,
             spares: &wreck.listing.spares,
@@ -167,6 +174,7 @@ impl<E: Fn(std::io::Error) -> Error> Output<'_, '_, E> {
         if lost.is_some_and(|to| to < taken.lsn) {
             self.gap(lost)?;
         }
+        self.filling.date(taken.time, false);
         self.filling
             .push(&taken.bytes, &taken.head, taken.mask, !goes_on);
         let ends = !goes_on || taken.head.in_batch == InBatch::Last;

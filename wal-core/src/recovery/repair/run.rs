@@ -160,6 +160,7 @@ fn header(
         capacity: like.capacity.min(wal_format::MAX_SEGMENT),
         allocated: wal_format::HEADER_LEN,
         origin: Origin::Copy,
+        replaces: None,
         ..*like
     })
 }

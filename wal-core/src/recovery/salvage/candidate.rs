@@ -7,8 +7,9 @@ use std::collections::BTreeMap;
 use std::io;
 
 use wal_format::{
-    Alignment, Epoch, Footer, Frame, GROUP_HEADER_LEN, GroupHeader, HEADER_LEN, HeaderError,
-    LINK_LEN, LogId, Lsn, Offset, Origin, Salt, SegmentHeader, SegmentId, Version, begins_group,
+    Alignment, Control, Epoch, Footer, Frame, GROUP_HEADER_LEN, GroupHeader, HEADER_LEN,
+    HeaderError, LONGEST_LINK, LogId, Lsn, Offset, Origin, Salt, SegmentHeader, SegmentId, Version,
+    begins_group, scan_headers,
 };
 use wal_io::{OpenMode, Storage, StorageFile, StorageFileExt};
 
@@ -84,7 +85,7 @@ pub(crate) fn candidates(
 fn read(storage: &Arc<dyn Storage>, id: SegmentId) -> io::Result<Result<Raw>> {
     let file = storage.open(&wal_format::segment_name(id), OpenMode::Read)?;
     let len = file.len()?;
-    let mut bytes = vec![0; HEADER_LEN as usize + LINK_LEN];
+    let mut bytes = vec![0; HEADER_LEN as usize + LONGEST_LINK];
     let filled = file.read_full_at(&mut bytes, 0)?;
     bytes.truncate(filled);
     let header = match decode_header(&bytes, id) {
@@ -155,7 +156,7 @@ fn rebuild(
     let Some(log_id) = log_id.or(in_clear.map(|id| LogId::from_bytes(*id))) else {
         return Ok(None);
     };
-    let Some(epoch) = find_epoch(file, raw.len, log_id)? else {
+    let Some((epoch, version)) = find_epoch(file, raw.len, log_id)? else {
         return Ok(None);
     };
     let like = neighbours
@@ -171,7 +172,7 @@ fn rebuild(
         alignment: Alignment::Eight,
         allocated: HEADER_LEN,
         origin: Origin::Spare,
-        version: Version::V1,
+        version,
         replaces: None,
         log_capacity: raw.len,
         log_record_limit: raw.len,
@@ -183,19 +184,30 @@ fn rebuild(
         Alignment::Sector4096,
     ];
     for alignment in alignments {
-        let offset = Offset::new(wal_format::data_start(alignment));
-        let mut bytes = [0; GROUP_HEADER_LEN];
-        let filled = file.read_full_at(&mut bytes, offset.get())?;
-        if GroupHeader::decode(&bytes[..filled], header.frame(), offset).is_ok() {
-            header.alignment = alignment;
-            break;
+        // The first group after the link, which may itself be damaged.
+        let from = alignment.round_up(HEADER_LEN + wal_format::LINK_LEN as u64);
+        let mut bytes = [0; 2 * LONGEST_LINK];
+        let filled = file.read_full_at(&mut bytes, from)?;
+        header.alignment = alignment;
+        let frame = header.frame();
+        let mut found = scan_headers(&bytes[..filled], Offset::new(from), frame);
+        if found
+            .next()
+            .is_some_and(|(group, _)| group.offset.get() == from || version > Version::V1)
+        {
+            return Ok(Some(header));
         }
     }
+    header.alignment = Alignment::Eight;
     Ok(Some(header))
 }
 
-/// The epoch of the first group in the file that is valid under the epoch that it names.
-fn find_epoch(file: &dyn StorageFile, len: u64, log_id: LogId) -> io::Result<Option<Epoch>> {
+/// The epoch of the first group in the file that is valid under the epoch that it names, and its version.
+fn find_epoch(
+    file: &dyn StorageFile,
+    len: u64,
+    log_id: LogId,
+) -> io::Result<Option<(Epoch, Version)>> {
     const PIECE: usize = 1 << 20;
     let mut piece = vec![0; PIECE.min(usize::try_from(len).unwrap_or(PIECE))];
     let mut start = HEADER_LEN;
@@ -211,15 +223,17 @@ fn find_epoch(file: &dyn StorageFile, len: u64, log_id: LogId) -> io::Result<Opt
             if !begins_group(bytes, epoch) {
                 continue;
             }
-            let frame = Frame {
-                version: Version::V1,
-                salt: Salt::new(log_id, epoch),
-                epoch,
-                alignment: Alignment::Eight,
-            };
             let offset = Offset::new(start + at as u64);
-            if GroupHeader::decode(bytes, frame, offset).is_ok() {
-                return Ok(Some(epoch));
+            for version in [Version::V1, Version::V2] {
+                let frame = Frame {
+                    version,
+                    salt: Salt::new(log_id, epoch),
+                    epoch,
+                    alignment: Alignment::Eight,
+                };
+                if GroupHeader::decode(bytes, frame, offset).is_ok() {
+                    return Ok(Some((epoch, version)));
+                }
             }
         }
         if filled < piece.len() || filled <= GROUP_HEADER_LEN {
@@ -231,7 +245,7 @@ fn find_epoch(file: &dyn StorageFile, len: u64, log_id: LogId) -> io::Result<Opt
 }
 
 /// What the groups' headers say, whatever has become of the records.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Survey {
     /// The first LSN of the first group.
     pub(crate) first: Option<Lsn>,
@@ -241,4 +255,6 @@ pub(crate) struct Survey {
     pub(crate) proven: Lsn,
     /// The log's first LSN, as far as the segment knows.
     pub(crate) log_first: Lsn,
+    /// The control state at the end of what was read, if a group says it.
+    pub(crate) control: Option<Control>,
 }

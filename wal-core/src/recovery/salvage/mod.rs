@@ -16,11 +16,11 @@ mod walk;
 
 use std::collections::BTreeMap;
 
-use wal_format::{Lsn, SegmentHeader, SegmentId};
+use wal_format::{Control, Histories, History, Lsn, SegmentHeader, SegmentId};
 use wal_io::Storage;
 
 use super::Listing;
-use crate::segment::LinkFacts;
+use crate::segment::{LinkFacts, copied};
 use crate::sync::Arc;
 use crate::{Error, Result};
 use candidate::{Candidate, candidates};
@@ -67,6 +67,8 @@ pub(crate) struct Wreck {
     pub(crate) proven: Lsn,
     /// The highest LSN that anything speaks of.
     pub(crate) highest: Lsn,
+    /// The control state, as far as a segment still says it.
+    pub(crate) control: Option<Control>,
 }
 
 /// What the part above says of the one that is looked for.
@@ -92,6 +94,7 @@ pub(crate) fn assemble(storage: &Arc<dyn Storage>, listing: Listing) -> Result<W
         log_first,
         proven: log_first.prev(),
         highest: log_first.prev(),
+        control: None,
     };
     let mut bound = Bound::default();
     let mut at = candidates.last_key_value().map(|(id, _)| *id);
@@ -129,6 +132,9 @@ impl Wreck {
         }
         if let Some(footer) = &candidate.footer {
             // It is only written after durable data.
+            if let Some(more) = &footer.more {
+                self.control.get_or_insert_with(|| more.control.clone());
+            }
             let sealed = footer.last_lsn.min(bound.last.unwrap_or(Lsn::MAX));
             self.note(Lsn::ZERO, sealed, Lsn::ZERO);
         }
@@ -143,6 +149,8 @@ impl Wreck {
                 found.proven,
                 found.log_first,
             );
+            // From the newest segment down.
+            self.control = self.control.take().or(found.control);
             first = found.first;
             highest = found.highest;
         }
@@ -160,6 +168,33 @@ impl Wreck {
             bounded: bound.limit.is_some(),
         });
         Ok(part.filter(|part| part.last.is_none_or(|last| part.first <= last.next())))
+    }
+
+    /// The histories of a segment that holds what is left of the records above `after` up to `to`, and to which nothing is
+    /// appended.
+    pub(crate) fn histories(&self, after: Lsn, to: Lsn) -> Histories {
+        let known: Vec<Histories> = (0..self.parts.len()).map(|at| self.known(at)).collect();
+        let parts = self.parts.iter().zip(&known).enumerate();
+        let parts = parts.map(|(at, (part, histories))| {
+            let next = self.parts.get(at + 1).map(|next| next.first.prev());
+            let end = next.or(part.last).unwrap_or(Lsn::MAX);
+            (part.first, histories, end)
+        });
+        let parts = parts.skip_while(|(_, _, end)| *end <= after && *end < to);
+        let last = known.last().map_or(History::NONE, Histories::newest);
+        copied(parts, after, to, last)
+    }
+
+    /// The histories of a part. If its link is damaged, its neighbours are asked.
+    fn known(&self, at: usize) -> Histories {
+        let link = |at: usize| self.parts.get(at).and_then(|part| part.link.as_ref());
+        if let Some(link) = link(at) {
+            return link.body.histories.clone();
+        }
+        let before = at.checked_sub(1).and_then(link);
+        let before = before.map_or(History::NONE, |link| link.body.histories.newest());
+        let own = link(at + 1).map_or(before, |link| link.body.histories.before());
+        Histories::after(before, &[], own)
     }
 
     fn note(&mut self, highest: Lsn, proven: Lsn, log_first: Lsn) {

@@ -4,7 +4,7 @@
 
 use std::io;
 
-use wal_format::{CUT_BODY_LEN, GroupKind, HEADER_LEN, Lsn, decode_cut};
+use wal_format::{ControlBody, GroupFacts, GroupKind, HEADER_LEN, Lsn};
 use wal_io::{Storage, StorageFileExt};
 
 use super::candidate::{Candidate, Survey};
@@ -38,11 +38,13 @@ pub(crate) fn survey(
         survey.first.get_or_insert(header.first_lsn);
         survey.highest = survey.highest.max(header.end_lsn());
         survey.proven = survey.proven.max(header.watermark);
-        if header.kind == GroupKind::Cut {
-            let mut payload = [0; CUT_BODY_LEN];
+        let says = matches!(header.kind, GroupKind::Cut | GroupKind::Control);
+        // It ends within the file, so no more is allocated than that has.
+        if says && header.fits(limit).is_ok() {
+            let mut payload = vec![0; header.payload_len as usize];
             let filled = file.read_full_at(&mut payload, header.payload_offset().get())?;
-            if let Ok(log_first) = decode_cut(&payload[..filled], &header) {
-                survey.log_first = survey.log_first.max(log_first);
+            if let Ok(said) = GroupFacts::decode(&payload[..filled], &header) {
+                survey.note(&said);
             }
         }
         walk.expect(header.next_lsn());
@@ -57,6 +59,30 @@ pub(crate) fn survey(
         survey.highest = survey.highest.max(footer.last_lsn);
         survey.proven = survey.proven.max(footer.last_lsn);
         survey.log_first = survey.log_first.max(footer.log_first);
+        if let Some(more) = &footer.more {
+            survey.control = Some(more.control.clone());
+        }
     }
     Ok(survey)
+}
+
+impl Survey {
+    fn note(&mut self, said: &GroupFacts) {
+        if let Some(first) = said.log_first() {
+            self.log_first = self.log_first.max(first);
+        }
+        match said {
+            GroupFacts::Control(ControlBody::Table(control)) => {
+                self.control = Some(control.clone());
+            }
+            GroupFacts::Control(ControlBody::Changes(changes)) => {
+                if let Some(control) = &mut self.control {
+                    for change in changes {
+                        control.apply(change);
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
 }

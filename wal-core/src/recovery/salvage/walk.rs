@@ -5,7 +5,7 @@
 use std::io;
 
 use bytes::Bytes;
-use wal_format::{Lsn, Offset, Record, RecordHead, SegmentId};
+use wal_format::{Lsn, Offset, Record, RecordHead, SegmentId, UnixMillis};
 
 use super::Part;
 use crate::segment::{Files, Found, Salvage};
@@ -22,6 +22,8 @@ pub(crate) struct Taken {
     pub(crate) head: RecordHead,
     /// The mask of its checksum.
     pub(crate) mask: u32,
+    /// The time of its group.
+    pub(crate) time: UnixMillis,
     pub(crate) record: Record,
 }
 
@@ -97,6 +99,7 @@ impl Walk {
                             offset: Offset::new(offset),
                             bytes,
                             head,
+                            time: open.time(),
                             mask: part.header.salt().record_mask(lsn, Offset::new(offset)),
                             record,
                         }))),

@@ -1,0 +1,169 @@
+//! Where records and groups of a segment are, as far as its writer notes it: for the footer, and for readers while it is written.
+
+use std::io;
+
+use wal_format::{
+    Footer, FooterMore, GroupWriter, IndexBuilder, IndexEntry, Lsn, Offset, PAGE_LEN, Place,
+    SegmentHeader, UnixMillis, Version, decode_page,
+};
+use wal_io::{StorageFile, StorageFileExt};
+
+/// A place from which a reader goes on to a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Hint {
+    /// Of the record, or the group's first.
+    pub(crate) lsn: Lsn,
+    pub(crate) offset: Offset,
+}
+
+/// What the writer of a segment notes.
+#[derive(Clone, Debug)]
+pub(crate) enum SegmentIndex {
+    /// Groups of records, at most one for each 64 KiB.
+    Groups(Vec<IndexEntry>),
+    /// Groups and records, and the least time of the groups.
+    Places(Box<IndexBuilder>, UnixMillis),
+}
+
+impl SegmentIndex {
+    pub(crate) fn new(header: &SegmentHeader) -> Self {
+        match header.version {
+            Version::V1 => Self::Groups(Vec::new()),
+            Version::V2 => {
+                let builder = IndexBuilder::new(header.capacity);
+                Self::Places(Box::new(builder), UnixMillis::new(0))
+            }
+        }
+    }
+
+    /// What the footer of a segment says.
+    pub(crate) fn from_footer(
+        header: &SegmentHeader,
+        footer: &Footer,
+        file: &dyn StorageFile,
+    ) -> io::Result<Self> {
+        let Some(more) = &footer.more else {
+            return Ok(Self::Groups(footer.index.clone()));
+        };
+        let mut builder = IndexBuilder::new(header.capacity);
+        for (at, facts) in more.pages.iter().enumerate() {
+            let offset = more.index_offset.get() + (at * PAGE_LEN) as u64;
+            let mut page = [0; PAGE_LEN];
+            let filled = file.read_full_at(&mut page, offset)?;
+            // An index is a hint: without it, the way is longer.
+            let Ok(places) = decode_page(&page, Offset::new(offset), header.salt()) else {
+                break;
+            };
+            if filled < PAGE_LEN {
+                break;
+            }
+            for place in places {
+                if place.is_group {
+                    builder.group(place.lsn, place.offset, facts.reach);
+                } else {
+                    builder.record(place.lsn, place.offset);
+                }
+            }
+        }
+        Ok(Self::Places(Box::new(builder), more.time_least))
+    }
+
+    /// Notes a group of records.
+    pub(crate) fn group(&mut self, first_lsn: Lsn, offset: Offset, time: UnixMillis) {
+        match self {
+            Self::Groups(entries) if IndexEntry::is_due(entries.last(), offset) => {
+                entries.push(IndexEntry { first_lsn, offset });
+            }
+            Self::Groups(_) => {}
+            Self::Places(builder, least) => {
+                builder.group(first_lsn, offset, time);
+                if *least == UnixMillis::new(0) || time < *least {
+                    *least = time;
+                }
+            }
+        }
+    }
+
+    /// Notes the time of a stamp that says how late it was.
+    pub(crate) fn reach(&mut self, time: UnixMillis) {
+        if let Self::Places(builder, _) = self {
+            builder.stamp(time);
+        }
+    }
+
+    /// Notes a record of the last group.
+    pub(crate) fn record(&mut self, lsn: Lsn, offset: Offset) {
+        if let Self::Places(builder, _) = self {
+            builder.record(lsn, offset);
+        }
+    }
+
+    /// Records that start before this offset need not be noted.
+    pub(crate) fn next_record(&self) -> u64 {
+        match self {
+            Self::Groups(_) => u64::MAX,
+            Self::Places(builder, _) => builder.next_record(),
+        }
+    }
+
+    /// The last noted group at or before `lsn`.
+    pub(crate) fn group_before(&self, lsn: Lsn) -> Option<Hint> {
+        let found = match self {
+            Self::Groups(entries) => {
+                let at = entries.partition_point(|entry| entry.first_lsn <= lsn);
+                let entry = entries[at.checked_sub(1)?];
+                (entry.first_lsn, entry.offset)
+            }
+            Self::Places(builder, _) => {
+                let place = builder.group_before(lsn)?;
+                (place.lsn, place.offset)
+            }
+        };
+        Some(Hint {
+            lsn: found.0,
+            offset: found.1,
+        })
+    }
+
+    /// What a footer of version 1 lists.
+    pub(crate) fn entries(&self) -> &[IndexEntry] {
+        match self {
+            Self::Groups(entries) => entries,
+            Self::Places(..) => &[],
+        }
+    }
+
+    /// The places of an index in pages.
+    pub(crate) fn places(&self) -> impl Iterator<Item = Place> {
+        let places = match self {
+            Self::Groups(_) => &[],
+            Self::Places(builder, _) => builder.places(),
+        };
+        places.iter().copied()
+    }
+
+    /// Forgets what starts at or after `end`.
+    pub(crate) fn cut(&mut self, end: u64) {
+        match self {
+            Self::Groups(entries) => entries.retain(|entry| entry.offset.get() < end),
+            Self::Places(builder, _) => builder.cut(Offset::new(end)),
+        }
+    }
+
+    /// Writes the pages, as far as there is room for them; returns what the footer says of them, without the control state.
+    pub(crate) fn write(&self, groups: &mut GroupWriter, room: u64) -> FooterMore {
+        match self {
+            Self::Groups(_) => FooterMore::default(),
+            Self::Places(builder, least) => {
+                let (index_offset, pages) = groups.index(builder, room);
+                FooterMore {
+                    index_offset,
+                    pages,
+                    time_least: *least,
+                    time_greatest: builder.reach(),
+                    ..FooterMore::default()
+                }
+            }
+        }
+    }
+}
