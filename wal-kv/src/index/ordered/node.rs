@@ -310,8 +310,16 @@ impl Inner {
         let fence = remove_at(&mut self.fences, left);
         remove_at(&mut self.heads, left);
         let within = Self::bounds_of(&self.fences, bounds, left);
+        let seam = self.children[left].len();
         self.children[left].append(within, fence, right);
         *growth += joined(self).cast_signed() - before.cast_signed();
+        // Children that had no neighbour to be joined with may have one now.
+        if let Node::Inner(inner) = &mut self.children[left]
+            && let Some(before) = seam.checked_sub(1)
+            && (inner.children[before].is_sparse() || inner.children[seam].is_sparse())
+        {
+            inner.join(within, before, growth);
+        }
         true
     }
 }
