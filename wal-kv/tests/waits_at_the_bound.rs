@@ -5,7 +5,7 @@
 mod common;
 
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 use std::thread::{self, ScopedJoinHandle};
 use std::time::{Duration, Instant};
@@ -314,4 +314,44 @@ fn a_snapshot_that_fails_late_is_not_tried_again_at_once() {
     clock.advance(4 * ONE_MS);
     eventually("it is tried again", || storage.begun() > tried);
     assert_eq!(storage.begun(), tried + 1);
+}
+
+#[test]
+fn expired_keys_are_reclaimed_while_one_snapshot_is_due_after_another() {
+    let storage = Reluctant::new(FaultStorage::new());
+    let clock = ManualClock::default();
+    let due = 64 << 10;
+    let store = builder(blocking::KvStore::builder("store"), &storage, due)
+        .clock(Arc::new(clock.clone()))
+        .open()
+        .expect("a store");
+    let ttl = Duration::from_secs(1);
+    for key in 0..50_u32 {
+        store
+            .put_with_ttl(key.to_be_bytes(), b"session", ttl)
+            .expect("put");
+    }
+    // Each snapshot finds, once it is written, that the next one is due.
+    let reclaimed = Arc::new(Mutex::new(Vec::new()));
+    storage.when_begun({
+        let (store, reclaimed) = (store.clone(), Arc::clone(&reclaimed));
+        move || {
+            let mut reclaimed = reclaimed.lock().expect("no panic");
+            reclaimed.push(store.stats().reclaimed);
+            clock.advance(ttl);
+            for n in 0..(due / 1000 + 5) {
+                if reclaimed.len() < 10 {
+                    store.put([n as u8 % 4], VALUE).expect("put");
+                }
+            }
+        }
+    });
+    for n in 0..(due / 1000 + 5) {
+        store.put([n as u8 % 4], VALUE).expect("put");
+    }
+    eventually("ten snapshots are begun", || {
+        reclaimed.lock().expect("no panic").len() >= 10
+    });
+    let reclaimed = reclaimed.lock().expect("no panic").clone();
+    assert_eq!((reclaimed[0], reclaimed.get(9)), (0, Some(&50)));
 }

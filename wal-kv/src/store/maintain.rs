@@ -170,28 +170,27 @@ impl Core {
 
     /// Does what is due.
     fn tick(&self) {
-        while !self.index.settle(|| self.durable()) {
-            // Reads first.
-            pause();
-        }
-        self.sweep();
-        // The log may have become long enough for the next one meanwhile.
-        while self.is_snapshot_due() && !self.background.is_stopping() {
+        // The log may have become long enough for the next snapshot while one was written. What else is due comes in between.
+        loop {
+            while !self.index.settle(|| self.durable()) {
+                // Reads first.
+                pause();
+            }
+            self.sweep();
+            if !self.is_snapshot_due() || self.background.is_stopping() {
+                return;
+            }
             match self.snapshot_of_all() {
                 Ok(true) => {}
-                Ok(false) => {
-                    self.look_soon();
-                    break;
-                }
+                Ok(false) => return self.look_soon(),
                 Err(_) => {
                     // The counters tell of it.
                     let retry_at = self.counters.retry_at.load(Ordering::Relaxed);
-                    self.background.look_at.store(retry_at, Ordering::Relaxed);
-                    break;
+                    return self.background.look_at.store(retry_at, Ordering::Relaxed);
                 }
             }
             if sabotage::is("kv-due-while-writing-ignored") {
-                break;
+                return;
             }
         }
     }
