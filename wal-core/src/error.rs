@@ -7,6 +7,7 @@ use std::io;
 use wal_format::{Compression, EncodeError, Lsn, Offset, SegmentId};
 
 use crate::sync::Arc;
+use crate::unknown::Unknown;
 
 /// The result of a call on the log.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -154,6 +155,15 @@ pub enum Error {
         /// The version that this build reads and writes.
         known: u32,
     },
+    /// The log uses a feature of the format that this build does not know, and that must not be skipped. Nothing is damaged. Use
+    /// the build that wrote it, or a newer one.
+    #[error("{location}: {what}; use the build that wrote the log, or a newer one")]
+    UnknownFeature {
+        /// The log's directory.
+        location: String,
+        /// Where it was met, and what it is.
+        what: String,
+    },
     /// The directory does not hold a log, or holds files that are not the log's.
     #[error("{location}: not a log: {reason}")]
     NotALog {
@@ -245,6 +255,15 @@ impl Error {
         what: impl Into<String>,
         source: io::Error,
     ) -> Self {
+        if let Some(unknown) = source
+            .get_ref()
+            .and_then(|error| error.downcast_ref::<Unknown>())
+        {
+            return Self::UnknownFeature {
+                location: location.into(),
+                what: format!("{}: {unknown}", what.into()),
+            };
+        }
         Self::Io {
             location: location.into(),
             what: what.into(),

@@ -23,6 +23,7 @@ mod segment;
 mod shell;
 mod stats;
 mod sync;
+mod unknown;
 mod verify;
 mod view;
 #[cfg(feature = "tokio")]

@@ -3,9 +3,7 @@
 use std::collections::VecDeque;
 use std::path::Path;
 
-use wal_format::{
-    Footer, GroupFacts, GroupKind, IndexEntry, Lsn, Offset, Place, SegmentId, Version,
-};
+use wal_format::{Footer, GroupKind, IndexEntry, Lsn, Offset, Place, SegmentId, Version};
 use wal_io::{DiskStorage, Storage};
 
 use crate::error::Corruption;
@@ -281,7 +279,8 @@ impl Verifier<'_> {
                 GroupKind::Records => self.records(cursor)?,
                 GroupKind::Link => Ok(()),
                 GroupKind::Footer => return Ok(Ok(())),
-                _ => GroupFacts::decode(&cursor.payload(&header)?, &header)
+                _ => cursor
+                    .facts(&header)?
                     .map(drop)
                     .map_err(|error| error.to_string()),
             };

@@ -9,6 +9,7 @@ use wal_format::{
 
 use super::witness::{Beyond, look_beyond};
 use crate::segment::{GroupStep, LinkFacts, SegmentCursor, SegmentFacts};
+use crate::unknown::Unknown;
 use crate::{Error, Result, sabotage};
 
 /// The end of a group: a place where the log may be continued.
@@ -136,13 +137,12 @@ pub(crate) fn scan_tail(
                     Err(error) => Err(error),
                 }
             }
-            _ => {
-                let payload = cursor.payload(&header).map_err(io)?;
-                GroupFacts::decode(&payload, &header)
-                    .map(|said| facts.note_said(&said, header.first_lsn))
-            }
+            _ => cursor
+                .facts(&header)
+                .map_err(io)?
+                .map(|said| facts.note_said(&said, header.first_lsn)),
         };
-        if let Err(error) = verdict {
+        if let Err(error) = Unknown::check(verdict).map_err(io)? {
             facts.stop = Stop::Invalid(error);
             break;
         }

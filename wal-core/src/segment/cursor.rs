@@ -4,14 +4,16 @@ use std::io;
 
 use bytes::Bytes;
 use wal_format::{
-    Frame, GROUP_HEADER_LEN, GroupError, GroupHeader, GroupKind, HEADER_LEN, Lsn, MAX_RECORD_HEAD,
-    Offset, Record, RecordError, RecordHead, RecordRef, RecordsCursor, SegmentHeader,
+    Frame, GROUP_HEADER_LEN, GroupError, GroupFacts, GroupHeader, GroupKind, HEADER_LEN, Lsn,
+    MAX_RECORD_HEAD, Offset, Record, RecordError, RecordHead, RecordRef, RecordsCursor,
+    SegmentHeader,
 };
 use wal_io::StorageFile;
 
 use super::window::{WINDOW, Window};
 use crate::sabotage;
 use crate::sync::Arc;
+use crate::unknown::Unknown;
 
 /// What stands where a group may start.
 #[derive(Debug)]
@@ -166,7 +168,7 @@ impl SegmentCursor {
             self.limit,
             self.window_len,
         )?;
-        match self.check_header() {
+        match Unknown::check(self.check_header())? {
             Ok((header, checksum)) => {
                 if header.kind == GroupKind::Records {
                     match RecordsCursor::new(&header, self.frame, self.header.record_limit) {
@@ -209,6 +211,15 @@ impl SegmentCursor {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
         Ok(self.window.slice(offset, len))
+    }
+
+    /// What a group without records says.
+    pub(crate) fn facts(
+        &mut self,
+        header: &GroupHeader,
+    ) -> io::Result<Result<GroupFacts, GroupError>> {
+        let payload = self.payload(header)?;
+        Unknown::check(GroupFacts::decode(&payload, header))
     }
 
     /// The next record of the open group, if it is whole in memory, valid and not compressed; otherwise stays where it is.

@@ -12,6 +12,7 @@ use wal_io::{OpenMode, Storage, StorageFile, StorageFileExt};
 use super::Hint;
 use crate::error::{Corruption, Error, Result};
 use crate::sync::Arc;
+use crate::unknown::Unknown;
 
 /// A valid link.
 #[derive(Clone, Debug)]
@@ -57,8 +58,9 @@ impl SegmentFacts {
         let mut bytes = vec![0; HEADER_LEN as usize + LONGEST_LINK];
         let filled = file.read_full_at(&mut bytes, 0).map_err(io("reading"))?;
         bytes.truncate(filled);
-        let header =
-            decode_header(&bytes, id).map_err(|error| header_error(location, id, &error))?;
+        let header = decode_header(&bytes, id)
+            .map_err(|error| header_error(location.clone(), id, &error))?;
+        check_link(&bytes, &header).map_err(io("reading"))?;
         let link = read_link(&bytes, &header);
         Ok(Self {
             header,
@@ -162,6 +164,13 @@ fn decode_footer(bytes: &[u8], header: &SegmentHeader, offset: Offset, len: u64)
     Footer::decode(&bytes[GROUP_HEADER_LEN..], &group).ok()
 }
 
+/// Refuses a link that a newer program wrote: it is not a link that is missing.
+pub(crate) fn check_link(bytes: &[u8], header: &SegmentHeader) -> io::Result<()> {
+    let rest = bytes.get(HEADER_LEN as usize..).unwrap_or_default();
+    let group = GroupHeader::decode(rest, header.frame(), Offset::new(HEADER_LEN));
+    Unknown::check(group).map(drop)
+}
+
 /// The link behind the header that `bytes` begin with, or what is wrong with it.
 pub(crate) fn read_link(bytes: &[u8], header: &SegmentHeader) -> Result<LinkFacts, String> {
     let at = HEADER_LEN as usize;
@@ -208,6 +217,12 @@ fn header_error(location: String, id: SegmentId, error: &HeaderError) -> Error {
             segment_id: id,
             version: *version,
             known: NEWEST.get(),
+        };
+    }
+    if let HeaderError::UnknownFeature(_) = error {
+        return Error::UnknownFeature {
+            location,
+            what: format!("segment {id}: {error}"),
         };
     }
     Error::Corruption(Box::new(Corruption {

@@ -14,7 +14,7 @@ mod search;
 mod window;
 
 pub(crate) use cursor::{GroupStep, RecordStep, SegmentCursor};
-pub(crate) use facts::{LinkFacts, NEWEST, SegmentFacts, decode_header, read_link};
+pub(crate) use facts::{LinkFacts, NEWEST, SegmentFacts, check_link, decode_header, read_link};
 pub(crate) use files::Files;
 pub(crate) use index::{Hint, SegmentIndex};
 pub(crate) use lineage::{copied, history_at};

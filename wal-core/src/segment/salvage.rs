@@ -17,6 +17,7 @@ use wal_io::{StorageFile, StorageFileExt};
 
 use super::window::{WINDOW, Window};
 use crate::sync::Arc;
+use crate::unknown::Unknown;
 
 /// What was found.
 #[derive(Debug)]
@@ -229,6 +230,7 @@ impl Salvage {
             .load(&*self.file, offset, need, self.limit, WINDOW)?;
         let at = Offset::new(offset);
         let decoded = GroupHeader::decode(self.window.from(offset), self.frame, at);
+        let decoded = Unknown::check(decoded)?;
         Ok(decoded.and_then(|(header, _)| {
             header.fits(self.limit)?;
             if self.may_follow(&header) {

@@ -7,7 +7,7 @@
 
 use std::io;
 
-use wal_format::{GroupFacts, GroupKind, Lsn, SegmentHeader};
+use wal_format::{GroupKind, Lsn, SegmentHeader};
 
 use crate::log::{ChainEntry, Mark};
 use crate::recovery::{GroupEnd, Scan};
@@ -101,7 +101,7 @@ fn advance(cursor: &mut SegmentCursor, found: &mut Found) -> io::Result<()> {
             break;
         }
         if matches!(header.kind, GroupKind::Cut | GroupKind::Control)
-            && let Ok(said) = GroupFacts::decode(&cursor.payload(&header)?, &header)
+            && let Ok(said) = cursor.facts(&header)?
             && let Some(first) = said.log_first()
         {
             found.log_first = found.log_first.max(first);

@@ -6,7 +6,8 @@ use std::time::Duration;
 use wal_core::blocking::Wal;
 use wal_core::{Builder, Error, FormatVersion, FsyncPolicy, Lsn, Record, RecordRef};
 use wal_format::{
-    ControlBody, FileName, GroupBody, GroupFacts, GroupKind, History, SegmentView, UnixMillis,
+    ControlBody, FileName, GroupBody, GroupFacts, GroupHeader, GroupKind, History, SegmentView,
+    UnixMillis,
 };
 
 use crate::common::{Machine, SMALL, append, assert_holds, payload, policies};
@@ -373,4 +374,94 @@ fn a_record_is_found_by_the_index_and_a_damaged_page_is_noticed() {
         .next()
         .expect("a record");
     assert_eq!(read.expect("read").1.lsn.get(), 1500);
+}
+
+/// Puts a group of kind 77 after the last group of the log's newest segment, whose process was killed.
+fn append_unknown(machine: &mut Machine, may_skip: bool) {
+    let (name, bytes) = machine.segments().pop().expect("a segment");
+    let FileName::Segment(id) = FileName::parse(&name) else {
+        panic!("a segment");
+    };
+    let view = SegmentView::parse(&bytes, id).expect("a header");
+    let last = view.groups().map_while(Result::ok).last().expect("a link");
+    let at = view.header().alignment.round_up(last.header.end_offset());
+    let header = GroupHeader {
+        kind: GroupKind::Other(77),
+        epoch: view.header().epoch,
+        first_lsn: last.header.next_lsn(),
+        watermark: Lsn::ZERO,
+        offset: wal_format::Offset::new(at),
+        payload_len: 0,
+        record_count: 0,
+        previous: last.checksum,
+        digest: 0,
+        version: FormatVersion::V2,
+        may_skip,
+        set_back: false,
+        time: UnixMillis::new(0),
+    };
+    let mut bytes = bytes.clone();
+    bytes[at as usize..][..64].copy_from_slice(&header.encode(view.header().frame()).0);
+    let mut image = machine.storage.image();
+    image.insert(&name, bytes);
+    *machine = Machine::holding(&image, FsyncPolicy::Always);
+}
+
+#[test]
+fn a_group_that_a_newer_program_wrote_is_skipped_or_refused_by_its_kind() {
+    for may_skip in [true, false] {
+        let mut machine = Machine::new(FsyncPolicy::Always);
+        let wal = open(&machine);
+        append(&wal, 1..=5);
+        machine.kill();
+        drop(wal);
+        append_unknown(&mut machine, may_skip);
+        let before = machine.storage.image();
+        let verified = machine.verify();
+        let read_only = builder(&machine).read_only().open();
+        let damaged = builder(&machine).read_damaged().open().map(|wal| {
+            let reader = wal.read_from(Lsn::ZERO);
+            let reader = reader.map(|reader| reader.on_damage(wal_core::OnDamage::Skip));
+            reader.and_then(Iterator::collect::<Result<Vec<_>, _>>)
+        });
+        let repaired = wal_core::repair_storage(
+            std::sync::Arc::new(machine.storage.clone()),
+            wal_core::RepairMode::Apply,
+            Duration::ZERO,
+        );
+        if may_skip {
+            assert!(verified.is_ok_and(|report| report.damage().count() == 0));
+            assert!(read_only.is_ok() && damaged.is_ok_and(|read| read.is_ok()));
+            assert!(repaired.is_ok_and(|report| report.damage.is_empty()));
+            let wal = open(&machine);
+            append(&wal, 6..=9);
+            assert_holds(&wal, 1..=9);
+            continue;
+        }
+        for error in [
+            verified.err(),
+            read_only.err(),
+            repaired.err(),
+            builder(&machine).open().err(),
+            damaged.map_or_else(Some, Result::err),
+        ] {
+            let Some(Error::UnknownFeature { what, .. }) = error else {
+                panic!("it is refused by name: {error:?}");
+            };
+            assert!(what.contains("kind 77"), "{what}");
+        }
+        let segments = |image: &wal_io::fault::Image| -> Vec<_> {
+            let files = image
+                .files()
+                .filter(|(name, _)| crate::common::is_segment(name));
+            files
+                .map(|(name, bytes)| (name.to_owned(), bytes.to_vec()))
+                .collect()
+        };
+        assert_eq!(
+            segments(&before),
+            segments(&machine.storage.image()),
+            "nothing is changed"
+        );
+    }
 }

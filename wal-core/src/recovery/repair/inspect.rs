@@ -3,8 +3,8 @@
 use std::io;
 
 use wal_format::{
-    Alignment, Footer, GROUP_HEADER_LEN, GroupFacts, GroupKind, InBatch, Lsn, MAX_RECORD_HEAD,
-    Offset, SegmentHeader, SegmentId,
+    Alignment, Footer, GROUP_HEADER_LEN, GroupKind, InBatch, Lsn, MAX_RECORD_HEAD, Offset,
+    SegmentHeader, SegmentId,
 };
 use wal_io::{OpenMode, Storage};
 
@@ -101,7 +101,7 @@ fn sound(storage: &dyn Storage, part: &Part, proven: Lsn) -> io::Result<Sound> {
                 let _ = Footer::decode(&cursor.payload(&header)?, &header);
                 break;
             }
-            _ => GroupFacts::decode(&cursor.payload(&header)?, &header).is_ok(),
+            _ => cursor.facts(&header)?.is_ok(),
         };
         if !valid {
             break;

@@ -14,8 +14,9 @@ use wal_format::{
 use wal_io::{OpenMode, Storage, StorageFile, StorageFileExt};
 
 use crate::recovery::Listing;
-use crate::segment::{LinkFacts, NEWEST, SegmentFacts, decode_header, read_link};
+use crate::segment::{LinkFacts, NEWEST, SegmentFacts, check_link, decode_header, read_link};
 use crate::sync::Arc;
+use crate::unknown::Unknown;
 use crate::{Error, Result};
 
 /// A file that is a segment of the log.
@@ -98,10 +99,14 @@ fn read(storage: &Arc<dyn Storage>, id: SegmentId) -> io::Result<Result<Raw>> {
                 known: NEWEST.get(),
             }));
         }
+        Err(error @ HeaderError::UnknownFeature(_)) => return Err(Unknown::refuse(&error)),
         // Under another name.
         Err(HeaderError::WrongId { found, .. }) => decode_header(&bytes, found).ok(),
         Err(_) => None,
     };
+    if let Some(header) = &header {
+        check_link(&bytes, header)?;
+    }
     let file = id;
     Ok(Ok(Raw {
         file,
