@@ -48,7 +48,7 @@ pub enum Error {
     #[error("the log was opened read-only; open it without read_only() to change it")]
     ReadOnly,
     /// Another process (or another handle in this one) has the log open for writing.
-    #[error("{location}: locked by {}; close it there, or open read-only", holder(*.pid))]
+    #[error("{location}: locked by {}; close it there (a log can also be opened read-only)", holder(*.pid))]
     Locked {
         /// The log's directory.
         location: String,

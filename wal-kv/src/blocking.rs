@@ -52,14 +52,16 @@ pub struct KvStore {
 }
 
 impl KvStore {
-    /// Opens the store in the directory `dir`, and creates it if there is none: the newest good snapshot, then the log behind it.
+    /// Opens the store in the directory `dir`, and creates it if there is none: it reads the newest good
+    /// snapshot, then the log after it.
     ///
     /// # Durability
     /// All that the store holds on return is on stable storage.
     ///
     /// # Errors
     /// [`Locked`](wal_core::Error::Locked) if it is open elsewhere, [`PlainLog`](crate::Error::PlainLog) if the directory holds a log
-    /// that is not a store's, [`NoSnapshot`](crate::Error::NoSnapshot), [`LogTooShort`](crate::Error::LogTooShort) and the log's [`Corruption`](wal_core::Error::Corruption),
+    /// that is not a store's, [`NoMarker`](crate::Error::NoMarker) if the store's marker is missing,
+    /// [`NoSnapshot`](crate::Error::NoSnapshot), [`LogTooShort`](crate::Error::LogTooShort) and the log's [`Corruption`](wal_core::Error::Corruption),
     /// [`MissingSegment`](wal_core::Error::MissingSegment) and [`Gap`](wal_core::Error::Gap) if durable data is damaged,
     /// [`UnknownVersion`](crate::Error::UnknownVersion), [`UnknownRecord`](crate::Error::UnknownRecord),
     /// [`ForeignFile`](crate::Error::ForeignFile), [`NoSpace`](crate::Error::NoSpace), [`Io`](crate::Error::Io), and the log's own.
@@ -68,7 +70,7 @@ impl KvStore {
         Self::builder(dir).config(config).open()
     }
 
-    /// Opens with further settings.
+    /// Opens with the settings that [`KvConfig`] does not have.
     #[must_use]
     pub fn builder(dir: impl AsRef<Path>) -> Builder<Self> {
         Builder::new(dir)
@@ -153,7 +155,8 @@ impl KvStore {
     /// # Errors
     /// [`KeyTooLarge`](crate::Error::KeyTooLarge), the log's [`TooLarge`](wal_core::Error::TooLarge),
     /// [`NoSpace`](wal_core::Error::NoSpace) and [`Closed`](wal_core::Error::Closed),
-    /// [`OverMemoryLimit`](crate::Error::OverMemoryLimit), [`SnapshotOverdue`](crate::Error::SnapshotOverdue): nothing was written. [`Poisoned`](wal_core::Error::Poisoned): under
+    /// [`OverMemoryLimit`](crate::Error::OverMemoryLimit), [`OverViewMemoryLimit`](crate::Error::OverViewMemoryLimit),
+    /// [`SnapshotOverdue`](crate::Error::SnapshotOverdue): nothing was written. [`Poisoned`](wal_core::Error::Poisoned): under
     /// [`Always`](crate::FsyncPolicy::Always) it is not shown, and may be there when the store is opened again.
     pub fn put(&self, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Result<Position> {
         let change = put(key.as_ref(), value.as_ref());
@@ -201,7 +204,8 @@ impl KvStore {
     /// As [`put`](Self::put). A key whose delete is durable does not come back.
     ///
     /// # Errors
-    /// As [`put`](Self::put), without the limit of memory.
+    /// As [`put`](Self::put), but never [`OverMemoryLimit`](crate::Error::OverMemoryLimit), and
+    /// [`SnapshotOverdue`](crate::Error::SnapshotOverdue) only for a key that is not there.
     pub fn delete(&self, key: impl AsRef<[u8]>) -> Result<Position> {
         let change = Change::Delete { key: key.as_ref() };
         self.write_one(change, Durability::Policy)
@@ -219,8 +223,8 @@ impl KvStore {
         self.write_one(change, Durability::Durable)
     }
 
-    /// Makes all writes of the batch, or none. They are shown together. Returns the position of the first; an empty batch writes
-    /// nothing.
+    /// Makes all writes of the batch, or none. They are shown together. Returns the position of the first. An empty batch writes
+    /// nothing, and returns the position of the next write: to wait for that one is an error until it is made.
     ///
     /// # Durability
     /// As [`put`](Self::put), for the batch as a whole.

@@ -99,7 +99,7 @@ impl<S> Builder<S> {
         self
     }
 
-    /// Where the files are, instead of the directory on disk: memory, fault injection, a storage of one's own.
+    /// Where the files are, instead of the directory on disk: memory, fault injection, your own storage.
     #[must_use]
     pub fn storage(mut self, storage: Arc<dyn Storage>) -> Self {
         self.storage = storage;
@@ -131,8 +131,8 @@ impl<S> Builder<S> {
         self
     }
 
-    /// Bytes of the log before which no snapshot is written by itself, so that a small store does not write one after the other.
-    /// Default 32 MiB.
+    /// Least length of the log, in bytes, at which an automatic snapshot is due, so that a small store does not write one after the
+    /// other. Default 32 MiB.
     #[must_use]
     pub fn snapshot_after(mut self, bytes: u64) -> Self {
         self.snapshot_after = bytes;
@@ -146,7 +146,7 @@ impl<S> Builder<S> {
         self
     }
 
-    /// Is told how far opening has come, from any thread: keep it short.
+    /// Called with the progress of opening, from any thread. Keep it short.
     #[must_use]
     pub fn progress(mut self, progress: impl Fn(OpenProgress) + Send + Sync + 'static) -> Self {
         self.progress = Some(Arc::new(progress));

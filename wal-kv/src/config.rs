@@ -13,11 +13,11 @@ pub const MAX_KEY: usize = 64 << 10;
 /// When a snapshot is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Snapshots {
-    /// When the log since the last one has so many percent of the bytes that a snapshot would have (keys, values and 16 bytes for
-    /// each key), but at least [`snapshot_after`](crate::Builder::snapshot_after) bytes. 10 to 10,000 percent. With `p` percent, a
+    /// When the log since the last snapshot has reached `percent` of the bytes that a snapshot would have (keys, values and 16
+    /// bytes a key), but at least [`snapshot_after`](crate::Builder::snapshot_after) bytes. 10 to 10,000 percent. With `p` percent, a
     /// byte of the log costs at most `1 + 100 / p` bytes of writing.
     Automatic {
-        /// Bytes of the log, for a hundred bytes of a snapshot.
+        /// Bytes of log per 100 bytes of a snapshot.
         percent: u32,
     },
     /// By a call of `snapshot()` only. The log grows until then.
@@ -25,7 +25,7 @@ pub enum Snapshots {
 }
 
 impl Default for Snapshots {
-    /// 100 percent: what is written is at most doubled.
+    /// 100 percent: at most two bytes are written for each byte of the log.
     fn default() -> Self {
         Self::Automatic { percent: 100 }
     }
@@ -99,7 +99,7 @@ pub enum Condition {
     LsnIs(Lsn),
 }
 
-/// What a conditional write came to.
+/// The result of a conditional write.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Conditional {
     /// The condition held, and the write took place.

@@ -10,12 +10,15 @@ use wal_core::{Lsn, Position};
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// Why a call on the store failed. Each message says where, what, and what to do next.
+///
+/// Errors of the log arrive as [`Log`](Self::Log). To match on them, depend on `wal-core` in the same version.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The log refused. Its error says what to do: [`Locked`](wal_core::Error::Locked) where the store is open elsewhere,
+    /// The log failed or refused. Its error says what to do: [`Locked`](wal_core::Error::Locked) if the store is open elsewhere,
     /// [`Closed`](wal_core::Error::Closed), [`Poisoned`](wal_core::Error::Poisoned), [`NoSpace`](wal_core::Error::NoSpace),
-    /// [`TooLarge`](wal_core::Error::TooLarge) for a value or a batch, [`Gap`](wal_core::Error::Gap) where a repair has recorded a loss.
+    /// [`TooLarge`](wal_core::Error::TooLarge) for a value or a batch, [`Gap`](wal_core::Error::Gap) if a repair has recorded a loss.
+    /// [`NoSpace`](wal_core::Error::NoSpace) of the log means that a write found no room on disk.
     #[error(transparent)]
     Log(#[from] wal_core::Error),
     /// The key is too long. Nothing was written: use a shorter one.
@@ -76,7 +79,7 @@ pub enum Error {
         /// The missing file.
         name: String,
     },
-    /// A record of the log is none that a store of this version writes. Use a newer build.
+    /// The log has a record that stores of this build do not write. Use a newer build.
     #[error(
         "{position}: a record that this build's stores do not write; nothing was changed: use a newer build"
     )]
@@ -86,7 +89,7 @@ pub enum Error {
     },
     /// A file of the store was written by a version that this build does not know. Use a newer build.
     #[error(
-        "{location}: {name} has version {version}, this build reads version {known}; use a build that knows it"
+        "{location}: {name} has version {version}, this build reads version {known}; use a newer build"
     )]
     UnknownVersion {
         /// The directory.
@@ -98,9 +101,9 @@ pub enum Error {
         /// The version that this build reads and writes.
         known: u32,
     },
-    /// A file has a name like the store's own but is none of them. Find out whose it is.
+    /// A file has a name like the store's own (`kv-...`), but the store did not write it. Find out whose it is.
     #[error(
-        "{location}: {name:?} is not the store's: name another directory, or find out whose it is before you move it"
+        "{location}: {name:?} has a name like the store's own files, but the store did not write it; nothing was changed: find out whose it is before you move it, or name another directory"
     )]
     ForeignFile {
         /// The directory.
@@ -108,9 +111,9 @@ pub enum Error {
         /// The file.
         name: String,
     },
-    /// No snapshot can be read that the log goes on from. Restore the snapshot from a copy.
+    /// The log does not continue from any snapshot that can be read. Restore the snapshot from a copy.
     #[error(
-        "{location}: the log begins at LSN {first_lsn}, and no snapshot leads up to it{}; nothing was changed: restore the snapshot from a copy", rejected(.damaged)
+        "{location}: the log begins at LSN {first_lsn}, and no readable snapshot reaches up to it{}; nothing was changed: restore the snapshot from a copy", rejected(.damaged)
     )]
     NoSnapshot {
         /// The directory.
@@ -120,7 +123,7 @@ pub enum Error {
         /// Snapshots that are damaged: name and damage.
         damaged: Vec<(String, String)>,
     },
-    /// The log ends before the snapshot that it should go on from: its segments are not those of this store. Restore them from a copy.
+    /// The log ends before the newest snapshot: segments are missing, or belong to another store. Restore them from a copy.
     #[error(
         "{location}: there is a snapshot at LSN {snapshot}, but the log ends at LSN {last_lsn}; nothing was changed: restore the log's segments from a copy"
     )]
@@ -132,10 +135,10 @@ pub enum Error {
         /// The last LSN of the log.
         last_lsn: Lsn,
     },
-    /// A snapshot that was just written does not read back as it was written. It was removed; the snapshot before and the log are as
-    /// they were: see to the disk.
+    /// A snapshot that was just written does not read back as it was written. It was removed. The previous snapshot and the log are
+    /// unchanged: check the disk.
     #[error(
-        "{location}: {name} does not read back as it was written: {what}; it was removed, the log and the snapshot before are unchanged: see to the disk"
+        "{location}: {name} does not read back as it was written: {what}; it was removed, the log and the previous snapshot are unchanged: check the disk"
     )]
     SnapshotNotVerified {
         /// The directory.
@@ -145,11 +148,11 @@ pub enum Error {
         /// What does not verify.
         what: String,
     },
-    /// The log has reached its bound, since the snapshot that would let it drop records has failed. Nothing was written. Mend what
-    /// `source` says; the snapshot is tried again after a second, or after four times what the failed one took, if that is longer.
-    /// Reads and deletes of keys that are there go on.
+    /// The log has reached its bound, because the snapshot that would let it drop records has failed. Nothing was written. Fix what
+    /// `source` says. The store tries the snapshot again after a second, or after four times what the failed one took if that is
+    /// longer. Reads go on, and so do deletes of existing keys.
     #[error(
-        "{location}: the log has {log_bytes} bytes since the last snapshot, its limit is {limit}, and writing {name} failed: {source}; nothing was written: mend that, the snapshot is tried again by itself (reads and deletes go on)"
+        "{location}: the log has {log_bytes} bytes since the last snapshot, its limit is {limit}, and writing the snapshot {name} failed; nothing was written: remove the cause, the store tries the snapshot again by itself (reads and deletes of existing keys go on). The cause: {source}"
     )]
     SnapshotOverdue {
         /// The directory.
@@ -163,8 +166,9 @@ pub enum Error {
         /// Why it failed.
         source: Arc<Self>,
     },
-    /// The disk is full, a quota is used up, or the largest allowed file size is reached. Nothing is torn: free some space and call
-    /// again.
+    /// One of the store's own files (marker, snapshot) met a full disk, a used-up quota or the largest allowed file size. Nothing is
+    /// torn: free some space and call again. A write that finds no room gets [`Log`](Self::Log) with the log's
+    /// [`NoSpace`](wal_core::Error::NoSpace).
     #[error("{location}: no space left for {what}; nothing was changed: free space and try again")]
     NoSpace {
         /// The directory.
@@ -172,7 +176,7 @@ pub enum Error {
         /// What the space was needed for.
         what: &'static str,
     },
-    /// The operating system reported an error. Mend the cause and try again.
+    /// The operating system reported an error. Fix the cause and try again.
     #[error("{location}: {what}: {source}")]
     Io {
         /// The directory.

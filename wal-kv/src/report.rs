@@ -22,7 +22,7 @@ pub struct OpenProgress {
 pub enum OpenPhase {
     /// The snapshot is read and verified: bytes.
     Snapshot,
-    /// The log's records behind it are read: records.
+    /// The log's records after it are read: records.
     Log,
     /// The ordered index is built: keys.
     Index,
@@ -53,7 +53,7 @@ pub struct OpenReport {
     pub leftovers: Vec<String>,
     /// [`Stats::disk_bound`], as it was after opening.
     pub disk_bound: Option<u64>,
-    /// Bytes that the disk has for the store: those that it takes, and those that are free. `None` where that cannot be told.
+    /// Bytes that the disk has for the store: those that it takes, and those that are free. `None` if the system does not say.
     pub disk_room: Option<u64>,
     /// How long it took.
     pub time: Duration,
@@ -62,7 +62,7 @@ pub struct OpenReport {
 }
 
 impl OpenReport {
-    /// What an operator should see to, in words: the disk has less room than the store may take.
+    /// A warning for the operator if the disk has less room than the store may take.
     #[must_use]
     pub fn warning(&self) -> Option<String> {
         let (bound, room) = (self.disk_bound?, self.disk_room?);
@@ -74,7 +74,7 @@ impl OpenReport {
     }
 }
 
-/// What writing a snapshot came to.
+/// The result of writing a snapshot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SnapshotReport {
