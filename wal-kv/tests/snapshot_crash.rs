@@ -305,3 +305,36 @@ fn an_error_of_the_storage_at_any_place_loses_nothing() {
     }
     assert!(struck > 200, "only {struck}");
 }
+
+#[test]
+fn a_snapshot_that_is_tried_again_after_an_error_is_there_at_every_moment() {
+    let mut crashes = 0;
+    for policy in [FsyncPolicy::Always, FsyncPolicy::Os] {
+        let steps = program();
+        let states = states(&steps);
+        let written = [states.last().expect("there are some").clone()];
+        for (at, cut) in (0..).flat_map(|at| (0..16).map(move |cut| (at, cut))) {
+            let storage = FaultStorage::new();
+            let store = open(&storage, policy, Snapshots::OnCall).expect("a store");
+            for step in &steps {
+                step.run(&store).expect("run");
+            }
+            store.sync().expect("synced");
+            storage.inject(Fault::error(SystemError::Io).after(at));
+            let failed = store.snapshot().is_err();
+            if storage.faults_struck() == 0 {
+                break;
+            }
+            storage.clear_faults();
+            storage.inject(Fault::power_cut(Moment::During).after(cut));
+            let again = store.snapshot().is_ok();
+            let place = format!("{policy:?}, error at {at} ({failed}), crash at {cut} ({again})");
+            for seed in 0..4 {
+                let after = storage.crash(&mut Seeded::new(seed));
+                check(&after, policy, &written, &place);
+                crashes += 1;
+            }
+        }
+    }
+    assert!(crashes > 1000, "only {crashes}");
+}

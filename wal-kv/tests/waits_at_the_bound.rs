@@ -5,6 +5,7 @@
 mod common;
 
 use std::pin::pin;
+use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 use std::thread::{self, ScopedJoinHandle};
@@ -13,6 +14,7 @@ use std::time::{Duration, Instant};
 use common::reluctant::{Reluctant, Snapshot};
 use wal_core::clock::ManualClock;
 use wal_io::FaultStorage;
+use wal_io::fault::{Fault, OperationKind, SystemError};
 use wal_kv::{Batch, Condition, Error, FsyncPolicy, KvConfig, KvStore, Stats, blocking};
 
 /// A store is slowed from twice this length of the log on, and takes no writes from three times on.
@@ -283,6 +285,62 @@ async fn a_close_of_the_async_store_wakes_writers_that_wait_at_the_bound() {
     store.close().await.expect("closed");
     is_closed(waiting.await.expect("no panic"));
     storage.let_snapshots_be(Snapshot::Written);
+}
+
+/// Puts until one is refused, and then some more, on a thread of their own.
+fn put_on_until_refused(store: blocking::KvStore) -> Vec<Error> {
+    let (done, told) = channel();
+    thread::spawn(move || {
+        let mut refused = Vec::new();
+        let mut n = 0_u32;
+        while refused.len() < 5 {
+            refused.extend(store.put((n % KEYS).to_be_bytes(), VALUE).err());
+            n += 1;
+        }
+        // A test that has given up does not listen.
+        let _ = done.send(refused);
+    });
+    told.recv_timeout(Duration::from_secs(60))
+        .expect("a write waits for ever")
+}
+
+// Under `Always` a snapshot syncs the log before it is begun: that is where it fails.
+#[test]
+fn writers_at_the_bound_of_a_log_that_takes_no_more_are_told() {
+    let policies = [
+        FsyncPolicy::Always,
+        FsyncPolicy::Batch(Duration::from_millis(1)),
+    ];
+    for (policy, driven) in policies
+        .into_iter()
+        .flat_map(|policy| [(policy, false), (policy, true)])
+    {
+        let storage = FaultStorage::new();
+        let config = KvConfig {
+            max_segment_size: 1 << 20,
+            fsync_policy: policy,
+            ..KvConfig::default()
+        };
+        let mut builder = blocking::KvStore::builder("store")
+            .storage(Arc::new(storage.clone()))
+            .config(config)
+            .snapshot_after(100);
+        if driven {
+            builder = builder.driven_by_caller();
+        }
+        let store = builder.open().expect("a store");
+        storage.inject(
+            Fault::error(SystemError::Io)
+                .on(OperationKind::SyncData)
+                .in_file("00000000000000000001.wal")
+                .persistent(),
+        );
+        for error in put_on_until_refused(store.clone()) {
+            let poisoned = matches!(error, Error::Log(wal_core::Error::Poisoned(_)));
+            assert!(poisoned, "{policy:?}, driven: {driven}: {error}");
+        }
+        assert!(store.stats().snapshot_failures > 0);
+    }
 }
 
 #[test]

@@ -40,7 +40,21 @@ impl Core {
             return Ok((last, false));
         }
         let begun = self.clock.monotonic();
-        let (log_bytes, offset, view) = self.view_and_its_bytes()?;
+        let failed = |lsn, error: &Error| {
+            self.bound.set_writing(0);
+            counters.snapshot_failures.fetch_add(1, Ordering::Relaxed);
+            self.snapshot_failed(lsn, error, begun);
+        };
+        let (log_bytes, offset, view) = match self.view_and_its_bytes() {
+            Ok(viewed) => viewed,
+            Err(error) => {
+                // Writers at the bound wait for this snapshot too.
+                if !sabotage::is("kv-snapshot-without-a-view-fails-silently") {
+                    failed(Lsn::new(self.index.visible(|| self.durable())), &error);
+                }
+                return Err(error);
+            }
+        };
         if let Some(last) = last.filter(|last| last.lsn == view.lsn()) {
             // The log holds nothing that it does not show.
             counters.log_bytes.fetch_sub(log_bytes, Ordering::Relaxed);
@@ -52,9 +66,7 @@ impl Core {
         let report = match self.snapshot_and_cut(view, offset) {
             Ok(report) => report,
             Err(error) => {
-                self.bound.set_writing(0);
-                counters.snapshot_failures.fetch_add(1, Ordering::Relaxed);
-                self.snapshot_failed(lsn, &error, begun);
+                failed(lsn, &error);
                 return Err(error);
             }
         };
@@ -131,22 +143,33 @@ impl Core {
         if view.lsn() > Lsn::ZERO && !sabotage::is("kv-snapshot-ahead-of-the-log") {
             self.wal.wait_durable(view.lsn())?;
         }
-        self.give_name(temporary, name).map_err(io)?;
+        let named = self.give_name(view.lsn(), temporary, name).map_err(io)?;
         sabotage::unless("kv-snapshot-name-not-synced", || {
             self.storage.sync_dir().map_err(io)
         })?;
-        Ok(written)
+        Ok(named.unwrap_or(written))
     }
 
-    fn give_name(&self, temporary: &str, name: &str) -> io::Result<()> {
+    /// Returns what the snapshot has that has the name already, if that one stays.
+    fn give_name(&self, lsn: Lsn, temporary: &str, name: &str) -> io::Result<Option<Written>> {
         match self.storage.rename(temporary, name) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                // It is of the same state, and the open could not use it.
-                self.storage.remove(name)?;
-                self.storage.rename(temporary, name)
-            }
-            renamed => renamed,
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            renamed => return renamed.map(|()| None),
         }
+        // It is of the same state. The log may be cut already, since what failed came after that: then it is all that there is,
+        // and no moment may be without it.
+        match self.read_whole(name, lsn) {
+            Ok(there) if !sabotage::is("kv-whole-snapshot-replaced") => {
+                self.storage.remove(temporary)?;
+                return Ok(Some(there));
+            }
+            Err(Unusable::Io(error)) => return Err(error),
+            Ok(_) | Err(Unusable::Damaged(_) | Unusable::Version(_)) => {}
+        }
+        // The open could not use it.
+        self.storage.remove(name)?;
+        self.storage.rename(temporary, name)?;
+        Ok(None)
     }
 
     /// The expiries and the times in it are by the wall clock with `offset`, as it was at the moment that the view shows: if the time
@@ -192,13 +215,9 @@ impl Core {
 
     /// Reads the snapshot as the next open will, from the device if the system lets go of its pages.
     fn read_back(&self, lsn: Lsn, temporary: &str, written: Written) -> Result<()> {
-        let verified = self.open_written(temporary, lsn).and_then(|reader| {
-            let pairs = reader.read(1, |versions| versions.len() as u64, |_| {})?;
-            Ok((pairs.into_iter().sum::<u64>(), reader.len()))
-        });
-        let what = match verified {
-            Ok((pairs, len)) if (pairs, len) == (written.pairs, written.len) => return Ok(()),
-            Ok((pairs, len)) => format!("it has {pairs} pairs in {len} bytes"),
+        let what = match self.read_whole(temporary, lsn) {
+            Ok(read) if (read.pairs, read.len) == (written.pairs, written.len) => return Ok(()),
+            Ok(read) => format!("it has {} pairs in {} bytes", read.pairs, read.len),
             Err(Unusable::Damaged(what)) => what,
             Err(Unusable::Version(version)) => format!("it has version {version}"),
             Err(Unusable::Io(error)) => error.to_string(),
@@ -210,11 +229,17 @@ impl Core {
         })
     }
 
-    fn open_written(&self, name: &str, lsn: Lsn) -> Result<Reader, Unusable> {
+    fn read_whole(&self, name: &str, lsn: Lsn) -> Result<Written, Unusable> {
         let file = self.storage.open(name, OpenMode::Read)?;
         // A hint: where the system keeps its pages, they are what is read.
         let _ = file.evict(0, 0);
-        Reader::open(file, lsn.get())
+        let reader = Reader::open(file, lsn.get())?;
+        let pairs = reader.read(1, |versions| versions.len() as u64, |_| {})?;
+        Ok(Written {
+            pairs: pairs.into_iter().sum(),
+            raw: reader.raw(),
+            len: reader.len(),
+        })
     }
 
     /// Drops what the snapshot at `lsn`, which has been read, stands for: the log's records up to it, and other snapshots.

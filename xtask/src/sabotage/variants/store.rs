@@ -60,6 +60,18 @@ pub(super) const VARIANTS: &[Variant] = &[
         "a_close_wakes_writers_that_wait_at_the_bound",
     ),
     waits(
+        "kv-snapshot-without-a-view-fails-silently",
+        "a call that waits always ends",
+        "writers_at_the_bound_of_a_log_that_takes_no_more_are_told",
+    ),
+    test(
+        "kv-whole-snapshot-replaced",
+        "a snapshot that the log was cut for is there at every moment",
+        "wal-kv",
+        "snapshot_crash",
+        "a_snapshot_that_is_tried_again_after_an_error_is_there_at_every_moment",
+    ),
+    waits(
         "kv-late-failure-tried-again-at-once",
         "snapshots that fail take at most a fifth of the time",
         "a_snapshot_that_fails_late_is_not_tried_again_at_once",
