@@ -7,6 +7,7 @@ use std::path::Path;
 use wal_format::{EncodedRecord, Lsn, Record, RecordRef, SegmentId};
 
 use crate::builder::Builder;
+use crate::cursor::Cursor;
 use crate::handle::Handle;
 use crate::log::{Begun, Driver, Durability, Engine};
 use crate::position::Start;
@@ -161,6 +162,27 @@ impl Wal {
     #[must_use]
     pub fn durable_lsn(&self) -> Lsn {
         self.handle.durable_lsn()
+    }
+
+    /// The cursor of the record `lsn`, or of the one before the log's first record: [`Lsn::ZERO`] in a log that was never
+    /// truncated.
+    ///
+    /// # Errors
+    /// [`NotAppended`](crate::Error::NotAppended), [`Truncated`](crate::Error::Truncated), or [`Io`](crate::Error::Io) of a
+    /// read-only handle.
+    #[doc(hidden)]
+    pub fn cursor(&self, lsn: Lsn) -> Result<Cursor> {
+        self.handle.lineage()?.cursor(lsn)
+    }
+
+    /// Whether the record that the cursor names is still in the log.
+    ///
+    /// # Errors
+    /// [`Truncated`](crate::Error::Truncated) if it is not: with the last LSN of its history that is left, if that is known;
+    /// [`OtherLog`](crate::Error::OtherLog); or [`Io`](crate::Error::Io) of a read-only handle.
+    #[doc(hidden)]
+    pub fn check_cursor(&self, cursor: &Cursor) -> Result<()> {
+        self.handle.lineage()?.check(cursor)
     }
 
     /// The first LSN of the log.

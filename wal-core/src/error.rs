@@ -122,6 +122,18 @@ pub enum Error {
         /// The damage; `None` where a repair has recorded the loss in the log.
         cause: Option<Box<Error>>,
     },
+    /// The cursor is one of another log. Start at the beginning of this one, or open the log that it came from.
+    #[error(
+        "{location}: this is log {log}, and the cursor is one of log {cursor}; open the log that it came from"
+    )]
+    OtherLog {
+        /// The log's directory.
+        location: String,
+        /// This log's id.
+        log: String,
+        /// The id of the cursor's log.
+        cursor: String,
+    },
     /// The LSN was never given to a record.
     #[error("LSN {lsn} has not been given to a record yet; the next one will be LSN {next}")]
     NotAppended {

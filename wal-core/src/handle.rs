@@ -2,6 +2,7 @@
 
 use wal_format::{Lsn, RecordRef, SegmentId};
 
+use crate::cursor::Lineage;
 use crate::log::{Engine, Mark};
 use crate::position::Start;
 use crate::reader::{RawReader, Source};
@@ -184,6 +185,18 @@ impl Handle {
             _ if !self.is_ours() => self.report.last_lsn,
             Behind::Writer(engine) => engine.last_lsn(),
             Behind::Reader(view) => Self::looked(view).0.lsn,
+        }
+    }
+
+    /// What is known of the log now, for cursors.
+    pub(crate) fn lineage(&self) -> Result<Lineage> {
+        self.check_process()?;
+        match &self.behind {
+            Behind::Writer(engine) => Ok(engine.lineage()),
+            Behind::Reader(view) => {
+                view.follow()?;
+                Ok(view.lineage())
+            }
         }
     }
 

@@ -17,6 +17,7 @@ use std::io;
 use wal_format::{Lsn, SegmentId};
 use wal_io::{Process, Storage};
 
+use crate::cursor::{Lineage, NO_LOG};
 use crate::damaged::{Gap, scan_pieces};
 use crate::log::{ChainEntry, Era, Mark};
 use crate::recovery::{self, Listing, RecoveryReport, Scan, Wreck};
@@ -121,6 +122,18 @@ impl View {
 
     pub(crate) fn chain(&self) -> Vec<ChainEntry> {
         self.chain.lock().entries.clone()
+    }
+
+    pub(crate) fn lineage(&self) -> Lineage {
+        let chain = self.chain.lock();
+        let newest = chain.entries.last();
+        Lineage {
+            log: newest.map_or(NO_LOG, |entry| entry.header.log_id),
+            location: self.storage.location(),
+            chain: chain.entries.clone(),
+            first: chain.log_first,
+            last: chain.end.lsn,
+        }
     }
 
     pub(crate) fn first_lsn(&self) -> Lsn {

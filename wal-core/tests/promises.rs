@@ -7,6 +7,7 @@
 //! prefix.rs       after any crash the log is a prefix of what was appended
 //! progress.rs     a call that waits comes to its end
 //! ahead.rs        zeros written ahead of the records change nothing
+//! cursors.rs      a saved cursor is valid as long as its record is there
 //! damage.rs       torn is not corrupt; damage to durable data is never dropped in silence
 //! hostile.rs      no length read from disk is believed, no input makes it panic
 //! lsns.rs         LSNs have an end: none above the highest is given
@@ -48,6 +49,7 @@ mod promises {
     mod beside;
     mod calls;
     mod closing;
+    mod cursors;
     mod damage;
     mod descriptors;
     mod full_disk;

@@ -1,5 +1,6 @@
 //! What every open is held against: the invariants of a log that was opened again. Absent: how it came to be opened.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use wal_core::blocking::Wal;
@@ -140,6 +141,7 @@ impl Runner {
             Err(error) => return broken(format!("read_from: {error}")),
         };
         let mut next = first;
+        let mut read = BTreeMap::new();
         loop {
             match reader.next_record() {
                 Ok(Some((record, position))) => {
@@ -151,6 +153,7 @@ impl Runner {
                         self.stop_if_undone(self.oracle.is_back(lsn, &record.value))?;
                         return Err(violation.into());
                     }
+                    read.insert(lsn, record.value.to_vec());
                     next += 1;
                 }
                 Ok(None) => break,
@@ -167,6 +170,7 @@ impl Runner {
                 "the reader ends before LSN {next}, the log after {last}"
             ));
         }
+        self.check_cursors(wal, &read)?;
         Ok(())
     }
 }

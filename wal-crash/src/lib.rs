@@ -27,6 +27,7 @@
 mod calls;
 mod campaign;
 mod check;
+mod cursors;
 mod exhaustive;
 mod finish;
 mod meddling;

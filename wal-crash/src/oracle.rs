@@ -101,6 +101,13 @@ impl Oracle {
         self.first_asked
     }
 
+    /// The value of the record with this LSN.
+    #[must_use]
+    pub fn value(&self, lsn: u64) -> Option<&[u8]> {
+        let at = usize::try_from(lsn.checked_sub(1)?).ok()?;
+        Some(&self.records.get(at)?.value)
+    }
+
     /// Records of one batch may be in the log from now on.
     pub fn submit(&mut self, values: Vec<Vec<u8>>) {
         let count = values.len();

@@ -24,6 +24,10 @@ pub struct Outcome {
     pub looks: u64,
     /// Records that a crash had left unproven and recovery kept.
     pub unproven: u64,
+    /// Saved cursors that a log was asked about, and how many of them named a record that is gone.
+    pub cursors: u64,
+    /// See `cursors`.
+    pub cursors_cut: u64,
     /// Calls that met a full disk and left the log as it was.
     pub full: u64,
     /// Calls that failed because no file could be opened, and left the log as it was.
@@ -59,6 +63,8 @@ impl Outcome {
         self.opens += other.opens;
         self.looks += other.looks;
         self.unproven += other.unproven;
+        self.cursors += other.cursors;
+        self.cursors_cut += other.cursors_cut;
         self.full += other.full;
         self.no_descriptor += other.no_descriptor;
         self.displaced += other.displaced;
@@ -103,6 +109,11 @@ impl fmt::Display for Outcome {
         writeln!(f, "opens for writing           {}", self.opens)?;
         writeln!(f, "read-only opens             {}", self.looks)?;
         writeln!(f, "unproven records kept       {}", self.unproven)?;
+        writeln!(
+            f,
+            "cursors, and those cut off  {}, {}",
+            self.cursors, self.cursors_cut
+        )?;
         writeln!(f, "calls on a full disk        {}", self.full)?;
         writeln!(f, "calls without a descriptor  {}", self.no_descriptor)?;
         writeln!(f, "calls of displaced logs     {}", self.displaced)?;

@@ -15,6 +15,7 @@ use wal_io::fault::{
 };
 
 use crate::calls::Followers;
+use crate::cursors::Saved;
 use crate::meddling::Whereabouts;
 use crate::oracle::{After, Oracle, Violation};
 use crate::outcome::Outcome;
@@ -139,6 +140,7 @@ pub(crate) struct Runner {
     pub(crate) watching: Watching,
     /// Where the log is, and what is beside it.
     pub(crate) place: Whereabouts,
+    pub(crate) cursors: Saved,
 }
 
 impl Runner {
@@ -172,6 +174,7 @@ impl Runner {
             sources: Vec::new(),
             watching: Watching::default(),
             place: Whereabouts::default(),
+            cursors: Saved::default(),
         }
     }
 
@@ -401,6 +404,7 @@ impl Runner {
         self.count_life(life);
         if let Some(wal) = &wal {
             self.oracle.durable(wal.durable_lsn().get());
+            self.save_cursors(wal);
         }
         match (life.end, wal) {
             (End::Crash(..), wal) => {

@@ -62,6 +62,7 @@ use wal_format::{Alignment, Lsn, Version};
 use wal_io::{Process, Storage, StorageLock};
 
 use crate::clock::Clock;
+use crate::cursor::Lineage;
 use crate::entropy::Entropy;
 use crate::segment::Files;
 use crate::stats::{Counters, Stats};
@@ -220,6 +221,17 @@ impl Engine {
     /// The segments that hold records of the log, oldest first.
     pub(crate) fn chain(&self) -> Vec<ChainEntry> {
         self.state().chain.clone()
+    }
+
+    pub(crate) fn lineage(&self) -> Lineage {
+        let state = self.state();
+        Lineage {
+            log: state.log_id,
+            location: self.location(),
+            chain: state.chain.clone(),
+            first: state.log_first,
+            last: state.last_lsn(),
+        }
     }
 
     /// How far readers of this handle may read: the records handed over, or the durable ones once the log is poisoned.

@@ -49,6 +49,16 @@ pub(super) const VARIANTS: &[Variant] = &[
         "promises::history::readers_of_other_handles_are_told_of_every_truncation",
     ),
     promise(
+        "cursor-by-its-lsn-alone",
+        "a cursor is valid as long as its record is in the log",
+        "promises::cursors::a_cursor_after_a_truncation_is_told_what_stayed",
+    ),
+    promise(
+        "unknown-group-taken-for-damage",
+        "a reader refuses what it does not know, by name",
+        "promises::version_2::a_group_that_a_newer_program_wrote_is_skipped_or_refused_by_its_kind",
+    ),
+    promise(
         "a-file-for-each-read",
         "readers share sixteen files",
         "promises::descriptors::readers_of_many_segments_share_sixteen_files",
