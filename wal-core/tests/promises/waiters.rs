@@ -1,7 +1,11 @@
 //! Everyone who waits when a write or a sync fails is told, and told after the poison is set.
 
 use std::collections::BTreeSet;
-use std::sync::mpsc;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, mpsc};
+use std::task::{Context, Wake, Waker};
 use std::thread;
 use std::time::Duration;
 
@@ -11,15 +15,12 @@ use wal_io::fault::{Fault, OperationKind, SystemError};
 
 use crate::common::trace::segment;
 use crate::common::watched::Watched;
-use crate::common::{Machine, PATIENCE, SMALL, append, large, payload, poisoned, until};
+use crate::common::{Machine, PATIENCE, SMALL, append, large, payload, poisoned, policies, until};
 
 /// A call on a thread of its own, and then at once an append: what both gave.
-type Woken = (Result<()>, Result<()>);
+type Both = (Result<()>, Result<()>);
 
-fn call(
-    wal: &Wal,
-    call: impl FnOnce(&Wal) -> Result<()> + Send + 'static,
-) -> mpsc::Receiver<Woken> {
+fn call(wal: &Wal, call: impl FnOnce(&Wal) -> Result<()> + Send + 'static) -> mpsc::Receiver<Both> {
     let (tell, told) = mpsc::channel();
     let wal = wal.clone();
     thread::spawn(move || {
@@ -32,7 +33,7 @@ fn call(
 
 /// Both fail with the poison; the first one's error.
 #[track_caller]
-fn failed(told: &mpsc::Receiver<Woken>) -> Poisoned {
+fn failed(told: &mpsc::Receiver<Both>) -> Poisoned {
     let (outcome, next) = told.recv_timeout(PATIENCE).expect("the waiter wakes");
     assert_eq!(poisoned(next).lsn, None, "it was refused");
     poisoned(outcome)
@@ -110,6 +111,55 @@ fn every_kind_of_waiter_wakes_with_the_error() {
         assert_eq!(failed(&leader).durable_lsn.get(), 3);
         for waiter in &waiters {
             assert_eq!(failed(waiter).durable_lsn.get(), 3);
+        }
+    }
+}
+
+/// Counts how often it is woken.
+#[derive(Default)]
+struct Woken(AtomicUsize);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+#[test]
+fn every_future_that_waits_is_woken_before_the_error_is_returned() {
+    for policy in policies() {
+        let machine = Machine::new(policy);
+        let watched = Watched::new(&machine.storage);
+        let blocking = machine.open_watched(&watched);
+        append(&blocking, 1..=3);
+        blocking.sync().expect("synced");
+        watched.hold_syncs();
+        let leader = call(&blocking, |wal| {
+            wal.append_durable(RecordRef::data(b"led")).map(drop)
+        });
+        watched.wait_for_a_sync();
+        let wal = wal_core::Wal::from(blocking.clone());
+        let mut waiters: [Pin<Box<dyn Future<Output = Result<()>> + '_>>; 4] = [
+            Box::pin(async {
+                let record = RecordRef::data(b"queued");
+                wal.append_durable(record).await.map(drop)
+            }),
+            Box::pin(wal.sync()),
+            Box::pin(wal.wait_durable(Lsn::new(4))),
+            Box::pin(wal.truncate_before(Lsn::new(3))),
+        ];
+        let woken: [Arc<Woken>; 4] = std::array::from_fn(|_| Arc::default());
+        for (waiter, woken) in waiters.iter_mut().zip(&woken) {
+            let waker = Waker::from(Arc::clone(woken));
+            let mut context = Context::from_waker(&waker);
+            assert!(waiter.as_mut().poll(&mut context).is_pending());
+        }
+        let fault = Fault::error(SystemError::Io).on(OperationKind::SyncData);
+        machine.storage.inject(fault);
+        watched.let_syncs_go();
+        assert_eq!(failed(&leader).durable_lsn.get(), 3);
+        for woken in &woken {
+            assert_eq!(woken.0.load(Ordering::SeqCst), 1, "{policy:?}");
         }
     }
 }

@@ -24,14 +24,15 @@ pub(super) struct Programs {
     pub(super) count: u64,
 }
 
-/// The programs of the build, by name.
+/// The programs of the build, by package and name: two packages may have tests of one name.
 #[derive(Debug)]
-pub(super) struct Built(BTreeMap<String, PathBuf>);
+pub(super) struct Built(BTreeMap<(String, String), PathBuf>);
 
 /// The package and the binary of the random crash programs.
 const CRASH: &str = "wal-crash";
 
-/// The command.
+/// The command's package and its name.
+const CLI: &str = "wal-cli";
 const WAL: &str = "wal";
 
 /// Whether the command is built.
@@ -44,9 +45,9 @@ pub(super) enum WithCommand {
 /// Builds the random crash programs, `targets`, and the command where it is needed.
 pub(super) fn build(targets: &[Target], command: WithCommand) -> anyhow::Result<Built> {
     let mut built = BTreeMap::new();
-    collect(&cargo("build", CRASH, "--bins"), &mut built)?;
+    collect("build", CRASH, "--bins", &mut built)?;
     if command == WithCommand::Yes {
-        collect(&cargo("build", "wal-cli", "--bins"), &mut built)?;
+        collect("build", CLI, "--bins", &mut built)?;
     }
     for target in targets {
         let what = if target.name == target.package.replace('-', "_") {
@@ -54,7 +55,7 @@ pub(super) fn build(targets: &[Target], command: WithCommand) -> anyhow::Result<
         } else {
             format!("--test {}", target.name)
         };
-        collect(&cargo("test --no-run", target.package, &what), &mut built)?;
+        collect("test --no-run", target.package, &what, &mut built)?;
     }
     Ok(Built(built))
 }
@@ -68,7 +69,13 @@ fn cargo(command: &str, package: &str, what: &str) -> Cargo {
 }
 
 /// Runs cargo, and takes the programs that it has made from its messages.
-fn collect(cargo: &Cargo, built: &mut BTreeMap<String, PathBuf>) -> anyhow::Result<()> {
+fn collect(
+    command: &str,
+    package: &str,
+    what: &str,
+    built: &mut BTreeMap<(String, String), PathBuf>,
+) -> anyhow::Result<()> {
+    let cargo = cargo(command, package, what);
     println!("   {cargo}");
     let output = cargo
         .command()
@@ -86,22 +93,21 @@ fn collect(cargo: &Cargo, built: &mut BTreeMap<String, PathBuf>) -> anyhow::Resu
             message["executable"].as_str(),
             message["target"]["name"].as_str(),
         ) {
-            built.insert(name.to_owned(), PathBuf::from(path));
+            built.insert((package.into(), name.into()), PathBuf::from(path));
         }
     }
     Ok(())
 }
 
 impl Built {
-    fn command(&self, name: &str) -> anyhow::Result<Command> {
-        let path = self.0.get(name);
-        let path = path.with_context(|| format!("cargo has not said where {name} is"))?;
-        Ok(Command::new(path))
+    fn path(&self, package: &str, name: &str) -> anyhow::Result<&PathBuf> {
+        let path = self.0.get(&(package.into(), name.into()));
+        path.with_context(|| format!("cargo has not said where {name} of {package} is"))
     }
 
     /// The random crash programs.
     pub(super) fn programs(&self, programs: Programs) -> anyhow::Result<Trial> {
-        let mut command = self.command(CRASH)?;
+        let mut command = Command::new(self.path(CRASH, CRASH)?);
         command
             .args(["--seed", &programs.seed.to_string()])
             .args(["--programs", &programs.count.to_string()]);
@@ -110,19 +116,31 @@ impl Built {
 
     /// A fault in one system call of the command.
     pub(super) fn fault(&self, case: &str) -> anyhow::Result<Trial> {
-        let wal = self.0.get(WAL).context("cargo has not said where wal is")?;
         let mut command = Command::new(std::env::current_exe()?);
         command.args(["syscalls", "--replay", case]);
-        command.arg("--wal").arg(wal);
+        command.arg("--wal").arg(self.path(CLI, WAL)?);
         Ok(Trial::new(command))
     }
 
     /// One test, run where cargo would run it.
     pub(super) fn test(&self, test: &Test) -> anyhow::Result<Trial> {
-        let mut command = self.command(test.target.name)?;
-        command
-            .args(["--exact", test.name])
-            .current_dir(root().join(test.target.package));
-        Ok(Trial::new(command))
+        let program = self.path(test.target.package, test.target.name)?;
+        let exactly = || {
+            let mut command = Command::new(program);
+            command
+                .args(["--exact", test.name])
+                .current_dir(root().join(test.target.package));
+            command
+        };
+        // A program that is asked for a test that it does not have runs none, and says that none has failed.
+        let listed = exactly().arg("--list").output();
+        let listed = listed.with_context(|| format!("could not ask {}", program.display()))?;
+        anyhow::ensure!(
+            String::from_utf8_lossy(&listed.stdout).contains(&format!("{}: test", test.name)),
+            "{} has no test {}",
+            program.display(),
+            test.name
+        );
+        Ok(Trial::new(exactly()))
     }
 }

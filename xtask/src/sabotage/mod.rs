@@ -181,7 +181,7 @@ fn baseline(args: &Args, built: &Built, chosen: &[&'static Variant]) -> anyhow::
     };
     let mut trials = vec![(
         String::from("the random programs"),
-        built.programs(programs)?,
+        built.programs(programs)?.of_all(),
     )];
     for test in tests(chosen) {
         trials.push((test.to_string(), built.test(test)?));
@@ -251,7 +251,8 @@ fn find(args: &Args, built: &Built, variant: &'static Variant) -> anyhow::Result
     let verdict = trial.run(Some(variant.name))?;
     let time = begun.elapsed();
     Ok(match (verdict, &variant.seen) {
-        (Verdict::Passed, _) => Found::Nowhere(time),
+        // Where they were not at their end, nothing says whether they hung or were slow.
+        (Verdict::Passed, _) | (Verdict::Hung, Seen::ByPrograms) => Found::Nowhere(time),
         (verdict, Seen::By(test)) => Found::Test(test, verdict, time),
         // A log that could not even be prepared is no find.
         (Verdict::Failed(output), Seen::ByFault(case)) if output.contains("violation: ") => {
@@ -263,7 +264,6 @@ fn find(args: &Args, built: &Built, variant: &'static Variant) -> anyhow::Result
             let count = failing.map(|seed| seed.saturating_sub(args.seed) + 1);
             Found::Programs(count, time)
         }
-        (Verdict::Hung, Seen::ByPrograms) => Found::Programs(None, time),
     })
 }
 

@@ -9,6 +9,8 @@ use anyhow::Context as _;
 
 /// A broken log may hang; nothing here takes as long as this.
 const LIMIT: Duration = Duration::from_secs(30);
+/// All random programs, on a busy machine. While nothing is broken they have no failure at which they could stop.
+const LIMIT_OF_ALL: Duration = Duration::from_secs(600);
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
 /// Names the variant to the build under test.
@@ -26,16 +28,28 @@ pub(super) enum Verdict {
 
 /// A command that is to fail under a variant.
 #[derive(Debug)]
-pub(super) struct Trial(Command);
+pub(super) struct Trial {
+    command: Command,
+    limit: Duration,
+}
 
 impl Trial {
     pub(super) fn new(command: Command) -> Self {
-        Self(command)
+        Self {
+            command,
+            limit: LIMIT,
+        }
+    }
+
+    /// The same, with time enough for all random programs.
+    pub(super) fn of_all(mut self) -> Self {
+        self.limit = LIMIT_OF_ALL;
+        self
     }
 
     /// Runs it under `variant`, or with nothing broken.
     pub(super) fn run(mut self, variant: Option<&str>) -> anyhow::Result<Verdict> {
-        let command = self.0.stdin(Stdio::null()).stdout(Stdio::piped());
+        let command = self.command.stdin(Stdio::null()).stdout(Stdio::piped());
         command.stderr(Stdio::null()).env_remove(VARIABLE);
         command.envs(variant.map(|name| (VARIABLE, name)));
         let mut child = command.spawn().context("could not start a test program")?;
@@ -45,7 +59,7 @@ impl Trial {
             let mut output = Vec::new();
             stdout.read_to_end(&mut output).map(|_| output)
         });
-        let Some(status) = wait(&mut child)? else {
+        let Some(status) = wait(&mut child, self.limit)? else {
             return Ok(Verdict::Hung);
         };
         let output = reader.join().ok().and_then(Result::ok).unwrap_or_default();
@@ -57,9 +71,9 @@ impl Trial {
     }
 }
 
-fn wait(child: &mut Child) -> anyhow::Result<Option<ExitStatus>> {
+fn wait(child: &mut Child, limit: Duration) -> anyhow::Result<Option<ExitStatus>> {
     let begun = Instant::now();
-    while begun.elapsed() < LIMIT {
+    while begun.elapsed() < limit {
         if let Some(status) = child
             .try_wait()
             .context("could not wait for a test program")?

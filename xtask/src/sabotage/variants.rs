@@ -160,9 +160,10 @@ const VARIANTS: &[Variant] = &[
         "4: by a sync of the handle that wrote",
         "promises::order::a_segment_is_written_through_the_handle_that_syncs_it",
     ),
-    programs(
+    promise(
         "durable-lsn-off-by-one",
         "4: up to where the sync has covered",
+        "promises::in_flight::appends_go_on_during_a_sync_which_does_not_cover_them",
     ),
     programs(
         "rotated-segment-not-synced",
@@ -239,7 +240,7 @@ const VARIANTS: &[Variant] = &[
     promise(
         "poison-wakes-nobody",
         "every waiter gets the error",
-        "promises::waiters::every_kind_of_waiter_wakes_with_the_error",
+        "promises::waiters::every_future_that_waits_is_woken_before_the_error_is_returned",
     ),
     promise(
         "poisoned-log-read-on",

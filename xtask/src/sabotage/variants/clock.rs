@@ -1,6 +1,6 @@
 //! Mistakes about time: clocks that are set, and keys that expire.
 
-use super::{Variant, store};
+use super::{Variant, promise, store};
 
 /// By one of the jumps that happen.
 const fn jump(name: &'static str, breaks: &'static str, by: &'static str) -> Variant {
@@ -8,6 +8,11 @@ const fn jump(name: &'static str, breaks: &'static str, by: &'static str) -> Var
 }
 
 pub(super) const VARIANTS: &[Variant] = &[
+    promise(
+        "clock-set-back-unsaid",
+        "times in the log go back only where a group says so",
+        "promises::version_2::times_go_back_only_where_the_clock_was_set_back_and_a_group_says_so",
+    ),
     jump(
         "kv-time-goes-back",
         "the clock going back revives nothing",

@@ -73,4 +73,9 @@ pub(super) const VARIANTS: &[Variant] = &[
         "two records never have the same LSN",
         "promises::lsns::no_lsn_is_given_above_the_highest_one",
     ),
+    promise(
+        "history-not-renewed",
+        "an LSN that is given again has another history",
+        "promises::version_2::an_lsn_that_is_given_again_has_another_history",
+    ),
 ];
