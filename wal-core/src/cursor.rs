@@ -9,6 +9,7 @@ use wal_format::{History, LogId, Lsn};
 
 use crate::log::ChainEntry;
 use crate::segment::history_at;
+use crate::sync::Arc;
 use crate::{Error, Result, sabotage};
 
 /// The last record that somebody has seen of a log: its LSN, and the history in which it was appended.
@@ -83,7 +84,7 @@ pub(crate) const NO_LOG: LogId = LogId::from_bytes([0; 16]);
 pub(crate) struct Lineage {
     pub(crate) log: LogId,
     pub(crate) location: String,
-    pub(crate) chain: Vec<ChainEntry>,
+    pub(crate) chain: Arc<Vec<ChainEntry>>,
     pub(crate) first: Lsn,
     pub(crate) last: Lsn,
 }

@@ -59,7 +59,7 @@ pub(crate) struct RawReader {
     /// Stay in this segment.
     only: Option<SegmentId>,
     next: Lsn,
-    hint: Option<(SegmentId, Offset)>,
+    first_place: FirstPlace,
     place: Option<Place>,
     /// What was read is of this era.
     era: Era,
@@ -75,6 +75,18 @@ pub(crate) struct RawReader {
     start: Option<Lsn>,
     pub(crate) on_damage: OnDamage,
     skip: Skip,
+}
+
+/// Where the first record is, before anything was read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum FirstPlace {
+    /// At a segment's start, or found by its groups.
+    #[default]
+    Unknown,
+    /// An index may say it.
+    InIndex,
+    /// A position says it.
+    Hinted(SegmentId, Offset),
 }
 
 impl RawReader {
@@ -103,7 +115,11 @@ impl RawReader {
         }
         let next = start.lsn.max(first);
         Ok(Self {
-            hint: start.hint,
+            first_place: match start.hint {
+                Some((id, offset)) => FirstPlace::Hinted(id, offset),
+                None if start.lsn > first => FirstPlace::InIndex,
+                None => FirstPlace::Unknown,
+            },
             start: Some(next).filter(|_| start.lsn == Lsn::ZERO),
             ..Self::at(source, era, next)
         })
@@ -114,7 +130,7 @@ impl RawReader {
             source,
             only: None,
             next,
-            hint: None,
+            first_place: FirstPlace::Unknown,
             place: None,
             era,
             ended: false,

@@ -120,8 +120,8 @@ impl View {
         gap.map(|gap| gap.error.clone())
     }
 
-    pub(crate) fn chain(&self) -> Vec<ChainEntry> {
-        self.chain.lock().entries.clone()
+    pub(crate) fn chain(&self) -> Arc<Vec<ChainEntry>> {
+        Arc::clone(&self.chain.lock().entries)
     }
 
     pub(crate) fn lineage(&self) -> Lineage {
@@ -130,7 +130,7 @@ impl View {
         Lineage {
             log: newest.map_or(NO_LOG, |entry| entry.header.log_id),
             location: self.storage.location(),
-            chain: chain.entries.clone(),
+            chain: Arc::clone(&chain.entries),
             first: chain.log_first,
             last: chain.end.lsn,
         }

@@ -9,6 +9,7 @@ use super::eras::Era;
 use super::{Engine, Goal, no_space_or_io};
 use crate::recovery::{self, Listing};
 use crate::shell::Shell;
+use crate::sync::Arc;
 use crate::{Error, Result, sabotage};
 
 impl Engine {
@@ -98,7 +99,7 @@ impl Engine {
         let mut state = self.state();
         state.log_first = state.log_first.max(lsn);
         let gone = |id: SegmentId| going.contains(&id);
-        state.chain.retain(|entry| !gone(entry.header.segment_id));
+        Arc::make_mut(&mut state.chain).retain(|entry| !gone(entry.header.segment_id));
         self.locked.figures.changed(&state);
         // No footer is needed any more.
         state.sealing.retain(|sealing| !gone(sealing.segment.id()));

@@ -219,8 +219,8 @@ impl Engine {
     }
 
     /// The segments that hold records of the log, oldest first.
-    pub(crate) fn chain(&self) -> Vec<ChainEntry> {
-        self.state().chain.clone()
+    pub(crate) fn chain(&self) -> Arc<Vec<ChainEntry>> {
+        Arc::clone(&self.state().chain)
     }
 
     pub(crate) fn lineage(&self) -> Lineage {
@@ -228,7 +228,7 @@ impl Engine {
         Lineage {
             log: state.log_id,
             location: self.location(),
-            chain: state.chain.clone(),
+            chain: Arc::clone(&state.chain),
             first: state.log_first,
             last: state.last_lsn(),
         }

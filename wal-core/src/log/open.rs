@@ -5,8 +5,8 @@ use std::io;
 use std::time::Duration;
 
 use wal_format::{
-    History, LOCK_NAME, LOCK_PID_NAME, LinkCause, LogId, Lsn, Origin, SegmentHeader, SegmentId,
-    Version,
+    History, LOCK_NAME, LOCK_PID_NAME, LinkCause, LogId, Lsn, Origin, Place, SegmentHeader,
+    SegmentId, Version,
 };
 use wal_io::{OpenMode, Process, Storage, StorageFileExt, StorageLock};
 
@@ -390,7 +390,7 @@ fn initial_state(
         next_spare: Provision::default(),
         ahead: Ahead::default(),
         extension: Provision::default(),
-        chain,
+        chain: Arc::new(chain),
         cut_serial: 0,
         cut_segment: SegmentId::NONE,
         reserve: false,
@@ -462,6 +462,14 @@ impl Engine {
             .as_ref()
             .filter(|active| active.segment.id() == id)?;
         active.index.group_before(lsn)
+    }
+
+    /// The same for a single record: the last record or group at or before it.
+    pub(crate) fn place_before(&self, id: SegmentId, lsn: Lsn) -> Option<Place> {
+        let state = self.state();
+        let active = state.active.as_ref();
+        let active = active.filter(|active| active.segment.id() == id)?;
+        active.index.place_before(lsn)
     }
 
     /// Whether records from `lsn` on wait to be handed over.

@@ -123,7 +123,7 @@ impl Engine {
             };
             // Its file may serve if the disk is full.
             let spare = state.spare.take();
-            let mut chain = state.chain.clone();
+            let mut chain = state.chain.to_vec();
             if let Some(active) = chain.last_mut() {
                 let end = (state.last_lsn(), state.filling.end().get());
                 active.end.get_or_insert(end);
@@ -331,12 +331,13 @@ impl Engine {
             state.chain.iter().position(same)
         });
         let stays = stays.map_or(0, |at| at + 1);
-        for entry in state.chain.split_off(stays).into_iter().rev() {
+        let chain = Arc::make_mut(&mut state.chain);
+        for entry in chain.split_off(stays).into_iter().rev() {
             let name = wal_format::segment_name(entry.header.segment_id);
             state.retiring.push_back(name);
         }
         let mut before = None;
-        if let (Some((_, end)), Some(entry)) = (at, state.chain.last_mut()) {
+        if let (Some((_, end)), Some(entry)) = (at, Arc::make_mut(&mut state.chain).last_mut()) {
             entry.end = Some((end.lsn, end.offset));
             before = Some((entry.header, end.offset));
         }
@@ -345,7 +346,7 @@ impl Engine {
         let before = before.filter(|(header, _)| Some(header.segment_id) != written);
         state.replace(id, before.filter(|_| shortened.is_none()));
         state.seal_rewound(id, shortened);
-        state.chain.push(ChainEntry {
+        Arc::make_mut(&mut state.chain).push(ChainEntry {
             header,
             first_lsn: copied.first_lsn,
             histories: copied.histories.clone(),

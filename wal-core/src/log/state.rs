@@ -212,7 +212,8 @@ pub(crate) struct State {
     pub(crate) next_spare: Provision,
     pub(crate) ahead: Ahead,
     pub(crate) extension: Provision,
-    pub(crate) chain: Vec<ChainEntry>,
+    /// Readers hold it for a moment; a change then is one of a copy.
+    pub(crate) chain: Arc<Vec<ChainEntry>>,
     /// The buffer that holds the last cut.
     pub(crate) cut_serial: u64,
     /// And its segment, which stays: nothing else is sure to know the log's first LSN.
@@ -436,7 +437,7 @@ impl State {
             if let Some(dirty) = self.dirty.back_mut() {
                 dirty.end = Some(end_offset.get());
             }
-            if let Some(entry) = self.chain.last_mut() {
+            if let Some(entry) = Arc::make_mut(&mut self.chain).last_mut() {
                 entry.end = Some((end_lsn, end_offset.get()));
             }
             self.sealing.push_back(Sealing {
@@ -476,7 +477,7 @@ impl State {
             synced_lsn: end_lsn,
             end: None,
         });
-        self.chain.push(ChainEntry {
+        Arc::make_mut(&mut self.chain).push(ChainEntry {
             header,
             first_lsn: self.next_lsn,
             histories,

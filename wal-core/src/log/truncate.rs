@@ -8,6 +8,7 @@ use wal_format::Lsn;
 use super::append::Entrant;
 use super::{Engine, Goal};
 use crate::shell::Shell;
+use crate::sync::Arc;
 use crate::{Error, Result, sabotage};
 
 impl Engine {
@@ -33,7 +34,7 @@ impl Engine {
                 (entry.header.segment_id < kept || sabotage::is("segment-of-the-cut-unlinked"))
                     && entry.end.is_some_and(|(end, _)| end < lsn)
             }) {
-                let entry = state.chain.remove(0);
+                let entry = Arc::make_mut(&mut state.chain).remove(0);
                 let name = wal_format::segment_name(entry.header.segment_id);
                 state.retiring.push_back(name);
             }

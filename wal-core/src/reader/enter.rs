@@ -3,12 +3,12 @@
 use std::cmp::Ordering;
 use std::io;
 
-use wal_format::{Lsn, Offset, SegmentId};
+use wal_format::{Lsn, Offset, SegmentId, Version};
 use wal_io::StorageFile;
 
 use super::{Place, RawReader, Source, Step, read_error};
 use crate::log::{ChainEntry, Mark};
-use crate::segment::{SEEK_WINDOW, SegmentCursor, SegmentFacts, record_at};
+use crate::segment::{SEEK_WINDOW, SegmentCursor, SegmentFacts, locate, record_at};
 use crate::sync::Arc;
 use crate::{Error, Position, Result};
 
@@ -124,6 +124,45 @@ impl RawReader {
             cursor.jump(index.lsn, index.offset);
         }
         Ok(())
+    }
+
+    /// Where an index says that the first record is. It is a hint: without it, the way is longer.
+    pub(super) fn found_by_index(&self) -> Result<Option<(SegmentId, Offset)>> {
+        let handed_over = self.source.handed_over();
+        let chain = self.source.chain();
+        let Some(entry) = chain.iter().rfind(|entry| entry.first_lsn <= self.next) else {
+            return Ok(None);
+        };
+        let id = entry.header.segment_id;
+        let Some(limit) = Self::end_of_new(entry, handed_over) else {
+            return Ok(None);
+        };
+        match self.place_in(entry, limit) {
+            Ok(offset) => Ok(offset.map(|offset| (id, offset))),
+            // Removed meanwhile: who enters the segment finds out.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(read_error(&self.source, id, error)),
+        }
+    }
+
+    fn place_in(&self, entry: &ChainEntry, limit: u64) -> io::Result<Option<Offset>> {
+        let (id, header) = (entry.header.segment_id, &entry.header);
+        if header.version < Version::V2 {
+            return Ok(None);
+        }
+        let file = self.source.files().open(id)?;
+        let own = match &self.source {
+            Source::Live(engine) => engine.place_before(id, self.next),
+            Source::View(_) => None,
+        };
+        let place = match own {
+            Some(place) => Some(place),
+            None => SegmentFacts::place_before(*header, &file, self.next)?,
+        };
+        match place {
+            Some(place) => locate(&*file, header, place, self.next, limit),
+            None => Ok(None),
+        }
     }
 
     /// The record at the hinted place, if it is the one.

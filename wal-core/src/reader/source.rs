@@ -38,7 +38,7 @@ impl Source {
         }
     }
 
-    pub(crate) fn chain(&self) -> Vec<ChainEntry> {
+    pub(crate) fn chain(&self) -> Arc<Vec<ChainEntry>> {
         match self {
             Self::Live(engine) => engine.chain(),
             Self::View(view) => view.chain(),
@@ -47,8 +47,9 @@ impl Source {
 
     pub(super) fn entry(&self, id: SegmentId) -> Option<ChainEntry> {
         self.chain()
-            .into_iter()
+            .iter()
             .find(|entry| entry.header.segment_id == id)
+            .cloned()
     }
 
     /// How far the writing handle has handed over. Ask for it before the chain: a segment that it has left behind by then

@@ -6,7 +6,7 @@ use std::io;
 
 use wal_format::{GroupKind, Lsn, Offset};
 
-use super::{RawReader, Source, Step, read_error};
+use super::{FirstPlace, RawReader, Source, Step, read_error};
 use crate::log::{ChainEntry, Mark};
 use crate::segment::{GroupStep, RecordStep};
 use crate::{Error, Position, Result, sabotage};
@@ -29,7 +29,12 @@ impl RawReader {
     }
 
     fn walk(&mut self) -> Result<Step> {
-        if let Some((id, offset)) = self.hint.take()
+        let place = match std::mem::take(&mut self.first_place) {
+            FirstPlace::Unknown => None,
+            FirstPlace::InIndex => self.found_by_index()?,
+            FirstPlace::Hinted(id, offset) => Some((id, offset)),
+        };
+        if let Some((id, offset)) = place
             && let Some(step) = self.at_hint(id, offset)?
         {
             return Ok(step);

@@ -3,9 +3,9 @@
 use std::io;
 
 use wal_format::{
-    FOOTER_TRAILER_LEN, Footer, FooterTrailer, GROUP_HEADER_LEN, GroupHeader, GroupKind,
-    HEADER_LEN, HeaderError, LONGEST_LINK, Layout, LinkBody, Lsn, Offset, PAGE_LEN, SegmentHeader,
-    SegmentId, Version, decode_page,
+    FOOTER_TRAILER_LEN, Footer, FooterMore, FooterTrailer, GROUP_HEADER_LEN, GroupHeader,
+    GroupKind, HEADER_LEN, HeaderError, LONGEST_LINK, Layout, LinkBody, Lsn, Offset, PAGE_LEN,
+    Place, SegmentHeader, SegmentId, Version, decode_page, last_at,
 };
 use wal_io::{OpenMode, Storage, StorageFile, StorageFileExt};
 
@@ -134,18 +134,11 @@ impl SegmentFacts {
         };
         let pages = more.pages.partition_point(|page| page.first_lsn <= lsn);
         for at in (0..pages).rev() {
-            let offset = more.index_offset.get() + (at * PAGE_LEN) as u64;
-            let mut page = [0; PAGE_LEN];
-            let filled = file.read_full_at(&mut page, offset)?;
-            // An index is a hint: without it, the way is longer.
-            let places = (filled == PAGE_LEN)
-                .then(|| decode_page(&page, Offset::new(offset), header.salt()).ok())
-                .flatten();
-            let Some(places) = places else {
+            let Some(places) = page(&header, file, more, at)? else {
                 return Ok(None);
             };
-            let groups = places.iter().rev().filter(|place| place.is_group);
-            if let Some(place) = groups.clone().find(|place| place.lsn <= lsn) {
+            let mut groups = places.iter().rev().filter(|place| place.is_group);
+            if let Some(place) = groups.find(|place| place.lsn <= lsn) {
                 return Ok(Some(Hint {
                     lsn: place.lsn,
                     offset: place.offset,
@@ -154,6 +147,41 @@ impl SegmentFacts {
         }
         Ok(None)
     }
+
+    /// The same for a single record: the last record or group at or before it. Only an index in pages names records.
+    pub(crate) fn place_before(
+        header: SegmentHeader,
+        file: &Arc<dyn StorageFile>,
+        lsn: Lsn,
+    ) -> io::Result<Option<Place>> {
+        if header.version < Version::V2 {
+            return Ok(None);
+        }
+        let footer = Self::footer_of(header, file)?;
+        let Some(more) = footer.as_ref().and_then(|footer| footer.more.as_ref()) else {
+            return Ok(None);
+        };
+        let pages = more.pages.partition_point(|page| page.first_lsn <= lsn);
+        let Some(at) = pages.checked_sub(1) else {
+            return Ok(None);
+        };
+        let places = page(&header, file, more, at)?;
+        Ok(places.and_then(|places| last_at(&places, lsn)))
+    }
+}
+
+/// The places of a page; `None` if it does not verify. An index is a hint: without it, the way is longer.
+fn page(
+    header: &SegmentHeader,
+    file: &Arc<dyn StorageFile>,
+    more: &FooterMore,
+    at: usize,
+) -> io::Result<Option<Vec<Place>>> {
+    let offset = more.index_offset.get() + (at * PAGE_LEN) as u64;
+    let mut page = [0; PAGE_LEN];
+    let filled = file.read_full_at(&mut page, offset)?;
+    let places = decode_page(&page, Offset::new(offset), header.salt());
+    Ok(places.ok().filter(|_| filled == PAGE_LEN))
 }
 
 fn decode_footer(bytes: &[u8], header: &SegmentHeader, offset: Offset, len: u64) -> Option<Footer> {

@@ -106,6 +106,14 @@ impl SegmentIndex {
         }
     }
 
+    /// The last record or group at or before `lsn`, if records are noted.
+    pub(crate) fn place_before(&self, lsn: Lsn) -> Option<Place> {
+        match self {
+            Self::Groups(_) => None,
+            Self::Places(builder, _) => builder.find(lsn),
+        }
+    }
+
     /// The last noted group at or before `lsn`.
     pub(crate) fn group_before(&self, lsn: Lsn) -> Option<Hint> {
         let found = match self {

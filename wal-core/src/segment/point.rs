@@ -1,10 +1,13 @@
 //! A single record at a known place, read without its group.
 //!
-//! Deliberately absent: finding the place.
+//! Deliberately absent: the index.
 
 use std::io;
 
-use wal_format::{Lsn, MAX_RECORD_HEAD, Offset, Record, RecordHead, SegmentHeader};
+use wal_format::{
+    GROUP_HEADER_LEN, GroupHeader, GroupKind, Lsn, MAX_RECORD_HEAD, Offset, Place, Record,
+    RecordHead, SegmentHeader,
+};
 use wal_io::StorageFile;
 
 use super::window::Window;
@@ -49,4 +52,45 @@ pub(crate) fn record_at(
         }
         return Ok(wal_format::read_record(&window.slice(at, len), &head).ok());
     }
+}
+
+/// Where the record `lsn` starts, going on from `place`, which the index names. Nothing on the way is verified: who reads the
+/// record there does it.
+pub(crate) fn locate(
+    file: &dyn StorageFile,
+    header: &SegmentHeader,
+    place: Place,
+    lsn: Lsn,
+    limit: u64,
+) -> io::Result<Option<Offset>> {
+    let mut window = Window::default();
+    let (mut at, mut next) = (place.offset.get(), place.lsn);
+    if place.is_group {
+        loop {
+            window.load(file, at, GROUP_HEADER_LEN, limit, SEEK_WINDOW)?;
+            let bytes = window.from(at);
+            let Ok((group, _)) = GroupHeader::decode(bytes, header.frame(), Offset::new(at)) else {
+                return Ok(None);
+            };
+            let holds = group.next_lsn() > lsn;
+            if group.first_lsn > lsn || (holds && group.kind != GroupKind::Records) {
+                return Ok(None);
+            }
+            next = group.first_lsn;
+            if holds {
+                at = group.payload_offset().get();
+                break;
+            }
+            at = header.alignment.round_up(group.end_offset());
+        }
+    }
+    while next < lsn {
+        window.load(file, at, MAX_RECORD_HEAD, limit, SEEK_WINDOW)?;
+        let left = limit.saturating_sub(at);
+        let Ok(head) = RecordHead::parse(window.from(at), left, header.record_limit) else {
+            return Ok(None);
+        };
+        (at, next) = (at + head.total_len(), next.next());
+    }
+    Ok((at < limit && next == lsn).then_some(Offset::new(at)))
 }

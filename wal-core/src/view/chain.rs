@@ -13,10 +13,11 @@ use crate::log::{ChainEntry, Eras, Mark};
 use crate::recovery::{ChainLink, Scan};
 use crate::sabotage;
 use crate::segment::{LinkFacts, SegmentFacts};
+use crate::sync::Arc;
 
 #[derive(Clone, Debug)]
 pub(super) struct Chain {
-    pub(super) entries: Vec<ChainEntry>,
+    pub(super) entries: Arc<Vec<ChainEntry>>,
     pub(super) log_first: Lsn,
     pub(super) eras: Eras,
     /// The newest file's id, on the chain or not.
@@ -49,7 +50,7 @@ impl Chain {
         });
         let last = links().last();
         Self {
-            entries: entries.collect(),
+            entries: Arc::new(entries.collect()),
             eras: Eras::default(),
             log_first: newest.map_or(Lsn::FIRST, |scan| scan.log_first),
             seen: above
@@ -95,16 +96,17 @@ impl Chain {
             if !self.is_next(header.segment_id) {
                 self.forget_history();
             }
-            self.entries.clear();
+            Arc::make_mut(&mut self.entries).clear();
         } else {
             let Some(at) = self.find(body.predecessor, body.predecessor_epoch) else {
                 return false;
             };
-            self.entries.truncate(at + 1);
-            self.entries[at].end = Some((body.end_lsn, body.end_offset.get()));
+            let entries = Arc::make_mut(&mut self.entries);
+            entries.truncate(at + 1);
+            entries[at].end = Some((body.end_lsn, body.end_offset.get()));
         }
         self.follow(header.segment_id, body);
-        self.entries.push(ChainEntry {
+        Arc::make_mut(&mut self.entries).push(ChainEntry {
             header,
             first_lsn: link.first_lsn,
             histories: link.body.histories.clone(),
@@ -123,7 +125,7 @@ impl Chain {
             return self.entries.is_empty();
         };
         if at > 0 {
-            self.entries.drain(..at);
+            Arc::make_mut(&mut self.entries).drain(..at);
             self.log_first = self.log_first.max(self.entries[0].first_lsn);
         }
         self.ids().all(is_there)

@@ -89,7 +89,7 @@ fn harms(image: &Image) -> Vec<Harm> {
             harms.push(Harm::Flip(name.clone(), byte.min(used - 1)));
         }
         for sector in [0, 8, 9, 10, 12, used / 512] {
-            harms.push(Harm::Sector(name.clone(), sector.min(used / 512)));
+            harms.push(Harm::Sector(name.clone(), sector.min((used - 1) / 512)));
         }
         for len in [0, 100, 4096, 4224, used / 2, used - 20] {
             harms.push(Harm::Cut(name.clone(), len.min(used - 1)));
