@@ -185,6 +185,30 @@ fn open_files(dir: &Path) -> Vec<PathBuf> {
 
 #[cfg(target_os = "linux")]
 #[test]
+fn files_that_wait_for_their_footers_are_bounded_where_nobody_drives_the_log() {
+    for policy in policies() {
+        let temporary = tempfile::tempdir().expect("a directory");
+        let dir = temporary.path().canonicalize().expect("it exists");
+        let config = WalConfig {
+            max_segment_size: MEBIBYTE,
+            fsync_policy: policy,
+            ..WalConfig::default()
+        };
+        let builder = Wal::builder(dir.join("log")).config(config);
+        let wal = builder.driven_by_caller().open().expect("the log opens");
+        let payload = vec![7; 900_000];
+        let mut most = 0;
+        for _ in 0..40 {
+            wal.append(RecordRef::data(&payload)).expect("appended");
+            wal.sync().expect("synced");
+            most = most.max(open_files(&dir).len());
+        }
+        assert!(most <= 16, "{policy:?}: {most} open files");
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
 fn the_writing_side_holds_at_most_sixteen_open_files() {
     for policy in policies() {
         for preallocate in [true, false] {

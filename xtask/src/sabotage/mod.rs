@@ -42,8 +42,8 @@ pub(crate) struct Args {
     /// Print the variants and what each breaks; run nothing.
     #[arg(long)]
     list: bool,
-    /// Write the table and the count into docs/testing.md.
-    #[arg(long, conflicts_with_all = ["only", "quick", "list"])]
+    /// Write the table and the count into docs/testing.md; with --only, these rows of it.
+    #[arg(long, conflicts_with_all = ["quick", "list"])]
     write: bool,
 }
 
@@ -94,8 +94,8 @@ fn try_all(args: &Args) -> anyhow::Result<bool> {
         println!("sabotage: a test fails although nothing is broken");
         return Ok(false);
     }
-    let mut table = vec![document::HEADER.to_owned(), document::RULE.to_owned()];
-    println!("{}\n{}", table[0], table[1]);
+    let mut rows = document::Rows::new();
+    println!("{}\n{}", document::HEADER, document::RULE);
     let mut survivors = Vec::new();
     for variant in &chosen {
         let found = find(args, &built, variant)?;
@@ -104,7 +104,7 @@ fn try_all(args: &Args) -> anyhow::Result<bool> {
         }
         let row = format!("| `{}` | {} | {found} |", variant.name, variant.breaks);
         println!("{row}");
-        table.push(row);
+        rows.insert(variant.name.into(), row);
     }
     println!(
         "\n{} variants, {} found, {} not; {:.0} s after a build of {:.0} s",
@@ -119,7 +119,8 @@ fn try_all(args: &Args) -> anyhow::Result<bool> {
     }
     if args.write {
         anyhow::ensure!(has_strace(), "without strace the table would not be whole");
-        document::write(&table, chosen.len() - survivors.len(), chosen.len())?;
+        let all: Vec<_> = variants().map(|variant| variant.name).collect();
+        document::write(rows, &all)?;
     }
     Ok(survivors.is_empty())
 }
@@ -232,7 +233,7 @@ impl fmt::Display for Found {
             Self::Fault(case, time) => {
                 write!(f, "a fault: `{case}` | {:.1} s", time.as_secs_f64())
             }
-            Self::Nowhere(time) => write!(f, "**nobody** | {:.1} s", time.as_secs_f64()),
+            Self::Nowhere(time) => write!(f, "{} | {:.1} s", document::NOBODY, time.as_secs_f64()),
         }
     }
 }

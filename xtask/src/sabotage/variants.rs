@@ -179,9 +179,10 @@ const VARIANTS: &[Variant] = &[
         "at most two segments are unproven",
         "promises::in_flight::a_third_segment_waits_for_the_sync_of_the_first",
     ),
-    programs(
+    promise(
         "zeros-over-the-last-page",
         "zeros are written ahead of the records only",
+        "promises::ahead::a_crash_finds_the_records_and_no_zeros_between_them",
     ),
     promise(
         "record-where-zeros-are-written",

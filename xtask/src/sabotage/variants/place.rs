@@ -85,7 +85,7 @@ pub(super) const VARIANTS: &[Variant] = &[
         "a fork does not unlock its parent's log",
         "wal-core",
         "forks",
-        "a_fork_can_do_nothing_to_the_log_and_its_drop_ends_nothing",
+        "a_fork_that_drops_a_log_without_threads_does_not_unlock_it",
     ),
     test(
         "used-in-a-fork",

@@ -19,8 +19,8 @@ const fn memory(name: &'static str, breaks: &'static str, finds: &'static str) -
 pub(super) const VARIANTS: &[Variant] = &[
     bound(
         "kv-due-while-writing-ignored",
-        "what a store takes on disk is bounded",
-        "automatic_snapshots_go_on_after_a_burst",
+        "a snapshot that is due is written",
+        "a_snapshot_that_is_due_when_one_is_written_comes_with_no_further_put",
     ),
     bound(
         "kv-log-without-a-bound",
