@@ -23,6 +23,7 @@ pub(super) enum Step {
     Sabotage,
     Syscalls,
     Soak,
+    Formats,
     Tests,
 }
 
@@ -40,6 +41,7 @@ impl Step {
             Self::Sabotage => "sabotage",
             Self::Syscalls => "syscalls",
             Self::Soak => "soak",
+            Self::Formats => "formats",
             Self::Tests => "tests",
         }
     }
@@ -135,6 +137,11 @@ pub(super) fn action(step: Step, tools: Tools) -> Action {
             return tools.no_strace.map_or(Action::Syscalls, skipped);
         }
         Step::Soak => vec![soak::short()],
+        Step::Formats => {
+            // Version 1 is what all tests run in.
+            let promises = Cargo::new("test -q -p wal-core --test promises");
+            vec![promises.with_variable("WAL_TEST_FORMAT", "2")]
+        }
         Step::Tests if !tools.nextest => {
             // Named targets, because the doctests have a step of their own.
             let tests =
