@@ -13,7 +13,7 @@ use wal_core::blocking::Wal;
 use wal_core::{Lsn, RecordRef, Result, WalConfig};
 
 use crate::common::watched::Watched;
-use crate::common::{Machine, PATIENCE, append, policies, until};
+use crate::common::{Machine, PATIENCE, SMALL, append, policies, until};
 
 const MEBIBYTE: u64 = 1 << 20;
 
@@ -185,22 +185,21 @@ fn open_files(dir: &Path) -> Vec<PathBuf> {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn files_that_wait_for_their_footers_are_bounded_where_nobody_drives_the_log() {
+fn files_that_wait_for_their_footers_are_bounded_where_each_record_fills_a_segment() {
     for policy in policies() {
         let temporary = tempfile::tempdir().expect("a directory");
         let dir = temporary.path().canonicalize().expect("it exists");
         let config = WalConfig {
-            max_segment_size: MEBIBYTE,
+            max_segment_size: SMALL,
             fsync_policy: policy,
             ..WalConfig::default()
         };
         let builder = Wal::builder(dir.join("log")).config(config);
-        let wal = builder.driven_by_caller().open().expect("the log opens");
-        let payload = vec![7; 900_000];
+        let wal = builder.small_segments().open().expect("the log opens");
+        let payload = vec![7; 3000];
         let mut most = 0;
-        for _ in 0..40 {
+        for _ in 0..400 {
             wal.append(RecordRef::data(&payload)).expect("appended");
-            wal.sync().expect("synced");
             most = most.max(open_files(&dir).len());
         }
         assert!(most <= 16, "{policy:?}: {most} open files");

@@ -16,7 +16,7 @@ pub(super) const VARIANTS: &[Variant] = &[
     promise(
         "footers-without-a-bound",
         "the writing side holds at most sixteen open files",
-        "promises::progress::files_that_wait_for_their_footers_are_bounded_where_nobody_drives_the_log",
+        "promises::progress::files_that_wait_for_their_footers_are_bounded_where_each_record_fills_a_segment",
     ),
     test(
         "local-task-blocks-its-thread",
