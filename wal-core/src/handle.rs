@@ -212,6 +212,18 @@ impl Handle {
         }
     }
 
+    /// The length of new segments, or that of which the newest segment says so.
+    pub(crate) fn segment_size(&self) -> u64 {
+        match &self.behind {
+            Behind::Writer(engine) => engine.settings.config.max_segment_size,
+            Behind::Reader(_) if !self.is_ours() => 0,
+            Behind::Reader(view) => view
+                .chain()
+                .last()
+                .map_or(0, |entry| entry.header.log_capacity),
+        }
+    }
+
     pub(crate) fn stats(&self) -> Stats {
         if !self.is_ours() {
             return Stats {

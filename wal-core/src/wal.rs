@@ -237,6 +237,12 @@ impl Wal {
         self.handle.record_limit()
     }
 
+    /// Length of new segments in bytes: `max_segment_size`, or what the log [keeps](crate::Builder::keep_segment_size).
+    #[must_use]
+    pub fn segment_size(&self) -> u64 {
+        self.handle.segment_size()
+    }
+
     /// Where the next record goes, if nothing rotates before it.
     #[allow(clippy::unused_async)] // The guide awaits it; a storage may have to ask for it one day.
     pub async fn current_position(&self) -> Position {

@@ -140,6 +140,94 @@ fn the_bound_holds_through_any_number_of_restarts_with_a_write_each() {
     assert!(most < 500, "{most} files");
 }
 
+/// Writes until the log was cut several times.
+fn stays_within_its_bound(store: &KvStore, storage: &FaultStorage, place: &str) {
+    for n in 0..3000 {
+        put_some(store, n);
+        if n % 20 == 0 {
+            let bound = store.stats().disk_bound.expect("there is one");
+            let taken = taken(storage);
+            assert!(taken <= bound, "{place}, write {n}: {taken} of {bound}");
+        }
+    }
+    assert!(store.stats().snapshots > 2, "{place}");
+}
+
+#[test]
+fn the_bound_holds_for_segments_of_a_size_that_was_chosen_before() {
+    for (before, now) in [
+        (SEGMENT, None),
+        (4 * SEGMENT, None),
+        (4 * SEGMENT, Some(SEGMENT)),
+        (SEGMENT, Some(4 * SEGMENT)),
+    ] {
+        for puts in [1, 8000] {
+            let storage = FaultStorage::new();
+            let config = |size| KvConfig {
+                max_segment_size: size,
+                ..config()
+            };
+            let builder = || KvStore::builder("store").storage(Arc::new(storage.clone()));
+            let store = builder().config(config(before)).open().expect("a store");
+            for n in 0..puts {
+                put_some(&store, n);
+            }
+            // The last segment has no more than its records then.
+            store.close().expect("closed");
+            drop(store);
+            let mut builder = builder().snapshot_after(64 << 10);
+            if let Some(size) = now {
+                builder = builder.config(config(size));
+            }
+            let store = builder.open().expect("a store");
+            let place = format!("{before} bytes, then {now:?}, after {puts} puts");
+            stays_within_its_bound(&store, &storage, &place);
+        }
+    }
+}
+
+#[test]
+fn a_store_whose_log_never_comes_to_a_snapshot_opens() {
+    let storage = FaultStorage::new();
+    storage.set_capacity(Some(u64::MAX));
+    for snapshot_after in [u64::MAX, u64::MAX / 8, 0] {
+        let builder = KvStore::builder("store").storage(Arc::new(storage.clone()));
+        let store = builder.snapshot_after(snapshot_after).open();
+        let store = store.expect("a store");
+        put_some(&store, 1);
+        assert!(store.stats().disk_bound.is_some());
+        store.close().expect("closed");
+    }
+}
+
+#[test]
+fn a_batch_that_deletes_a_key_many_times_does_not_pass_the_bound() {
+    let storage = Reluctant::new(FaultStorage::new());
+    storage.let_snapshots_be(Snapshot::Refused);
+    let builder = KvStore::builder("store").storage(Arc::new(storage.clone()));
+    let store = builder.config(config()).snapshot_after(64 << 10).open();
+    let store = store.expect("a store");
+    let refused = (0..1000).find_map(|n| store.put([n as u8 % 20], [7; 1000]).err());
+    assert!(refused.is_some(), "the log has a bound");
+    let deletes = |keys: &[u8]| {
+        let keys = keys.iter();
+        keys.fold(Batch::new(), |batch, key| batch.delete([*key]))
+    };
+    for batch in [
+        deletes(&[3; 1000]),
+        deletes(&[3, 4, 5, 4]),
+        deletes(&[3, 77]),
+    ] {
+        let refused = store.write(batch).expect_err("at the bound");
+        assert!(
+            matches!(refused, Error::SnapshotOverdue { .. }),
+            "{refused}"
+        );
+    }
+    store.write(deletes(&[3, 4, 5])).expect("deleted");
+    assert_eq!(store.len(), 17);
+}
+
 #[test]
 fn a_log_that_is_long_when_the_store_is_opened_is_cut_without_a_write() {
     let storage = MemoryStorage::new();

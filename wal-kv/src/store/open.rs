@@ -150,7 +150,7 @@ impl Core {
         let background = Background::new(policy, settings.driver);
         let automatic = settings.config.snapshots != Snapshots::OnCall;
         let (disk_room, segment) = if automatic {
-            disk(&settings)
+            disk(&settings, wal.segment_size())
         } else {
             (None, 0)
         };
@@ -224,20 +224,20 @@ impl Core {
     }
 }
 
-/// Bytes that the disk has for the store, if that can be told, and the length of a segment.
-fn disk(settings: &Settings) -> (Option<u64>, u64) {
-    let configured = settings.config.max_segment_size;
+/// Bytes that the disk has for the store, if that can be told, and the length of the longest segment: new ones have `new` bytes.
+fn disk(settings: &Settings, new: u64) -> (Option<u64>, u64) {
     // It is for a warning only: no reason not to open.
     let Ok((taken, longest)) = taken(&*settings.storage) else {
-        return (None, configured);
+        return (None, new);
     };
-    let segment = if settings.keeps_segment_size {
-        longest.max(1)
+    let segment = if sabotage::is("kv-bound-by-the-files-that-are-there") {
+        longest
     } else {
-        configured
+        // One that was closed has no more than its records.
+        longest.max(new)
     };
     let free = settings.storage.free_space().ok().flatten();
-    (free.map(|free| free + taken), segment)
+    (free.map(|free| free.saturating_add(taken)), segment)
 }
 
 /// A directory without the marker: a log that has records is not ours.

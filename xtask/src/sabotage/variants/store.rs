@@ -37,6 +37,16 @@ pub(super) const VARIANTS: &[Variant] = &[
         "what a store takes on disk is bounded, through any number of restarts",
         "the_bound_holds_through_any_number_of_restarts_with_a_write_each",
     ),
+    bound(
+        "kv-bound-by-the-files-that-are-there",
+        "what a store takes on disk is bounded, by the length of the segments that come too",
+        "the_bound_holds_for_segments_of_a_size_that_was_chosen_before",
+    ),
+    bound(
+        "kv-deletes-of-one-key-pass-the-bound",
+        "what a store takes on disk is bounded: there are as many deletes as keys",
+        "a_batch_that_deletes_a_key_many_times_does_not_pass_the_bound",
+    ),
     test(
         "kv-older-snapshot-left-behind",
         "what a store takes on disk is bounded, after a kill too",
