@@ -207,7 +207,7 @@ fn a_batch_that_deletes_a_key_many_times_does_not_pass_the_bound() {
     let builder = KvStore::builder("store").storage(Arc::new(storage.clone()));
     let store = builder.config(config()).snapshot_after(64 << 10).open();
     let store = store.expect("a store");
-    let refused = (0..1000).find_map(|n| store.put([n as u8 % 20], [7; 1000]).err());
+    let refused = (0..1000_u16).find_map(|n| store.put([(n % 20) as u8], [7; 1000]).err());
     assert!(refused.is_some(), "the log has a bound");
     let deletes = |keys: &[u8]| {
         let keys = keys.iter();

@@ -10,8 +10,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use wal_core::clock::ManualClock;
-use wal_io::FaultStorage;
-use wal_io::fault::{Fault, Moment, Seeded, SystemError};
+use wal_io::fault::{Fault, Moment, OperationKind, Seeded, SystemError};
+use wal_io::{FaultStorage, Storage as _};
 use wal_kv::blocking::KvStore;
 use wal_kv::{Batch, FsyncPolicy, KvConfig, Position, Result, Snapshots};
 
@@ -337,4 +337,29 @@ fn a_snapshot_that_is_tried_again_after_an_error_is_there_at_every_moment() {
         }
     }
     assert!(crashes > 1000, "only {crashes}");
+}
+
+#[test]
+fn a_snapshot_that_cannot_be_removed_does_not_keep_the_others() {
+    let steps = program();
+    let storage = FaultStorage::new();
+    let store = open(&storage, FsyncPolicy::Os, Snapshots::OnCall).expect("a store");
+    steps[0].run(&store).expect("run");
+    let first = store.snapshot().expect("a snapshot").lsn.get();
+    let name = format!("kv-{first:020}.snapshot");
+    let fault = Fault::error(SystemError::PermissionDenied).on(OperationKind::Remove);
+    storage.inject(fault.in_file(&name).persistent());
+    for step in steps.iter().filter(|step| step.is_write()) {
+        step.run(&store).expect("run");
+        let refused = store.snapshot().expect_err("one is left");
+        assert!(
+            refused.to_string().contains("removing a snapshot"),
+            "{refused}"
+        );
+        let names = storage.list().expect("the directory");
+        let snapshots = names
+            .iter()
+            .filter(|entry| entry.name.ends_with(".snapshot"));
+        assert_eq!(snapshots.count(), 2);
+    }
 }

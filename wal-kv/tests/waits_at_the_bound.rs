@@ -12,6 +12,7 @@ use std::thread::{self, ScopedJoinHandle};
 use std::time::{Duration, Instant};
 
 use common::reluctant::{Reluctant, Snapshot};
+use wal_core::UnixMillis;
 use wal_core::clock::ManualClock;
 use wal_io::FaultStorage;
 use wal_io::fault::{Fault, OperationKind, SystemError};
@@ -375,6 +376,39 @@ fn a_snapshot_that_fails_late_is_not_tried_again_at_once() {
     clock.advance(4 * ONE_MS);
     eventually("it is tried again", || storage.begun() > tried);
     assert_eq!(storage.begun(), tried + 1);
+}
+
+#[test]
+fn expired_keys_are_reclaimed_while_a_long_snapshot_is_written() {
+    let storage = Reluctant::new(FaultStorage::new());
+    let clock = ManualClock::default();
+    let open = || {
+        builder(blocking::KvStore::builder("store"), &storage, 1 << 20)
+            .clock(Arc::new(clock.clone()))
+            .open()
+            .expect("a store")
+    };
+    let store = open();
+    let ttl = Duration::from_secs(1);
+    for key in 0..500_u32 {
+        store
+            .put_with_ttl(key.to_be_bytes(), b"session", ttl)
+            .expect("put");
+    }
+    store.put("plain", "value").expect("put");
+    storage.when_begun({
+        let clock = clock.clone();
+        move || clock.advance(2 * ttl)
+    });
+    store.snapshot().expect("a snapshot");
+    assert_eq!(store.stats().reclaimed, 500);
+    // A crash now, and a clock that is set back: the mark of the sweep says how late it was.
+    store.sync().expect("synced");
+    drop(store);
+    clock.set_wall(UnixMillis::new(0));
+    let store = open();
+    assert_eq!(store.len(), 1);
+    assert!(store.contains_key(b"plain"));
 }
 
 #[test]

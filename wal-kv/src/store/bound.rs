@@ -59,7 +59,7 @@ pub(super) struct Bound {
     failed: Mutex<Option<Failed>>,
     /// A snapshot has ended, well or not.
     ended: Condvar,
-    /// Length of a segment of the log.
+    /// Length of the longest segment of the log, there or to come.
     segment: u64,
 }
 

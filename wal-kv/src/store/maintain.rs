@@ -40,6 +40,8 @@ pub(crate) struct Background {
     /// Bytes of the log at which to look whether a snapshot is due.
     look_at: AtomicU64,
     expiring: AtomicBool,
+    /// When the last sweep began, in nanoseconds of the monotonic clock.
+    swept_at: AtomicU64,
     stopping: AtomicBool,
     /// The thread is at work, and not waiting for some.
     busy: AtomicBool,
@@ -60,6 +62,7 @@ impl Background {
             condvar: Condvar::default(),
             look_at: AtomicU64::new(0),
             expiring: AtomicBool::new(false),
+            swept_at: AtomicU64::new(0),
             stopping: AtomicBool::new(false),
             busy: AtomicBool::new(false),
         }
@@ -172,7 +175,7 @@ impl Core {
     fn tick(&self) {
         // The log may have become long enough for the next snapshot while one was written. What else is due comes in between.
         loop {
-            while !self.index.settle(|| self.durable()) {
+            while !self.index.settle(|| self.durable()) && !self.background.is_stopping() {
                 // Reads first.
                 pause();
             }
@@ -240,11 +243,27 @@ impl Core {
         false
     }
 
+    /// Sweeps if the last sweep is long enough ago: while the store's thread writes a snapshot, nobody else does. Where the caller
+    /// drives, its writes do, and nothing is due between two of them.
+    pub(super) fn sweep_meanwhile(&self) {
+        let is_driven = self.background.driver == Driver::Caller;
+        if is_driven || !self.background.expiring.load(Ordering::Relaxed) {
+            return;
+        }
+        let last = Duration::from_nanos(self.background.swept_at.load(Ordering::Relaxed));
+        let is_due = self.clock.monotonic().saturating_sub(last) >= SWEEP_EVERY;
+        if is_due && !self.background.is_stopping() && !sabotage::is("kv-no-sweep-in-a-snapshot") {
+            self.sweep();
+        }
+    }
+
     /// Frees the keys that have expired, by the right time. Waits for room in the log, so not where a caller must not wait.
     pub(crate) fn sweep(&self) {
         if !self.background.expiring.load(Ordering::Relaxed) {
             return;
         }
+        let now = u64::try_from(self.clock.monotonic().as_nanos()).unwrap_or(u64::MAX);
+        self.background.swept_at.store(now, Ordering::Relaxed);
         self.follow_clock();
         let mut mark = None;
         loop {
@@ -254,6 +273,10 @@ impl Core {
             match reclaimed {
                 Reclaimed::Some { mark: marked } => {
                     mark = marked.or(mark);
+                    // The last handle waits for this thread, and nobody needs the memory any more.
+                    if self.background.is_stopping() {
+                        break;
+                    }
                     // Writers first.
                     pause();
                 }
@@ -321,4 +344,36 @@ pub(super) enum Reclaimed {
     NoRoom,
     /// The log takes no more records.
     Refused,
+}
+
+#[cfg(all(test, not(wal_shuttle)))]
+mod tests {
+    use std::time::Duration;
+
+    use wal_core::clock::ManualClock;
+    use wal_io::MemoryStorage;
+
+    use super::SWEPT_AT_ONCE;
+    use crate::blocking::KvStore;
+    use crate::sync::Arc;
+
+    #[test]
+    fn a_store_that_is_dropped_does_not_reclaim_all_expired_keys_first() {
+        let clock = ManualClock::default();
+        let store = KvStore::builder("store")
+            .storage(Arc::new(MemoryStorage::new()))
+            .clock(Arc::new(clock.clone()))
+            .driven_by_caller()
+            .open()
+            .expect("a store");
+        let second = Duration::from_secs(1);
+        for key in 0..1000_u32 {
+            let put = store.put_with_ttl(key.to_be_bytes(), "value", second);
+            put.expect("put");
+        }
+        clock.advance(second);
+        store.core().stop();
+        store.core().sweep();
+        assert_eq!(store.stats().reclaimed, SWEPT_AT_ONCE as u64);
+    }
 }

@@ -21,6 +21,9 @@ use crate::time::Now;
 use crate::view::View;
 use crate::{Error, Result};
 
+/// So many pairs are written before somebody looks whether a sweep is due: it takes a millisecond at most.
+const SWEEP_AFTER: usize = 1024;
+
 impl Core {
     /// Writes a snapshot of what is visible now, and cuts the log.
     pub(crate) fn snapshot(&self) -> Result<SnapshotReport> {
@@ -188,7 +191,10 @@ impl Core {
         let time = |now: Now| shifted(now.written, offset);
         let lsn = view.lsn().get();
         let mut writer = Writer::begin(&*file, lsn, time(now), self.compression).map_err(io)?;
-        for pair in view {
+        for (at, pair) in view.iter().enumerate() {
+            if at % SWEEP_AFTER == 0 {
+                self.sweep_meanwhile();
+            }
             let version = pair.version();
             let mut expires_at = version.expires_at();
             // Everything expired by the time in the header is left out, so that no clock brings it back.
@@ -234,7 +240,11 @@ impl Core {
         // A hint: where the system keeps its pages, they are what is read.
         let _ = file.evict(0, 0);
         let reader = Reader::open(file, lsn.get())?;
-        let pairs = reader.read(1, |versions| versions.len() as u64, |_| {})?;
+        let pairs = reader.read(
+            1,
+            |versions| versions.len() as u64,
+            |_| self.sweep_meanwhile(),
+        )?;
         Ok(Written {
             pairs: pairs.into_iter().sum(),
             raw: reader.raw(),
@@ -255,16 +265,14 @@ impl Core {
     fn remove_other_snapshots(&self, lsn: Lsn) -> Result<()> {
         let io = |error| Error::io(self.storage.location(), "removing a snapshot", error);
         let listing = Listing::read(&*self.storage)?;
-        let mut removed = false;
-        for other in listing.snapshots {
-            if other != lsn {
-                self.storage.remove(&snapshot_name(other)).map_err(io)?;
-                removed = true;
-            }
-        }
-        if removed {
+        let others = listing.snapshots.into_iter().filter(|other| *other != lsn);
+        // One that cannot be removed does not keep the others.
+        let removed: Vec<_> = others
+            .map(|other| self.storage.remove(&snapshot_name(other)))
+            .collect();
+        if removed.iter().any(io::Result::is_ok) {
             self.storage.sync_dir().map_err(io)?;
         }
-        Ok(())
+        removed.into_iter().collect::<io::Result<()>>().map_err(io)
     }
 }

@@ -82,6 +82,11 @@ pub(super) const VARIANTS: &[Variant] = &[
         "a_snapshot_that_is_tried_again_after_an_error_is_there_at_every_moment",
     ),
     waits(
+        "kv-no-sweep-in-a-snapshot",
+        "expired keys are reclaimed, and their time is marked, each second",
+        "expired_keys_are_reclaimed_while_a_long_snapshot_is_written",
+    ),
+    waits(
         "kv-late-failure-tried-again-at-once",
         "snapshots that fail take at most a fifth of the time",
         "a_snapshot_that_fails_late_is_not_tried_again_at_once",
