@@ -31,7 +31,7 @@ pub use limits::{
     FOOTER_FIXED_LEN, FOOTER_FIXED_LEN_2, FOOTER_TRAILER_LEN, GROUP_HEADER_LEN, HEADER_LEN,
     INDEX_ENTRY_LEN, INDEX_INTERVAL, LINK_BODY_LEN, LINK_LEN, LONGEST_LINK, Layout,
     MAX_RECORD_HEAD, MAX_SEGMENT, MIN_RECORD_LEN, MIN_SEGMENT, MIN_SEGMENT_FOR_TESTS, MOST_CONTROL,
-    MOST_STRETCHES, PAGE_LEN, STRETCH_LEN,
+    MOST_STRETCHES, PAGE_LEN, PAGE_PLACES, STRETCH_LEN, index_step,
 };
 pub use record::{
     Compression, EncodedRecord, Expiry, InBatch, IntoBytes, Record, RecordHead, RecordKind,
@@ -41,8 +41,8 @@ pub use record::{
 pub use segment::{
     BorrowedRecord, FileName, Footer, FooterFacts, FooterMore, FooterTrailer, GroupBody, GroupView,
     Groups, Histories, History, IndexBuilder, IndexEntry, LOCK_NAME, LOCK_PID_NAME, LinkBody,
-    LinkCause, Origin, PAGE_PLACES, PageFacts, Place, QUARANTINE_NAME, RESERVE_NAME, Records,
-    RecordsView, Replaced, SegmentHeader, SegmentView, Stretch, decode_page, first_name,
-    index_step, last_at, segment_name, spare_name, temporary_name,
+    LinkCause, Origin, PageFacts, Place, QUARANTINE_NAME, RESERVE_NAME, Records, RecordsView,
+    Replaced, SegmentHeader, SegmentView, Stretch, decode_page, first_name, last_at, segment_name,
+    spare_name, temporary_name,
 };
 pub use version::Version;

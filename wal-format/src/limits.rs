@@ -32,6 +32,28 @@ pub const FOOTER_TRAILER_LEN: usize = 24;
 pub const INDEX_ENTRY_LEN: usize = 16;
 /// Bytes of a page of an index of version 2.
 pub const PAGE_LEN: usize = 4096;
+/// Bytes of a page before its entries.
+pub(crate) const PAGE_HEAD: usize = 32;
+/// Bytes of an entry of a page.
+pub(crate) const PLACE_LEN: usize = 8;
+/// Most entries of a page.
+pub const PAGE_PLACES: usize = (PAGE_LEN - PAGE_HEAD) / PLACE_LEN;
+/// With fewer places there is no index: the walk is short.
+pub(crate) const LEAST_PLACES: usize = 16;
+/// A segment has at most about this many steps, however long it is.
+const MOST_STEPS: u64 = 65_536;
+
+/// Bytes of file in which an index has at most one record and one group.
+#[must_use]
+pub const fn index_step(capacity: u64) -> u64 {
+    let step = capacity / MOST_STEPS;
+    if step < PAGE_LEN as u64 {
+        PAGE_LEN as u64
+    } else {
+        step
+    }
+}
+
 /// Bytes that a page takes in a footer.
 pub(crate) const PAGE_ENTRY: usize = 24;
 /// Bytes of file for which a footer's index has at most one entry.
@@ -168,15 +190,15 @@ pub struct Layout {
 }
 
 impl Layout {
-    /// Most bytes of a table of the control state: an eighth of the segment, 128 KiB, or half of what it has beside the largest
+    /// Most bytes of a table of the control state: a sixteenth of the segment, 128 KiB, or half of what it has beside the largest
     /// record, whichever is least. 0 in version 1, which has none.
     #[must_use]
     pub const fn control_limit(self) -> u64 {
         let spare = self.max_record_limit().saturating_sub(self.record_limit);
         // Rounded up to the alignment, twice.
         let room = spare.saturating_sub(2 * self.alignment.get()) / 2 + EMPTY_CONTROL;
-        let eighth = self.segment_len / 8;
-        let least = if room < eighth { room } else { eighth };
+        let part = self.segment_len / 16;
+        let least = if room < part { room } else { part };
         match self.version {
             Version::V1 => 0,
             Version::V2 if least < MOST_CONTROL => least & !7,
@@ -203,7 +225,10 @@ impl Layout {
             Version::V1 => most,
             // Segments that short are for tests.
             Version::V2 if share == 0 => most,
-            Version::V2 => most.saturating_sub(2 * (share + self.alignment.get())),
+            // Twice the control state, and the index.
+            Version::V2 => most
+                .saturating_sub(2 * (share + self.alignment.get()))
+                .saturating_sub(self.most_index()),
         };
         if most < DEFAULT_RECORD_LIMIT {
             most
@@ -257,10 +282,47 @@ impl Layout {
         self.data_start_with(control)
     }
 
-    /// Most bytes that a footer and the control reserve need. An index of version 2 takes what is left beside them.
+    /// Most bytes that a footer, the index before it and the control reserve need.
     #[must_use]
     pub const fn footer_reserve(self) -> u64 {
+        self.footer_reserve_with(self.control_limit()) + self.index_reserve()
+    }
+
+    /// The same without an index, which can be left out.
+    #[must_use]
+    pub const fn least_footer_reserve(self) -> u64 {
         self.footer_reserve_with(self.control_limit())
+    }
+
+    /// Most bytes that an index in pages has; 0 if the segment is too short for one.
+    const fn most_index(self) -> u64 {
+        let places = 2 * self.segment_len.div_ceil(index_step(self.segment_len));
+        if places < LEAST_PLACES as u64 {
+            return 0;
+        }
+        let pages = places.div_ceil(PAGE_PLACES as u64) * (PAGE_LEN + PAGE_ENTRY) as u64;
+        self.alignment.round_up(GROUP_HEADER_LEN as u64 + pages)
+    }
+
+    /// Bytes that are kept free for an index in pages: what it needs at most, or what the segment has beside the largest record and
+    /// the control state, if that is less. 0 in version 1, which has its index in the footer, and where there is none.
+    const fn index_reserve(self) -> u64 {
+        let most = self.most_index();
+        let largest = payload_of(self.capacity_with(self.control_limit()));
+        let spare = largest.saturating_sub(self.record_limit + MAX_RECORD_HEAD as u64);
+        let spare = self.alignment.round_down(spare);
+        match self.version {
+            Version::V1 => 0,
+            Version::V2 if spare < most => spare,
+            Version::V2 => most,
+        }
+    }
+
+    /// Bytes that an index may take, with what the footer says of it, in a segment whose data ends at offset `end`.
+    #[must_use]
+    pub const fn index_room(self, end: u64) -> u64 {
+        let reserve = self.least_footer_reserve();
+        self.segment_len.saturating_sub(reserve).saturating_sub(end)
     }
 
     /// Most bytes of a footer group in a file of that version and length.
@@ -277,7 +339,8 @@ impl Layout {
     /// footer's reserve. 0 if it is too short.
     #[must_use]
     pub const fn capacity(self) -> u64 {
-        self.capacity_with(self.control_limit())
+        let capacity = self.capacity_with(self.control_limit());
+        capacity.saturating_sub(self.index_reserve())
     }
 
     /// Largest payload in bytes of a single group of records in an empty segment.

@@ -394,8 +394,7 @@ pub(super) fn write_footer(sealing: &Sealing, log_first: Lsn) -> io::Result<()> 
     );
     groups.set_time(sealing.until);
     let layout = sealing.segment.header.layout();
-    let room = layout.segment_len.saturating_sub(layout.footer_reserve());
-    let room = room.saturating_sub(sealing.end_offset.get());
+    let room = layout.index_room(sealing.end_offset.get());
     let mut more = sealing.index.write(&mut groups, room);
     more.control = sealing.control.clone();
     more.time_greatest = more.time_greatest.max(sealing.until);

@@ -469,7 +469,7 @@ impl Needs {
             segment_len: most,
             ..header.layout()
         };
-        layout.data_start() + self.data + alignment.get() + layout.footer_reserve()
+        layout.data_start() + self.data + alignment.get() + layout.least_footer_reserve()
     }
 }
 

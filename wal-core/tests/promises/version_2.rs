@@ -323,6 +323,28 @@ fn each_segment_begins_with_the_control_state_and_its_footer_ends_with_it() {
 }
 
 #[test]
+fn full_segments_have_room_for_their_index() {
+    for len in [10_usize, 300, 5000] {
+        let machine = Machine::new(FsyncPolicy::Os).segments_of(1 << 20);
+        let wal = open(&machine);
+        let record = Record::data(vec![7; len]);
+        while wal.list_segments().expect("segments").len() < 4 {
+            wal.append(&record).expect("appended");
+        }
+        wal.close().expect("closed");
+        let found = groups(&machine);
+        for (_, groups) in &found[..3] {
+            let footer = groups.last().and_then(|group| group.facts.as_ref());
+            let Some(GroupFacts::Footer(footer)) = footer else {
+                panic!("no footer");
+            };
+            let pages = footer.more.as_ref().map_or(0, |more| more.pages.len());
+            assert!(pages > 0, "records of {len} bytes");
+        }
+    }
+}
+
+#[test]
 fn a_record_is_found_by_the_index_and_a_damaged_page_is_noticed() {
     let machine = Machine::new(FsyncPolicy::Os).segments_of(1 << 20);
     let wal = open(&machine);

@@ -6,31 +6,14 @@
 use crate::checksum::{Salt, crc32};
 use crate::error::GroupError;
 use crate::ids::{Lsn, Offset};
-use crate::limits::{PAGE_ENTRY, PAGE_LEN};
+use crate::limits::{
+    LEAST_PLACES, PAGE_ENTRY, PAGE_HEAD, PAGE_LEN, PAGE_PLACES, PLACE_LEN, index_step,
+};
 use crate::record::UnixMillis;
 use crate::wire::{is_zero, put, u16_at, u32_at, u64_at};
 
-/// Bytes of a page before its entries.
-const PAGE_HEAD: usize = 32;
-/// Bytes of an entry.
-const ENTRY: usize = 8;
-/// Most entries of a page.
-pub const PAGE_PLACES: usize = (PAGE_LEN - PAGE_HEAD) / ENTRY;
 /// Bit of an entry's LSN: the place is a group header.
 const IS_GROUP: u32 = 1 << 31;
-/// A segment has at most about this many steps, however long it is.
-const MOST_STEPS: u64 = 65_536;
-
-/// Bytes of file in which an index has at most one record and one group.
-#[must_use]
-pub const fn index_step(capacity: u64) -> u64 {
-    let step = capacity / MOST_STEPS;
-    if step < PAGE_LEN as u64 {
-        PAGE_LEN as u64
-    } else {
-        step
-    }
-}
 
 /// A place that an index names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,9 +36,6 @@ pub struct PageFacts {
     /// The greatest time of the stamps and groups of records that start before the next page's first place.
     pub reach: UnixMillis,
 }
-
-/// With fewer places there is no index: the walk is short.
-const LEAST_PLACES: usize = 16;
 
 /// Collects the places of a segment while it is written.
 #[derive(Clone, Debug)]
@@ -227,7 +207,7 @@ impl IndexBuilder {
             put(page, 8, &first.lsn.get().to_le_bytes());
             put(page, 16, &first.offset.get().to_le_bytes());
             put(page, 24, &reach.get().to_le_bytes());
-            for (entry, at) in page[PAGE_HEAD..].chunks_exact_mut(ENTRY).zip(*places) {
+            for (entry, at) in page[PAGE_HEAD..].chunks_exact_mut(PLACE_LEN).zip(*places) {
                 let place = self.places[*at];
                 let group = if place.is_group { IS_GROUP } else { 0 };
                 let lsn = (place.lsn.get() - first.lsn.get()) as u32 | group;
@@ -268,14 +248,14 @@ pub fn decode_page(
         return Err(GroupError::Field("an index page has no such length"));
     }
     let (first_lsn, first_offset) = (u64_at(bytes, 8), u64_at(bytes, 16));
-    let (entries, unused) = bytes[PAGE_HEAD..].split_at(count * ENTRY);
+    let (entries, unused) = bytes[PAGE_HEAD..].split_at(count * PLACE_LEN);
     if !is_zero(unused) {
         return Err(GroupError::Field(
             "bytes follow the entries of an index page",
         ));
     }
     let places: Option<Vec<Place>> = entries
-        .chunks_exact(ENTRY)
+        .chunks_exact(PLACE_LEN)
         .map(|entry| {
             let lsn = u32_at(entry, 0);
             let above = first_lsn.checked_add(u64::from(lsn & !IS_GROUP))?;
