@@ -251,7 +251,7 @@ fn a_segment_of_a_later_version() {
     all_say(
         &place.log(),
         1,
-        &["segment 3 has format version 7, this build reads version 1"],
+        &["segment 3 has format version 7, this build reads versions up to 2"],
     );
     assert!(contents(&place.log()) == before);
 }

@@ -155,7 +155,7 @@ pub enum Error {
     },
     /// The file was written by a version of the format that this build does not know. Use a newer build.
     #[error(
-        "{location}: segment {segment_id} has format version {version}, this build reads version {known}; use a build that knows it"
+        "{location}: segment {segment_id} has format version {version}, this build reads versions up to {known}; use a build that knows it"
     )]
     UnknownVersion {
         /// The log's directory.
@@ -164,7 +164,7 @@ pub enum Error {
         segment_id: SegmentId,
         /// Its version.
         version: u32,
-        /// The version that this build reads and writes.
+        /// The newest version that this build reads.
         known: u32,
     },
     /// The log uses a feature of the format that this build does not know, and that must not be skipped. Nothing is damaged. Use
