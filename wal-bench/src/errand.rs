@@ -53,7 +53,7 @@ pub(crate) struct Found {
 }
 
 impl Found {
-    /// What has passed since `watch` was started, with memory of `base`, for so many records.
+    /// What has passed since `watch` was started, with memory of `base`, for the given number of records.
     pub(crate) fn of(watch: &Stopwatch, base: Option<u64>, records: u64) -> Self {
         let elapsed = watch.elapsed();
         let nanos = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);

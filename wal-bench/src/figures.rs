@@ -62,7 +62,7 @@ pub struct Ratio {
     pub p50: Option<Summary>,
 }
 
-/// Microseconds within which so many calls returned.
+/// Microseconds within which a given number of calls returned.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Latency {
     /// Half of them.

@@ -19,7 +19,7 @@ pub(crate) struct Until {
 }
 
 impl Until {
-    /// For calls that write `bytes` bytes, by so many writers together: a time, or the most that fits in one segment. With a
+    /// For calls that write `bytes` bytes, by `writers` writers together: a time, or the most that fits in one segment. With a
     /// third segment begun, the log would wait for the sync of the first.
     pub(crate) fn of(size: Size, bytes: u64, writers: usize) -> Self {
         let most = size.pick(256 * KIB, 96 * MIB, 96 * MIB);
@@ -198,7 +198,7 @@ pub(crate) struct Sampler {
 }
 
 impl Sampler {
-    /// For records of so many bytes: each of 10 KiB, one of 64 of 100 B.
+    /// For records of `bytes` bytes: each of 10 KiB, one of 64 of 100 B.
     pub(crate) fn of(record: u64) -> Self {
         let every = (6400 / record).max(1);
         Self {

@@ -56,7 +56,7 @@ fn run(contest: Contest<'_>, dir: &Path) -> anyhow::Result<Outcome> {
     })
 }
 
-/// Turns of so many records.
+/// The number of records in a turn.
 fn turns(records: [u64; 3]) -> impl FnMut(&Path) -> anyhow::Result<Turn> {
     let mut records = records.into_iter();
     move |_| Ok(turn(records.next().expect("three turns")))

@@ -55,7 +55,7 @@ fn peak(command: &mut Command) -> u64 {
     peak
 }
 
-/// Appends so many bytes, and is killed before it can close.
+/// Appends the given number of bytes, and is killed before it can close.
 fn fill(log: &Path, bytes: u64) {
     let mut child = wal()
         .args(["append", "--fsync", "os"])

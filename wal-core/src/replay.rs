@@ -18,7 +18,7 @@ pub enum Threads {
     /// On as many as there are cores for this process.
     #[default]
     PerCore,
-    /// On so many; the calling one alone for 1.
+    /// On this many; with 1, on the calling thread alone.
     Exactly(NonZeroUsize),
 }
 

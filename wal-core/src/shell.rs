@@ -16,7 +16,7 @@ pub(crate) enum Shell {
     Async,
 }
 
-/// A task is taken to be alone after so many commits without company.
+/// A task is taken to be alone after this many commits without company.
 #[cfg(feature = "tokio")]
 const LONELY: u32 = 8;
 
@@ -42,7 +42,7 @@ impl Shell {
         }
     }
 
-    /// Whom a leader lets go first, after so many commits in a row that were for their leader alone.
+    /// Whom a leader lets go first, after this many commits in a row that were for their leader alone.
     ///
     /// A thread need not let others go first to be noticed by them: they run beside it. A task need, if they are tasks of its
     /// own thread, or futures that its own task polls. On a worker of many it pays for that: the worker has handed its tasks to

@@ -1,4 +1,4 @@
-//! Programs from a seed on, on as many threads as one likes, until so many crash states were seen. The same seed gives the
+//! Programs from a seed on, on any number of threads, until a given number of crash states was seen. The same seed gives the
 //! same programs and the same counts, whatever the number of threads.
 
 use std::collections::BTreeMap;
@@ -16,9 +16,9 @@ const BLOCK: u64 = 64;
 /// When a campaign ends.
 #[derive(Clone, Copy, Debug)]
 pub enum Until {
-    /// After so many crash states, rounded up to a block of programs.
+    /// After this many crash states, rounded up to a block of programs.
     States(u64),
-    /// After so many programs.
+    /// After this many programs.
     Programs(u64),
 }
 

@@ -19,10 +19,10 @@ struct Arguments {
     /// The first seed; program n has the seed S + n.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Run until so many crash states were seen.
+    /// Run until this many crash states were seen.
     #[arg(long, default_value_t = 1_000_000)]
     states: u64,
-    /// Run so many programs instead.
+    /// Run this many programs instead.
     #[arg(long, conflicts_with = "states")]
     programs: Option<u64>,
     /// Threads; by default one a core. The counts do not depend on it.

@@ -60,25 +60,25 @@ pub enum Meddling {
 /// One call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Call {
-    /// Appends a record of so many bytes.
+    /// Appends a record of this many bytes.
     Append(u32),
     /// The same with `append_durable`.
     AppendDurable(u32),
     /// Appends a batch: how many records, of how many bytes.
     Batch(u32, u32),
-    /// Appends records of so many bytes until a new segment is begun.
+    /// Appends records of this many bytes until a new segment is begun.
     Fill(u32),
     /// `sync`.
     Sync,
     /// `flush`.
     Flush,
-    /// `wait_durable` of a record so many LSNs before the last.
+    /// `wait_durable` of a record this many LSNs before the last.
     WaitDurable(u32),
     /// Moves the clock, then runs the background steps that are due.
     Pass(Duration),
     /// Reads all records and compares them.
     ReadAll,
-    /// Reads from a record so many LSNs before the last.
+    /// Reads from a record this many LSNs before the last.
     ReadFrom(u32),
     /// Goes on with a reader that stays open through the life.
     Follow(Eye),
@@ -88,15 +88,15 @@ pub enum Call {
     SecondWriter,
     /// Somebody meddles with the directory.
     Meddle(Meddling),
-    /// Removes all records but so many.
+    /// Removes all records but this many.
     TruncateBefore(u32),
-    /// Removes so many of the newest records.
+    /// Removes this many of the newest records.
     TruncateAfter(u32),
     /// `close`, with the handle still there; the life has no further calls.
     Closing,
-    /// Leaves so many bytes free on the disk.
+    /// Leaves this many bytes free on the disk.
     FillDisk(u32),
-    /// Lets so many more files be opened.
+    /// Lets this many more files be opened.
     FewFiles(u32),
     /// The file system becomes read-only.
     ReadOnly,
@@ -124,9 +124,9 @@ pub enum End {
 pub enum Ill {
     /// The operation fails.
     Error(SystemError),
-    /// A read or a write transfers so many bytes at most.
+    /// A read or a write transfers at most this many bytes.
     Short(u32),
-    /// The operation takes so many microseconds.
+    /// The operation takes this many microseconds.
     Slow(u32),
 }
 

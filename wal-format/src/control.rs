@@ -154,6 +154,10 @@ impl Control {
     }
 
     /// The table: the payload of a control group, and a part of a footer. Equal states have equal bytes.
+    ///
+    /// # Panics
+    ///
+    /// If a name or an unknown entry has 64 KiB or more. Decoded ones are shorter.
     #[must_use]
     pub fn table(&self) -> Vec<u8> {
         encode(TABLE, self.entries())

@@ -2,7 +2,7 @@
 //! afterwards. Three keys are hot, views and scans are open, snapshots are written, refused, and cut short.
 //!
 //! ```text
-//! campaign.rs   programs from a seed on, on all cores, until so many crash states were seen
+//! campaign.rs   programs from a seed on, on all cores, until a given number of crash states was seen
 //! program.rs    one program: a machine, and lives of a store on it
 //! life.rs       one life: random steps until its end, and what may be there afterwards
 //! ```

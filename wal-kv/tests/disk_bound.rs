@@ -533,7 +533,7 @@ fn open_with_a_long_log(storage: &Reluctant) -> KvStore {
     builder.open().expect("a store")
 }
 
-/// Writes 400 KB of data so many times.
+/// Writes 400 KB of data the given number of times.
 fn write_all(store: &KvStore, times: u32) {
     for n in 0..times * 200 {
         store

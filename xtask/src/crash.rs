@@ -12,10 +12,10 @@ pub(crate) struct Args {
     /// The first seed; program n has the seed S + n.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Run random programs until so many crash states were seen (a million by default).
+    /// Run random programs until this many crash states were seen (a million by default).
     #[arg(long)]
     states: Option<u64>,
-    /// Run so many programs instead.
+    /// Run this many programs instead.
     #[arg(long, conflicts_with = "states")]
     programs: Option<u64>,
     /// Threads; by default one a core. The counts do not depend on it.

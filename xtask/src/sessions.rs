@@ -1,4 +1,4 @@
-//! `cargo xtask sessions`: hundreds of sessions of one log and of one store, or as many as one likes. They are a test of wal-kv.
+//! `cargo xtask sessions`: hundreds of sessions of one log and of one store, or any number. They are a test of wal-kv.
 
 use std::process::ExitCode;
 

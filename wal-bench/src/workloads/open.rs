@@ -98,7 +98,7 @@ fn run(ground: &Ground<'_>) -> anyhow::Result<(String, Outcome)> {
     Ok((about.to_owned(), outcome))
 }
 
-/// Opens and closes a log of so many bytes of payload.
+/// Opens and closes a log with the given number of payload bytes.
 fn open(log: &Path, bytes: u64) -> anyhow::Result<Turn> {
     let found = Errand::Open(log.to_owned()).run()?;
     let (records, expected) = (found.records, bytes / RECORD);

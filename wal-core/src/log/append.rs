@@ -47,7 +47,7 @@ pub(super) enum Entrant<'a, 'r> {
     Records(&'a [EncodedRecord<'r>], usize),
     /// The log's new first LSN. It may use the reserve that every segment keeps for it.
     Cut(Lsn),
-    /// Nothing: only room is made for a batch of so many bytes.
+    /// Nothing: only room is made for a batch of this many bytes.
     Room(usize),
 }
 

@@ -19,7 +19,7 @@ fn is_truncated<T: std::fmt::Debug>(outcome: Result<T>, first: u64) {
     }
 }
 
-/// At least so many segments of records.
+/// At least this many segments of records.
 fn several_segments(wal: &Wal, segments: usize) -> u64 {
     let mut n = wal.last_lsn().get();
     while wal.list_segments().expect("segments").len() < segments {

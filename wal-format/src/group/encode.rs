@@ -141,7 +141,7 @@ impl GroupWriter {
     ///
     /// # Panics
     ///
-    /// As [`close_group`](Self::close_group); in a file of version 1.
+    /// As [`close_group`](Self::close_group) and [`Control::table`]; in a file of version 1.
     pub fn control(&mut self, control: &Control, watermark: Lsn) {
         assert!(self.frame.version >= Version::V2);
         self.close_group(watermark);
@@ -153,7 +153,7 @@ impl GroupWriter {
     ///
     /// # Panics
     ///
-    /// As [`close_group`](Self::close_group); in a file of version 1.
+    /// As [`close_group`](Self::close_group) and [`Control::table`]; in a file of version 1; without changes.
     pub fn change(&mut self, changes: &[ControlChange], watermark: Lsn) {
         assert!(self.frame.version >= Version::V2 && !changes.is_empty());
         self.close_group(watermark);

@@ -28,7 +28,7 @@ struct Tail {
     bytes: u64,
     /// The most versions that there were.
     most: usize,
-    /// At most so many versions, and so many bytes, have been replaced or are deletes since it was cleaned.
+    /// The most versions, and bytes, that may be dead since it was cleaned: replaced, or deletes.
     dead: Dead,
     /// Something was replaced or deleted at all.
     had_dead: bool,
@@ -56,7 +56,7 @@ struct Part {
     end: u64,
 }
 
-/// The tail is cleaned when it has so many versions or so many bytes, and half of them may be dead: so it has at most twice as many
+/// The tail is cleaned when it has this many versions or bytes, and half of them may be dead: so it has at most twice as many
 /// as live, and a log of new keys is never looked through.
 const CLEAN_AT: (u64, u64) = (1 << 16, 32 << 20);
 
@@ -98,7 +98,7 @@ impl Index {
 }
 
 impl Loader<'_> {
-    /// Makes room for so many keys.
+    /// Makes room for this many keys.
     pub(crate) fn reserve(&mut self, keys: usize) {
         if keys <= SHARDS {
             return;

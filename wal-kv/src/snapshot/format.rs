@@ -14,7 +14,7 @@ pub(crate) const VERSION: u32 = 1;
 pub(super) const HEADER: usize = 36;
 pub(super) const BLOCK_HEAD: usize = 20;
 pub(super) const TAIL: usize = 44;
-/// A block is closed when it has so many raw bytes.
+/// A block is closed when it has this many raw bytes.
 pub(super) const BLOCK: usize = 128 << 10;
 /// The longest block: one pair of the longest record, and what goes before it.
 pub(super) const LONGEST_BLOCK: u64 = (4 << 30) - 1;

@@ -116,8 +116,8 @@ impl Reader {
         self.len
     }
 
-    /// Verifies all blocks, and calls `put` with the pairs of each, in any order, on so many threads. What `put` returns comes
-    /// back in the order of the blocks. `done` is told of bytes that have been read.
+    /// Verifies all blocks, and calls `put` with the pairs of each, in any order, on the given number of threads. What `put`
+    /// returns comes back in the order of the blocks. `done` is told of bytes that have been read.
     pub(crate) fn read<T: Send>(
         &self,
         threads: usize,

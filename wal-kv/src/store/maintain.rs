@@ -18,7 +18,7 @@ use crate::{Error, Result};
 
 /// Expired keys are reclaimed so often.
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
-/// At most so many at a time: writers wait meanwhile.
+/// At most this many at a time: writers wait meanwhile.
 const SWEPT_AT_ONCE: usize = 64;
 
 /// Who runs what is due.
@@ -85,7 +85,7 @@ impl Background {
         self.condvar.notify_all();
     }
 
-    /// The log has so many bytes since the last snapshot.
+    /// The log has this many bytes since the last snapshot.
     #[inline]
     pub(super) fn logged(&self, bytes: u64) {
         if bytes >= self.look_at.load(Ordering::Relaxed) {

@@ -1,4 +1,4 @@
-//! Programs from a seed on, on all cores, until so many crash states were seen.
+//! Programs from a seed on, on all cores, until a given number of crash states was seen.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Mutex;

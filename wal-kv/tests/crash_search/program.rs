@@ -21,7 +21,7 @@ use crate::common::{builder, config};
 
 /// Crashes that are tried after a life.
 const CRASHES: u64 = 3;
-/// An opening is cut short so many times in a row at most.
+/// An opening is cut short at most this many times in a row.
 const DEEPEST: usize = 3;
 
 /// What programs came to.

@@ -47,7 +47,7 @@ impl Clock for Interrupting {
     }
 }
 
-/// Writes a snapshot in which the time is corrected by `jump` at the n-th look at the clock; false if there are not so many.
+/// Writes a snapshot in which the time is corrected by `jump` at the n-th look at the clock; false if there are fewer looks.
 fn corrected_at(policy: FsyncPolicy, n: i64, jump: i64, crash: bool) -> bool {
     let place = format!("{policy:?}, look {n}, {jump} ms, crash: {crash}");
     let mut machine = Machine::new(policy);

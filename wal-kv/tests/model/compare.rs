@@ -66,7 +66,7 @@ pub(super) fn compare_view(view: &View, expected: &Expected, now: Now) -> Checke
     check_scan(|| view.iter(), &expected.live(now))
 }
 
-/// Reads so many pairs of a scan that was opened when `left` was what was there.
+/// Reads the given number of pairs of a scan that was opened when `left` was what was there.
 pub(super) fn advance(
     scan: &mut Scan,
     left: &mut Expected,

@@ -50,7 +50,7 @@ pub(super) enum Step {
     Prefix(u8),
     /// From now on this happens to snapshots.
     LetSnapshotsBe(Snapshot),
-    /// The disk has so many bytes left, or as many as one likes.
+    /// The disk has this many bytes left; without a number, it has no limit.
     Room(Option<u64>),
     /// Closes the store, or only drops it.
     Reopen {

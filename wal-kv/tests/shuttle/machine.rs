@@ -23,7 +23,7 @@ const POLICIES: [FsyncPolicy; 3] = [
 /// The log is as long as this before the store writes a snapshot by itself.
 pub(super) const SNAPSHOT_AFTER: u64 = 100;
 
-/// Time passes between any two looks at it, or does not: so many milliseconds.
+/// Time passes between any two looks at it, or does not: this many milliseconds.
 #[derive(Debug)]
 struct Passing {
     now: AtomicU64,

@@ -34,7 +34,7 @@ pub enum Event {
     Measured(Measured),
     /// So much more of what a row counts.
     Counted(String, u64),
-    /// The directory may take so many bytes now.
+    /// The directory may take this many bytes now.
     Bound(u64),
     /// A promise is broken.
     Broken(String),

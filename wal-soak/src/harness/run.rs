@@ -116,7 +116,7 @@ pub struct Outcome {
 const PATIENCE: Duration = Duration::from_secs(180);
 /// Time between two looks from outside.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
-/// Rounds are begun again if they have broken a promise, up to so many.
+/// Rounds are begun again if they have broken a promise, at most this many times.
 const MOST_VIOLATIONS: usize = 20;
 
 /// What is seen of a process from outside.

@@ -49,7 +49,7 @@ struct Seen {
     expires_at: Option<u64>,
 }
 
-/// The store's clock may differ from the wall's by so many milliseconds.
+/// The store's clock may differ from the wall clock by this many milliseconds.
 pub(crate) const CLOCK_MARGIN: u64 = 2_500;
 
 /// See the module's head.

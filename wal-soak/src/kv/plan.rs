@@ -133,7 +133,7 @@ pub(crate) struct Plan {
     pub(crate) plain: u32,
     pub(crate) hot: u32,
     pub(crate) expiring: u32,
-    /// Sets of keys that are written together, with so many keys each.
+    /// Sets of keys that are written together, with this many keys each.
     pub(crate) sets: Vec<u32>,
     /// Weights of the values' size classes.
     pub(crate) sizes: [u32; 4],

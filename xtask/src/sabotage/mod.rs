@@ -33,7 +33,7 @@ pub(crate) struct Args {
     /// Only the variants that the random crash programs find, which need the smallest build.
     #[arg(long)]
     quick: bool,
-    /// At most so many random crash programs for each variant.
+    /// At most this many random crash programs for each variant.
     #[arg(long, default_value_t = PROGRAMS)]
     programs: u64,
     /// The first program's seed.

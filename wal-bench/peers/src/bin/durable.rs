@@ -1,4 +1,4 @@
-//! `durable log|store NAME COUNT DIR`: so many durable appends to a log, or puts to a store, by one writer. To be looked at with
+//! `durable log|store NAME COUNT DIR`: COUNT durable appends to a log, or puts to a store, by one writer. To be looked at with
 //! strace: what durable means, the calls say.
 
 #![forbid(unsafe_code)]
