@@ -19,6 +19,7 @@
 //! closing.rs      close, drop, open again
 //! lock.rs         one writer per directory
 //! place.rs        a log is its directory, not its path
+//! mixed.rs        a log with segments of both versions
 //! order.rs        what is synced before what
 //! in_flight.rs    one sync at a time for each file
 //! beside.rs       a read-only open beside a writer
@@ -58,6 +59,7 @@ mod promises {
     mod in_flight;
     mod lock;
     mod lsns;
+    mod mixed;
     mod order;
     mod place;
     mod poison;

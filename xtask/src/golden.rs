@@ -12,13 +12,13 @@ use crate::cargo::Cargo;
 #[derive(Debug, clap::Args)]
 #[group(multiple = false)]
 pub(crate) struct Args {
-    /// Print the worked example of docs/format.md in hex.
+    /// Print the worked examples of docs/format.md and docs/format-2.md in hex.
     #[arg(long)]
     show: bool,
     /// Compare the files with what the encoder writes, and read each one back.
     #[arg(long)]
     check: bool,
-    /// Write the files of the current format version. Files of older versions never change.
+    /// Write files that are missing, and drafts that differ. Files of frozen versions never change.
     #[arg(long)]
     write: bool,
 }

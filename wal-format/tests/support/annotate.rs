@@ -1,9 +1,9 @@
-//! A segment as annotated hexadecimal, field by field, as the worked example of `docs/format.md`
-//! has it; and back to bytes.
+//! A segment as annotated hexadecimal, field by field, as the worked examples of `docs/format.md` and
+//! `docs/format-2.md` have it; and back to bytes.
 
 use std::fmt::Write as _;
 
-use wal_format::{GroupBody, GroupFacts, SegmentId, SegmentView};
+use wal_format::{GroupBody, GroupFacts, GroupHeader, SegmentId, SegmentView, Version};
 
 const SEGMENT: &[(&str, usize)] = &[
     ("magic", 8),
@@ -18,7 +18,17 @@ const SEGMENT: &[(&str, usize)] = &[
     ("alignment", 4),
     ("allocated", 8),
     ("origin", 4),
-    ("reserved", 4012),
+];
+const SEGMENT_1: &[(&str, usize)] = &[("reserved", 4012)];
+const SEGMENT_2: &[(&str, usize)] = &[
+    ("reserved", 4),
+    ("required", 8),
+    ("optional", 8),
+    ("replaces", 8),
+    ("replaces_epoch", 8),
+    ("log_capacity", 8),
+    ("log_record_limit", 8),
+    ("reserved", 3960),
 ];
 const GROUP: &[(&str, usize)] = &[
     ("magic", 4),
@@ -31,9 +41,9 @@ const GROUP: &[(&str, usize)] = &[
     ("record_count", 4),
     ("previous", 4),
     ("digest", 4),
-    ("kind", 2),
-    ("reserved", 6),
 ];
+const GROUP_1: &[(&str, usize)] = &[("kind", 2), ("reserved", 6)];
+const GROUP_2: &[(&str, usize)] = &[("kind", 1), ("flags", 1), ("time", 6)];
 const LINK: &[(&str, usize)] = &[
     ("predecessor", 8),
     ("predecessor_epoch", 8),
@@ -42,10 +52,19 @@ const LINK: &[(&str, usize)] = &[
     ("log_first", 8),
     ("end_digest", 4),
     ("cause", 2),
-    ("reserved", 2),
-    ("kept", 8),
-    ("reserved", 8),
 ];
+const LINK_1: &[(&str, usize)] = &[("reserved", 2), ("kept", 8), ("reserved", 8)];
+const LINK_2: &[(&str, usize)] = &[("stretches", 2), ("kept", 8), ("before", 8)];
+const STRETCH: &[(&str, usize)] = &[("stretch: to", 8), ("stretch: history", 8)];
+const CONTROL: &[(&str, usize)] = &[("form", 1), ("reserved", 3), ("entries", 4)];
+const ENTRY: &[(&str, usize)] = &[("entry: tag", 1), ("reserved", 1), ("entry: len", 2)];
+const NUMBER: &[(&str, usize)] = &[("entry: number", 8)];
+const CONSUMER: &[(&str, usize)] = &[
+    ("entry: lsn", 8),
+    ("entry: history", 8),
+    ("entry: flags", 8),
+];
+const REPLACED: &[(&str, usize)] = &[("entry: segment", 8), ("entry: by", 8), ("entry: epoch", 8)];
 const CUT: &[(&str, usize)] = &[("log_first", 8)];
 const FOOTER: &[(&str, usize)] = &[
     ("record_count", 8),
@@ -53,9 +72,21 @@ const FOOTER: &[(&str, usize)] = &[
     ("data_len", 8),
     ("successor", 8),
     ("log_first", 8),
-    ("index_len", 4),
+];
+const FOOTER_1: &[(&str, usize)] = &[("index_len", 4), ("data_digest", 4), ("reserved", 8)];
+const FOOTER_2: &[(&str, usize)] = &[
+    ("pages", 4),
     ("data_digest", 4),
-    ("reserved", 8),
+    ("index_offset", 8),
+    ("time_least", 8),
+    ("time_greatest", 8),
+    ("table_len", 4),
+    ("reserved", 4),
+];
+const PAGE: &[(&str, usize)] = &[
+    ("page: first_lsn", 8),
+    ("page: first_offset", 8),
+    ("page: reach", 8),
 ];
 const INDEX: &[(&str, usize)] = &[("index: first_lsn", 8), ("index: offset", 8)];
 const TRAILER: &[(&str, usize)] = &[
@@ -75,14 +106,21 @@ pub fn annotate(bytes: &[u8], id: SegmentId) -> String {
     };
     out.title("segment header");
     out.fields(SEGMENT);
-    for group in SegmentView::parse(bytes, id)
-        .expect("a segment header")
-        .groups()
-    {
+    let view = SegmentView::parse(bytes, id).expect("a segment header");
+    let version = view.header().version;
+    out.fields(match version {
+        Version::V1 => SEGMENT_1,
+        Version::V2 => SEGMENT_2,
+    });
+    for group in view.groups() {
         let group = group.expect("a valid group");
         out.at = group.header.offset.get() as usize;
         out.title(&format!("{:?} group", group.header.kind).to_lowercase());
         out.fields(GROUP);
+        out.fields(match version {
+            Version::V1 => GROUP_1,
+            Version::V2 => GROUP_2,
+        });
         match group.body {
             GroupBody::Records(_) => {
                 for (lsn, _, record) in group.records() {
@@ -90,7 +128,7 @@ pub fn annotate(bytes: &[u8], id: SegmentId) -> String {
                     out.record(record.head(), record.stored());
                 }
             }
-            GroupBody::Facts(facts) => out.facts(&facts),
+            GroupBody::Facts(facts) => out.facts(&facts, &group.header),
         }
     }
     out.text
@@ -122,21 +160,71 @@ struct Out<'a> {
 }
 
 impl Out<'_> {
-    fn facts(&mut self, facts: &GroupFacts) {
+    fn facts(&mut self, facts: &GroupFacts, header: &GroupHeader) {
         match facts {
-            GroupFacts::Link(_) => self.fields(LINK),
+            GroupFacts::Link(link) => {
+                self.fields(LINK);
+                self.fields(match header.version {
+                    Version::V1 => LINK_1,
+                    Version::V2 => LINK_2,
+                });
+                if header.version >= Version::V2 {
+                    for _ in link.histories.stretches() {
+                        self.fields(STRETCH);
+                    }
+                }
+            }
             GroupFacts::Cut(_) => self.fields(CUT),
             GroupFacts::Footer(footer) => {
                 self.fields(FOOTER);
-                footer.index.iter().for_each(|_| self.fields(INDEX));
+                match &footer.more {
+                    None => self.fields(FOOTER_1),
+                    Some(more) => {
+                        self.fields(FOOTER_2);
+                        for _ in &more.pages {
+                            self.fields(PAGE);
+                        }
+                        self.control();
+                    }
+                }
+                for _ in &footer.index {
+                    self.fields(INDEX);
+                }
+                let trailer: usize = TRAILER.iter().map(|(_, len)| len).sum();
+                self.at = header.end_offset() as usize - trailer;
                 self.fields(TRAILER);
             }
-            GroupFacts::Stamp
-            | GroupFacts::Gap
-            | GroupFacts::Control(_)
-            | GroupFacts::Index
-            | GroupFacts::Other => {}
+            GroupFacts::Control(_) => self.control(),
+            GroupFacts::Stamp | GroupFacts::Gap | GroupFacts::Index | GroupFacts::Other => {}
         }
+    }
+
+    /// A table, or changes.
+    fn control(&mut self) {
+        self.fields(CONTROL);
+        let count = &self.bytes[self.at - 4..self.at];
+        for _ in 0..u32::from_le_bytes(count.try_into().expect("four bytes")) {
+            let tag = self.bytes[self.at];
+            self.fields(ENTRY);
+            let len = &self.bytes[self.at - 2..self.at];
+            let len = u16::from_le_bytes(len.try_into().expect("two bytes"));
+            let end = self.at + usize::from(len);
+            let name = match tag {
+                1 | 2 => self.fields_and(NUMBER, ""),
+                3 => self.fields_and(CONSUMER, "entry: name"),
+                4 => "entry: name",
+                5 => self.fields_and(REPLACED, ""),
+                _ => "entry: body",
+            };
+            if self.at < end {
+                self.field(name, end - self.at);
+            }
+        }
+    }
+
+    fn fields_and<'n>(&mut self, fields: &[(&str, usize)], name: &'n str) -> &'n str {
+        self.fields(fields);
+        name
     }
 
     fn title(&mut self, title: &str) {

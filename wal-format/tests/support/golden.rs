@@ -1,5 +1,5 @@
-//! The golden segments of format version 1. They are kept for ever: a change that alters them is
-//! a change of the format.
+//! The golden segments. Those of format version 1 are kept for ever: a change that alters them is
+//! a change of the format. Those of version 2 are drafts.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -10,12 +10,14 @@ use wal_format::{
     UnixMillis, Version, end_batch,
 };
 
-use super::{Builder, NOW, header, noise};
+use super::{Builder, NOW, golden_2, header, noise};
 
 /// A golden file.
 pub struct Golden {
+    /// The folder that it is in.
+    pub folder: Folder,
     /// File name without its extension.
-    pub name: &'static str,
+    pub name: String,
     /// The id that the file's name would have in a log.
     pub id: SegmentId,
     /// What the builder makes.
@@ -25,15 +27,48 @@ pub struct Golden {
     pub compression: Compression,
 }
 
-/// Where the golden files are.
-pub fn directory() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden/v1")
+/// What the golden files of a folder are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Folder {
+    /// Segments of version 1.
+    V1,
+    /// Segments of version 2.
+    V2,
+    /// A log with segments of both.
+    Mixed,
+}
+
+impl Folder {
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::V1 => "v1",
+            Self::V2 => "v2",
+            Self::Mixed => "mixed",
+        }
+    }
+
+    /// Where it is.
+    pub fn path(self) -> PathBuf {
+        let golden = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
+        golden.join(self.name())
+    }
+
+    /// Whether its files may still change.
+    pub fn is_draft(self) -> bool {
+        self != Self::V1
+    }
 }
 
 impl Golden {
+    /// Folder and name.
+    pub fn title(&self) -> String {
+        format!("{}/{}", self.folder.name(), self.name)
+    }
+
     /// The file.
     pub fn path(&self) -> PathBuf {
-        directory().join(format!("{}.wal", self.name))
+        self.folder.path().join(format!("{}.wal", self.name))
     }
 
     /// `None` if the kept file `kept` is the one that the builder makes, else what differs.
@@ -41,10 +76,10 @@ impl Golden {
         if self.compression == Compression::None {
             let at = (0..kept.len().max(self.bytes.len()))
                 .find(|at| kept.get(*at) != self.bytes.get(*at))?;
-            return Some(format!("{}: differs from byte {at} on", self.name));
+            return Some(format!("{}: differs from byte {at} on", self.title()));
         }
         let (kept, built) = (contents(kept, self.id), contents(&self.bytes, self.id));
-        (kept != built).then(|| format!("{}: decodes to something else", self.name))
+        (kept != built).then(|| format!("{}: decodes to something else", self.title()))
     }
 }
 
@@ -89,12 +124,14 @@ pub fn all() -> Vec<Golden> {
             });
         }
     }
+    all.extend(golden_2::all());
     all
 }
 
-fn golden(name: &'static str, id: u64, bytes: Vec<u8>) -> Golden {
+fn golden(name: &str, id: u64, bytes: Vec<u8>) -> Golden {
     Golden {
-        name,
+        folder: Folder::V1,
+        name: name.into(),
         id: SegmentId::new(id),
         bytes,
         compression: Compression::None,
