@@ -67,13 +67,7 @@ fn two_continuations_of_a_copied_log_know_each_other_apart() {
     append(&wal, 1..=10);
     let shared = cursor(&wal, 10);
     wal.close().expect("closed");
-    let copy = Machine::holding(&machine.storage.image(), FsyncPolicy::Always);
-    // Of two machines, and so not of the same random numbers.
-    let (one, other) = (open(&machine), {
-        let mut builder = Wal::builder("log").storage(std::sync::Arc::new(copy.storage.clone()));
-        builder = builder.format_version(FormatVersion::V2).driven_by_caller();
-        builder.open().expect("opened")
-    });
+    let (one, (_copy, other)) = (open(&machine), restored(&machine.storage.image()));
     // The same records, with the same LSNs.
     append(&one, 11..=12);
     append(&other, 11..=12);
@@ -83,6 +77,52 @@ fn two_continuations_of_a_copied_log_know_each_other_apart() {
     one.check_cursor(&cursor(&one, 12)).expect("its own");
     assert_eq!(cut(&other, &cursor(&one, 12)), (1, None));
     assert_eq!(cut(&one, &cursor(&other, 11)), (1, None));
+}
+
+/// The log whose files are those of a backup. Its random numbers are not those of other machines.
+fn restored(backup: &Image) -> (Machine, Wal) {
+    let machine = Machine::holding(backup, FsyncPolicy::Always);
+    let builder = Wal::builder("log")
+        .storage(std::sync::Arc::new(machine.storage.clone()))
+        .format_version(FormatVersion::V2)
+        .driven_by_caller();
+    let wal = builder.open().expect("opened");
+    (machine, wal)
+}
+
+/// Appends the same records each time, and closes the log: its files, and a cursor of its last record.
+fn continued(backup: &Image, records: std::ops::RangeInclusive<u64>) -> (Image, Cursor) {
+    let (machine, wal) = restored(backup);
+    let last = *records.end();
+    append(&wal, records);
+    let cursor = cursor(&wal, last);
+    wal.close().expect("closed");
+    (machine.storage.image(), cursor)
+}
+
+#[test]
+fn after_a_restore_of_a_restore_only_the_cursors_of_what_was_restored_are_valid() {
+    let (ten, shared) = continued(&Image::new(), 1..=10);
+    let (fifteen, at_fifteen) = continued(&ten, 11..=15);
+    let (_, gone) = continued(&fifteen, 16..=20);
+    // The first backup, put back twice more; then a backup of the log before that, put back again.
+    let (_, other_fifteen) = continued(&ten, 11..=15);
+    let (again, at_eighteen) = continued(&fifteen, 16..=18);
+    let (_, wal) = restored(&again);
+    append(&wal, 19..=20);
+    for cursor in [&shared, &at_fifteen, &at_eighteen] {
+        wal.check_cursor(cursor).expect("in the backup");
+    }
+    for cursor in [&gone, &other_fifteen] {
+        assert_eq!(cut(&wal, cursor), (1, None));
+    }
+    // A backup that is older than a cursor: the history of the cursor ends where the backup does, as far as the log names it.
+    let (_, wal) = restored(&ten);
+    append(&wal, 11..=20);
+    wal.check_cursor(&shared).expect("in the backup");
+    for cursor in [&at_fifteen, &at_eighteen, &gone] {
+        assert_eq!(cut(&wal, cursor), (1, None));
+    }
 }
 
 #[test]
