@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use wal_core::blocking::Wal;
-use wal_core::{Error, FsyncPolicy, Lsn, RecordRef, Tail, WalConfig};
+use wal_core::{Error, FormatVersion, FsyncPolicy, Lsn, RecordRef, Tail, WalConfig};
 
 use crate::acks::Acks;
 use crate::errors;
@@ -50,6 +50,11 @@ pub(crate) struct Args {
     /// Number of this node, which each segment carries [default: that of the log; of a new log 0]
     #[arg(long, value_name = "N")]
     node_id: Option<u32>,
+
+    /// Version of the on-disk format for new segments, 1 or 2 [default: that of the log; of a new log 1]. A log of version 2 does not
+    /// go back to 1; see `wal upgrade --help`
+    #[arg(long, value_name = "N", value_parser = values::format_version)]
+    format_version: Option<FormatVersion>,
 
     /// Compress each line
     #[arg(long, value_name = "KIND", default_value = "none")]
@@ -111,6 +116,9 @@ fn open(args: &Args) -> Result<Wal, Failure> {
     }
     if let Some(limit) = args.record_limit {
         builder = builder.record_limit(limit);
+    }
+    if let Some(version) = args.format_version {
+        builder = builder.format_version(version);
     }
     let wal = builder.open()?;
     let report = wal.recovery_report();

@@ -62,6 +62,7 @@ pub(crate) fn describe(error: &Error) -> String {
                 "max_segment_size" => "--segment-size",
                 "fsync_policy" => "--fsync",
                 "record_limit" => "--record-limit",
+                "format_version" => "--format-version",
                 other => other,
             };
             format!("{option} is {value}, allowed is {allowed}")

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use serde::Serialize;
-use wal_core::{Error, Lsn, RecoveryReport, Tail, Writer};
+use wal_core::{Error, FormatVersion, Lsn, RecoveryReport, Tail, Writer};
 
 use crate::errors;
 use crate::output::{Failure, Table};
@@ -130,6 +130,46 @@ impl LogFacts {
                     "{bytes} bytes of an incomplete write, segment {segment_id}, offset {offset}; {meaning}"
                 ),
             );
+        }
+    }
+}
+
+/// How many segments have which version of the on-disk format, oldest version first.
+#[derive(Debug, Serialize)]
+#[serde(transparent)]
+pub(crate) struct FormatVersions(Vec<FormatVersionCount>);
+
+#[derive(Debug, Serialize)]
+struct FormatVersionCount {
+    version: u32,
+    segments: usize,
+}
+
+impl FormatVersions {
+    pub(crate) fn of(report: &RecoveryReport) -> Self {
+        let counts = report.format_versions.iter();
+        let count = |(version, segments): &(FormatVersion, usize)| FormatVersionCount {
+            version: version.get(),
+            segments: *segments,
+        };
+        Self(counts.map(count).collect())
+    }
+
+    /// The newest version that a segment has.
+    pub(crate) fn newest(&self) -> Option<FormatVersion> {
+        self.0
+            .last()
+            .and_then(|count| FormatVersion::from_u32(count.version))
+    }
+
+    pub(crate) fn row(&self, table: &mut Table) {
+        let count = |FormatVersionCount { version, segments }: &FormatVersionCount| {
+            let plural = if *segments == 1 { "" } else { "s" };
+            format!("version {version} in {segments} segment{plural}")
+        };
+        let counts: Vec<String> = self.0.iter().map(count).collect();
+        if !counts.is_empty() {
+            table.row("format", counts.join(", "));
         }
     }
 }

@@ -18,6 +18,7 @@ mod progress;
 mod repair;
 mod stat;
 mod truncate;
+mod upgrade;
 mod values;
 mod verify;
 
@@ -38,7 +39,7 @@ Exit codes:
 Example:
   wal append mylog < words.txt && wal cat mylog | cmp - words.txt";
 
-/// A write-ahead log on the command line: append lines, read them back, inspect, verify, truncate and repair.
+/// A write-ahead log on the command line: append lines, read them back, inspect, verify, truncate, repair and upgrade.
 ///
 /// A log is a directory. Every record in it has a number, its LSN, from 1 on. Data goes to standard output, messages go to
 /// standard error.
@@ -57,6 +58,7 @@ enum Command {
     Verify(verify::Args),
     Repair(repair::Args),
     Truncate(truncate::Args),
+    Upgrade(upgrade::Args),
 }
 
 fn main() -> ExitCode {
@@ -68,6 +70,7 @@ fn main() -> ExitCode {
         Command::Verify(args) => verify::run(&args),
         Command::Repair(args) => repair::run(&args),
         Command::Truncate(args) => truncate::run(&args),
+        Command::Upgrade(args) => upgrade::run(&args),
     };
     output::finish(outcome)
 }

@@ -2,6 +2,7 @@
 
 use std::fmt::{Display, Write as _};
 use std::io::{self, BufWriter, StdoutLock, Write as _};
+use std::path::Path;
 use std::process::ExitCode;
 
 use serde::Serialize;
@@ -88,6 +89,12 @@ pub(crate) fn finish(outcome: Result<Exit, Failure>) -> ExitCode {
         }
     };
     ExitCode::from(exit as u8)
+}
+
+/// The log's directory, as the log's own messages name it.
+pub(crate) fn location(dir: &Path) -> String {
+    let path = std::path::absolute(dir);
+    path.as_deref().unwrap_or(dir).display().to_string()
 }
 
 /// One line on standard error. If that is closed, there is nobody to tell.

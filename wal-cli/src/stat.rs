@@ -6,7 +6,7 @@ use serde::Serialize;
 use wal_core::Error;
 use wal_core::blocking::Wal;
 
-use crate::facts::{Damage, Gap, LogFacts, beside_writer};
+use crate::facts::{Damage, FormatVersions, Gap, LogFacts, beside_writer};
 use crate::output::{Exit, Failure, Table, report};
 
 const AFTER_HELP: &str = "\
@@ -17,7 +17,7 @@ its process, and the figures may already be out of date.
 Example:
   wal stat mylog --json";
 
-/// Show what the log holds: segments, records, LSNs, bytes, how it was left
+/// Show what the log holds: segments and their format versions, records, LSNs, bytes, how it was left
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct Args {
@@ -32,6 +32,7 @@ pub(crate) struct Args {
 #[derive(Debug, Serialize)]
 struct Stat {
     segments: usize,
+    format_versions: FormatVersions,
     bytes: u64,
     #[serde(flatten)]
     facts: LogFacts,
@@ -45,6 +46,7 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
     let found = wal.recovery_report();
     let stat = Stat {
         segments: found.segments,
+        format_versions: FormatVersions::of(found),
         bytes: found.bytes,
         facts: LogFacts::of(found, writer),
         gaps: Gap::all(found.gaps.iter().copied()),
@@ -76,6 +78,7 @@ impl Stat {
     fn table(&self) -> Table {
         let mut table = Table::default();
         table.row("segments", self.segments);
+        self.format_versions.row(&mut table);
         table.row("bytes", self.bytes);
         self.facts.rows(&mut table, self.damage.is_some());
         Gap::rows(&self.gaps, &mut table);

@@ -7,7 +7,7 @@ use wal_core::blocking::Wal;
 use wal_core::offline::Truncation;
 use wal_core::{Error, Lsn, WalConfig, offline};
 
-use crate::output::{Exit, Failure, Table, message, report};
+use crate::output::{Exit, Failure, Table, location, message, report};
 
 /// The space that a truncation needs when segments grow in steps of 1 MiB.
 const SPACE: u64 = 1 << 20;
@@ -114,7 +114,7 @@ fn dry_run(args: &Args) -> Result<Truncated, Failure> {
     let planned = Truncated::planned(&wal, args.place)?;
     if let Some(writer) = wal_core::writer(&args.dir)? {
         return Err(Failure::from(Error::Locked {
-            location: location(args),
+            location: location(&args.dir),
             pid: writer.pid,
         }));
     }
@@ -143,17 +143,11 @@ fn too_low(args: &Args, lsn: u64) -> Result<Option<Failure>, Failure> {
     let planned = offline::plan_truncate_before(&args.dir, Lsn::new(lsn))?;
     let message = format!(
         "{}: no space left to record LSN {lsn} as the first one, and no segment ends before it; nothing was changed, and the log still starts at LSN {}: free space, or name a higher LSN, so that a whole segment can go",
-        location(args),
+        location(&args.dir),
         planned.first_lsn
     );
     let failure = Failure::new(Exit::CouldNot, message);
     Ok(planned.removed.is_empty().then_some(failure))
-}
-
-/// The log's directory, as the log's own messages name it.
-fn location(args: &Args) -> String {
-    let path = std::path::absolute(&args.dir);
-    path.as_deref().unwrap_or(&args.dir).display().to_string()
 }
 
 impl Truncated {

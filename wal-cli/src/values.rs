@@ -1,9 +1,9 @@
-//! Values as they are typed: sizes, times, policies, compressions. Ranges are `wal-core`'s to check.
+//! Values as they are typed: sizes, times, policies, versions, compressions. Ranges are `wal-core`'s to check.
 
 use std::time::Duration;
 
 use clap::ValueEnum;
-use wal_core::FsyncPolicy;
+use wal_core::{FormatVersion, FsyncPolicy};
 
 /// Compression of the record values, by the names on the command line.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -67,6 +67,17 @@ pub(crate) fn size(text: &str) -> Result<u64, String> {
     let parsed = factor.and_then(|factor| number.parse::<u64>().ok()?.checked_mul(factor));
     parsed.ok_or_else(|| {
         "a size is a whole number of bytes, or one with KiB, MiB, GiB, KB, MB or GB: 128MiB".into()
+    })
+}
+
+/// A version of the on-disk format, by its number.
+pub(crate) fn format_version(text: &str) -> Result<FormatVersion, String> {
+    let known = text.parse().ok().and_then(FormatVersion::from_u32);
+    known.ok_or_else(|| {
+        format!(
+            "a version is a number from 1 to {}",
+            FormatVersion::NEWEST.get()
+        )
     })
 }
 

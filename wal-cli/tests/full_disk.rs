@@ -366,3 +366,26 @@ fn a_dry_run_of_a_truncation_predicts_the_real_one() {
         }
     }
 }
+
+#[test]
+fn an_upgrade_without_space_leaves_the_log_as_it_was() {
+    let place = Place::new();
+    let test = "an_upgrade_without_space_leaves_the_log_as_it_was";
+    let Some(disk) = SmallDisk::mount(test, &place) else {
+        return;
+    };
+    let options = ["--segment-size", "1MiB", "--format-version", "1"];
+    append(&disk.log(), &options, b"one\ntwo\n").code(0);
+    let filler = disk.path.join("filler");
+    fs::write(&filler, vec![1; 6 << 20]).unwrap_err();
+    let upgrade = || run(wal().arg("upgrade").arg(disk.log()), b"");
+    upgrade()
+        .code(1)
+        .says(&["no space left for a segment of version 2"]);
+    assert_eq!(stat(&disk.log())["format_versions"][0]["version"], 1);
+    assert_eq!(cat(&disk.log(), &[]).code(0).stdout, b"one\ntwo\n");
+    fs::remove_file(&filler).unwrap();
+    upgrade().code(0);
+    assert_eq!(stat(&disk.log())["format_versions"][1]["version"], 2);
+    verify(&disk.log()).code(0);
+}

@@ -160,10 +160,38 @@ impl<W> Builder<W> {
         self
     }
 
-    /// The version of the format in which new segments are written. Default: that of the log's newest segment; in a new log
-    /// version 1. A log of version 1 can be continued in version 2, and not the other way round. Version 2 is a draft: what is
-    /// written in it now may be unreadable later.
-    #[doc(hidden)]
+    /// The version of the on-disk format in which new segments are written. Default: that of the log's newest segment; in a new log
+    /// version 1. A read-only open ignores it.
+    ///
+    /// A log of version 1 that is opened with version 2 continues in version 2 with its next segment, or with an empty one when it
+    /// is closed. Its older segments stay as they are. Then there is no way back: the log keeps version 2, and opening it
+    /// with version 1 fails with [`InvalidConfig`](Error::InvalidConfig).
+    ///
+    /// **Upgrade the readers first, then the writer.** A build that does not know a segment's version refuses the log with
+    /// [`UnknownVersion`](Error::UnknownVersion). So does a reader that follows it, when it comes to that segment.
+    ///
+    /// Version 2 is a draft: until it is frozen, a later build may be unable to read it. See [`FormatVersion`](crate::FormatVersion).
+    ///
+    /// ```
+    /// use wal_core::{FormatVersion, Record, blocking::Wal};
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let tmp = tempfile::tempdir()?;
+    /// # let dir = tmp.path().join("log");
+    /// let wal = Wal::builder(&dir).format_version(FormatVersion::V1).open()?;
+    /// wal.append(&Record::data("old"))?;
+    /// wal.close()?;
+    ///
+    /// let wal = Wal::builder(&dir).format_version(FormatVersion::V2).open()?;
+    /// wal.append(&Record::data("new"))?;
+    /// wal.close()?;
+    ///
+    /// let wal = Wal::builder(&dir).read_only().open()?;
+    /// let found = wal.recovery_report();
+    /// assert_eq!(found.format_versions, [(FormatVersion::V1, 1), (FormatVersion::V2, 1)]);
+    /// assert_eq!(wal.read_from(wal.first_lsn())?.count(), 2);
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn format_version(mut self, version: Version) -> Self {
         self.version = Some(version);

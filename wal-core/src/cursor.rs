@@ -1,4 +1,4 @@
-//! Whether what somebody has read is still in the log: a cursor names the last record and who appended it.
+//! Whether what a reader has seen is still in the log: a cursor names the last record that it has seen, and the record's history.
 //!
 //! Deliberately absent: where a reader goes on. A cursor that is valid is an LSN to read after.
 
@@ -12,11 +12,48 @@ use crate::segment::history_at;
 use crate::sync::Arc;
 use crate::{Error, Result, sabotage};
 
-/// The last record that somebody has seen of a log: its LSN, and the history in which it was appended.
+/// The last record that a reader has seen of a log: the log's id, the record's LSN, and the history in which the record was
+/// appended.
 ///
-/// An LSN alone is not enough: after a truncation of the newest records, a crash that took records already read, or a continued
-/// copy of the log, it can mean another record. Its text form is `LOG:LSN:HISTORY`, log id and history in hexadecimal digits.
-/// In logs of version 1 of the format the history is 0, and only the LSN is compared.
+/// Save a cursor instead of an LSN. After a truncation of the newest records, a crash that took records which were already read,
+/// or a restored or copied log, an LSN can mean another record. A cursor is valid as long as the log has the record that it names,
+/// through any number of restarts, crashes and repairs.
+///
+/// A cursor is saved as text, with [`Display`](fmt::Display) and [`FromStr`]: `LOG:LSN:HISTORY`, the log's id in 32 hexadecimal
+/// digits, the LSN in decimal, the history in 16 hexadecimal digits. With the feature `serde` it is serialized as that text.
+///
+/// Records of [version 1](crate::FormatVersion::V1) of the format have no history. A cursor of such a record says no more than its
+/// LSN: it is valid as long as the log has that LSN in a segment of version 1.
+///
+/// ```
+/// use wal_core::{Cursor, Error, FormatVersion, Lsn, Record, blocking::Wal};
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let tmp = tempfile::tempdir()?;
+/// # let dir = tmp.path().join("log");
+/// let wal = Wal::builder(&dir).format_version(FormatVersion::V2).open()?;
+/// for n in 1..=5 {
+///     wal.append(&Record::data(format!("record {n}")))?;
+/// }
+/// // A reader has read up to LSN 3, and saves that.
+/// let saved: String = wal.cursor(Lsn::new(3))?.to_string();
+///
+/// // Later it continues. The reader comes first: if the log is truncated after the check, the reader gets the error.
+/// let cursor: Cursor = saved.parse()?;
+/// let mut reader = wal.follow_from(cursor.lsn().next())?;
+/// wal.check_cursor(&cursor)?;
+/// let (record, position) = reader.next_record()?.expect("a record");
+/// assert_eq!((position.lsn, &record.value[..]), (Lsn::new(4), &b"record 4"[..]));
+///
+/// // LSN 3 becomes another record.
+/// wal.truncate_after(Lsn::new(2))?;
+/// wal.append(&Record::data("another record 3"))?;
+/// match wal.check_cursor(&cursor) {
+///     Err(Error::Truncated { kept: Some(kept), .. }) => assert_eq!(kept, Lsn::new(2)),
+///     other => panic!("{other:?}"),
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Cursor {
     log: LogId,
@@ -25,13 +62,14 @@ pub struct Cursor {
 }
 
 impl Cursor {
-    /// The LSN of the record; [`Lsn::ZERO`] before the first.
+    /// The LSN of the record; [`Lsn::ZERO`] if no record was seen yet. Continue after it, with
+    /// [`follow_from(cursor.lsn().next())`](crate::blocking::Wal::follow_from).
     #[must_use]
     pub fn lsn(&self) -> Lsn {
         self.lsn
     }
 
-    /// Whether it is a cursor of the same log.
+    /// Whether both are cursors of one log. Copies of a log have its id.
     #[must_use]
     pub fn is_of_same_log(&self, other: &Self) -> bool {
         self.log == other.log
@@ -44,10 +82,10 @@ impl fmt::Display for Cursor {
     }
 }
 
-/// The text is no cursor.
+/// The text is not a cursor.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{0:?} is no cursor: it has the form LOG:LSN:HISTORY, with 32 and 16 hexadecimal digits and a number between them"
+    "{0:?} is not a cursor: a cursor has the form LOG:LSN:HISTORY, with 32 hexadecimal digits, a number, and 16 hexadecimal digits"
 )]
 pub struct NotACursor(String);
 
@@ -56,6 +94,21 @@ impl FromStr for Cursor {
 
     fn from_str(text: &str) -> std::result::Result<Self, NotACursor> {
         parse(text).ok_or_else(|| NotACursor(text.into()))
+    }
+}
+
+#[cfg(feature = "serde")]
+impl serde::Serialize for Cursor {
+    fn serialize<S: serde::Serializer>(&self, to: S) -> std::result::Result<S::Ok, S::Error> {
+        to.collect_str(self)
+    }
+}
+
+#[cfg(feature = "serde")]
+impl<'de> serde::Deserialize<'de> for Cursor {
+    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> std::result::Result<Self, D::Error> {
+        let text = String::deserialize(from)?;
+        text.parse().map_err(serde::de::Error::custom)
     }
 }
 

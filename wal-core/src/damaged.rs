@@ -143,6 +143,7 @@ impl Pieces {
         RecoveryReport {
             clean: false,
             segments: self.scans.iter().map(|scan| scan.chain.len()).sum(),
+            format_versions: recovery::format_versions(&self.scans),
             bytes: self.scans.iter().map(Scan::bytes).sum(),
             first_lsn: newest.map_or(Lsn::FIRST, |scan| scan.log_first),
             last_lsn: newest.map_or(Lsn::ZERO, Scan::end),

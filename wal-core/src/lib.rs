@@ -33,7 +33,6 @@ mod writer;
 
 pub use builder::Builder;
 pub use config::{FsyncPolicy, MAX_BATCH_WINDOW, OnDamage, Prewrite, RecoveryMode, WalConfig};
-#[doc(hidden)]
 pub use cursor::{Cursor, NotACursor};
 pub use error::{Corruption, Displaced, Displacement, Error, Poisoned, Result};
 pub use position::{Appended, Awaited, Position, Start};
@@ -46,7 +45,6 @@ pub use stats::Stats;
 pub use verify::{SegmentReport, VerifyOptions, VerifyReport, verify, verify_storage};
 #[cfg(feature = "tokio")]
 pub use wal::{Reader, Wal};
-#[doc(hidden)]
 pub use wal_format::Version as FormatVersion;
 pub use wal_format::{
     Compression, Expiry, IntoBytes, Lsn, Offset, Record, RecordKind, RecordRef, SegmentId,

@@ -198,23 +198,31 @@ impl Wal {
         self.handle.durable_lsn()
     }
 
-    /// The cursor of the record `lsn`, or of the one before the log's first record: [`Lsn::ZERO`] in a log that was never
-    /// truncated.
+    /// The cursor of the record that has the LSN `lsn` now. [`Lsn::ZERO`] stands for a reader that has seen no record, if the log
+    /// starts at LSN 1. The LSN before the log's first one has a cursor too, as after [`truncate_before`](Self::truncate_before).
+    ///
+    /// The record need not be durable. If a crash takes it, its cursor is no longer valid. A read-only handle reads the files to
+    /// answer.
     ///
     /// # Errors
-    /// [`NotAppended`](crate::Error::NotAppended), [`Truncated`](crate::Error::Truncated), or [`Io`](crate::Error::Io) of a
-    /// read-only handle.
-    #[doc(hidden)]
+    /// [`NotAppended`](Error::NotAppended) for an LSN above the last one, [`Truncated`](Error::Truncated) for one that is no longer in
+    /// the log. On a read-only handle also what reading the files gives: [`Io`](Error::Io), [`Corruption`](Error::Corruption),
+    /// [`UnknownVersion`](Error::UnknownVersion).
     pub fn cursor(&self, lsn: Lsn) -> Result<Cursor> {
         self.handle.lineage()?.cursor(lsn)
     }
 
-    /// Whether the record that the cursor names is still in the log.
+    /// Whether the record that the cursor names is still in the log: the same record, not only the same LSN.
+    ///
+    /// To continue from a cursor, make the reader first, with [`follow_from`](Self::follow_from), and check the cursor then. If
+    /// records are truncated after the check, the reader returns the error. A read-only handle reads the files to answer.
     ///
     /// # Errors
-    /// [`Truncated`](crate::Error::Truncated) if it is not: with the last LSN of its history that is left, if that is known;
-    /// [`OtherLog`](crate::Error::OtherLog); or [`Io`](crate::Error::Io) of a read-only handle.
-    #[doc(hidden)]
+    /// - [`Truncated`](Error::Truncated): the record is no longer in the log. With `kept`, the newest records were truncated or
+    ///   lost: discard everything read above `kept`, and continue at `kept + 1`. With neither `kept` nor a first LSN above the
+    ///   cursor's, nothing tells how much of what was read is in the log: start from the first LSN.
+    /// - [`OtherLog`](Error::OtherLog): the cursor belongs to another log.
+    /// - On a read-only handle also what reading the files gives, as for [`cursor`](Self::cursor).
     pub fn check_cursor(&self, cursor: &Cursor) -> Result<()> {
         self.handle.lineage()?.check(cursor)
     }

@@ -34,6 +34,7 @@
 //! salvage.rs      damage costs what it hits: reading past it, and the gaps it leaves
 //! space.rs       what the log takes on disk does not grow with exits, kills and power losses
 //! strangers.rs    files of another log, or of a copy of this one that went its own way
+//! upgrade.rs      a log of version 1 goes on in version 2, and a mixed log is read and repaired as any
 //! version_2.rs    what segments of version 2 say beside records
 //! ```
 //!
@@ -77,6 +78,7 @@ mod promises {
     mod space;
     mod strangers;
     mod truncation;
+    mod upgrade;
     mod version_2;
     mod waiters;
 }

@@ -91,6 +91,11 @@ const _: () = {
     assert!(DEFAULT_RECORD_LIMIT <= layout(Version::V1, 128 << 20, sector).max_record_limit());
     assert!(DEFAULT_RECORD_LIMIT <= layout(Version::V2, 128 << 20, sector).max_record_limit());
     assert!(DEFAULT_RECORD_LIMIT <= layout(Version::V2, most, sector).max_record_limit());
+    // The longest segments have more room in version 2 than in version 1.
+    let v1 = layout(Version::V1, most, sector).max_record_limit();
+    assert!(v1 <= layout(Version::V2, most, sector).max_record_limit());
+    let v1 = layout(Version::V1, most, Alignment::Eight).max_record_limit();
+    assert!(v1 <= layout(Version::V2, most, Alignment::Eight).max_record_limit());
     // The smallest segments still hold records.
     assert!(layout(Version::V1, MIN_SEGMENT, sector).capacity() > MIN_SEGMENT / 2);
     assert!(layout(Version::V2, MIN_SEGMENT, sector).capacity() > MIN_SEGMENT / 2);

@@ -1,12 +1,15 @@
 //! Which version of the format a file has.
 
-/// A version of the format that this crate reads and writes. Ordered by age.
+/// A version of the on-disk format that this build reads and writes, oldest first. Each segment of a log has one; a log may have
+/// segments of both.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Version {
-    /// Frozen.
+    /// Frozen: what is written in it is read for ever.
     #[default]
     V1 = 1,
-    /// With histories, times, control state and an index for reads by LSN. A draft.
+    /// With histories (so that [cursors](https://github.com/wal-rs/wal/blob/main/docs/format-2.md#histories-and-cursors) are
+    /// reliable), times, control state and an index for reads by LSN. A draft: its bytes may change until it is frozen, and a later
+    /// build may then be unable to read what is written in it now.
     V2 = 2,
 }
 

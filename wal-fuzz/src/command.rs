@@ -26,7 +26,10 @@ pub fn command(data: &[u8]) {
             0 => size(text),
             1 => policy(text),
             2 => name(text),
-            _ => compression(text),
+            _ => {
+                compression(text);
+                format_version(text);
+            }
         }
     } else if let Some(([piece, limit], input)) = rest.split_first_chunk() {
         split(input, usize::from(*piece) + 1, usize::from(*limit));
@@ -67,6 +70,14 @@ fn compression(text: &str) {
     if let Ok(parsed) = values::Compression::from_str(text, false) {
         let known = wal_core::Compression::from(parsed);
         assert_eq!(format!("{known:?}").to_lowercase(), text);
+    }
+}
+
+fn format_version(text: &str) {
+    if let Ok(version) = values::format_version(text) {
+        let number = version.get().to_string();
+        assert!(text.ends_with(&number), "{text} is {number}");
+        assert_eq!(values::format_version(&number), Ok(version));
     }
 }
 

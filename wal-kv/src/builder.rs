@@ -5,9 +5,9 @@ use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use wal_core::Compression;
 use wal_core::clock::{Clock, SystemClock};
 use wal_core::entropy::Entropy;
+use wal_core::{Compression, FormatVersion};
 use wal_io::{DiskStorage, Storage};
 
 use crate::config::KvConfig;
@@ -40,6 +40,7 @@ pub struct Builder<S> {
     entropy: Option<Arc<dyn Entropy>>,
     small_segments: bool,
     record_limit: Option<u64>,
+    format_version: Option<FormatVersion>,
     lock_wait: Duration,
     view_memory_limit: Option<u64>,
     snapshot_after: u64,
@@ -72,6 +73,7 @@ impl<S> Builder<S> {
             entropy: None,
             small_segments: false,
             record_limit: None,
+            format_version: None,
             lock_wait: Duration::ZERO,
             view_memory_limit: None,
             snapshot_after: SNAPSHOT_AFTER,
@@ -111,6 +113,15 @@ impl<S> Builder<S> {
     #[must_use]
     pub fn record_limit(mut self, bytes: u64) -> Self {
         self.record_limit = Some(bytes);
+        self
+    }
+
+    /// The version of the on-disk format of the store's log; see [`wal_core::Builder::format_version`]. Default: that of the log's
+    /// newest segment; in a new store version 1. A store of version 1 can continue in version 2. There is no way back:
+    /// a program that knows only version 1 refuses the store from then on. Snapshots have a format of their own.
+    #[must_use]
+    pub fn format_version(mut self, version: FormatVersion) -> Self {
+        self.format_version = Some(version);
         self
     }
 
@@ -212,6 +223,7 @@ impl<S> Builder<S> {
             entropy: self.entropy,
             small_segments: self.small_segments,
             record_limit: self.record_limit,
+            format_version: self.format_version,
             lock_wait: self.lock_wait,
             view_memory_limit: self.view_memory_limit,
             snapshot_after: self.snapshot_after,

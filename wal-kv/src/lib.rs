@@ -28,4 +28,6 @@ pub use error::{Error, Result};
 pub use kv::KvStore;
 pub use report::{OpenPhase, OpenProgress, OpenReport, SnapshotReport, Stats};
 pub use view::{Pair, Scan, View};
-pub use wal_core::{Awaited, Compression, FsyncPolicy, IntoBytes, Lsn, Position, UnixMillis};
+pub use wal_core::{
+    Awaited, Compression, FormatVersion, FsyncPolicy, IntoBytes, Lsn, Position, UnixMillis,
+};

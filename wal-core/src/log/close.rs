@@ -97,7 +97,8 @@ impl Engine {
         Ok(())
     }
 
-    /// After an unclean stop that left nothing to copy, the mark of a clean one needs a segment of its own.
+    /// After an unclean stop that left nothing to copy, the mark of a clean one needs a segment of its own. So does a newer
+    /// version of the format that was asked for.
     fn begin_mark(&self) -> Result<()> {
         let mut state = self.state();
         if !state.unmarked {

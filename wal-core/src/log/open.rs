@@ -311,6 +311,8 @@ fn initial_state(
             eras.begin(body.kept, link.facts.id());
         }
     }
+    let is_older = |newest: &ChainEntry| newest.header.version < settings.version;
+    let upgraded = chain.last().is_some_and(is_older);
     let mut active = None;
     let mut dirty = VecDeque::new();
     let mut filling = empty_writer(idle_header(settings, log_id));
@@ -357,7 +359,7 @@ fn initial_state(
         next_lsn: plan.last.next(),
         next_segment: applied.next_segment,
         predecessor: plan.predecessor.filter(|_| active.is_none()),
-        unmarked: !plan.report.clean && active.is_none(),
+        unmarked: (!plan.report.clean || upgraded) && active.is_none(),
         renamed: mark.segment,
         dir_synced: mark.segment,
         active,

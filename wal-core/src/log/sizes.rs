@@ -59,7 +59,6 @@ impl Settings {
         }
         .default_record_limit();
         let limit = Some(like.log_record_limit).filter(|limit| *limit > 0);
-        // A newer version has less room. The limit stays.
         let upgraded = like.version < self.version;
         let chosen = limit.filter(|limit| *limit != default || upgraded);
         let most = wal_format::MAX_SEGMENT;
@@ -68,14 +67,36 @@ impl Settings {
         self.config.node_id = self.sizes.node_id.unwrap_or(like.node_id);
         let alignment = self.sizes.alignment.unwrap_or(like.alignment);
         self.sizes.alignment = Some(alignment);
-        if let Some(limit) = chosen.filter(|_| upgraded && size == self.config.max_segment_size) {
-            while self.layout_at(alignment).max_record_limit() < limit {
-                self.config.max_segment_size += alignment.get();
-            }
+        let wanted = self.sizes.record_limit.or(limit);
+        let wanted = wanted.filter(|wanted| limit.is_some_and(|limit| *wanted <= limit));
+        if let Some(wanted) = wanted
+            && self.makes_room_for(wanted, alignment)
+        {
+            self.sizes.record_limit = Some(wanted);
+            return;
         }
         let fits = self.layout_at(alignment).max_record_limit();
         let chosen = chosen.map(|limit| limit.min(fits));
         self.sizes.record_limit = self.sizes.record_limit.or(chosen);
+    }
+
+    /// A segment has less room for a record than one of version 1 of that length. If a record of `limit` bytes fits in one of
+    /// version 1 only, segments become as much longer as it needs.
+    fn makes_room_for(&mut self, limit: u64, alignment: Alignment) -> bool {
+        let of_version_1 = Layout {
+            version: Version::V1,
+            ..self.layout_at(alignment)
+        };
+        if of_version_1.max_record_limit() < limit
+            || self.layout_at(alignment).max_record_limit() >= limit
+        {
+            return false;
+        }
+        // Only short segments have less room in version 2, so they stay below the longest that there are.
+        while self.layout_at(alignment).max_record_limit() < limit {
+            self.config.max_segment_size += alignment.get();
+        }
+        true
     }
 
     /// What new segments have room for.

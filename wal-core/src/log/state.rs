@@ -240,7 +240,8 @@ pub(crate) struct State {
     /// Somebody leads the close.
     pub(crate) closing: bool,
     pub(crate) stopping: bool,
-    /// The last stop was not a clean one, and nothing was appended since: a close has to say that all is well.
+    /// A close has to begin a segment: the last stop was not a clean one, or the log gets a newer version, and no segment was begun
+    /// since.
     pub(crate) unmarked: bool,
     pub(crate) parked: Parked,
     /// The maintenance that the keeper did last.

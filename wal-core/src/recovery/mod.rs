@@ -38,6 +38,7 @@ pub(crate) use plan::{Plan, plan};
 pub(crate) use recorded::lost_in;
 pub(crate) use repair::repair_on;
 pub use repair::{LostRecords, RepairMode, RepairReport, repair, repair_storage};
+pub(crate) use report::format_versions;
 pub use report::{RecoveryReport, Tail};
 pub(crate) use reserve::{ensure_reserve, reserve_len};
 pub(crate) use salvage::{Part, Step, Taken, Walk, Wreck, assemble};

@@ -3,7 +3,7 @@
 use wal_format::{FileName, LinkCause, Lsn, Offset, Origin, SegmentId};
 
 use super::recorded::lost_in;
-use super::report::{RecoveryReport, Tail};
+use super::report::{RecoveryReport, Tail, format_versions};
 use super::scan::Scan;
 use super::surplus::Surplus;
 use super::tail::{GroupEnd, Stop};
@@ -103,6 +103,7 @@ pub(crate) fn plan(scan: &Scan) -> Result<Plan> {
     let report = RecoveryReport {
         clean,
         segments: scan.chain.len(),
+        format_versions: format_versions([scan]),
         bytes: scan.bytes(),
         first_lsn: scan.log_first,
         last_lsn: last,

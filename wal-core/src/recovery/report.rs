@@ -1,8 +1,12 @@
 //! What opening a log found and did.
 
+use std::collections::BTreeMap;
+
 use wal_format::{Lsn, Offset, SegmentId};
 
 use super::repair::RepairReport;
+use super::scan::Scan;
+use crate::FormatVersion;
 
 /// How the data of the newest segment ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +34,8 @@ pub struct RecoveryReport {
     pub clean: bool,
     /// Segments of the log.
     pub segments: usize,
+    /// How many of them have which version of the format, oldest version first.
+    pub format_versions: Vec<(FormatVersion, usize)>,
     /// Bytes of the log's data in them, the segments' headers included.
     pub bytes: u64,
     /// The first LSN of the log.
@@ -78,4 +84,16 @@ impl RecoveryReport {
             Tail::Torn { bytes, .. } => bytes,
         }
     }
+}
+
+/// How many segments of the chains have which version.
+pub(crate) fn format_versions<'a>(
+    scans: impl IntoIterator<Item = &'a Scan>,
+) -> Vec<(FormatVersion, usize)> {
+    let chains = scans.into_iter().flat_map(|scan| &scan.chain);
+    let mut counts = BTreeMap::new();
+    for link in chains {
+        *counts.entry(link.facts.header.version).or_default() += 1;
+    }
+    counts.into_iter().collect()
 }

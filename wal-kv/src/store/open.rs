@@ -9,7 +9,7 @@ use std::time::Duration;
 use wal_core::blocking::Wal;
 use wal_core::clock::Clock;
 use wal_core::entropy::Entropy;
-use wal_core::{Compression, FsyncPolicy, Lsn, Position, RecordKind, UnixMillis};
+use wal_core::{Compression, FormatVersion, FsyncPolicy, Lsn, Position, RecordKind, UnixMillis};
 use wal_io::{OpenMode, Storage};
 
 use super::bound::{Bound, heads_of_restarts, taken};
@@ -40,6 +40,7 @@ pub(crate) struct Settings {
     pub(crate) entropy: Option<Arc<dyn Entropy>>,
     pub(crate) small_segments: bool,
     pub(crate) record_limit: Option<u64>,
+    pub(crate) format_version: Option<FormatVersion>,
     pub(crate) lock_wait: Duration,
     pub(crate) view_memory_limit: Option<u64>,
     pub(crate) snapshot_after: u64,
@@ -84,6 +85,9 @@ impl Settings {
         }
         if let Some(limit) = self.record_limit {
             builder = builder.record_limit(limit);
+        }
+        if let Some(version) = self.format_version {
+            builder = builder.format_version(version);
         }
         if self.small_segments {
             builder = builder.small_segments();

@@ -140,7 +140,12 @@ pub(super) fn action(step: Step, tools: Tools) -> Action {
         Step::Formats => {
             // Version 1 is what all tests run in.
             let promises = Cargo::new("test -q -p wal-core --test promises");
-            vec![promises.with_variable("WAL_TEST_FORMAT", "2")]
+            // No crate of the workspace has the feature on.
+            let cursors = "test -q -p wal-core --features serde --test cursor_serde";
+            vec![
+                promises.with_variable("WAL_TEST_FORMAT", "2"),
+                Cargo::new(cursors),
+            ]
         }
         Step::Tests if !tools.nextest => {
             // Named targets, because the doctests have a step of their own.
