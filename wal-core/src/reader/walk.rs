@@ -282,12 +282,36 @@ impl RawReader {
                     return Ok(None);
                 }
             }
-            Source::View(view) => match view.damage_at(self.next) {
-                Some(error) if self.only.is_none() => return Err(error),
-                _ => Step::End,
-            },
+            Source::View(view) => {
+                let known = view.known().0;
+                match view.damage_at(self.next) {
+                    Some(error) if self.only.is_none() => return Err(error),
+                    _ => self.check_end(known)?,
+                }
+                Step::End
+            }
         };
         Ok(Some(step))
+    }
+}
+
+impl RawReader {
+    /// Never fewer records without a word: what a look has found may be damaged before it is read.
+    fn check_end(&self, known: Mark) -> Result<()> {
+        match &self.place {
+            Some(place)
+                if place.end.is_none()
+                    && place.id == known.segment
+                    && place.cursor.offset() < known.offset
+                    && self.next <= known.lsn
+                    && !sabotage::is("view-ends-at-damage") =>
+            {
+                let last = self.next.prev();
+                let what = format!("its groups end at LSN {last}, and not at {}", known.lsn);
+                Err(self.damage(place.cursor.offset(), what))
+            }
+            _ => Ok(()),
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use wal_core::blocking::Wal;
 use wal_core::{Corruption, Error, FsyncPolicy, Lsn, Position, RecordRef, Result, Tail};
-use wal_io::fault::{Chooser, FaultConfig, Image, Seeded, Unpersisted};
+use wal_io::fault::{Chooser, FaultConfig, Fill, Image, Seeded, Site, Unpersisted};
 
 use crate::common::trace::segment;
 use crate::common::{
@@ -493,5 +493,50 @@ fn a_crash_after_a_clean_close_leaves_no_residual() {
             assert_eq!(report.proven_lsn.get(), 100);
             assert_holds(&wal, 1..=100);
         }
+    }
+}
+
+#[test]
+fn damage_to_what_a_read_only_handle_has_found_is_not_the_end_of_the_log() {
+    for len in [40, 3000] {
+        let machine = Machine::new(FsyncPolicy::Always);
+        let wal = machine.open();
+        for lsn in 1..=20 {
+            wal.append(RecordRef::data(&large(lsn, len)))
+                .expect("appended");
+        }
+        let sectors = {
+            let (name, bytes) = machine.segments().pop().expect("a segment");
+            (8..(bytes.len() as u64 / 512).min(80)).map(move |sector| (name.clone(), sector))
+        };
+        let mut met = 0;
+        for (file, sector) in sectors {
+            let copy = Machine::holding(&machine.storage.image(), FsyncPolicy::Always);
+            let reader = Wal::builder("log")
+                .storage(std::sync::Arc::new(copy.storage.clone()))
+                .read_only()
+                .open()
+                .expect("opened");
+            assert_eq!(reader.last_lsn(), Lsn::new(20));
+            let site = Site {
+                file: &file,
+                sector,
+            };
+            let before = copy.storage.image();
+            copy.storage
+                .fill_sector(site, Fill::Zeros)
+                .expect("a sector of the file");
+            let read = read_all(&reader);
+            if copy.storage.image() == before {
+                assert_eq!(read.expect("nothing has changed").len(), 20);
+            } else if read.as_ref().is_ok_and(|records| records.len() >= 19) {
+                // Padding, or the last group, of which no later one says that it was durable.
+            } else {
+                let names = corruption(read.map(|records| records.len()));
+                assert!(names.what.contains("LSN"), "{names:?}");
+                met += 1;
+            }
+        }
+        assert!(met >= 4, "{met} of {len} bytes");
     }
 }

@@ -350,6 +350,11 @@ const VARIANTS: &[Variant] = &[
         "promises::damage::every_flipped_bit_of_a_closed_log_is_found_or_harmless",
     ),
     promise(
+        "view-ends-at-damage",
+        "never fewer records without a word",
+        "promises::damage::damage_to_what_a_read_only_handle_has_found_is_not_the_end_of_the_log",
+    ),
+    promise(
         "hint-believed",
         "a position is a hint, verified for its LSN",
         "promises::calls::a_position_whose_hint_is_wrong_is_resolved_by_lsn",
