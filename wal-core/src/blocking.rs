@@ -4,7 +4,7 @@
 
 use std::path::Path;
 
-use wal_format::{EncodedRecord, Lsn, Record, RecordRef, SegmentId};
+use wal_format::{EncodedRecord, Lsn, Record, RecordRef, SegmentId, UnixMillis};
 
 use crate::builder::Builder;
 use crate::cursor::Cursor;
@@ -191,6 +191,31 @@ impl Wal {
     /// - On a read-only handle also what reading the files gives, as for [`cursor`](Self::cursor).
     pub fn check_cursor(&self, cursor: &Cursor) -> Result<()> {
         self.handle.lineage()?.check(cursor)
+    }
+
+    /// The LSN from which on the log has all records that were appended at or after `time`: milliseconds since 1970, by the log's
+    /// clock. At most the records of one group are older. If there are no such records, it is the LSN that the next record gets.
+    ///
+    /// The log's clock is the boot-time clock, anchored at the wall clock when the log is opened, and not earlier than the latest
+    /// record. It is corrected when the wall clock has been set. So times may go back, and then the first place counts where
+    /// `time` was reached. Records that were written in version 1 of the format have no time, and count as older than any.
+    ///
+    /// Reads the footers of all segments once, and then a page and a few group headers of one segment. Segments without a footer
+    /// are searched by their group headers.
+    ///
+    /// # Errors
+    /// [`Io`](crate::Error::Io), [`MissingSegment`](crate::Error::MissingSegment), [`OtherProcess`](crate::Error::OtherProcess).
+    pub fn lsn_at(&self, time: UnixMillis) -> Result<Lsn> {
+        self.handle.lsn_at(time)
+    }
+
+    /// What the log's clock shows now, in milliseconds since 1970.
+    ///
+    /// # Errors
+    /// [`ReadOnly`](crate::Error::ReadOnly): a read-only handle has no clock.
+    #[doc(hidden)]
+    pub fn log_time(&self) -> Result<UnixMillis> {
+        self.engine().map(|engine| engine.time())
     }
 
     /// The first LSN of the log.

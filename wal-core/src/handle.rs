@@ -1,11 +1,11 @@
 //! What the blocking and the async handle share: who is behind it, and what happens when the last one goes.
 
-use wal_format::{Lsn, RecordRef, SegmentId};
+use wal_format::{Lsn, RecordRef, SegmentId, UnixMillis};
 
 use crate::cursor::Lineage;
 use crate::log::{Engine, Mark};
 use crate::position::Start;
-use crate::reader::{RawReader, Source};
+use crate::reader::{self, RawReader, Source};
 use crate::recovery::RecoveryReport;
 use crate::replay::{Threads, replay};
 use crate::stats::Stats;
@@ -109,6 +109,10 @@ impl Handle {
             view.follow()?;
         }
         RawReader::segment(self.source(), id)
+    }
+
+    pub(crate) fn lsn_at(&self, time: UnixMillis) -> Result<Lsn> {
+        reader::lsn_at(&self.source(), time)
     }
 
     /// The last LSN that a replay reads, and who must flush before it.

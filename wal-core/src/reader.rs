@@ -9,6 +9,7 @@
 //! enter.rs    entering a segment, near an LSN
 //! visit.rs    many records at a time, borrowed
 //! skip.rs     going on past damage
+//! when.rs     the place of a time
 //! source.rs   who knows the log
 //! ```
 
@@ -17,6 +18,7 @@ mod skip;
 mod source;
 mod visit;
 mod walk;
+mod when;
 
 use std::io;
 
@@ -31,6 +33,7 @@ use crate::{Error, OnDamage, Position, Result, sabotage};
 
 use skip::Skip;
 pub(crate) use source::Source;
+pub(crate) use when::lsn_at;
 
 /// What one step of the reader came to.
 #[derive(Debug)]

@@ -3,7 +3,9 @@
 use std::collections::VecDeque;
 use std::path::Path;
 
-use wal_format::{Footer, GroupKind, IndexEntry, Lsn, Offset, Place, SegmentId, Version};
+use wal_format::{
+    Footer, GroupKind, IndexEntry, Lsn, Offset, Place, SegmentId, UnixMillis, Version,
+};
 use wal_io::{DiskStorage, Storage};
 
 use crate::error::Corruption;
@@ -186,6 +188,8 @@ struct Verifier<'a> {
     index: Vec<IndexEntry>,
     /// What an index in pages names and was not found yet.
     places: VecDeque<Place>,
+    /// The greatest time of the groups of records so far.
+    reach: UnixMillis,
     end: u64,
 }
 
@@ -218,6 +222,7 @@ fn verify_segment(view: &View, entry: &ChainEntry) -> Result<SegmentReport> {
         },
         index: Vec::new(),
         places: VecDeque::new(),
+        reach: UnixMillis::new(0),
         end: wal_format::HEADER_LEN,
     };
     let footer = SegmentFacts::footer_of(entry.header, &file).map_err(io)?;
@@ -293,6 +298,7 @@ impl Verifier<'_> {
                 self.report.gaps.push((header.first_lsn, header.end_lsn()));
             }
             if header.kind == GroupKind::Records {
+                self.reach = self.reach.max(header.time);
                 self.report.records += u64::from(header.record_count);
                 let below = self.log_first.get().saturating_sub(header.first_lsn.get());
                 self.report.truncated += below.min(u64::from(header.record_count));
@@ -314,6 +320,7 @@ impl Verifier<'_> {
             lsn,
             offset: Offset::new(offset),
             is_group,
+            reach: self.reach,
         };
         if self.places.front() == Some(&place) {
             self.places.pop_front();
@@ -351,6 +358,9 @@ impl Verifier<'_> {
             || footer.last_lsn != self.report.last_lsn
             || (self.entry.header.version == Version::V1 && footer.index != self.index)
             || !self.places.is_empty()
+            || footer
+                .more
+                .is_some_and(|more| more.time_greatest < self.reach)
         {
             self.damaged("its footer says something else than its groups".into());
             return;

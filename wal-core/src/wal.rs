@@ -5,7 +5,7 @@
 
 use std::path::Path;
 
-use wal_format::{Lsn, Record, RecordRef, SegmentId};
+use wal_format::{Lsn, Record, RecordRef, SegmentId, UnixMillis};
 
 use crate::builder::Builder;
 use crate::cursor::Cursor;
@@ -225,6 +225,30 @@ impl Wal {
     /// - On a read-only handle also what reading the files gives, as for [`cursor`](Self::cursor).
     pub fn check_cursor(&self, cursor: &Cursor) -> Result<()> {
         self.handle.lineage()?.check(cursor)
+    }
+
+    /// The LSN from which on the log has all records that were appended at or after `time`: milliseconds since 1970, by the log's
+    /// clock. At most the records of one group are older. If there are no such records, it is the LSN that the next record gets.
+    ///
+    /// The log's clock is the boot-time clock, anchored at the wall clock when the log is opened, and not earlier than the latest
+    /// record. It is corrected when the wall clock has been set. So times may go back, and then the first place counts where
+    /// `time` was reached. Records that were written in version 1 of the format have no time, and count as older than any.
+    ///
+    /// Reads the footers of all segments once, and then a page and a few group headers of one segment. Segments without a footer
+    /// are searched by their group headers.
+    ///
+    /// # Errors
+    /// [`Io`](Error::Io), [`MissingSegment`](Error::MissingSegment), [`OtherProcess`](Error::OtherProcess).
+    ///
+    /// # Cancel safety
+    /// It changes nothing.
+    #[allow(clippy::unused_async)] // It may read in another way one day.
+    pub async fn lsn_at(&self, time: UnixMillis) -> Result<Lsn> {
+        if Shell::Async.may_block() {
+            Shell::Async.run(|| self.handle.lsn_at(time))
+        } else {
+            self.handle.lsn_at(time)
+        }
     }
 
     /// The first LSN of the log.

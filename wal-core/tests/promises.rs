@@ -14,6 +14,7 @@
 //! poison.rs       after a failed write or sync nothing goes on
 //! waiters.rs      and everyone who waits is told
 //! full_disk.rs    a full disk is met before a record is accepted
+//! times.rs        a place is found by its time
 //! truncation.rs   truncate_before is durable, and what it removed never comes back
 //! rewinding.rs    truncate_after is all or nothing, and what it removed never comes back
 //! closing.rs      close, drop, open again
@@ -77,6 +78,7 @@ mod promises {
     mod sizes;
     mod space;
     mod strangers;
+    mod times;
     mod truncation;
     mod upgrade;
     mod version_2;

@@ -33,9 +33,9 @@ pub const INDEX_ENTRY_LEN: usize = 16;
 /// Bytes of a page of an index of version 2.
 pub const PAGE_LEN: usize = 4096;
 /// Bytes of a page before its entries.
-pub(crate) const PAGE_HEAD: usize = 32;
+pub(crate) const PAGE_HEAD: usize = 40;
 /// Bytes of an entry of a page.
-pub(crate) const PLACE_LEN: usize = 8;
+pub(crate) const PLACE_LEN: usize = 12;
 /// Most entries of a page.
 pub const PAGE_PLACES: usize = (PAGE_LEN - PAGE_HEAD) / PLACE_LEN;
 /// With fewer places there is no index: the walk is short.

@@ -9,8 +9,8 @@ use wal_format::{
     Alignment, Consumer, Control, ControlBody, ControlChange, EncodedRecord, Epoch, FooterFacts,
     FooterMore, Frame, GroupBody, GroupError, GroupFacts, GroupHeader, GroupKind, GroupWriter,
     HEADER_LEN, HeaderError, Histories, History, InBatch, IndexBuilder, LinkBody, LinkCause, Lsn,
-    Offset, Origin, PAGE_LEN, Place, RecordRef, Replaced, Replacement, SegmentHeader, SegmentId,
-    SegmentView, Stretch, UnixMillis, Version, crc32, decode_page, index_step, last_at,
+    Offset, Origin, PAGE_LEN, PageStart, Place, RecordRef, Replaced, Replacement, SegmentHeader,
+    SegmentId, SegmentView, Stretch, UnixMillis, Version, crc32, decode_page, index_step, last_at,
 };
 
 const LEN: u64 = 1 << 20;
@@ -77,6 +77,8 @@ struct Segment {
     index: IndexBuilder,
     /// Each record, and where it starts.
     records: Vec<(Lsn, Offset)>,
+    /// Each group of records: its first LSN, where it starts and ends, and its time.
+    groups_at: Vec<(Lsn, u64, u64, u64)>,
 }
 
 impl Segment {
@@ -92,11 +94,11 @@ impl Segment {
             groups,
             index: IndexBuilder::new(LEN),
             records: Vec::new(),
+            groups_at: Vec::new(),
         }
     }
 
     fn group(&mut self, time: u64, lens: &[usize]) {
-        self.groups.set_time(UnixMillis::new(time));
         for len in lens {
             let value = vec![b'v'; *len];
             let record = RecordRef::data(&value);
@@ -105,11 +107,16 @@ impl Segment {
             let place = self.groups.push(&record);
             if is_first {
                 let (lsn, offset) = self.groups.open_group_start().unwrap();
-                self.index.group(lsn, offset, UnixMillis::new(time));
+                self.index.group(lsn, offset);
             }
             self.index.record(place.0, place.1);
             self.records.push(place);
         }
+        let (first, start) = self.groups.open_group_start().unwrap();
+        let end = self.groups.end().get();
+        self.groups_at.push((first, start.get(), end, time));
+        self.groups.set_time(UnixMillis::new(time));
+        self.index.group_end(UnixMillis::new(time));
         self.groups.close_group(Lsn::new(9));
     }
 
@@ -502,14 +509,33 @@ proptest! {
             prop_assert!(bytes.len() as u64 <= most, "{} bytes", bytes.len());
             return Ok(());
         }
-        let mut places = Vec::new();
+        let (mut places, mut pages) = (Vec::new(), Vec::new());
         for (at, facts) in more.pages.iter().enumerate() {
             let offset = more.index_offset.get() as usize + at * PAGE_LEN;
             let page = bytes[offset..].first_chunk().unwrap();
             let page = decode_page(page, Offset::new(offset as u64), salt).unwrap();
+            pages.push(page.clone());
+            let page = page.places;
             prop_assert_eq!((page[0].lsn, page[0].offset), (facts.first_lsn, facts.first_offset));
             prop_assert!(decode_page(bytes[offset..].first_chunk().unwrap(), Offset::new(offset as u64 + 8), salt).is_err());
             places.extend(page);
+        }
+        // The first group that is as late as a time starts at the place that its page names, or in the step after it.
+        let mut reach = 0;
+        for (first, start, end, time) in &segment.groups_at {
+            let mut before = places.iter().filter(|place| place.offset.get() < *end);
+            prop_assert!(before.next_back().is_none_or(|place| place.reach.get() <= reach));
+            for asked in reach + 1..=*time {
+                let at = more.pages.partition_point(|page| page.reach.get() < asked);
+                match pages[at].start_of(UnixMillis::new(asked)) {
+                    PageStart::At(place) => {
+                        prop_assert!(place.is_group && place.offset.get() <= *start);
+                        prop_assert!(room < 1 << 20 || start - place.offset.get() <= index_step(LEN));
+                    }
+                    PageStart::Near(lsn) => prop_assert!(lsn <= *first),
+                }
+            }
+            reach = reach.max(*time);
         }
         for (lsn, offset) in &segment.records {
             let place = last_at(&places, *lsn).expect("the first group has a place");

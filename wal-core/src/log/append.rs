@@ -68,8 +68,7 @@ impl<'a, 'r> Entrant<'a, 'r> {
     fn end_and_limit(&self, state: &State, segment: &LiveSegment) -> (u64, u64) {
         match self {
             Self::Records(_, bytes) | Self::Room(bytes) => {
-                let before = state.before_group(segment.header.alignment);
-                (state.filling.room_for(*bytes) + before, segment.data_limit)
+                (state.filling.room_for(*bytes), segment.data_limit)
             }
             Self::Cut(_) => {
                 let alignment = segment.header.alignment;
@@ -330,7 +329,6 @@ impl Engine {
         }
         if let Entrant::Records(records, _) = entrant {
             check_lsns(state, records.len() as u64)?;
-            self.look_at_clock(state);
         }
         loop {
             let Some(active) = &state.active else {
@@ -372,7 +370,7 @@ impl Engine {
                 if !state.frozen.is_empty() {
                     return Ok(Entry::BuffersFull);
                 }
-                state.freeze();
+                state.freeze(&*self.clock);
                 continue;
             }
             let entered = match entrant {
@@ -388,7 +386,7 @@ impl Engine {
                 }
                 Entrant::Cut(log_first) => {
                     state.gate = self.gate(state);
-                    let cut = Self::push_cut(state, log_first);
+                    let cut = self.push_cut(state, log_first);
                     self.locked.figures.changed(state);
                     cut
                 }
@@ -421,12 +419,7 @@ impl Engine {
             state.filling_since = Some(now);
             state.last_append = now;
         }
-        state.date();
-        let (first_lsn, offset) = (state.filling.next_lsn(), state.filling.end());
-        let now = state.dates.now();
-        if let Some(active) = &mut state.active {
-            active.index.group(first_lsn, offset, now);
-        }
+        state.note_group(&*self.clock);
     }
 
     /// How far the open group may grow before an append has to look again.
@@ -464,7 +457,8 @@ impl Engine {
         }
     }
 
-    fn push_cut(state: &mut State, log_first: Lsn) -> Entered {
+    fn push_cut(&self, state: &mut State, log_first: Lsn) -> Entered {
+        state.date_group(&*self.clock);
         state.log_first = state.log_first.max(log_first);
         let watermark = state.durable.lsn;
         state.filling.cut(state.log_first, watermark);

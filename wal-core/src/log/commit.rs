@@ -126,7 +126,7 @@ impl Engine {
         mut state: MutexGuard<'a, State>,
     ) -> Result<MutexGuard<'a, State>> {
         state.offers.write = None;
-        let Some(mut handover) = state.take_handover() else {
+        let Some(mut handover) = state.take_handover(&*self.clock) else {
             state.writing = false;
             return Ok(state);
         };

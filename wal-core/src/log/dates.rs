@@ -1,12 +1,12 @@
 //! The times that groups carry, from version 2 of the format on.
 //!
-//! They follow the boot-time clock, anchored at the later of the wall clock and the latest time in the log. A correction may set
-//! them back. Then a stamp carries the time before it, and the next group of records says that the clock was set back: so what is
-//! looked for by time is never missed.
+//! They follow the boot-time clock, anchored at the later of the wall clock and the latest time in the log. A group has the time
+//! at which it ends, so none of its records is later. A correction may set the clock back between two groups. The next group of
+//! records says so.
 
 use std::time::Duration;
 
-use wal_format::{Alignment, GROUP_HEADER_LEN, UnixMillis, Version};
+use wal_format::{UnixMillis, Version};
 
 use super::Engine;
 use super::state::State;
@@ -17,10 +17,10 @@ use crate::sabotage;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Dates {
     clock: AnchoredClock,
-    /// The time of groups that are begun now.
+    /// The time of the last group, or of the latest one in the log.
     now: UnixMillis,
-    /// The time before the clock was set back, until a stamp says it.
-    set_back_from: Option<UnixMillis>,
+    /// The clock was set back after that group.
+    set_back: bool,
 }
 
 impl Dates {
@@ -31,7 +31,7 @@ impl Dates {
         Self {
             clock,
             now: latest,
-            set_back_from: None,
+            set_back: false,
         }
     }
 
@@ -39,17 +39,20 @@ impl Dates {
         self.now
     }
 
+    /// The time of a group that would end now.
+    fn time(&self, clock: &dyn Clock) -> UnixMillis {
+        millis(self.clock.time(clock.boot()))
+    }
+
+    /// A group ends. A correction takes place after it.
     fn look(&mut self, clock: &dyn Clock) {
         let (wall, boot) = (clock.wall(), clock.boot());
-        let before = millis(self.clock.time(boot));
+        self.now = millis(self.clock.time(boot));
         if let Some(offset) = self.clock.observe(wall, boot) {
             self.clock.correct(offset);
             let after = millis(self.clock.time(boot));
-            if after < before && !sabotage::is("clock-set-back-unsaid") {
-                self.set_back_from.get_or_insert(before);
-            }
+            self.set_back |= after < self.now && !sabotage::is("clock-set-back-unsaid");
         }
-        self.now = millis(self.clock.time(boot));
     }
 }
 
@@ -57,33 +60,42 @@ fn millis(time: Duration) -> UnixMillis {
     UnixMillis::new(u64::try_from(time.as_millis()).unwrap_or(u64::MAX))
 }
 
-impl State {
-    /// Bytes of file that a group of records needs before it, because the clock was set back.
-    pub(super) fn before_group(&self, alignment: Alignment) -> u64 {
-        let stamp = self.dates.set_back_from.map(|_| GROUP_HEADER_LEN as u64);
-        alignment.round_up(stamp.unwrap_or(0))
-    }
-
-    /// Dates the group of records that is begun now.
-    pub(super) fn date(&mut self) {
-        if let Some(before) = self.dates.set_back_from.take() {
-            self.filling.set_time(before);
-            self.filling.stamp(self.durable.lsn);
-            self.filling_watermark = self.durable.lsn;
-            self.filling.set_back();
-            if let Some(active) = &mut self.active {
-                active.index.reach(before);
-            }
-        }
-        self.filling.set_time(self.dates.now);
+impl Engine {
+    /// What the log's clock shows.
+    pub(crate) fn time(&self) -> UnixMillis {
+        self.state().dates.time(&*self.clock)
     }
 }
 
-impl Engine {
-    /// Before a group of records is begun: what time is it?
-    pub(super) fn look_at_clock(&self, state: &mut State) {
-        if self.settings.version >= Version::V2 && !state.filling.is_group_open() {
-            state.dates.look(&*self.clock);
+impl State {
+    /// A group of records is begun now.
+    pub(super) fn note_group(&mut self, clock: &dyn Clock) {
+        if sabotage::is("group-dated-when-it-begins") {
+            self.dates.look(clock);
         }
+        let (first_lsn, offset) = (self.filling.next_lsn(), self.filling.end());
+        if let Some(active) = &mut self.active {
+            active.index.group(first_lsn, offset);
+        }
+        if std::mem::take(&mut self.dates.set_back) {
+            self.filling.set_back();
+        }
+    }
+
+    /// Dates the group of records that ends now, if one is open. Call it before anything that closes it.
+    pub(super) fn date_group(&mut self, clock: &dyn Clock) {
+        let Some(active) = &mut self.active else {
+            return;
+        };
+        if active.segment.header.version < Version::V2 || !self.filling.is_group_open() {
+            return;
+        }
+        // No record of the group is later than the group.
+        if !sabotage::is("group-dated-when-it-begins") {
+            self.dates.look(clock);
+        }
+        let now = self.dates.now;
+        self.filling.set_time(now);
+        active.index.group_end(now);
     }
 }

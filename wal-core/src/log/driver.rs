@@ -228,6 +228,7 @@ impl Engine {
             Maintenance::Stamp => {
                 state.syncing = true;
                 let watermark = state.durable.lsn;
+                state.date_group(&*self.clock);
                 state.filling.stamp(watermark);
                 state.filling_watermark = watermark;
                 self.commit(state)

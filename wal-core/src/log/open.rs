@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use wal_format::{
     History, LOCK_NAME, LOCK_PID_NAME, LinkCause, LogId, Lsn, Origin, Place, SegmentHeader,
-    SegmentId, Version,
+    SegmentId, UnixMillis, Version,
 };
 use wal_io::{OpenMode, Process, Storage, StorageFileExt, StorageLock};
 
@@ -454,6 +454,17 @@ fn idle_header(settings: &Settings, log_id: LogId) -> SegmentHeader {
     }
 }
 
+/// Where in a segment the first group is that ended at or after a time.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Dated {
+    /// There is none.
+    Before,
+    /// The group with this first LSN.
+    In(Lsn),
+    /// This group, or one after it.
+    From(Hint),
+}
+
 /// What readers ask of the engine.
 impl Engine {
     /// The writer's own index of the active segment: a place at or before `lsn`.
@@ -472,6 +483,24 @@ impl Engine {
         let active = state.active.as_ref();
         let active = active.filter(|active| active.segment.id() == id)?;
         active.index.place_before(lsn)
+    }
+
+    /// What the writer knows of the times of a segment that has no footer yet.
+    pub(crate) fn dated(&self, id: SegmentId, time: UnixMillis) -> Option<Dated> {
+        let state = self.state();
+        let active = state.active.as_ref();
+        let active = active.filter(|active| active.segment.id() == id);
+        let mut rotated = state.sealing.iter().filter(|it| it.segment.id() == id);
+        let index = match active {
+            Some(active) => &active.index,
+            None => &rotated.next()?.index,
+        };
+        if index.reaches(time) {
+            return index.start_of(time).map(Dated::From);
+        }
+        // A group has its time when it ends.
+        let open = active.and_then(|_| state.filling.open_group_start());
+        Some(open.map_or(Dated::Before, |(first, _)| Dated::In(first)))
     }
 
     /// Whether records from `lsn` on wait to be handed over.

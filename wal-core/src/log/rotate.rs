@@ -105,7 +105,7 @@ pub(crate) fn allocate(file: &dyn StorageFile, from: u64, to: u64) -> io::Result
 impl Engine {
     /// The spare takes over. The caller has seen that there is one, and that the frozen queue is empty.
     pub(super) fn rotate(&self, state: &mut State) {
-        state.freeze();
+        state.freeze(&*self.clock);
         if let Some(spare) = state.spare.take() {
             state.next_spare.wanted = false;
             state.next_spare.failed = None;

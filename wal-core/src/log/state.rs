@@ -99,7 +99,7 @@ pub(crate) struct Sealing {
     pub(crate) index: SegmentIndex,
     /// The control state at its end.
     pub(crate) control: Control,
-    /// When its last record had been appended.
+    /// The time of its last group.
     pub(crate) until: UnixMillis,
     pub(crate) successor: SegmentId,
 }
@@ -298,6 +298,7 @@ impl State {
             }
             // Invariant 2: a batch lies in one group.
             if sabotage::is("batch-in-several-groups") {
+                self.filling.set_time(self.dates.now());
                 self.filling.close_group(self.durable.lsn);
             }
         }
@@ -353,7 +354,8 @@ impl State {
     }
 
     /// Closes the group being filled and queues its bytes; filling goes on behind them.
-    pub(crate) fn freeze(&mut self) {
+    pub(crate) fn freeze(&mut self, clock: &dyn Clock) {
+        self.date_group(clock);
         let Some(active) = &mut self.active else {
             return;
         };
@@ -407,9 +409,9 @@ impl State {
     }
 
     /// The oldest bytes that are not with the operating system.
-    pub(crate) fn take_handover(&mut self) -> Option<Handover> {
+    pub(crate) fn take_handover(&mut self, clock: &dyn Clock) -> Option<Handover> {
         if self.frozen.is_empty() {
-            self.freeze();
+            self.freeze(clock);
         }
         self.frozen.pop_front()
     }

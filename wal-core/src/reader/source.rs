@@ -106,6 +106,17 @@ impl Source {
         }
     }
 
+    /// The last LSN of the log.
+    pub(super) fn end(&self) -> Result<Lsn> {
+        match self {
+            Self::Live(engine) => Ok(engine.last_lsn()),
+            Self::View(view) => {
+                view.follow()?;
+                Ok(view.known().0.lsn)
+            }
+        }
+    }
+
     /// The highest LSN that is known to be on stable storage.
     pub(super) fn durable_lsn(&self) -> Result<Lsn> {
         match self {

@@ -9,10 +9,7 @@ use crate::Result;
 impl Scan {
     /// Finds the control state: the newest segment's, or that of the last one before it whose table has survived.
     pub(super) fn find_control(&mut self) -> Result<()> {
-        let newest = self.footer.as_ref().and_then(|footer| footer.more.as_ref());
-        if let Some(more) = newest {
-            self.latest = more.time_greatest;
-        }
+        self.latest = self.footer.as_ref().map(|it| it.time).unwrap_or_default();
         for (at, link) in self.chain.iter().enumerate().rev() {
             if link.facts.header.version < Version::V2 {
                 break;
@@ -32,7 +29,7 @@ impl Scan {
             };
             let tail = link.tail.as_ref().or(tail.as_ref());
             let latest = match (&footer, tail) {
-                (Some(footer), _) => footer.more.as_ref().map(|more| more.time_greatest),
+                (Some(footer), _) => Some(footer.time),
                 (None, tail) => tail.map(|tail| tail.latest),
             };
             self.latest = self.latest.max(latest.unwrap_or_default());

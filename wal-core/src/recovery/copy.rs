@@ -479,7 +479,7 @@ pub(super) struct Filling<'a> {
     groups: GroupWriter,
     file: &'a Arc<dyn StorageFile>,
     index: SegmentIndex,
-    /// Of the groups that are begun from now on.
+    /// Of the open group, or the next one.
     time: UnixMillis,
     records: u64,
 }
@@ -491,10 +491,13 @@ impl Filling<'_> {
         start.map_or(0, |(_, start)| self.groups.end().get() - start.get())
     }
 
-    /// Groups that are begun from now on have this time, and the next one this flag.
+    /// The records that follow are of a group with that time and flag. If they enter the open group, it has the later time.
     pub(super) fn date(&mut self, time: UnixMillis, set_back: bool) {
-        self.time = time;
-        self.groups.set_time(time);
+        self.time = if self.groups.is_group_open() {
+            self.time.max(time)
+        } else {
+            time
+        };
         if set_back {
             self.groups.set_back();
         }
@@ -502,6 +505,10 @@ impl Filling<'_> {
 
     /// Closes the open group.
     pub(super) fn end_group(&mut self, watermark: Lsn) -> io::Result<()> {
+        if self.groups.is_group_open() {
+            self.index.group_end(self.time);
+        }
+        self.groups.set_time(self.time);
         self.groups.close_group(watermark);
         if self.groups.len() >= PIECE {
             self.write()?;
@@ -511,6 +518,7 @@ impl Filling<'_> {
 
     /// Records that the LSNs up to `to` are lost.
     pub(super) fn gap(&mut self, to: Lsn, watermark: Lsn) -> io::Result<()> {
+        self.end_group(watermark)?;
         self.groups.gap(to, watermark);
         self.end_group(watermark)
     }
@@ -529,7 +537,7 @@ impl Filling<'_> {
         };
         self.records += 1;
         if let Some((first_lsn, offset)) = self.groups.open_group_start().filter(|_| opens) {
-            self.index.group(first_lsn, offset, self.time);
+            self.index.group(first_lsn, offset);
         }
         self.index.record(place.0, place.1);
     }

@@ -3,9 +3,9 @@
 use std::io;
 
 use wal_format::{
-    FOOTER_TRAILER_LEN, Footer, FooterMore, FooterTrailer, GROUP_HEADER_LEN, GroupHeader,
-    GroupKind, HEADER_LEN, HeaderError, LONGEST_LINK, Layout, LinkBody, Lsn, Offset, PAGE_LEN,
-    Place, SegmentHeader, SegmentId, Version, decode_page, last_at,
+    FOOTER_TRAILER_LEN, Footer, FooterTrailer, GROUP_HEADER_LEN, GroupHeader, GroupKind,
+    HEADER_LEN, HeaderError, LONGEST_LINK, Layout, LinkBody, Lsn, Offset, PAGE_LEN, Page, Place,
+    SegmentHeader, SegmentId, Version, decode_page, last_at,
 };
 use wal_io::{OpenMode, Storage, StorageFile, StorageFileExt};
 
@@ -134,10 +134,10 @@ impl SegmentFacts {
         };
         let pages = more.pages.partition_point(|page| page.first_lsn <= lsn);
         for at in (0..pages).rev() {
-            let Some(places) = page(&header, file, more, at)? else {
+            let Some(page) = page_at(&header, &**file, more.index_offset, at)? else {
                 return Ok(None);
             };
-            let mut groups = places.iter().rev().filter(|place| place.is_group);
+            let mut groups = page.places.iter().rev().filter(|place| place.is_group);
             if let Some(place) = groups.find(|place| place.lsn <= lsn) {
                 return Ok(Some(Hint {
                     lsn: place.lsn,
@@ -165,23 +165,23 @@ impl SegmentFacts {
         let Some(at) = pages.checked_sub(1) else {
             return Ok(None);
         };
-        let places = page(&header, file, more, at)?;
-        Ok(places.and_then(|places| last_at(&places, lsn)))
+        let page = page_at(&header, &**file, more.index_offset, at)?;
+        Ok(page.and_then(|page| last_at(&page.places, lsn)))
     }
 }
 
-/// The places of a page; `None` if it does not verify. An index is a hint: without it, the way is longer.
-fn page(
+/// A page; `None` if it does not verify. An index is a hint: without it, the way is longer.
+pub(super) fn page_at(
     header: &SegmentHeader,
-    file: &Arc<dyn StorageFile>,
-    more: &FooterMore,
+    file: &dyn StorageFile,
+    index_offset: Offset,
     at: usize,
-) -> io::Result<Option<Vec<Place>>> {
-    let offset = more.index_offset.get() + (at * PAGE_LEN) as u64;
-    let mut page = [0; PAGE_LEN];
-    let filled = file.read_full_at(&mut page, offset)?;
-    let places = decode_page(&page, Offset::new(offset), header.salt());
-    Ok(places.ok().filter(|_| filled == PAGE_LEN))
+) -> io::Result<Option<Page>> {
+    let offset = index_offset.get() + (at * PAGE_LEN) as u64;
+    let mut bytes = [0; PAGE_LEN];
+    let filled = file.read_full_at(&mut bytes, offset)?;
+    let page = decode_page(&bytes, Offset::new(offset), header.salt());
+    Ok(page.ok().filter(|_| filled == PAGE_LEN))
 }
 
 fn decode_footer(bytes: &[u8], header: &SegmentHeader, offset: Offset, len: u64) -> Option<Footer> {

@@ -12,6 +12,7 @@ use std::io;
 use wal_format::SegmentId;
 use wal_io::{OpenMode, Process, Storage, StorageFile};
 
+use super::known::Known;
 use crate::sabotage;
 use crate::sync::{Arc, Condvar, Mutex, MutexGuard};
 
@@ -26,6 +27,7 @@ pub(crate) struct Files {
     storage: Arc<dyn Storage>,
     table: Mutex<Table>,
     returned: Condvar,
+    pub(super) known: Known,
 }
 
 #[derive(Debug, Default)]
@@ -58,6 +60,7 @@ impl Files {
             storage,
             table: Mutex::default(),
             returned: Condvar::default(),
+            known: Known::default(),
         })
     }
 
@@ -83,6 +86,7 @@ impl Files {
 
     /// The same for all files for which `stays` is false.
     pub(crate) fn retain(&self, stays: impl Fn(SegmentId) -> bool) {
+        self.known.retain(&stays);
         let mut table = self.table.lock();
         for slot in &mut table.slots {
             if !stays(slot.id) {

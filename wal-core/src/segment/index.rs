@@ -48,46 +48,43 @@ impl SegmentIndex {
         let mut builder = IndexBuilder::new(header.capacity);
         for (at, facts) in more.pages.iter().enumerate() {
             let offset = more.index_offset.get() + (at * PAGE_LEN) as u64;
-            let mut page = [0; PAGE_LEN];
-            let filled = file.read_full_at(&mut page, offset)?;
+            let mut bytes = [0; PAGE_LEN];
+            let filled = file.read_full_at(&mut bytes, offset)?;
             // An index is a hint: without it, the way is longer.
-            let Ok(places) = decode_page(&page, Offset::new(offset), header.salt()) else {
+            let Ok(page) = decode_page(&bytes, Offset::new(offset), header.salt()) else {
                 break;
             };
             if filled < PAGE_LEN {
                 break;
             }
-            for place in places {
-                if place.is_group {
-                    builder.group(place.lsn, place.offset, facts.reach);
-                } else {
-                    builder.record(place.lsn, place.offset);
-                }
+            for place in page.places {
+                builder.restore(place);
             }
+            builder.group_end(facts.reach);
         }
+        // Also where there are no pages, or not all of them can be read.
+        builder.group_end(more.time_greatest);
         Ok(Self::Places(Box::new(builder), more.time_least))
     }
 
     /// Notes a group of records.
-    pub(crate) fn group(&mut self, first_lsn: Lsn, offset: Offset, time: UnixMillis) {
+    pub(crate) fn group(&mut self, first_lsn: Lsn, offset: Offset) {
         match self {
             Self::Groups(entries) if IndexEntry::is_due(entries.last(), offset) => {
                 entries.push(IndexEntry { first_lsn, offset });
             }
             Self::Groups(_) => {}
-            Self::Places(builder, least) => {
-                builder.group(first_lsn, offset, time);
-                if *least == UnixMillis::new(0) || time < *least {
-                    *least = time;
-                }
-            }
+            Self::Places(builder, _) => builder.group(first_lsn, offset),
         }
     }
 
-    /// Notes the time of a stamp that says how late it was.
-    pub(crate) fn reach(&mut self, time: UnixMillis) {
-        if let Self::Places(builder, _) = self {
-            builder.stamp(time);
+    /// Notes that the last group ends, and its time.
+    pub(crate) fn group_end(&mut self, time: UnixMillis) {
+        if let Self::Places(builder, least) = self {
+            builder.group_end(time);
+            if *least == UnixMillis::new(0) || time < *least {
+                *least = time;
+            }
         }
     }
 
@@ -130,6 +127,26 @@ impl SegmentIndex {
         Some(Hint {
             lsn: found.0,
             offset: found.1,
+        })
+    }
+
+    /// Whether a group that has ended may have a time at or above `time`.
+    pub(crate) fn reaches(&self, time: UnixMillis) -> bool {
+        match self {
+            Self::Groups(_) => false,
+            Self::Places(builder, _) => builder.reach() >= time,
+        }
+    }
+
+    /// A group at or before the first one whose time is at or above `time`, if a place is known.
+    pub(crate) fn start_of(&self, time: UnixMillis) -> Option<Hint> {
+        let Self::Places(builder, _) = self else {
+            return None;
+        };
+        let place = builder.start_of(time)?;
+        Some(Hint {
+            lsn: place.lsn,
+            offset: place.offset,
         })
     }
 

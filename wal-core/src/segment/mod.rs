@@ -7,6 +7,7 @@ mod cursor;
 mod facts;
 mod files;
 mod index;
+mod known;
 mod lineage;
 mod point;
 mod salvage;
@@ -18,5 +19,5 @@ pub(crate) use facts::{LinkFacts, NEWEST, SegmentFacts, check_link, decode_heade
 pub(crate) use files::Files;
 pub(crate) use index::{Hint, SegmentIndex};
 pub(crate) use lineage::{copied, history_at};
-pub(crate) use point::{SEEK_WINDOW, locate, record_at};
+pub(crate) use point::{SEEK_WINDOW, WALK_WINDOW, locate, record_at};
 pub(crate) use salvage::{Found, Salvage};

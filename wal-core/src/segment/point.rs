@@ -15,6 +15,8 @@ use crate::sabotage;
 
 /// Read at a time while looking for a group or a single record.
 pub(crate) const SEEK_WINDOW: usize = 4096;
+/// Read at a time on the way over all groups of a segment, of which only the headers are looked at.
+pub(crate) const WALK_WINDOW: usize = 64 << 10;
 
 /// The record at `offset`, if it is whole and has that LSN.
 pub(crate) fn record_at(

@@ -21,7 +21,6 @@ struct Open {
     at: usize,
     first_lsn: Lsn,
     digest: Digest,
-    time: UnixMillis,
     set_back: bool,
 }
 
@@ -57,8 +56,10 @@ pub struct GroupWriter {
     records: u64,
     open: Option<Open>,
     finished: bool,
-    /// The time of groups that are begun from now on.
+    /// The time of groups that end now.
     time: UnixMillis,
+    /// The next LSN when the time was set.
+    timed: Lsn,
     /// The clock was set back since the last group of records.
     set_back: bool,
     buffer: Vec<u8>,
@@ -78,6 +79,7 @@ impl GroupWriter {
             open: None,
             finished: false,
             time: UnixMillis::new(0),
+            timed: Lsn::ZERO,
             set_back: false,
             buffer: Vec::with_capacity(capacity),
         }
@@ -127,9 +129,11 @@ impl GroupWriter {
         self.pad();
     }
 
-    /// Sets the time of the groups that are begun from now on, in milliseconds since 1970. Files of version 1 do not have it.
+    /// Sets the time of the groups that end from now on, in milliseconds since 1970. Set it after the last record of a group,
+    /// before the group is closed: no record may be later than its group. Files of version 1 do not have it.
     pub fn set_time(&mut self, now: UnixMillis) {
         self.time = now;
+        self.timed = self.next_lsn;
     }
 
     /// Says with the next group of records that the clock was set back before it. Files of version 1 do not have it.
@@ -284,7 +288,6 @@ impl GroupWriter {
             at: self.buffer.len(),
             first_lsn: self.next_lsn,
             digest: Digest::new(),
-            time: self.time,
             set_back: std::mem::take(&mut self.set_back),
         });
         self.buffer.extend_from_slice(&[0; GROUP_HEADER_LEN]);
@@ -307,6 +310,10 @@ impl GroupWriter {
     /// If `watermark` is not below the group's first LSN, or the payload has 4 GiB or more.
     pub fn close_group(&mut self, watermark: Lsn) -> u32 {
         if let Some(open) = self.open.take() {
+            debug_assert!(
+                self.frame.version < Version::V2 || self.timed == self.next_lsn,
+                "the time of the group is older than its last record"
+            );
             let payload_len = self.buffer.len() - open.at - GROUP_HEADER_LEN;
             let header = GroupHeader {
                 kind: GroupKind::Records,
@@ -321,7 +328,7 @@ impl GroupWriter {
                 version: self.frame.version,
                 may_skip: false,
                 set_back: open.set_back,
-                time: open.time,
+                time: self.time,
             };
             self.seal(open.at, &header);
             self.pad();

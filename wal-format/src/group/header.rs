@@ -110,8 +110,8 @@ pub struct GroupHeader {
     pub may_skip: bool,
     /// The clock was set back before this group. False in version 1.
     pub set_back: bool,
-    /// When the group's first record got its place, or a group without records was made, in milliseconds since 1970, up to
-    /// 2^48 - 1. 0 in version 1.
+    /// When the group was closed, in milliseconds since 1970, up to 2^48 - 1: none of its records was appended later. 0 in
+    /// version 1.
     pub time: UnixMillis,
 }
 

@@ -69,7 +69,7 @@ pub struct FooterMore {
     pub pages: Vec<PageFacts>,
     /// Least time of the groups of records; 0 if there are none.
     pub time_least: UnixMillis,
-    /// At or above the time of every record of the segment.
+    /// At or above the time of every group of records.
     pub time_greatest: UnixMillis,
     /// The control state at the segment's end.
     pub control: Control,
@@ -94,6 +94,8 @@ pub struct Footer {
     pub index: Vec<IndexEntry>,
     /// What version 2 adds.
     pub more: Option<FooterMore>,
+    /// The time in its group's header: when the last group of records had been closed. 0 in version 1.
+    pub time: UnixMillis,
 }
 
 /// Zeros between index and trailer are fewer than the largest alignment.
@@ -223,6 +225,7 @@ impl Footer {
             data_digest: u32_at(fixed, 44),
             index,
             more,
+            time: header.time,
         };
         footer.check(header)?;
         Ok(footer)

@@ -24,6 +24,8 @@ pub struct Place {
     pub offset: Offset,
     /// Whether a group header is there, and not a record.
     pub is_group: bool,
+    /// The reach there: the greatest time of the groups of records that end before it, or 0.
+    pub reach: UnixMillis,
 }
 
 /// What a footer says of a page.
@@ -33,8 +35,41 @@ pub struct PageFacts {
     pub first_lsn: Lsn,
     /// The offset of its first place.
     pub first_offset: Offset,
-    /// The greatest time of the stamps and groups of records that start before the next page's first place.
+    /// The reach at the next page's first place, or at the segment's end.
     pub reach: UnixMillis,
+}
+
+/// A page of an index.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Page {
+    /// The first LSN of a group that starts at or before the page's first place, close to it.
+    pub group_lsn: Lsn,
+    /// Its places, in the order of their offsets; at least one.
+    pub places: Vec<Place>,
+}
+
+/// Where to look for the first group of records whose time is at or above a given one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PageStart {
+    /// At this group, or a little after it.
+    At(Place),
+    /// The group with this first LSN is close before it.
+    Near(Lsn),
+}
+
+impl Page {
+    /// Where to look for the first group of records whose time is at or above `time`. It ends after the page's first place, and
+    /// before the next page's: the footer says in which page that is so.
+    #[must_use]
+    pub fn start_of(&self, time: UnixMillis) -> PageStart {
+        let at = self.places.partition_point(|place| place.reach < time);
+        let mut groups = self.places[..at].iter().rev().filter(|it| it.is_group);
+        groups
+            .next()
+            .map_or(PageStart::Near(self.group_lsn), |place| {
+                PageStart::At(*place)
+            })
+    }
 }
 
 /// Collects the places of a segment while it is written.
@@ -42,8 +77,6 @@ pub struct PageFacts {
 pub struct IndexBuilder {
     step: u64,
     places: Vec<Place>,
-    /// The reach of what starts before each place.
-    reaches: Vec<UnixMillis>,
     reach: UnixMillis,
     /// The step of the last group header that has a place.
     group_step: Option<u64>,
@@ -58,27 +91,35 @@ impl IndexBuilder {
         Self {
             step: index_step(capacity),
             places: Vec::new(),
-            reaches: Vec::new(),
             reach: UnixMillis::new(0),
             group_step: None,
             next_record: u64::MAX,
         }
     }
 
-    /// Notes a group of records or a stamp that starts at `offset`. Offsets ascend.
-    pub fn group(&mut self, first_lsn: Lsn, offset: Offset, time: UnixMillis) {
+    /// Notes a group of records that starts at `offset`. Offsets ascend.
+    pub fn group(&mut self, first_lsn: Lsn, offset: Offset) {
         let step = offset.get() / self.step;
         if self.group_step.is_none_or(|last| step > last) {
             self.group_step = Some(step);
             self.push(first_lsn, offset, true);
         }
-        self.reach = self.reach.max(time);
         self.next_record = (step + 1) * self.step;
     }
 
-    /// Notes the time of a stamp.
-    pub fn stamp(&mut self, time: UnixMillis) {
+    /// Notes that the last group ends, and its time.
+    pub fn group_end(&mut self, time: UnixMillis) {
         self.reach = self.reach.max(time);
+    }
+
+    /// Notes a place of an index that was read. Offsets ascend.
+    pub fn restore(&mut self, place: Place) {
+        self.group_end(place.reach);
+        if place.is_group {
+            self.group(place.lsn, place.offset);
+        } else {
+            self.record(place.lsn, place.offset);
+        }
     }
 
     /// Notes a record of the last group, which starts at `offset`.
@@ -96,8 +137,8 @@ impl IndexBuilder {
             lsn,
             offset,
             is_group,
+            reach: self.reach,
         });
-        self.reaches.push(self.reach);
     }
 
     /// The last place at or before the record `lsn`.
@@ -130,7 +171,14 @@ impl IndexBuilder {
     pub fn cut(&mut self, end: Offset) {
         let kept = self.places.partition_point(|place| place.offset < end);
         self.places.truncate(kept);
-        self.reaches.truncate(kept);
+    }
+
+    /// Where to look for the first group of records whose time is at or above `time`; `None` if no group that has ended is.
+    #[must_use]
+    pub fn start_of(&self, time: UnixMillis) -> Option<Place> {
+        let at = self.places.partition_point(|place| place.reach < time);
+        let mut groups = self.places[..at].iter().rev().filter(|it| it.is_group);
+        groups.next().copied().filter(|_| self.reach >= time)
     }
 
     /// The greatest time that was noted.
@@ -183,10 +231,15 @@ impl IndexBuilder {
         let mut rest = chosen;
         while let Some(first) = rest.first() {
             let first = self.places[*first];
+            let mut base = 0;
             let fits = |at: &&usize| {
                 let place = self.places[**at];
+                if base == 0 {
+                    base = place.reach.get();
+                }
                 place.lsn.get() - first.lsn.get() < u64::from(IS_GROUP)
                     && u32::try_from(place.offset.get() - first.offset.get()).is_ok()
+                    && place.reach.get() - base < u64::from(u32::MAX)
             };
             let len = rest.iter().take(PAGE_PLACES).take_while(fits).count();
             let (page, behind) = rest.split_at(len);
@@ -201,19 +254,29 @@ impl IndexBuilder {
         let mut facts = Vec::with_capacity(pages.len());
         for (at, (page, places)) in bytes.chunks_exact_mut(PAGE_LEN).zip(pages).enumerate() {
             let first = self.places[places[0]];
-            let next = pages.get(at + 1).map(|next| self.reaches[next[0]]);
+            let next = pages.get(at + 1).map(|next| self.places[next[0]].reach);
             let reach = next.unwrap_or(self.reach);
+            let mut groups = self.places[..=places[0]].iter().rev();
+            let group = groups.find(|it| it.is_group).map_or(first.lsn, |it| it.lsn);
             put(page, 4, &(places.len() as u16).to_le_bytes());
             put(page, 8, &first.lsn.get().to_le_bytes());
             put(page, 16, &first.offset.get().to_le_bytes());
-            put(page, 24, &reach.get().to_le_bytes());
+            let reaches = places.iter().map(|at| self.places[*at].reach.get());
+            let base = reaches.into_iter().find(|it| *it > 0).unwrap_or_default();
+            put(page, 24, &base.to_le_bytes());
+            put(page, 32, &group.get().to_le_bytes());
             for (entry, at) in page[PAGE_HEAD..].chunks_exact_mut(PLACE_LEN).zip(*places) {
                 let place = self.places[*at];
                 let group = if place.is_group { IS_GROUP } else { 0 };
                 let lsn = (place.lsn.get() - first.lsn.get()) as u32 | group;
                 let offset = (place.offset.get() - first.offset.get()) as u32;
                 put(entry, 0, &lsn.to_le_bytes());
+                let reach = match place.reach.get() {
+                    0 => 0,
+                    reach => (reach - base + 1) as u32,
+                };
                 put(entry, 4, &offset.to_le_bytes());
+                put(entry, 8, &reach.to_le_bytes());
             }
             let place = Offset::new(start.get() + (at * PAGE_LEN) as u64);
             let checksum = crc32(&page[4..]) ^ salt.group_mask(place);
@@ -228,16 +291,12 @@ impl IndexBuilder {
     }
 }
 
-/// The places of the page that stands at `offset`.
+/// The page that stands at `offset`.
 ///
 /// # Errors
 ///
 /// A [`GroupError`] that says what is wrong.
-pub fn decode_page(
-    bytes: &[u8; PAGE_LEN],
-    offset: Offset,
-    salt: Salt,
-) -> Result<Vec<Place>, GroupError> {
+pub fn decode_page(bytes: &[u8; PAGE_LEN], offset: Offset, salt: Salt) -> Result<Page, GroupError> {
     let found = u32_at(bytes, 0);
     let expected = crc32(&bytes[4..]) ^ salt.group_mask(offset);
     if found != expected {
@@ -248,6 +307,7 @@ pub fn decode_page(
         return Err(GroupError::Field("an index page has no such length"));
     }
     let (first_lsn, first_offset) = (u64_at(bytes, 8), u64_at(bytes, 16));
+    let (first_reach, group_lsn) = (u64_at(bytes, 24), Lsn::new(u64_at(bytes, 32)));
     let (entries, unused) = bytes[PAGE_HEAD..].split_at(count * PLACE_LEN);
     if !is_zero(unused) {
         return Err(GroupError::Field(
@@ -260,19 +320,28 @@ pub fn decode_page(
             let lsn = u32_at(entry, 0);
             let above = first_lsn.checked_add(u64::from(lsn & !IS_GROUP))?;
             let offset = first_offset.checked_add(u64::from(u32_at(entry, 4)))?;
+            let reach = match u64::from(u32_at(entry, 8)) {
+                0 => 0,
+                reach => first_reach.checked_add(reach - 1)?,
+            };
             Some(Place {
                 lsn: Lsn::new(above),
                 offset: Offset::new(offset),
                 is_group: lsn & IS_GROUP != 0,
+                reach: UnixMillis::new(reach),
             })
         })
         .collect();
     let places = places.filter(|places| {
-        places.is_sorted_by(|a, b| a.lsn <= b.lsn && a.offset < b.offset)
+        let ascend =
+            |a: &Place, b: &Place| a.lsn <= b.lsn && a.offset < b.offset && a.reach <= b.reach;
+        places.is_sorted_by(ascend)
             && places[0].lsn.get() == first_lsn
             && places[0].offset.get() == first_offset
+            && group_lsn <= places[0].lsn
     });
-    places.ok_or(GroupError::Field("an index page does not ascend"))
+    let places = places.ok_or(GroupError::Field("an index page does not ascend"))?;
+    Ok(Page { group_lsn, places })
 }
 
 /// The last place at or before the record `lsn`.

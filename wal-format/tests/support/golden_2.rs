@@ -4,7 +4,7 @@
 use wal_format::{
     Alignment, Compression, Consumer, Control, ControlChange, EncodedRecord, Epoch, Histories,
     History, InBatch, Layout, LinkBody, LinkCause, LogId, Lsn, Offset, Origin, RecordRef, Replaced,
-    Replacement, SegmentHeader, SegmentId, Stretch, Version, crc32, segment_name,
+    Replacement, SegmentHeader, SegmentId, Stretch, UnixMillis, Version, crc32, segment_name,
 };
 
 use super::golden::{Folder, Golden};
@@ -206,8 +206,7 @@ fn times() -> Vec<u8> {
     first(8 << 10, Alignment::Eight)
         .at(hour)
         .records(&[RecordRef::data(b"ahead")], 0)
-        .at(hour + 500)
-        .set_back(1)
+        .set_back()
         .at(600)
         .records(&[RecordRef::data(b"set back")], 1)
         .at(700)
@@ -279,9 +278,9 @@ fn recovered() -> Vec<u8> {
     let link = copy_link(LinkCause::Recovered, 0, &copied);
     let mut segment = Builder::new(copy(2), &link, Lsn::new(2));
     segment.table(&control(), 2);
-    segment.at(20);
     push_copy(&mut segment, 3);
     push_copy(&mut segment, 4);
+    segment.groups.set_time(UnixMillis::new(NOW.get() + 20));
     segment.groups.close_group(Lsn::new(2));
     segment
         .at(30)
@@ -302,6 +301,7 @@ fn truncated() -> Vec<u8> {
     let mut segment = Builder::new(copy(2), &link, Lsn::new(2));
     segment.table(&state, 2);
     push_copy(&mut segment, 3);
+    segment.groups.set_time(NOW);
     segment.groups.close_group(Lsn::new(2));
     segment.stamp(3).bytes_in(8 << 10)
 }
@@ -312,6 +312,7 @@ fn repaired() -> Vec<u8> {
     let mut segment = Builder::new(copy(3), &link, Lsn::new(2));
     segment.table(&Control::default(), 2).gap(4, 2);
     push_copy(&mut segment, 5);
+    segment.groups.set_time(NOW);
     segment.gap(6, 2).stamp(6).bytes_in(8 << 10)
 }
 
@@ -332,6 +333,7 @@ fn replacement() -> Vec<u8> {
     let mut segment = Builder::new(header, &link, Lsn::new(2));
     segment.table(&control(), 2);
     push_copy(&mut segment, 3);
+    segment.groups.set_time(NOW);
     segment.gap(5, 2).footer(SegmentId::new(5), 1).bytes()
 }
 

@@ -118,7 +118,7 @@ impl Builder {
                 let record = EncodedRecord::new(*record, more, NOW, limit).unwrap();
                 let place = self.groups.push(&record);
                 if let Some((lsn, offset)) = self.groups.open_group_start().filter(|_| opens) {
-                    self.places.group(lsn, offset, self.time);
+                    self.places.group(lsn, offset);
                     self.least = Some(self.least.unwrap_or(self.time).min(self.time));
                 }
                 self.places.record(place.0, place.1);
@@ -128,6 +128,8 @@ impl Builder {
         if IndexEntry::is_due(self.index.last(), offset) {
             self.index.push(IndexEntry { first_lsn, offset });
         }
+        self.places.group_end(self.time);
+        self.groups.set_time(self.time);
         self.groups.close_group(Lsn::new(watermark));
         self
     }
@@ -143,17 +145,15 @@ impl Builder {
         self
     }
 
-    /// Groups that are begun from now on are made that number of milliseconds after [`NOW`].
+    /// Groups that end from now on do so that number of milliseconds after [`NOW`].
     pub fn at(&mut self, millis: u64) -> &mut Self {
         self.time = UnixMillis::new(NOW.get() + millis);
         self.groups.set_time(self.time);
         self
     }
 
-    /// Writes a stamp with the time now, and says with the next group that the clock was set back.
-    pub fn set_back(&mut self, watermark: u64) -> &mut Self {
-        self.stamp(watermark);
-        self.places.stamp(self.time);
+    /// Says with the next group that the clock was set back.
+    pub fn set_back(&mut self) -> &mut Self {
         self.groups.set_back();
         self
     }

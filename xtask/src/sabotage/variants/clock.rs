@@ -13,6 +13,16 @@ pub(super) const VARIANTS: &[Variant] = &[
         "times in the log go back only where a group says so",
         "promises::version_2::times_go_back_only_where_the_clock_was_set_back_and_a_group_says_so",
     ),
+    promise(
+        "group-dated-when-it-begins",
+        "no record is later than its group",
+        "promises::times::a_time_is_found_whatever_the_clocks_did",
+    ),
+    promise(
+        "lookup-by-least-time",
+        "a lookup skips nothing that was appended at or after the time",
+        "promises::times::a_time_is_found_whatever_the_clocks_did",
+    ),
     jump(
         "kv-time-goes-back",
         "the clock going back revives nothing",
