@@ -185,9 +185,18 @@ fn point_read() {
     assert_rows(
         "point-read",
         &[
-            "1 KiB, 1 thread: raw-point",
-            "1 KiB, 1 thread: by LSN / raw-point",
-            "1 KiB, 1 thread: by position / raw-point",
+            "1 KiB, groups of 1 MiB, sealed, 1 thread: raw-point",
+            "1 KiB, groups of 1 MiB, sealed, 1 thread: by LSN / raw-point / by position",
+            "1 KiB, groups of 1 MiB, sealed, 1 thread: by position / raw-point",
+            "1 KiB, groups of 1 MiB, active, 1 thread: raw-point",
+            "1 KiB, groups of 1 MiB, active, 1 thread: by LSN / raw-point / by position",
+            "1 KiB, groups of 1 MiB, active, 1 thread: by position / raw-point",
+            "1 KiB, one a group, sealed, 1 thread: raw-point",
+            "1 KiB, one a group, sealed, 1 thread: by LSN / raw-point / by position",
+            "1 KiB, one a group, sealed, 1 thread: by position / raw-point",
+            "1 KiB, one a group, active, 1 thread: raw-point",
+            "1 KiB, one a group, active, 1 thread: by LSN / raw-point / by position",
+            "1 KiB, one a group, active, 1 thread: by position / raw-point",
         ],
     );
 }

@@ -10,7 +10,8 @@ use wal_format::{
     FooterMore, Frame, GroupBody, GroupError, GroupFacts, GroupHeader, GroupKind, GroupWriter,
     HEADER_LEN, HeaderError, Histories, History, InBatch, IndexBuilder, LinkBody, LinkCause, Lsn,
     Offset, Origin, PAGE_LEN, PageStart, Place, RecordRef, Replaced, Replacement, SegmentHeader,
-    SegmentId, SegmentView, Stretch, UnixMillis, Version, crc32, decode_page, index_step, last_at,
+    SegmentId, SegmentView, Stretch, UnixMillis, Version, crc32, decode_page, find_in_page,
+    index_step, last_at,
 };
 
 const LEN: u64 = 1 << 20;
@@ -539,6 +540,11 @@ proptest! {
         }
         for (lsn, offset) in &segment.records {
             let place = last_at(&places, *lsn).expect("the first group has a place");
+            let at = more.pages.partition_point(|page| page.first_lsn <= *lsn) - 1;
+            let start = more.index_offset.get() + (at * PAGE_LEN) as u64;
+            let page = bytes[start as usize..].first_chunk().unwrap();
+            let find = |at| find_in_page(page, Offset::new(at), salt, *lsn);
+            prop_assert_eq!((find(start), find(start + 8)), (Some(place), None));
             prop_assert_eq!(walk(&bytes, segment.header.frame(), place, *lsn), Some(*offset));
         }
         if room == 1 << 20 {

@@ -3,12 +3,12 @@
 use std::cmp::Ordering;
 use std::io;
 
-use wal_format::{Lsn, Offset, SegmentId, Version};
+use wal_format::{Lsn, Offset, Record, SegmentId, Version};
 use wal_io::StorageFile;
 
 use super::{Place, RawReader, Source, Step, read_error};
 use crate::log::{ChainEntry, Mark};
-use crate::segment::{SEEK_WINDOW, SegmentCursor, SegmentFacts, locate, record_at};
+use crate::segment::{SEEK_WINDOW, SegmentCursor, SegmentFacts, record_after, record_at};
 use crate::sync::Arc;
 use crate::{Error, Position, Result};
 
@@ -126,43 +126,64 @@ impl RawReader {
         Ok(())
     }
 
-    /// Where an index says that the first record is. It is a hint: without it, the way is longer.
-    pub(super) fn found_by_index(&self) -> Result<Option<(SegmentId, Offset)>> {
+    /// The first record, where an index says that it is. An index is a hint: without it, the way is longer.
+    pub(super) fn at_index(&mut self) -> Result<Option<Step>> {
         let handed_over = self.source.handed_over();
         let chain = self.source.chain();
         let Some(entry) = chain.iter().rfind(|entry| entry.first_lsn <= self.next) else {
             return Ok(None);
         };
         let id = entry.header.segment_id;
-        let Some(limit) = Self::end_of_new(entry, handed_over) else {
+        let ended = entry.end.is_some_and(|(last, _)| last < self.next);
+        let limit = Self::end_of_new(entry, handed_over);
+        let Some(limit) = limit.filter(|_| !ended && entry.header.version >= Version::V2) else {
             return Ok(None);
         };
-        match self.place_in(entry, limit) {
-            Ok(offset) => Ok(offset.map(|offset| (id, offset))),
+        match self.record_by_index(entry, limit) {
+            Ok(Some((record, offset))) => Ok(Some(self.found(record, id, offset))),
+            Ok(None) => Ok(None),
             // Removed meanwhile: who enters the segment finds out.
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(read_error(&self.source, id, error)),
         }
     }
 
-    fn place_in(&self, entry: &ChainEntry, limit: u64) -> io::Result<Option<Offset>> {
-        let (id, header) = (entry.header.segment_id, &entry.header);
-        if header.version < Version::V2 {
-            return Ok(None);
-        }
-        let file = self.source.files().open(id)?;
+    fn record_by_index(
+        &self,
+        entry: &ChainEntry,
+        limit: u64,
+    ) -> io::Result<Option<(Record, Offset)>> {
+        let (id, header, files) = (entry.header.segment_id, &entry.header, self.source.files());
         let own = match &self.source {
             Source::Live(engine) => engine.place_before(id, self.next),
             Source::View(_) => None,
         };
-        let place = match own {
-            Some(place) => Some(place),
-            None => SegmentFacts::place_before(*header, &file, self.next)?,
+        if limit == 0 {
+            return Ok(None);
+        }
+        let file = files.open(id)?;
+        let place = match (own, entry.end) {
+            (Some(place), _) => Some(place),
+            (None, Some(end)) => match files.pages(header, end, &file)? {
+                Some(pages) => pages.place_before(header, &*file, self.next)?,
+                None => None,
+            },
+            (None, None) => None,
         };
         match place {
-            Some(place) => locate(&*file, header, place, self.next, limit),
+            Some(place) => record_after(&*file, header, place, self.next, limit),
             None => Ok(None),
         }
+    }
+
+    fn found(&mut self, record: Record, segment_id: SegmentId, offset: Offset) -> Step {
+        let position = Position {
+            lsn: self.next,
+            segment_id,
+            offset,
+        };
+        self.next = self.next.next();
+        Step::Record(record, position)
     }
 
     /// The record at the hinted place, if it is the one.
@@ -187,12 +208,6 @@ impl RawReader {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(read_error(&self.source, id, error)),
         };
-        let position = Position {
-            lsn: self.next,
-            segment_id: id,
-            offset,
-        };
-        self.next = self.next.next();
-        Ok(Some(Step::Record(record, position)))
+        Ok(Some(self.found(record, id, offset)))
     }
 }

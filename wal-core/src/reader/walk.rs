@@ -29,14 +29,12 @@ impl RawReader {
     }
 
     fn walk(&mut self) -> Result<Step> {
-        let place = match std::mem::take(&mut self.first_place) {
+        let first = match std::mem::take(&mut self.first_place) {
             FirstPlace::Unknown => None,
-            FirstPlace::InIndex => self.found_by_index()?,
-            FirstPlace::Hinted(id, offset) => Some((id, offset)),
+            FirstPlace::InIndex => self.at_index()?,
+            FirstPlace::Hinted(id, offset) => self.at_hint(id, offset)?,
         };
-        if let Some((id, offset)) = place
-            && let Some(step) = self.at_hint(id, offset)?
-        {
+        if let Some(step) = first {
             return Ok(step);
         }
         loop {

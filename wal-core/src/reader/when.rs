@@ -102,7 +102,8 @@ fn in_segment(
                 return Ok(None);
             }
             let file = files.open(header.segment_id)?;
-            if let Some(pages) = files.pages(header, end, &file)? {
+            let pages = files.pages(header, end, &file)?;
+            if let Some(pages) = pages.filter(|pages| !pages.list.is_empty()) {
                 let at = pages.list.partition_point(|page| page.reach < time);
                 if at == pages.list.len() {
                     return Ok(None);

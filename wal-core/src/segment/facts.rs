@@ -4,8 +4,8 @@ use std::io;
 
 use wal_format::{
     FOOTER_TRAILER_LEN, Footer, FooterTrailer, GROUP_HEADER_LEN, GroupHeader, GroupKind,
-    HEADER_LEN, HeaderError, LONGEST_LINK, Layout, LinkBody, Lsn, Offset, PAGE_LEN, Page, Place,
-    SegmentHeader, SegmentId, Version, decode_page, last_at,
+    HEADER_LEN, HeaderError, LONGEST_LINK, Layout, LinkBody, Lsn, Offset, PAGE_LEN, Page,
+    SegmentHeader, SegmentId, Version, decode_page,
 };
 use wal_io::{OpenMode, Storage, StorageFile, StorageFileExt};
 
@@ -146,27 +146,6 @@ impl SegmentFacts {
             }
         }
         Ok(None)
-    }
-
-    /// The same for a single record: the last record or group at or before it. Only an index in pages names records.
-    pub(crate) fn place_before(
-        header: SegmentHeader,
-        file: &Arc<dyn StorageFile>,
-        lsn: Lsn,
-    ) -> io::Result<Option<Place>> {
-        if header.version < Version::V2 {
-            return Ok(None);
-        }
-        let footer = Self::footer_of(header, file)?;
-        let Some(more) = footer.as_ref().and_then(|footer| footer.more.as_ref()) else {
-            return Ok(None);
-        };
-        let pages = more.pages.partition_point(|page| page.first_lsn <= lsn);
-        let Some(at) = pages.checked_sub(1) else {
-            return Ok(None);
-        };
-        let page = page_at(&header, &**file, more.index_offset, at)?;
-        Ok(page.and_then(|page| last_at(&page.places, lsn)))
     }
 }
 

@@ -6,9 +6,10 @@ use std::collections::BTreeMap;
 use std::io;
 
 use wal_format::{
-    Epoch, Footer, Lsn, Offset, Page, PageFacts, SegmentHeader, SegmentId, UnixMillis,
+    Epoch, Footer, Lsn, Offset, PAGE_LEN, Page, PageFacts, Place, SegmentHeader, SegmentId,
+    UnixMillis, find_in_page,
 };
-use wal_io::StorageFile;
+use wal_io::{StorageFile, StorageFileExt};
 
 use super::facts::page_at;
 use super::{Files, GroupStep, SegmentCursor, SegmentFacts, WALK_WINDOW};
@@ -29,12 +30,12 @@ pub(crate) struct Pages {
 }
 
 impl Pages {
-    fn of(footer: &Footer) -> Option<Arc<Self>> {
-        let more = footer.more.as_ref().filter(|more| !more.pages.is_empty())?;
-        Some(Arc::new(Self {
-            index_offset: more.index_offset,
-            list: more.pages.clone(),
-        }))
+    fn of(footer: &Footer) -> Self {
+        let more = footer.more.as_ref();
+        Self {
+            index_offset: more.map(|more| more.index_offset).unwrap_or_default(),
+            list: more.map(|more| more.pages.clone()).unwrap_or_default(),
+        }
     }
 
     /// Reads a page; `None` if it does not verify. An index is a hint: without it, the way is longer.
@@ -46,101 +47,133 @@ impl Pages {
     ) -> io::Result<Option<Page>> {
         page_at(header, file, self.index_offset, at)
     }
+
+    /// The last record or group at or before the record `lsn` that the index names. Reads a page.
+    pub(crate) fn place_before(
+        &self,
+        header: &SegmentHeader,
+        file: &dyn StorageFile,
+        lsn: Lsn,
+    ) -> io::Result<Option<Place>> {
+        let after = self.list.partition_point(|page| page.first_lsn <= lsn);
+        let Some(at) = after.checked_sub(1) else {
+            return Ok(None);
+        };
+        let offset = self.index_offset.get() + (at * PAGE_LEN) as u64;
+        let mut bytes = [0; PAGE_LEN];
+        let filled = file.read_full_at(&mut bytes, offset)?;
+        let place = find_in_page(&bytes, Offset::new(offset), header.salt(), lsn);
+        Ok(place.filter(|_| filled == PAGE_LEN))
+    }
 }
 
 /// By their segments.
 #[derive(Debug, Default)]
 pub(super) struct Known {
-    segments: Mutex<BTreeMap<SegmentId, Learnt>>,
+    table: Mutex<Table>,
+}
+
+#[derive(Debug, Default)]
+struct Table {
+    /// A time at or above that of each group of records.
+    times: BTreeMap<SegmentId, (Key, UnixMillis)>,
+    /// At most [`MOST_LISTS`].
+    lists: Vec<List>,
+    /// Counts the uses of lists.
+    ticks: u64,
+}
+
+/// What must be as it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Key {
+    id: SegmentId,
+    epoch: Epoch,
+    end: End,
+}
+
+impl Key {
+    fn new(header: &SegmentHeader, end: End) -> Self {
+        Self {
+            id: header.segment_id,
+            epoch: header.epoch,
+            end,
+        }
+    }
 }
 
 #[derive(Debug)]
-struct Learnt {
-    epoch: Epoch,
-    end: End,
-    /// At or above the time of each group of records.
-    greatest: Option<UnixMillis>,
-    pages: Option<Arc<Pages>>,
-    /// Grows with each use of a list.
+struct List {
+    key: Key,
+    pages: Arc<Pages>,
     used: u64,
 }
 
 impl Known {
     pub(super) fn retain(&self, stays: impl Fn(SegmentId) -> bool) {
-        self.segments.lock().retain(|id, _| stays(*id));
+        let mut table = self.table.lock();
+        table.times.retain(|id, _| stays(*id));
+        table.lists.retain(|list| stays(list.key.id));
     }
 
-    fn get<T>(
-        &self,
-        header: &SegmentHeader,
-        end: End,
-        get: impl FnOnce(&Learnt) -> Option<T>,
-    ) -> Option<T> {
-        let mut segments = self.segments.lock();
-        let newest = segments.values().map(|learnt| learnt.used).max();
-        let learnt = segments.get_mut(&header.segment_id)?;
-        if learnt.epoch != header.epoch || learnt.end != end {
-            return None;
-        }
-        learnt.used = newest.unwrap_or_default() + 1;
-        get(learnt)
+    fn time(&self, key: Key) -> Option<UnixMillis> {
+        let table = self.table.lock();
+        let (of, time) = table.times.get(&key.id)?;
+        (*of == key).then_some(*time)
     }
 
-    fn learn(
-        &self,
-        header: &SegmentHeader,
-        end: End,
-        greatest: Option<UnixMillis>,
-        pages: Option<Arc<Pages>>,
-    ) {
-        let mut segments = self.segments.lock();
-        let newest = segments.values().map(|learnt| learnt.used).max();
-        let learnt = Learnt {
-            epoch: header.epoch,
-            end,
-            greatest,
-            pages,
-            used: newest.unwrap_or_default() + 1,
-        };
-        segments.insert(header.segment_id, learnt);
-        let lists = segments
-            .values_mut()
-            .filter(|learnt| learnt.pages.is_some());
-        let mut lists: Vec<_> = lists.collect();
-        if lists.len() > MOST_LISTS
-            && let Some(oldest) = lists.iter_mut().min_by_key(|learnt| learnt.used)
-        {
-            oldest.pages = None;
+    fn learn_time(&self, key: Key, time: UnixMillis) {
+        self.table.lock().times.insert(key.id, (key, time));
+    }
+
+    fn list(&self, key: Key) -> Option<Arc<Pages>> {
+        let mut table = self.table.lock();
+        table.ticks += 1;
+        let ticks = table.ticks;
+        let list = table.lists.iter_mut().find(|list| list.key == key)?;
+        list.used = ticks;
+        Some(Arc::clone(&list.pages))
+    }
+
+    fn learn_list(&self, key: Key, pages: Arc<Pages>) {
+        let mut table = self.table.lock();
+        table.lists.retain(|list| list.key.id != key.id);
+        if table.lists.len() >= MOST_LISTS {
+            let lists = table.lists.iter().enumerate();
+            let oldest = lists.min_by_key(|(_, list)| list.used).map(|(at, _)| at);
+            oldest.map(|at| table.lists.swap_remove(at));
         }
+        table.ticks += 1;
+        let used = table.ticks;
+        table.lists.push(List { key, pages, used });
     }
 }
 
 impl Files {
-    /// Where the pages of the index of a segment are that ends at `end`; `None` without a footer or an index.
+    /// Where the pages of the index of a segment are that ends at `end`: there may be none. `None` without a footer.
     pub(crate) fn pages(
         &self,
         header: &SegmentHeader,
         end: End,
         file: &Arc<dyn StorageFile>,
     ) -> io::Result<Option<Arc<Pages>>> {
-        let known = self.known.get(header, end, |learnt| learnt.pages.clone());
-        if known.is_some() {
-            return Ok(known);
+        let key = Key::new(header, end);
+        if let Some(pages) = self.known.list(key) {
+            return Ok(Some(pages));
         }
-        let footer = SegmentFacts::footer_of(*header, file)?;
-        let greatest = footer.as_ref().and_then(|footer| footer.more.as_ref());
-        let greatest = greatest.map(|more| {
+        let Some(footer) = SegmentFacts::footer_of(*header, file)? else {
+            return Ok(None);
+        };
+        let pages = Arc::new(Pages::of(&footer));
+        self.known.learn_list(key, Arc::clone(&pages));
+        if let Some(more) = footer.more {
+            let mut greatest = more.time_greatest;
             // Its last records may be as late as its greatest time.
             if sabotage::is("lookup-by-least-time") {
-                return more.time_least;
+                greatest = more.time_least;
             }
-            more.time_greatest
-        });
-        let pages = footer.as_ref().and_then(Pages::of);
-        if greatest.is_some() {
-            self.known.learn(header, end, greatest, pages.clone());
+            self.known.learn_time(key, greatest);
         }
-        Ok(pages)
+        Ok(Some(pages))
     }
 
     /// A time at or above that of each group of records of a segment that ends at `end`.
@@ -149,17 +182,17 @@ impl Files {
         header: &SegmentHeader,
         end: End,
     ) -> io::Result<UnixMillis> {
-        let known = |learnt: &Learnt| learnt.greatest;
-        if let Some(greatest) = self.known.get(header, end, known) {
+        let key = Key::new(header, end);
+        if let Some(greatest) = self.known.time(key) {
             return Ok(greatest);
         }
         let file = self.open(header.segment_id)?;
         self.pages(header, end, &file)?;
-        if let Some(greatest) = self.known.get(header, end, known) {
+        if let Some(greatest) = self.known.time(key) {
             return Ok(greatest);
         }
         let greatest = walk_for_greatest(header, end, file)?;
-        self.known.learn(header, end, Some(greatest), None);
+        self.known.learn_time(key, greatest);
         Ok(greatest)
     }
 }

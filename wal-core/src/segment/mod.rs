@@ -19,5 +19,5 @@ pub(crate) use facts::{LinkFacts, NEWEST, SegmentFacts, check_link, decode_heade
 pub(crate) use files::Files;
 pub(crate) use index::{Hint, SegmentIndex};
 pub(crate) use lineage::{copied, history_at};
-pub(crate) use point::{SEEK_WINDOW, WALK_WINDOW, locate, record_at};
+pub(crate) use point::{SEEK_WINDOW, WALK_WINDOW, record_after, record_at};
 pub(crate) use salvage::{Found, Salvage};

@@ -4,9 +4,10 @@
 use std::sync::Arc;
 
 use wal_core::blocking::Wal;
-use wal_core::{Error, FsyncPolicy, Lsn, Position, RecordRef, Result};
+use wal_core::{Error, FormatVersion, FsyncPolicy, Lsn, Position, RecordRef, Result};
+use wal_io::fault::OperationKind;
 
-use crate::common::trace::segment;
+use crate::common::trace::{Trace, segment};
 use crate::common::watched::Watched;
 use crate::common::{Machine, append, large, payload};
 
@@ -94,6 +95,58 @@ fn damage_to_a_length_on_the_way_is_reported_where_it_is() {
                 other => panic!("from {start}: {other:?}"),
             }
         }
+    }
+}
+
+#[test]
+fn a_record_is_found_by_its_lsn_with_a_page_and_one_more_read() {
+    let open = |machine: &Machine| {
+        let builder = Wal::builder("log")
+            .storage(Arc::new(machine.storage.clone()))
+            .config(machine.config.clone())
+            .format_version(FormatVersion::V2)
+            .driven_by_caller();
+        builder.open().expect("the log opens")
+    };
+    for (len, at_once) in [(100, 5000), (1024, 900), (100, 1), (1024, 1)] {
+        let machine = Machine::new(FsyncPolicy::Os).segments_of(2 << 20);
+        let wal = open(&machine);
+        let count = 6_000_000 / len;
+        for n in 1..=count {
+            wal.append(RecordRef::data(&large(n, len as usize)))
+                .expect("appended");
+            if n % at_once == 0 {
+                wal.flush().expect("flushed");
+            }
+        }
+        wal.flush().expect("flushed");
+        let segments = wal.list_segments().expect("segments");
+        assert!(segments.len() > 3);
+        let active = segments[segments.len() - 1];
+        let first = wal.read_segment(active).expect("a reader").next();
+        let first = first.expect("a record").expect("read").1.lsn.get();
+        let most = |wal: &Wal, from: u64, to: u64| {
+            let reads = |lsn| {
+                machine.storage.record_operations();
+                let record = wal.read_from(Lsn::new(lsn)).expect("a reader").next();
+                let (record, position) = record.expect("a record").expect("read");
+                assert_eq!(position.lsn.get(), lsn);
+                assert_eq!(record.value, large(lsn, len as usize));
+                Trace::of(&machine.storage).count(OperationKind::Read)
+            };
+            (from..to).step_by(257).map(reads).max()
+        };
+        // The places in the active segment are in memory.
+        assert_eq!(most(&wal, first, count), Some(1), "{len} bytes");
+        wal.close().expect("closed");
+        let wal = open(&machine);
+        for segment in segments {
+            // Its footer is read once.
+            let reader = wal.read_segment(segment).expect("a reader").nth(1);
+            let lsn = reader.expect("a record").expect("read").1.lsn;
+            wal.read_from(lsn).expect("a reader").next();
+        }
+        assert_eq!(most(&wal, 2, count), Some(2), "{len} bytes");
     }
 }
 

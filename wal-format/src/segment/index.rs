@@ -316,21 +316,7 @@ pub fn decode_page(bytes: &[u8; PAGE_LEN], offset: Offset, salt: Salt) -> Result
     }
     let places: Option<Vec<Place>> = entries
         .chunks_exact(PLACE_LEN)
-        .map(|entry| {
-            let lsn = u32_at(entry, 0);
-            let above = first_lsn.checked_add(u64::from(lsn & !IS_GROUP))?;
-            let offset = first_offset.checked_add(u64::from(u32_at(entry, 4)))?;
-            let reach = match u64::from(u32_at(entry, 8)) {
-                0 => 0,
-                reach => first_reach.checked_add(reach - 1)?,
-            };
-            Some(Place {
-                lsn: Lsn::new(above),
-                offset: Offset::new(offset),
-                is_group: lsn & IS_GROUP != 0,
-                reach: UnixMillis::new(reach),
-            })
-        })
+        .map(|entry| place(entry, first_lsn, first_offset, first_reach))
         .collect();
     let places = places.filter(|places| {
         let ascend =
@@ -342,6 +328,43 @@ pub fn decode_page(bytes: &[u8; PAGE_LEN], offset: Offset, salt: Salt) -> Result
     });
     let places = places.ok_or(GroupError::Field("an index page does not ascend"))?;
     Ok(Page { group_lsn, places })
+}
+
+/// The last place at or before the record `lsn` of the page that stands at `offset`. `None` also if the page does not verify: a
+/// place is a hint.
+#[must_use]
+pub fn find_in_page(bytes: &[u8; PAGE_LEN], offset: Offset, salt: Salt, lsn: Lsn) -> Option<Place> {
+    if u32_at(bytes, 0) != crc32(&bytes[4..]) ^ salt.group_mask(offset) {
+        return None;
+    }
+    let (first_lsn, first_offset) = (u64_at(bytes, 8), u64_at(bytes, 16));
+    let entries = bytes[PAGE_HEAD..].as_chunks::<PLACE_LEN>().0;
+    let entries = entries.get(..usize::from(u16_at(bytes, 4)))?;
+    let above = lsn.get().checked_sub(first_lsn)?;
+    let after = entries.partition_point(|entry| u64::from(u32_at(entry, 0) & !IS_GROUP) <= above);
+    place(
+        entries.get(after.checked_sub(1)?)?,
+        first_lsn,
+        first_offset,
+        u64_at(bytes, 24),
+    )
+}
+
+/// The place that an entry of a page names.
+fn place(entry: &[u8], first_lsn: u64, first_offset: u64, first_reach: u64) -> Option<Place> {
+    let lsn = u32_at(entry, 0);
+    let above = first_lsn.checked_add(u64::from(lsn & !IS_GROUP))?;
+    let offset = first_offset.checked_add(u64::from(u32_at(entry, 4)))?;
+    let reach = match u64::from(u32_at(entry, 8)) {
+        0 => 0,
+        reach => first_reach.checked_add(reach - 1)?,
+    };
+    Some(Place {
+        lsn: Lsn::new(above),
+        offset: Offset::new(offset),
+        is_group: lsn & IS_GROUP != 0,
+        reach: UnixMillis::new(reach),
+    })
 }
 
 /// The last place at or before the record `lsn`.

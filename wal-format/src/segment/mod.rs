@@ -16,7 +16,9 @@ pub(crate) use footer::encode_footer;
 pub use footer::{Footer, FooterFacts, FooterMore, FooterTrailer, IndexEntry};
 pub use header::{Origin, Replaced, SegmentHeader};
 pub use histories::{Histories, History, Stretch};
-pub use index::{IndexBuilder, Page, PageFacts, PageStart, Place, decode_page, last_at};
+pub use index::{
+    IndexBuilder, Page, PageFacts, PageStart, Place, decode_page, find_in_page, last_at,
+};
 pub use link::{LinkBody, LinkCause};
 pub use name::{
     FileName, LOCK_NAME, LOCK_PID_NAME, QUARANTINE_NAME, RESERVE_NAME, first_name, segment_name,
