@@ -51,7 +51,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N")]
     node_id: Option<u32>,
 
-    /// Version of the on-disk format for new segments, 1 or 2 [default: that of the log; of a new log 1]. A log of version 2 does not
+    /// Version of the on-disk format for new segments, 1 or 2 [default: that of the log; of a new log 2, a draft]. A log of version 2 does not
     /// go back to 1; see `wal upgrade --help`
     #[arg(long, value_name = "N", value_parser = values::format_version)]
     format_version: Option<FormatVersion>,

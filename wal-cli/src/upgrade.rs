@@ -14,7 +14,7 @@ A log keeps the version of the on-disk format in which it was created. After thi
 2. It adds one empty segment. It changes no older segment and copies no record. There is no way back.
 
 Upgrade the readers first, then the writer: programs that know only version 1 refuse the log from then on, also those that \
-have it open. Version 2 is a draft: until it is frozen, a later release may be unable to read it.
+have it open. Version 2 is a draft: until it is frozen, a later release may be unable to read it. New logs have it already.
 
 Exit codes: 0 upgraded, or nothing to do; 1 it could not be done, and the log keeps its version; 4 corruption; 5 another \
 process has the log open for writing.

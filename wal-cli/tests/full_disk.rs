@@ -287,7 +287,7 @@ fn a_repair_says_how_much_space_it_needs_before_it_begins() {
         return;
     };
     let log = disk.log();
-    let lines = odd_lines(33, 900, Lengths::Long);
+    let lines = odd_lines(33, 700, Lengths::Long);
     append(&log, &["--segment-size", "1MiB"], &lines).code(0);
     let first = &common::files(&log, "wal")[0];
     common::overwrite(first, 10_000, b"\xFF\xFF\xFF");

@@ -115,7 +115,9 @@ fn a_torn_tail_has_a_code_of_its_own() {
     let end = stat(&place.log())["bytes"].as_u64().unwrap();
     // What a write that was cut short leaves: the beginning of a group of this segment. (Other bytes are stale, and nobody's.)
     let segment = &place.files("wal")[0];
-    let group = std::fs::read(segment).unwrap()[4224..4224 + 40].to_vec();
+    let records = cat(&place.log(), &["--json", "--limit", "1"]).json_lines();
+    let start = records[0]["offset"].as_u64().unwrap() as usize - 64;
+    let group = std::fs::read(segment).unwrap()[start..start + 40].to_vec();
     overwrite(segment, end, &group);
 
     let report = verify(&place.log()).code(3).json();

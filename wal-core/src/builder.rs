@@ -161,7 +161,7 @@ impl<W> Builder<W> {
     }
 
     /// The version of the on-disk format in which new segments are written. Default: that of the log's newest segment; in a new log
-    /// version 1. A read-only open ignores it.
+    /// version 2. A read-only open ignores it.
     ///
     /// A log of version 1 that is opened with version 2 continues in version 2 with its next segment, or with an empty one when it
     /// is closed. Its older segments stay as they are. Then there is no way back: the log keeps version 2, and opening it
@@ -170,7 +170,8 @@ impl<W> Builder<W> {
     /// **Upgrade the readers first, then the writer.** A build that does not know a segment's version refuses the log with
     /// [`UnknownVersion`](Error::UnknownVersion). So does a reader that follows it, when it comes to that segment.
     ///
-    /// Version 2 is a draft: until it is frozen, a later build may be unable to read it. See [`FormatVersion`](crate::FormatVersion).
+    /// Version 2 is a draft: until it is frozen, a later build may be unable to read it. A log that must outlive that is made with
+    /// [`FormatVersion::V1`](crate::FormatVersion::V1).
     ///
     /// ```
     /// use wal_core::{FormatVersion, Record, blocking::Wal};
@@ -321,7 +322,7 @@ impl<W> Builder<W> {
             config: self.config.clone(),
             sizes,
             alignment: Alignment::Eight,
-            version: self.version.unwrap_or_default(),
+            version: self.version.unwrap_or(Version::NEWEST),
             record_limit: 0,
             batch_limit: 0,
             buffer: self.buffer,

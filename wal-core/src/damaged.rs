@@ -133,7 +133,8 @@ impl Pieces {
             let first = first.unwrap_or(Lsn::MAX).max(newest.log_first);
             span(first, scan.end()).saturating_sub(recovery::lost_in(&scan.gaps))
         };
-        let there: u64 = self.scans.iter().map(there).sum();
+        let there = self.scans.iter().map(there);
+        let there = there.fold(0, u64::saturating_add);
         span(newest.log_first, newest.end()).saturating_sub(there)
     }
 
@@ -144,7 +145,11 @@ impl Pieces {
             clean: false,
             segments: self.scans.iter().map(|scan| scan.chain.len()).sum(),
             format_versions: recovery::format_versions(&self.scans),
-            bytes: self.scans.iter().map(Scan::bytes).sum(),
+            bytes: self
+                .scans
+                .iter()
+                .map(Scan::bytes)
+                .fold(0, u64::saturating_add),
             first_lsn: newest.map_or(Lsn::FIRST, |scan| scan.log_first),
             last_lsn: newest.map_or(Lsn::ZERO, Scan::end),
             proven_lsn: newest.map_or(Lsn::ZERO, |scan| scan.proven.watermark),

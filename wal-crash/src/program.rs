@@ -29,7 +29,7 @@ pub enum Format {
     One,
     /// Version 2.
     Two,
-    /// Version 1 in its first life, then version 2.
+    /// Version 1 in its first life, then version 2: asked for in each second life, and kept in the others.
     Upgraded,
 }
 

@@ -5,10 +5,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use wal_core::Error;
 use wal_core::blocking::Wal;
 use wal_core::clock::ManualClock;
 use wal_core::entropy::SeededEntropy;
+use wal_core::{Error, FormatVersion};
 use wal_io::FaultStorage;
 use wal_io::fault::{
     Access, Background, Chooser, Fault, Image, OperationKind, Script, SyncFailure,
@@ -224,13 +224,14 @@ impl Runner {
             .entropy(Arc::new(SeededEntropy::new(seed)))
             .small_segments()
             .driven_by_caller();
-        match self.setup.format {
-            Format::Two => builder = builder.format_version(wal_core::FormatVersion::V2),
-            // From its second life on; a log of version 2 stays one.
-            Format::Upgraded if !self.sources.is_empty() => {
-                builder = builder.format_version(wal_core::FormatVersion::V2);
-            }
-            Format::One | Format::Upgraded => {}
+        // Each life has begun with its source. One that asks for no version keeps that of the log.
+        let version = match (self.setup.format, self.sources.len()) {
+            (Format::One, _) | (Format::Upgraded, 0 | 1) => Some(FormatVersion::V1),
+            (Format::Two, _) => Some(FormatVersion::V2),
+            (Format::Upgraded, life) => life.is_multiple_of(2).then_some(FormatVersion::V2),
+        };
+        if let Some(version) = version {
+            builder = builder.format_version(version);
         }
         if let Some(bytes) = self.setup.padding {
             builder = builder.sector_padding(bytes);

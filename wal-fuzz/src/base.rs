@@ -9,7 +9,7 @@ use std::time::Duration;
 use wal_core::blocking::Wal;
 use wal_core::clock::ManualClock;
 use wal_core::entropy::SeededEntropy;
-use wal_core::{Compression, FsyncPolicy, Lsn, Record, Result, WalConfig};
+use wal_core::{Compression, FormatVersion, FsyncPolicy, Lsn, Record, Result, WalConfig};
 use wal_format::{
     Epoch, FileName, GroupBody, GroupFacts, GroupKind, HEADER_LEN, SegmentHeader, SegmentId,
     SegmentView, segment_name,
@@ -58,11 +58,35 @@ impl Base {
 pub(crate) fn all() -> &'static [Base] {
     static ALL: OnceLock<Vec<Base>> = OnceLock::new();
     ALL.get_or_init(|| {
-        let plain = |policy| Maker::new(policy, None);
-        vec![
-            plain(FsyncPolicy::Always).run(&[Step::Append(70), Step::Close]),
-            plain(FsyncPolicy::Always).run(&[Step::Append(70), Step::Kill]),
-            plain(FsyncPolicy::Os).run(&[
+        [Format::One, Format::Two, Format::OneThenTwo]
+            .into_iter()
+            .flat_map(of_format)
+            .collect()
+    })
+}
+
+/// The versions of the format in a log.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Format {
+    One,
+    Two,
+    /// Version 1 up to the first close or kill.
+    OneThenTwo,
+}
+
+fn of_format(format: Format) -> Vec<Base> {
+    let plain = |policy| Maker::new(format, policy, None);
+    let before = match format {
+        Format::One | Format::Two => &[][..],
+        // Short, so that version 2 is at the end of most.
+        Format::OneThenTwo => &[Step::Append(25), Step::Close],
+    };
+    let policies: [(Maker, &[Step]); 5] = [
+        (plain(FsyncPolicy::Always), &[Step::Append(70), Step::Close]),
+        (plain(FsyncPolicy::Always), &[Step::Append(70), Step::Kill]),
+        (
+            plain(FsyncPolicy::Os),
+            &[
                 Step::Append(50),
                 Step::Batch(3),
                 Step::Sync,
@@ -71,8 +95,11 @@ pub(crate) fn all() -> &'static [Base] {
                 Step::Batch(4),
                 Step::Flush,
                 Step::Kill,
-            ]),
-            plain(FsyncPolicy::Batch(Duration::from_millis(5))).run(&[
+            ],
+        ),
+        (
+            plain(FsyncPolicy::Batch(Duration::from_millis(5))),
+            &[
                 Step::Append(40),
                 Step::Flush,
                 Step::Kill,
@@ -86,25 +113,33 @@ pub(crate) fn all() -> &'static [Base] {
                 Step::Append(2),
                 Step::Flush,
                 Step::Kill,
-            ]),
-            Maker::new(FsyncPolicy::Always, Some(512)).run(&[
+            ],
+        ),
+        (
+            Maker::new(format, FsyncPolicy::Always, Some(512)),
+            &[
                 Step::Append(12),
                 Step::TruncateBefore(9),
                 Step::Close,
                 Step::Append(6),
                 Step::Close,
-            ]),
-        ]
-    })
+            ],
+        ),
+    ];
+    policies
+        .into_iter()
+        .map(|(maker, steps)| maker.run(&[before, steps].concat()))
+        .collect()
 }
 
-/// A segment header as this version of the format has it, for files made by hand.
-pub(crate) fn header(id: SegmentId) -> SegmentHeader {
-    let image = &all()[0].image;
-    let file = image
-        .get(&segment_name(SegmentId::FIRST))
-        .expect("a segment");
-    let header = SegmentHeader::decode(file, SegmentId::FIRST).expect("it is the log's");
+/// A segment header as that version of the format has it, for files made by hand.
+pub(crate) fn header(id: SegmentId, version: FormatVersion) -> SegmentHeader {
+    let first = segment_name(SegmentId::FIRST);
+    let found = all().iter().find_map(|base| {
+        let header = SegmentHeader::decode(base.image.get(&first)?, SegmentId::FIRST).ok()?;
+        (header.version == version).then_some(header)
+    });
+    let header = found.expect("there is a log of each version");
     SegmentHeader {
         segment_id: id,
         epoch: Epoch::new(8 + id.get()),
@@ -131,6 +166,7 @@ pub(crate) fn open(
     storage: &FaultStorage,
     policy: FsyncPolicy,
     padding: Option<u32>,
+    version: Option<FormatVersion>,
     seed: u64,
 ) -> Result<Wal> {
     let builder = Wal::builder("log")
@@ -146,6 +182,10 @@ pub(crate) fn open(
         .entropy(Arc::new(SeededEntropy::new(seed)))
         .small_segments()
         .driven_by_caller();
+    let builder = match version {
+        Some(version) => builder.format_version(version),
+        None => builder,
+    };
     match padding {
         Some(bytes) => builder.sector_padding(bytes).open(),
         None => builder.open(),
@@ -165,6 +205,7 @@ enum Step {
 }
 
 struct Maker {
+    format: Format,
     policy: FsyncPolicy,
     padding: Option<u32>,
     storage: FaultStorage,
@@ -172,8 +213,9 @@ struct Maker {
 }
 
 impl Maker {
-    fn new(policy: FsyncPolicy, padding: Option<u32>) -> Self {
+    fn new(format: Format, policy: FsyncPolicy, padding: Option<u32>) -> Self {
         Self {
+            format,
             policy,
             padding,
             storage: FaultStorage::new(),
@@ -231,7 +273,12 @@ impl Maker {
     }
 
     fn open(&self, seed: u64) -> Wal {
-        open(&self.storage, self.policy, self.padding, seed).expect("a log")
+        let version = match (self.format, seed) {
+            (Format::One, _) | (Format::OneThenTwo, 0) => FormatVersion::V1,
+            (Format::Two | Format::OneThenTwo, _) => FormatVersion::V2,
+        };
+        let version = Some(version);
+        open(&self.storage, self.policy, self.padding, version, seed).expect("a log")
     }
 
     fn finish(self, older: Image) -> Base {

@@ -3,7 +3,7 @@
 //! Deliberately absent: the log's own files as a start; see `structured.rs`.
 
 use arbitrary::{Result, Unstructured};
-use wal_format::{HEADER_LEN, SegmentId, segment_name, spare_name, temporary_name};
+use wal_format::{HEADER_LEN, SegmentId, Version, segment_name, spare_name, temporary_name};
 use wal_io::fault::Image;
 
 use crate::{base, judge};
@@ -27,8 +27,16 @@ fn files(u: &mut Unstructured<'_>, image: &mut Image) -> Result<()> {
         };
         let mut file = Vec::new();
         if u.ratio(7, 8)? {
-            let mut header = base::header(id);
-            header.allocated = *u.choose(&[HEADER_LEN, header.capacity])?;
+            let (version, is_full) = *u.choose(&[
+                (Version::V1, false),
+                (Version::V1, true),
+                (Version::V2, false),
+                (Version::V2, true),
+            ])?;
+            let mut header = base::header(id, version);
+            if is_full {
+                header.allocated = header.capacity;
+            }
             file = header.encode();
         }
         let len = match left {

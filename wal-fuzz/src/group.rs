@@ -4,10 +4,11 @@
 
 use arbitrary::{Result, Unstructured};
 use wal_format::{
-    Alignment, Compression, ControlBody, EncodedRecord, Footer, FooterFacts, FooterTrailer,
-    GROUP_HEADER_LEN, GroupFacts, GroupHeader, GroupKind, GroupWriter, HEADER_LEN, InBatch,
-    IndexEntry, Layout, LinkBody, Lsn, Offset, RecordKind, RecordRef, SegmentHeader, SegmentId,
-    SegmentView, UnixMillis, Version, crc32, decode_cut, decode_stamp, scan_headers,
+    Alignment, Compression, Consumer, Control, ControlBody, ControlChange, EncodedRecord, Footer,
+    FooterFacts, FooterMore, FooterTrailer, GROUP_HEADER_LEN, GroupFacts, GroupHeader, GroupKind,
+    GroupWriter, HEADER_LEN, History, InBatch, IndexBuilder, IndexEntry, Layout, LinkBody, Lsn,
+    Offset, RecordKind, RecordRef, SegmentHeader, SegmentId, SegmentView, UnixMillis, Version,
+    crc32, decode_cut, decode_stamp, scan_headers,
 };
 
 use crate::{base, segment};
@@ -32,8 +33,7 @@ fn decoded(data: &[u8], version: Version) {
         return;
     };
     let segment = SegmentHeader {
-        version,
-        ..base::header(SegmentId::FIRST)
+        ..base::header(SegmentId::FIRST, version)
     };
     let salt = segment.salt();
     let mut head = *head;
@@ -169,61 +169,89 @@ fn write(u: &mut Unstructured<'_>) -> Result<Written> {
         Alignment::Sector512,
         Alignment::Sector4096,
     ])?;
+    let version = *u.choose(&[Version::V1, Version::V2])?;
+    let is_new = version >= Version::V2;
     let capacity = 1 << 20;
     let header = SegmentHeader {
         alignment,
         capacity,
         allocated: capacity,
         record_limit: Layout {
-            version: Version::V1,
+            version,
             segment_len: capacity,
             alignment,
             record_limit: 0,
         }
         .max_record_limit(),
-        ..base::header(SegmentId::FIRST)
+        ..base::header(SegmentId::FIRST, version)
     };
     let first = Lsn::new(*u.choose(&[1, 2, 1 << 40, u64::MAX - 1000])?);
     let mut writer = GroupWriter::new(header.frame(), 0);
     writer.reset(header.frame(), Offset::new(HEADER_LEN), 0, first);
-    writer.link(
-        &LinkBody::first(first, wal_format::History::NONE),
-        below(u, first)?,
-    );
+    let history = History::new(if is_new { 77 } else { 0 });
+    writer.link(&LinkBody::first(first, history), below(u, first)?);
+    let mut control = Control::default();
+    if is_new {
+        control.apply(&change(u)?);
+        writer.control(&control, below(u, first)?);
+    }
     let mut written = Written {
         file: header.encode(),
         records: Vec::new(),
         sealed: false,
     };
     let mut index: Vec<IndexEntry> = Vec::new();
+    let mut places = IndexBuilder::new(capacity);
     let runs = u.int_in_range(0..=20)?;
     for _ in 0..runs {
         let oldest = writer
             .open_group_start()
             .map_or(writer.next_lsn(), |(lsn, _)| lsn);
-        match u.int_in_range(0..=6)? {
+        let call = u.int_in_range(0..=6)?;
+        // A group has the time at which it is closed.
+        if is_new && call > 2 {
+            writer.set_time(UnixMillis::new(u.int_in_range(0..=(1 << 48) - 1)?));
+        }
+        match call {
             0..=2 => batch(u, &mut writer, header.record_limit, &mut written.records)?,
             3 => drop(writer.close_group(below(u, oldest)?)),
             4 => writer.stamp(below(u, oldest)?),
+            5 if is_new => {
+                let change = change(u)?;
+                control.apply(&change);
+                writer.change(&[change], below(u, oldest)?);
+            }
             5 => writer.cut(below(u, oldest)?, below(u, oldest)?),
             _ => continue,
         }
-        if let Some((first_lsn, offset)) = writer.open_group_start()
-            && IndexEntry::is_due(index.last(), offset)
-        {
-            index.push(IndexEntry { first_lsn, offset });
+        if let Some((first_lsn, offset)) = writer.open_group_start() {
+            if is_new {
+                places.group(first_lsn, offset);
+            } else if IndexEntry::is_due(index.last(), offset) {
+                index.push(IndexEntry { first_lsn, offset });
+            }
         }
     }
     if let Some((oldest, _)) = writer.open_group_start() {
+        writer.set_time(UnixMillis::new(1));
         writer.close_group(below(u, oldest)?);
     }
     if u.arbitrary()? {
+        let more = is_new.then(|| {
+            let (index_offset, pages) = writer.index(&places, capacity / 2);
+            FooterMore {
+                index_offset,
+                pages,
+                control,
+                ..FooterMore::default()
+            }
+        });
         let facts = FooterFacts {
             record_count: writer.records(),
             successor: SegmentId::new(u.arbitrary()?),
             log_first: first,
             index: &index,
-            more: None,
+            more: more.as_ref(),
         };
         writer.footer(&facts);
         written.sealed = true;
@@ -231,6 +259,23 @@ fn write(u: &mut Unstructured<'_>) -> Result<Written> {
     written.file.extend_from_slice(writer.bytes());
     assert_eq!(writer.end().get(), written.file.len() as u64);
     Ok(written)
+}
+
+/// A change of the control state.
+fn change(u: &mut Unstructured<'_>) -> Result<ControlChange> {
+    let name = (*u.choose(&["a", "b", "consumer"])?).into();
+    Ok(match u.int_in_range(0..=2)? {
+        0 => ControlChange::Term(u.arbitrary()?),
+        1 => ControlChange::Consumer(
+            name,
+            Consumer {
+                lsn: Lsn::new(u.arbitrary()?),
+                history: History::new(u.arbitrary()?),
+                moved: u.arbitrary()?,
+            },
+        ),
+        _ => ControlChange::NoConsumer(name),
+    })
 }
 
 fn below(u: &mut Unstructured<'_>, lsn: Lsn) -> Result<Lsn> {

@@ -39,8 +39,20 @@ pub(crate) fn survive(image: &Image, bytes: Bytes) -> Shown {
     let verified = verify_storage(Arc::new(storage.clone()));
     assert!(storage.image() == *image, "a look changed the directory");
     agree(looked.as_ref(), damaged.as_ref(), &verified);
+    let refused = [looked.as_ref().err(), damaged.as_ref().err()];
+    for error in refused
+        .into_iter()
+        .chain([verified.as_ref().err()])
+        .flatten()
+    {
+        let unknown = matches!(error, Error::UnknownFeature { .. });
+        assert!(
+            bytes == Bytes::Any || !unknown,
+            "damage is taken for a feature: {error}"
+        );
+    }
 
-    let wal = match base::open(&storage, FsyncPolicy::Always, None, 1 << 32) {
+    let wal = match base::open(&storage, FsyncPolicy::Always, None, None, 1 << 32) {
         Ok(wal) => wal,
         Err(error) => {
             told(&error);
@@ -139,6 +151,7 @@ fn told(error: &Error) {
             Error::Corruption(_)
                 | Error::MissingSegment { .. }
                 | Error::UnknownVersion { .. }
+                | Error::UnknownFeature { .. }
                 | Error::NotALog { .. }
         ),
         "an error of another kind: {error:?}"
@@ -157,7 +170,12 @@ fn agree(
     match verified {
         Err(error) => {
             told(error);
-            assert!(looked.is_err(), "shown, but not verified: {error}");
+            // A reader meets what is unknown in its place, and not behind the end of the records.
+            let unknown = matches!(error, Error::UnknownFeature { .. });
+            assert!(
+                looked.is_err() || unknown,
+                "shown, but not verified: {error}"
+            );
         }
         Ok(report) if report.damage().next().is_none() => {
             let shown = looked.expect("it verifies without damage");
@@ -226,7 +244,7 @@ fn go_on(wal: Wal, mut storage: FaultStorage, shown: &Shown) {
     storage = storage.kill();
     drop(wal);
     for seed in 1..=2 {
-        let wal = base::open(&storage, FsyncPolicy::Always, None, seed << 33)
+        let wal = base::open(&storage, FsyncPolicy::Always, None, None, seed << 33)
             .expect("it was accepted before");
         // Behind damage that a reader met, what was added is read all the same.
         let again = read(&wal, Lsn::ZERO);

@@ -1,12 +1,12 @@
 //! Puts checksums right in bytes that were changed, so that the decoder believes them and what lies behind is reached.
 //!
-//! Field places are those of `docs/format.md`. Deliberately absent: sense. What the fields say stays as it is.
+//! Field places are those of `docs/format.md` and `docs/format-2.md`. Deliberately absent: sense. What the fields say stays as it is.
 
 use std::collections::BTreeMap;
 
 use wal_format::{
-    Digest, Epoch, GROUP_HEADER_LEN, HEADER_LEN, LINK_BODY_LEN, Lsn, Offset, RecordHead, Salt,
-    SegmentHeader, SegmentId, crc32,
+    Digest, Epoch, GROUP_HEADER_LEN, HEADER_LEN, LINK_BODY_LEN, Lsn, Offset, PAGE_LEN, RecordHead,
+    Salt, SegmentHeader, SegmentId, crc32,
 };
 
 /// How much is put right.
@@ -27,9 +27,10 @@ struct End {
     digest: u32,
 }
 
-const LINK: u16 = 3;
-const RECORDS: u16 = 1;
-const FOOTER: u16 = 5;
+const LINK: u8 = 3;
+const RECORDS: u8 = 1;
+const FOOTER: u8 = 5;
+const INDEX: u8 = 8;
 const TRAILER_LEN: usize = 24;
 
 /// A whole log, the oldest segment first.
@@ -83,7 +84,7 @@ fn mend(bytes: &mut [u8], id: SegmentId, depth: Depth) -> Option<End> {
         let Some(len) = mend_group(&mut bytes[at..], at as u64, &header, end.digest, depth) else {
             break;
         };
-        if u16_at(bytes, at + 56) == FOOTER {
+        if bytes[at + 56] == FOOTER {
             break;
         }
         let records = u64::from(u32_at(bytes, at + 44));
@@ -104,7 +105,7 @@ fn mend_group(
     depth: Depth,
 ) -> Option<usize> {
     let salt = header.salt();
-    let kind = u16_at(bytes, 56);
+    let kind = bytes[56];
     if depth == Depth::Chain {
         let previous = if kind == LINK { 0 } else { previous };
         put(bytes, 8, &header.epoch.get().to_le_bytes());
@@ -121,6 +122,13 @@ fn mend_group(
         if depth == Depth::Chain {
             tie(payload, kind, offset, first, u32_at(head, 48), header.epoch);
         }
+        if kind == INDEX {
+            for (at, page) in payload.chunks_exact_mut(PAGE_LEN).enumerate() {
+                let place = offset + (GROUP_HEADER_LEN + at * PAGE_LEN) as u64;
+                let checksum = crc32(&page[4..]) ^ salt.group_mask(Offset::new(place));
+                put(page, 0, &checksum.to_le_bytes());
+            }
+        }
         let digest = if kind == RECORDS {
             mend_records(payload, first, records, offset, salt, header.record_limit)
         } else {
@@ -134,7 +142,7 @@ fn mend_group(
 }
 
 /// What a body repeats of its place.
-fn tie(payload: &mut [u8], kind: u16, offset: u64, first: u64, previous: u32, epoch: Epoch) {
+fn tie(payload: &mut [u8], kind: u8, offset: u64, first: u64, previous: u32, epoch: Epoch) {
     let last = first.wrapping_sub(1).to_le_bytes();
     if kind == LINK && payload.len() >= 24 {
         put(payload, 16, &last);
@@ -186,10 +194,6 @@ fn array<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
     let mut array = [0; N];
     array.copy_from_slice(&bytes[at..at + N]);
     array
-}
-
-fn u16_at(bytes: &[u8], at: usize) -> u16 {
-    u16::from_le_bytes(array(bytes, at))
 }
 
 fn u32_at(bytes: &[u8], at: usize) -> u32 {

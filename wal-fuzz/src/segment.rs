@@ -4,6 +4,7 @@
 
 use wal_format::{
     ControlBody, GroupBody, GroupFacts, HEADER_LEN, InvalidAt, RecordError, SegmentId, SegmentView,
+    Version,
 };
 
 use crate::base;
@@ -16,7 +17,11 @@ pub fn segment(data: &[u8]) {
     };
     let mut file = rest.to_vec();
     if mode & 1 != 0 {
-        file.splice(..0, base::header(SegmentId::FIRST).encode());
+        let version = match mode & 8 {
+            0 => Version::V1,
+            _ => Version::V2,
+        };
+        file.splice(..0, base::header(SegmentId::FIRST, version).encode());
     }
     match mode & 6 {
         0 => {}
@@ -94,7 +99,9 @@ pub(crate) fn seeds() -> Vec<Vec<u8>> {
         for (name, file) in base.image.files() {
             if name == "00000000000000000001.wal" {
                 seeds.push([&[0], file].concat());
-                seeds.push([&[5], &file[HEADER_LEN as usize..]].concat());
+                let version_2 = file[12] == 2;
+                let mode = if version_2 { 13 } else { 5 };
+                seeds.push([&[mode], &file[HEADER_LEN as usize..]].concat());
             }
         }
     }

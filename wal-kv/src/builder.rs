@@ -117,7 +117,7 @@ impl<S> Builder<S> {
     }
 
     /// The version of the on-disk format of the store's log; see [`wal_core::Builder::format_version`]. Default: that of the log's
-    /// newest segment; in a new store version 1. A store of version 1 can continue in version 2. There is no way back:
+    /// newest segment; in a new store version 2, which is a draft. A store of version 1 can continue in version 2. There is no way back:
     /// a program that knows only version 1 refuses the store from then on. Snapshots have a format of their own.
     #[must_use]
     pub fn format_version(mut self, version: FormatVersion) -> Self {

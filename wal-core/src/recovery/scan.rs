@@ -447,7 +447,8 @@ impl Scan {
 
     /// Bytes of the chain's data.
     pub(crate) fn bytes(&self) -> u64 {
-        self.chain.iter().map(|link| link.end.offset).sum()
+        let bytes = self.chain.iter().map(|link| link.end.offset);
+        bytes.fold(0, u64::saturating_add)
     }
 
     /// The last LSN of the chain. Without one, that of the records that were dropped: a crash may take all that was behind them.

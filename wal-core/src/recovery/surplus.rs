@@ -9,7 +9,8 @@
 use std::io;
 
 use wal_format::{
-    Footer, GROUP_HEADER_LEN, GroupHeader, GroupKind, Offset, SegmentHeader, SegmentId,
+    Footer, GROUP_HEADER_LEN, GroupHeader, GroupKind, HEADER_LEN, LINK_LEN, Offset, SegmentHeader,
+    SegmentId,
 };
 use wal_io::{OpenMode, Storage, StorageFile, StorageFileExt};
 
@@ -37,6 +38,11 @@ impl Surplus {
         end: u64,
         open: impl FnOnce() -> io::Result<Arc<dyn StorageFile>>,
     ) -> io::Result<Option<Self>> {
+        let groups = header.alignment.round_up(HEADER_LEN + LINK_LEN as u64);
+        // A link may say anything. Nothing is cut where no group can end.
+        if !(groups..=len).contains(&end) || !end.is_multiple_of(header.alignment.get()) {
+            return Ok(None);
+        }
         let reserve = header.layout().footer_reserve();
         let least = end.saturating_add(reserve).next_multiple_of(BLOCK);
         if len <= least {

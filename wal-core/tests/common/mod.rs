@@ -109,11 +109,7 @@ impl Machine {
             .prewrite(self.prewrite)
             .entropy(Arc::clone(&self.entropy) as _)
             .small_segments();
-        // All tests that stand on this machine run in version 2 of the format too.
-        let builder = match std::env::var("WAL_TEST_FORMAT").as_deref() {
-            Ok("2") => builder.format_version(FormatVersion::V2),
-            _ => builder,
-        };
+        let builder = in_tested_version(builder);
         match self.padding {
             Some(bytes) => builder.sector_padding(bytes),
             None => builder,
@@ -191,6 +187,14 @@ impl Machine {
     pub(crate) fn file_names(&self) -> Vec<String> {
         let image = self.storage.image();
         image.files().map(|(name, _)| name.to_owned()).collect()
+    }
+}
+
+/// All tests that open their logs with it run in version 1 of the format too.
+pub(crate) fn in_tested_version<W>(builder: Builder<W>) -> Builder<W> {
+    match std::env::var("WAL_TEST_FORMAT").as_deref() {
+        Ok("1") => builder.format_version(FormatVersion::V1),
+        _ => builder,
     }
 }
 

@@ -1,7 +1,9 @@
 //! A kept log with segments of both versions is opened, read and continued.
 
 use std::path::Path;
+use std::sync::Arc;
 
+use wal_core::blocking::Wal;
 use wal_core::{FsyncPolicy, Lsn, Result};
 use wal_format::{FileName, SegmentView, Version};
 use wal_io::fault::Image;
@@ -13,6 +15,16 @@ fn kept() -> Machine {
     let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("../wal-format/tests/golden/mixed");
     let image = Image::read_from(golden).expect("the golden files");
     Machine::holding(&image, FsyncPolicy::Always)
+}
+
+/// Opens it without asking for a version.
+fn open(machine: &Machine) -> Wal {
+    let builder = Wal::builder("log")
+        .storage(Arc::new(machine.storage.clone()))
+        .config(machine.config.clone())
+        .small_segments()
+        .driven_by_caller();
+    builder.open().expect("the log opens")
 }
 
 fn records(from: u64, to: u64) -> Vec<(u64, Vec<u8>)> {
@@ -40,7 +52,7 @@ fn a_log_of_both_versions_is_read_verified_and_continued() {
     let cursors = cursors.expect("cursors");
     drop(wal);
 
-    let wal = machine.open();
+    let wal = open(&machine);
     for lsn in 13..=20 {
         let value = format!("record {lsn}").into_bytes();
         wal.append(wal_core::RecordRef::data(&value))
@@ -52,7 +64,7 @@ fn a_log_of_both_versions_is_read_verified_and_continued() {
     wal.truncate_after(Lsn::new(15)).expect("truncated");
     wal.truncate_before(Lsn::new(4)).expect("truncated");
     wal.close().expect("closed");
-    let wal = machine.open();
+    let wal = open(&machine);
     assert_eq!(read_all(&wal).expect("read"), records(4, 15));
     assert_eq!(machine.verify().expect("verified").damage().count(), 0);
     // It goes on in version 2 without being asked.

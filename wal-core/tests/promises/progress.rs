@@ -13,7 +13,7 @@ use wal_core::blocking::Wal;
 use wal_core::{Lsn, RecordRef, Result, WalConfig};
 
 use crate::common::watched::Watched;
-use crate::common::{Machine, PATIENCE, SMALL, append, policies, until};
+use crate::common::{Machine, PATIENCE, SMALL, append, in_tested_version, policies, until};
 
 const MEBIBYTE: u64 = 1 << 20;
 
@@ -194,7 +194,7 @@ fn files_that_wait_for_their_footers_are_bounded_where_each_record_fills_a_segme
             fsync_policy: policy,
             ..WalConfig::default()
         };
-        let builder = Wal::builder(dir.join("log")).config(config);
+        let builder = in_tested_version(Wal::builder(dir.join("log")).config(config));
         let wal = builder.small_segments().open().expect("the log opens");
         let payload = vec![7; 3000];
         let mut most = 0;

@@ -14,7 +14,8 @@ use wal_io::fault::{Fault, Moment, OperationKind, Seeded, SystemError};
 use crate::common::trace::segment;
 use crate::common::watched::Watched;
 use crate::common::{
-    Machine, SMALL, append, assert_holds, is_segment, large, payload, policies, until,
+    Machine, SMALL, append, assert_holds, in_tested_version, is_segment, large, payload, policies,
+    until,
 };
 
 const KIB: u64 = 1 << 10;
@@ -377,7 +378,7 @@ fn truncations_of_both_ends_with_no_byte_free_do_not_cross() {
         .storage(Arc::new(watched.clone()))
         .config(machine.config.clone())
         .small_segments();
-    let wal = finish(builder.open()).expect("opened");
+    let wal = finish(in_tested_version(builder).open()).expect("opened");
     let mut last = 0;
     loop {
         if last == 600 {

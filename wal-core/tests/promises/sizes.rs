@@ -8,12 +8,11 @@ use wal_core::{Builder, Error, Record, WalConfig};
 use wal_format::SegmentHeader;
 use wal_io::{MemoryStorage, OpenMode, Storage, StorageFileExt};
 
-use crate::common::SMALL;
+use crate::common::{SMALL, in_tested_version};
 
 fn builder(storage: &MemoryStorage) -> Builder<Wal> {
-    Wal::builder("log")
-        .storage(Arc::new(storage.clone()))
-        .small_segments()
+    let builder = Wal::builder("log").storage(Arc::new(storage.clone()));
+    in_tested_version(builder).small_segments()
 }
 
 fn config(max_segment_size: u64) -> WalConfig {
