@@ -7,6 +7,7 @@ use std::path::Path;
 use wal_format::{EncodedRecord, Lsn, Record, RecordRef, SegmentId, UnixMillis};
 
 use crate::builder::Builder;
+use crate::control::{ControlChange, ControlState, Requested};
 use crate::cursor::Cursor;
 use crate::handle::Handle;
 use crate::log::{Begun, Driver, Durability, Engine};
@@ -216,6 +217,51 @@ impl Wal {
     #[doc(hidden)]
     pub fn log_time(&self) -> Result<UnixMillis> {
         self.engine().map(|engine| engine.time())
+    }
+
+    /// The control state: a term and consumers. It belongs to the log, and no truncation takes a part of it away. Also what is not
+    /// durable yet.
+    ///
+    /// A read-only handle reads the newest segments to answer this.
+    ///
+    /// # Errors
+    /// [`Poisoned`](crate::Error::Poisoned), or what opening the log gives on a read-only handle.
+    #[doc(hidden)]
+    pub fn control(&self) -> Result<ControlState> {
+        self.handle.control()
+    }
+
+    /// Changes the control state: all of the changes or none. They survive truncations, recovery and repair.
+    ///
+    /// # Durability
+    /// As the [policy](crate::FsyncPolicy) says of an append, and made durable by [`sync`](Self::sync) and
+    /// [`close`](Self::close). Changes between two syncs share one group.
+    ///
+    /// # Errors
+    /// Nothing was changed: [`OldVersion`](crate::Error::OldVersion) of a log of version 1, [`InvalidControl`](crate::Error::InvalidControl) for a
+    /// name or a lower term, [`NotDurable`](crate::Error::NotDurable) for a cursor above the durable LSN, [`Truncated`](crate::Error::Truncated) or
+    /// [`OtherLog`](crate::Error::OtherLog) for one that is not valid, [`TooLarge`](crate::Error::TooLarge), [`NoSpace`](crate::Error::NoSpace),
+    /// [`ControlLost`](crate::Error::ControlLost), [`Closed`](crate::Error::Closed). After [`Poisoned`](crate::Error::Poisoned) reopening shows what has
+    /// survived.
+    #[doc(hidden)]
+    pub fn change_control(&self, changes: &[ControlChange]) -> Result<()> {
+        let requested = Requested::new(changes, false)?;
+        let engine = self.engine()?;
+        wait(engine, engine.change_control(&requested, Shell::Blocking))
+    }
+
+    /// Sets the whole control state again, whatever it was: the answer to [`ControlLost`](crate::Error::ControlLost).
+    ///
+    /// # Durability
+    /// As for [`change_control`](Self::change_control).
+    ///
+    /// # Errors
+    /// As for [`change_control`](Self::change_control), except [`ControlLost`](crate::Error::ControlLost).
+    #[doc(hidden)]
+    pub fn set_control(&self, term: u64, consumers: &[(String, Cursor)]) -> Result<()> {
+        let requested = Requested::all(term, consumers)?;
+        let engine = self.engine()?;
+        wait(engine, engine.change_control(&requested, Shell::Blocking))
     }
 
     /// The first LSN of the log.

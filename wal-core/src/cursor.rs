@@ -62,6 +62,14 @@ pub struct Cursor {
 }
 
 impl Cursor {
+    pub(crate) const fn new(log: LogId, lsn: Lsn, history: History) -> Self {
+        Self { log, lsn, history }
+    }
+
+    pub(crate) fn history(&self) -> History {
+        self.history
+    }
+
     /// The LSN of the record; [`Lsn::ZERO`] if no record was seen yet. Continue after it, with
     /// [`follow_from(cursor.lsn().next())`](crate::blocking::Wal::follow_from).
     #[must_use]

@@ -134,6 +134,46 @@ pub enum Error {
         /// The id of the cursor's log.
         cursor: String,
     },
+    /// The log has an older version of the format, which lacks what was asked for. Nothing was changed: open the log with the
+    /// newer version first.
+    #[error(
+        "{location}: {what} needs version {needed} of the format, and the log has version {version}; upgrade it with format_version or wal upgrade"
+    )]
+    OldVersion {
+        /// The log's directory.
+        location: String,
+        /// What was asked for.
+        what: &'static str,
+        /// The version of the log.
+        version: u32,
+        /// The version that has it.
+        needed: u32,
+    },
+    /// A change of the control state is not one that can be made. Nothing was changed.
+    #[error("invalid change of the control state: {what}; nothing was changed")]
+    InvalidControl {
+        /// What is wrong.
+        what: String,
+    },
+    /// The record is not durable yet, so nobody may depend on it. Nothing was changed: sync, and try again.
+    #[error("LSN {lsn} is not durable, only LSNs up to {durable} are; sync the log and try again")]
+    NotDurable {
+        /// The LSN asked for.
+        lsn: Lsn,
+        /// The highest durable LSN.
+        durable: Lsn,
+    },
+    /// Newer control state than what is left was lost to damage, so nobody knows who still needs which records. Nothing was
+    /// removed, and nothing is until the owner has set the whole state again.
+    #[error(
+        "{location}: the control state (term and consumers) in segment {segment_id} was lost to damage and only an older one is left; nothing is removed until it is set again with set_control"
+    )]
+    ControlLost {
+        /// The log's directory.
+        location: String,
+        /// The segment that held the newer state.
+        segment_id: SegmentId,
+    },
     /// The LSN was never given to a record.
     #[error("LSN {lsn} has not been given to a record yet; the next one will be LSN {next}")]
     NotAppended {

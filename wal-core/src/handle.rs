@@ -2,6 +2,7 @@
 
 use wal_format::{Lsn, RecordRef, SegmentId, UnixMillis};
 
+use crate::control::ControlState;
 use crate::cursor::Lineage;
 use crate::log::{Engine, Mark};
 use crate::position::Start;
@@ -201,6 +202,15 @@ impl Handle {
                 view.follow()?;
                 Ok(view.lineage())
             }
+        }
+    }
+
+    /// The control state.
+    pub(crate) fn control(&self) -> Result<ControlState> {
+        self.check_process()?;
+        match &self.behind {
+            Behind::Writer(engine) => engine.control(),
+            Behind::Reader(view) => view.control(),
         }
     }
 

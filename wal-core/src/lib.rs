@@ -6,6 +6,7 @@ mod builder;
 #[doc(hidden)]
 pub mod clock;
 mod config;
+mod control;
 mod cursor;
 mod damaged;
 #[doc(hidden)]
@@ -33,6 +34,8 @@ mod writer;
 
 pub use builder::Builder;
 pub use config::{FsyncPolicy, MAX_BATCH_WINDOW, OnDamage, Prewrite, RecoveryMode, WalConfig};
+#[doc(hidden)]
+pub use control::{ConsumerState, ControlChange, ControlState};
 pub use cursor::{Cursor, NotACursor};
 pub use error::{Corruption, Displaced, Displacement, Error, Poisoned, Result};
 pub use position::{Appended, Awaited, Position, Start};

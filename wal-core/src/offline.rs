@@ -5,7 +5,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use wal_format::{Lsn, SegmentId};
+use wal_format::{Control, Lsn, SegmentId};
 use wal_io::{DiskStorage, OpenMode, Storage};
 
 use crate::clock::SystemClock;
@@ -40,7 +40,7 @@ pub struct Truncation {
 /// # Errors
 /// [`NotAppended`](Error::NotAppended) if `lsn` is behind the log's end, [`Locked`](Error::Locked), and what opening the log
 /// for reading gives: [`NotALog`](Error::NotALog), [`Corruption`](Error::Corruption), [`MissingSegment`](Error::MissingSegment),
-/// [`UnknownVersion`](Error::UnknownVersion), [`Io`](Error::Io).
+/// [`UnknownVersion`](Error::UnknownVersion), [`ControlLost`](Error::ControlLost), [`Io`](Error::Io).
 pub fn truncate_before(dir: impl AsRef<Path>, lsn: impl Into<Lsn>) -> Result<Truncation> {
     let storage: Arc<dyn Storage> = Arc::new(DiskStorage::new(dir.as_ref()));
     truncate_before_in(&storage, lsn.into())
@@ -106,6 +106,12 @@ fn truncate(storage: &Arc<dyn Storage>, lsn: Lsn, mode: Mode) -> Result<Truncati
     if lsn > next {
         return Err(Error::NotAppended { lsn, next });
     }
+    if let Some(segment_id) = scan.control.lost() {
+        return Err(Error::ControlLost {
+            location,
+            segment_id,
+        });
+    }
     let proven = scan.proven.watermark.min(scan.end());
     let first = lsn.min(proven.next()).max(scan.log_first);
     let io = |what: &'static str| {
@@ -128,8 +134,14 @@ fn truncate(storage: &Arc<dyn Storage>, lsn: Lsn, mode: Mode) -> Result<Truncati
     {
         recovery::free_names(&**storage, *first, firsts);
     }
-    // The newest stays, whatever is in it: it says where the log goes on.
-    let older = scan.chain.split_last().map_or(&[][..], |(_, older)| older);
+    // The newest stays, whatever is in it: it says where the log goes on. So does the newest that no crash takes, if its control
+    // state is needed.
+    let durable = if scan.control == Control::default() {
+        scan.chain.len()
+    } else {
+        scan.kept
+    };
+    let older = &scan.chain[..durable.saturating_sub(1)];
     // A call that was interrupted may have done it. A name is never given to a second file.
     let mut remembered = firsts.contains(&first);
     for link in older.iter().filter(|link| link.end.lsn < first) {

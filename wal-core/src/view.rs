@@ -17,6 +17,7 @@ use std::io;
 use wal_format::{Lsn, SegmentId};
 use wal_io::{Process, Storage};
 
+use crate::control::ControlState;
 use crate::cursor::{Lineage, NO_LOG};
 use crate::damaged::{Gap, scan_pieces};
 use crate::log::{ChainEntry, Era, Mark};
@@ -134,6 +135,13 @@ impl View {
             first: chain.log_first,
             last: chain.end.lsn,
         }
+    }
+
+    /// The control state, read anew.
+    pub(crate) fn control(&self) -> Result<ControlState> {
+        let (scan, _) = look(&self.storage)?;
+        let log = scan.chain.last().map(|link| link.facts.header.log_id);
+        Ok(ControlState::of(log.unwrap_or(NO_LOG), &scan.control))
     }
 
     pub(crate) fn first_lsn(&self) -> Lsn {

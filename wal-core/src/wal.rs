@@ -8,6 +8,7 @@ use std::path::Path;
 use wal_format::{Lsn, Record, RecordRef, SegmentId, UnixMillis};
 
 use crate::builder::Builder;
+use crate::control::{ControlChange, ControlState, Requested};
 use crate::cursor::Cursor;
 use crate::handle::Handle;
 use crate::log::{Begun, Durability, Engine};
@@ -249,6 +250,46 @@ impl Wal {
         } else {
             self.handle.lsn_at(time)
         }
+    }
+
+    /// The control state: a term and consumers. It belongs to the log, and no truncation takes a part of it away. Also what is not
+    /// durable yet.
+    ///
+    /// A read-only handle reads the newest segments to answer this.
+    ///
+    /// # Errors
+    /// [`Poisoned`](Error::Poisoned), or what opening the log gives on a read-only handle.
+    #[doc(hidden)]
+    pub fn control(&self) -> Result<ControlState> {
+        self.handle.control()
+    }
+
+    /// As [`change_control`](blocking::Wal::change_control) of the blocking handle.
+    ///
+    /// # Errors
+    /// As there.
+    ///
+    /// # Cancel safety
+    /// The changes enter the log in one poll. After that they stay.
+    #[doc(hidden)]
+    pub async fn change_control(&self, changes: &[ControlChange]) -> Result<()> {
+        let requested = Requested::new(changes, false)?;
+        let engine = self.engine()?;
+        engine.change_control(&requested, Shell::Async).await
+    }
+
+    /// As [`set_control`](blocking::Wal::set_control) of the blocking handle.
+    ///
+    /// # Errors
+    /// As there.
+    ///
+    /// # Cancel safety
+    /// As for [`change_control`](Self::change_control).
+    #[doc(hidden)]
+    pub async fn set_control(&self, term: u64, consumers: &[(String, Cursor)]) -> Result<()> {
+        let requested = Requested::all(term, consumers)?;
+        let engine = self.engine()?;
+        engine.change_control(&requested, Shell::Async).await
     }
 
     /// The first LSN of the log.

@@ -7,6 +7,8 @@
 //! prefix.rs       after any crash the log is a prefix of what was appended
 //! progress.rs     a call that waits comes to its end
 //! ahead.rs        zeros written ahead of the records change nothing
+//! control.rs      the control state is as durable as records, and belongs to the log
+//! control_damage.rs  and no damage brings an older one back in silence
 //! cursors.rs      a saved cursor is valid as long as its record is there
 //! damage.rs       torn is not corrupt; damage to durable data is never dropped in silence
 //! hostile.rs      no length read from disk is believed, no input makes it panic
@@ -52,6 +54,8 @@ mod promises {
     mod beside;
     mod calls;
     mod closing;
+    mod control;
+    mod control_damage;
     mod cursors;
     mod damage;
     mod descriptors;

@@ -22,11 +22,16 @@ const TERM: u8 = 2;
 const CONSUMER: u8 = 3;
 const NO_CONSUMER: u8 = 4;
 const REPLACED: u8 = 5;
+const LOST: u8 = 6;
 /// An unknown entry with this bit is kept as it is.
 const OPTIONAL: u8 = 0x80;
 
 /// Bytes of a consumer's entry before its name.
 const CONSUMER_LEN: usize = 24;
+/// Bytes of the entry of a replaced segment.
+const REPLACED_LEN: usize = 24;
+/// Bytes of an entry that is one number.
+const NUMBER_LEN: usize = 8;
 /// Flag of a consumer: a truncation has moved it back.
 const MOVED: u64 = 1;
 /// Most bytes of a consumer's name.
@@ -65,6 +70,8 @@ pub enum ControlChange {
     NoConsumer(Box<str>),
     /// A segment is replaced.
     Replaced(SegmentId, Replacement),
+    /// The state that this segment held could not be read, and this is an older one. Only in tables.
+    Lost(SegmentId),
     /// An entry that this crate does not know and keeps.
     Unknown(u8, Box<[u8]>),
 }
@@ -86,6 +93,7 @@ pub struct Control {
     term: u64,
     consumers: BTreeMap<Box<str>, Consumer>,
     replaced: BTreeMap<SegmentId, Replacement>,
+    lost: Option<SegmentId>,
     unknown: BTreeSet<(u8, Box<[u8]>)>,
 }
 
@@ -108,6 +116,28 @@ impl Control {
         &self.replaced
     }
 
+    /// The segment whose state could not be read, if this is only an older one.
+    #[must_use]
+    pub fn lost(&self) -> Option<SegmentId> {
+        self.lost
+    }
+
+    /// Whether its owner has never set anything, or has removed all of it. Replaced segments do not count.
+    #[must_use]
+    pub fn is_unused(&self) -> bool {
+        self.term == 0 && self.consumers.is_empty() && self.unknown.is_empty()
+    }
+
+    /// Says that newer state was lost with `segment`.
+    pub fn mark_lost(&mut self, segment: SegmentId) {
+        self.lost = Some(segment);
+    }
+
+    /// The owner sets the term and the consumers, whatever they were. Then nothing is lost any more.
+    pub fn set(&mut self, term: u64, consumers: BTreeMap<Box<str>, Consumer>) {
+        (self.term, self.consumers, self.lost) = (term, consumers, None);
+    }
+
     /// Makes a change. The log's first LSN is not kept here.
     pub fn apply(&mut self, change: &ControlChange) {
         match change {
@@ -122,6 +152,7 @@ impl Control {
             ControlChange::Replaced(segment, replacement) => {
                 self.replaced.insert(*segment, *replacement);
             }
+            ControlChange::Lost(segment) => self.lost = Some(*segment),
             ControlChange::Unknown(tag, body) => {
                 self.unknown.insert((*tag, body.clone()));
             }
@@ -149,8 +180,45 @@ impl Control {
     /// Bytes of the table.
     #[must_use]
     pub fn table_len(&self) -> usize {
-        let lens = self.entries().map(|change| entry_len(&change));
-        HEAD + lens.sum::<usize>()
+        let number = |is_set: bool| usize::from(is_set) * (ENTRY_HEAD + NUMBER_LEN);
+        let consumers = self.consumers.keys().map(|name| consumer_len(name));
+        let unknown = self.unknown.iter().map(|(_, body)| ENTRY_HEAD + body.len());
+        HEAD + number(self.term != 0)
+            + consumers.sum::<usize>()
+            + self.replaced.len() * (ENTRY_HEAD + REPLACED_LEN)
+            + number(self.lost.is_some())
+            + unknown.sum::<usize>()
+    }
+
+    /// The same after changes of the term and of consumers.
+    #[must_use]
+    pub fn table_len_after(&self, changes: &[ControlChange]) -> usize {
+        let mut len = self.table_len();
+        let mut term = self.term;
+        let mut latest: BTreeMap<&str, bool> = BTreeMap::new();
+        for change in changes {
+            match change {
+                ControlChange::Term(to) => {
+                    if (*to == 0) != (term == 0) {
+                        let entry = entry_len(change);
+                        len = if *to == 0 { len - entry } else { len + entry };
+                    }
+                    term = *to;
+                }
+                ControlChange::Consumer(name, _) | ControlChange::NoConsumer(name) => {
+                    let stays = matches!(change, ControlChange::Consumer(..));
+                    let before = latest.insert(name, stays);
+                    let was = before.unwrap_or_else(|| self.consumers.contains_key(name));
+                    match (was, stays) {
+                        (false, true) => len += consumer_len(name),
+                        (true, false) => len -= consumer_len(name),
+                        _ => {}
+                    }
+                }
+                _ => {}
+            }
+        }
+        len
     }
 
     /// The table: the payload of a control group, and a part of a footer. Equal states have equal bytes.
@@ -172,6 +240,7 @@ impl Control {
         term.into_iter()
             .chain(consumers.map(|(name, at)| ControlChange::Consumer(name.clone(), *at)))
             .chain(replaced.map(|(segment, by)| ControlChange::Replaced(*segment, *by)))
+            .chain(self.lost.map(ControlChange::Lost))
             .chain(unknown.map(|(tag, body)| ControlChange::Unknown(*tag, body.clone())))
     }
 
@@ -221,8 +290,20 @@ impl ControlBody {
         if changes.is_empty() {
             return Err(GroupError::Field("a control group without changes"));
         }
+        if changes
+            .iter()
+            .any(|change| matches!(change, ControlChange::Lost(_)))
+        {
+            return Err(GroupError::Field("an entry of tables among changes"));
+        }
         Ok(Self::Changes(changes))
     }
+}
+
+/// Bytes of the payload of a control group with these changes.
+#[must_use]
+pub fn changes_len<'a>(changes: impl IntoIterator<Item = &'a ControlChange>) -> usize {
+    HEAD + changes.into_iter().map(entry_len).sum::<usize>()
 }
 
 /// The payload of a control group with these changes.
@@ -230,15 +311,20 @@ pub(crate) fn encode_changes(changes: &[ControlChange]) -> Vec<u8> {
     encode(CHANGES, changes.iter().cloned())
 }
 
+fn consumer_len(name: &str) -> usize {
+    ENTRY_HEAD + CONSUMER_LEN + name.len()
+}
+
 fn entry_len(change: &ControlChange) -> usize {
-    ENTRY_HEAD
-        + match change {
-            ControlChange::First(_) | ControlChange::Term(_) => 8,
-            ControlChange::Consumer(name, _) => CONSUMER_LEN + name.len(),
-            ControlChange::NoConsumer(name) => name.len(),
-            ControlChange::Replaced(..) => 24,
-            ControlChange::Unknown(_, body) => body.len(),
+    match change {
+        ControlChange::First(_) | ControlChange::Term(_) | ControlChange::Lost(_) => {
+            ENTRY_HEAD + NUMBER_LEN
         }
+        ControlChange::Consumer(name, _) => consumer_len(name),
+        ControlChange::NoConsumer(name) => ENTRY_HEAD + name.len(),
+        ControlChange::Replaced(..) => ENTRY_HEAD + REPLACED_LEN,
+        ControlChange::Unknown(_, body) => ENTRY_HEAD + body.len(),
+    }
 }
 
 fn encode(form: u8, entries: impl Iterator<Item = ControlChange>) -> Vec<u8> {
@@ -287,6 +373,10 @@ fn put_body(bytes: &mut Vec<u8>, entry: &ControlChange) -> u8 {
             number(replacement.epoch.get());
             REPLACED
         }
+        ControlChange::Lost(segment) => {
+            number(segment.get());
+            LOST
+        }
         ControlChange::Unknown(tag, body) => {
             bytes.extend_from_slice(body);
             *tag
@@ -333,13 +423,13 @@ fn entry(tag: u8, body: &[u8]) -> Result<ControlChange, GroupError> {
         ))
     };
     match tag {
-        FIRST | TERM => {
-            exactly(8)?;
+        FIRST | TERM | LOST => {
+            exactly(NUMBER_LEN)?;
             let number = u64_at(body, 0);
-            Ok(if tag == TERM {
-                ControlChange::Term(number)
-            } else {
-                ControlChange::First(Lsn::new(number))
+            Ok(match tag {
+                FIRST => ControlChange::First(Lsn::new(number)),
+                TERM => ControlChange::Term(number),
+                _ => ControlChange::Lost(SegmentId::new(number)),
             })
         }
         CONSUMER => {
@@ -359,7 +449,7 @@ fn entry(tag: u8, body: &[u8]) -> Result<ControlChange, GroupError> {
         }
         NO_CONSUMER => Ok(ControlChange::NoConsumer(name_of(body)?)),
         REPLACED => {
-            exactly(24)?;
+            exactly(REPLACED_LEN)?;
             let replacement = Replacement {
                 by: SegmentId::new(u64_at(body, 8)),
                 epoch: Epoch::new(u64_at(body, 16)),

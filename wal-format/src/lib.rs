@@ -17,7 +17,9 @@ mod wire;
 
 pub use checksum::{Digest, Salt, crc32};
 pub use compress::{compress, decompress};
-pub use control::{Consumer, Control, ControlBody, ControlChange, MOST_NAME, Replacement};
+pub use control::{
+    Consumer, Control, ControlBody, ControlChange, MOST_NAME, Replacement, changes_len,
+};
 pub use error::{
     DecompressError, EncodeError, GroupError, HeaderError, InvalidAt, RecordError, SegmentError,
 };

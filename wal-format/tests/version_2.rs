@@ -10,8 +10,8 @@ use wal_format::{
     FooterMore, Frame, GroupBody, GroupError, GroupFacts, GroupHeader, GroupKind, GroupWriter,
     HEADER_LEN, HeaderError, Histories, History, InBatch, IndexBuilder, LinkBody, LinkCause, Lsn,
     Offset, Origin, PAGE_LEN, PageStart, Place, RecordRef, Replaced, Replacement, SegmentHeader,
-    SegmentId, SegmentView, Stretch, UnixMillis, Version, crc32, decode_page, find_in_page,
-    index_step, last_at,
+    SegmentId, SegmentView, Stretch, UnixMillis, Version, changes_len, crc32, decode_page,
+    find_in_page, index_step, last_at,
 };
 
 const LEN: u64 = 1 << 20;
@@ -371,24 +371,6 @@ fn a_header_of_version_1_has_no_flags_and_no_time() {
 }
 
 #[test]
-fn a_truncation_moves_consumers_back_and_marks_them() {
-    let mut control = control();
-    control.truncate_after(Lsn::new(5), History::new(1));
-    let moved = Consumer {
-        lsn: Lsn::new(5),
-        history: History::new(1),
-        moved: true,
-    };
-    assert_eq!(control.consumers()["audit"], moved);
-    assert_eq!(control.consumers()["billing"], consumer(3));
-    control.forget_before(SegmentId::new(3));
-    assert!(control.replaced().is_empty());
-    control.apply(&ControlChange::NoConsumer("audit".into()));
-    assert_eq!(control.consumers().len(), 1);
-    assert_eq!(control.term(), 7);
-}
-
-#[test]
 fn control_state_that_must_be_understood_is_refused_by_its_tag() {
     let mut table = Control::default().table();
     table[4] = 1;
@@ -454,10 +436,19 @@ proptest! {
         let payload = &groups.bytes()[64..][..head.payload_len as usize];
         let decoded = GroupFacts::decode(payload, &head).unwrap();
         prop_assert_eq!(decoded, GroupFacts::Control(ControlBody::Changes(changes.clone())));
-        for change in &changes {
+        prop_assert_eq!(changes_len(&changes), payload.len());
+        let (of_segments, of_owner): (Vec<_>, Vec<_>) = changes.into_iter().partition(
+            |change| matches!(change, ControlChange::Replaced(..) | ControlChange::Unknown(..)),
+        );
+        for change in &of_segments {
+            control.apply(change);
+        }
+        let expected = control.table_len_after(&of_owner);
+        for change in &of_owner {
             control.apply(change);
         }
         prop_assert_eq!(control.table().len(), control.table_len());
+        prop_assert_eq!(control.table_len(), expected);
         let decoded = Control::decode(&control.table());
         prop_assert_eq!(decoded, Ok(control));
     }

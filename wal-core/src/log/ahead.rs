@@ -137,7 +137,8 @@ impl Engine {
             })
         };
         let active = state.active.as_ref()?;
-        let end = state.filling.end().get();
+        let changes = state.room_for_changes(active.segment.header.alignment);
+        let end = state.filling.end().get() + changes;
         range(&active.segment, &active.prewritten, end, active.allocated).or_else(|| {
             let spare = state.spare.as_ref()?;
             let start = first_record_offset(spare.segment.header.layout());

@@ -14,6 +14,7 @@ use super::parked::{Park, Role};
 use super::state::{Gate, LiveSegment, Provision, State};
 use super::waiters::Ticket;
 use super::{Driver, Engine, Goal};
+use crate::control::Requested;
 use crate::shell::Shell;
 use crate::{Error, FsyncPolicy, Position, Result, sabotage};
 
@@ -47,6 +48,8 @@ pub(super) enum Entrant<'a, 'r> {
     Records(&'a [EncodedRecord<'r>], usize),
     /// The log's new first LSN. It may use the reserve that every segment keeps for it.
     Cut(Lsn),
+    /// Changes of the control state.
+    Control(&'a Requested),
     /// Nothing: only room is made for a batch of this many bytes.
     Room(usize),
 }
@@ -61,23 +64,27 @@ impl<'a, 'r> Entrant<'a, 'r> {
             Self::Records(_, bytes) | Self::Room(bytes) => *bytes,
             // In any version.
             Self::Cut(_) => wal_format::GROUP_HEADER_LEN + wal_format::FIRST_CHANGE_LEN,
+            Self::Control(requested) => requested.bytes(),
         }
     }
 
     /// Where the buffer would end in the file with it, and where it must end at the latest.
     fn end_and_limit(&self, state: &State, segment: &LiveSegment) -> (u64, u64) {
+        let alignment = segment.header.alignment;
+        // What waits beside the buffer comes after it.
+        let changes = state.room_for_changes(alignment);
         match self {
             Self::Records(_, bytes) | Self::Room(bytes) => {
-                (state.filling.room_for(*bytes), segment.data_limit)
+                (state.filling.room_for(*bytes) + changes, segment.data_limit)
             }
             Self::Cut(_) => {
-                let alignment = segment.header.alignment;
                 let end = alignment.round_up(state.filling.end().get() + self.bytes() as u64);
                 (
-                    end,
+                    end + changes,
                     segment.data_limit + alignment.round_up(wal_format::CONTROL_RESERVE),
                 )
             }
+            Self::Control(requested) => (state.end_with(requested, alignment), segment.data_limit),
         }
     }
 }
@@ -327,6 +334,9 @@ impl Engine {
             let next = state.next_lsn;
             return Err(Error::NotAppended { lsn, next });
         }
+        if let Entrant::Control(requested) = entrant {
+            self.check_change(state, requested)?;
+        }
         if let Entrant::Records(records, _) = entrant {
             check_lsns(state, records.len() as u64)?;
         }
@@ -364,9 +374,11 @@ impl Engine {
                 }
                 return Ok(Entry::NeedsSpace);
             }
-            if !state.filling.is_empty()
-                && state.filling.len() + entrant.bytes() > self.settings.buffer
-            {
+            // A whole table replaces what was set before it, and is not followed by that.
+            let is_all = matches!(entrant, Entrant::Control(requested) if requested.is_all);
+            let waiting = state.room_for_changes(active.segment.header.alignment) as usize;
+            let full = state.filling.len() + waiting + entrant.bytes() > self.settings.buffer;
+            if (full && !state.is_filling_empty()) || (is_all && waiting > 0) {
                 if !state.frozen.is_empty() {
                     return Ok(Entry::BuffersFull);
                 }
@@ -389,6 +401,11 @@ impl Engine {
                     let cut = self.push_cut(state, log_first);
                     self.locked.figures.changed(state);
                     cut
+                }
+                Entrant::Control(requested) => {
+                    self.push_control(state, requested);
+                    state.gate = self.gate(state);
+                    Self::place(state)
                 }
                 Entrant::Room(_) => {
                     state.gate = self.gate(state);
@@ -437,7 +454,8 @@ impl Engine {
             .min(active.allocated.saturating_sub(reserve))
             .min(state.ahead.limit(active.segment.id()))
             .min(start + self.settings.buffer as u64)
-            .min(active.index.next_record());
+            .min(active.index.next_record())
+            .saturating_sub(state.room_for_changes(active.segment.header.alignment));
         // Where somebody has to be told, and was not yet.
         let len = state.filling.len() as u64;
         for (end, signal) in [

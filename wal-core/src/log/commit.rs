@@ -12,7 +12,7 @@ use wal_io::StorageFileExt;
 use super::Engine;
 use super::ahead::PAGE;
 use super::parked::Role;
-use super::state::{Handover, LiveSegment, Mark, State};
+use super::state::{Handover, LiveSegment, Mark, State, Unsynced};
 use crate::error::{is_no_space, same_error};
 use crate::sync::{Arc, IfPanicking, MutexGuard, Ordering, wake_all};
 use crate::{FsyncPolicy, Result, sabotage};
@@ -226,7 +226,11 @@ impl Engine {
         state.written_serial = handover.serial;
         state.written_watermark = handover.watermark;
         if let Some(since) = handover.since {
-            state.unsynced.push_back((handover.end_lsn, since));
+            state.unsynced.push_back(Unsynced {
+                lsn: handover.end_lsn,
+                changes: handover.changes.then_some(handover.serial),
+                since,
+            });
         }
         let mut groups = handover.groups;
         if state.free.len() < 2 {

@@ -6,6 +6,8 @@
 
 use std::time::Duration;
 
+use wal_format::Version;
+
 use super::commit::Scope;
 use super::parked::{Maintenance, Park, Role};
 use super::state::{State, Status};
@@ -231,6 +233,7 @@ impl Engine {
                 state.date_group(&*self.clock);
                 state.filling.stamp(watermark);
                 state.filling_watermark = watermark;
+                state.stamped_serial = state.filling_serial;
                 self.commit(state)
             }
             Maintenance::WriteAhead => {
@@ -418,7 +421,12 @@ impl Engine {
             - active.segment.data_limit
             - header.alignment.round_up(wal_format::CONTROL_RESERVE);
         let end = state.filling.room_for(0);
-        state.proven < state.durable.lsn
+        let unproven =
+            state.proven < state.durable.lsn || state.stamped_serial < state.control_serial;
+        // From version 2 on it says that all before it is synced.
+        let synced = header.version < Version::V2 || state.is_all_synced();
+        unproven
+            && synced
             && state.durable.lsn == state.last_lsn()
             && state.nothing_to_write()
             && end + footer <= active.allocated

@@ -3,9 +3,11 @@
 //! Usually a segment gets a low-water mark that says where the log starts, and then files are removed. Without room for the
 //! mark, the name of a file says it: see [`recovery::remember`].
 
-use wal_format::{Lsn, SegmentId, segment_name};
+use wal_format::{Lsn, SegmentId, Version, segment_name};
 
 use super::eras::Era;
+use super::give_back::is_durable;
+use super::state::ChainEntry;
 use super::{Engine, Goal, no_space_or_io};
 use crate::recovery::{self, Listing};
 use crate::shell::Shell;
@@ -38,6 +40,9 @@ impl Engine {
         let below = lsn.prev();
         self.reach_in(era, Goal::Durable, below.get(), shell)
             .await?;
+        // So is the control state that the newest segment begins with.
+        let serial = self.state().entered_serial();
+        self.reach(Goal::Synced, serial, shell).await?;
         let number = self.state().forgets.ask(lsn);
         let asked = Forgotten {
             engine: self,
@@ -68,9 +73,16 @@ impl Engine {
                 let kept = Some(durable);
                 return Err(Error::Truncated { first, kept });
             }
-            // The newest always stays: it says where the log continues.
-            let older = state.chain.split_last().map_or(&[][..], |(_, older)| older);
-            let gone = older
+            state.check_retention(|| self.location())?;
+            // The newest always stays: it says where the log continues. And so does the newest that no crash takes: it has the
+            // control state.
+            let stays = |entry: &ChainEntry| {
+                is_durable(&state, entry.header.segment_id)
+                    || entry.header.version < Version::V2
+                    || sabotage::is("only-control-table-removed")
+            };
+            let newest = state.chain.iter().rposition(stays).unwrap_or(0);
+            let gone = state.chain[..newest]
                 .iter()
                 .take_while(|entry| entry.end.is_some_and(|(end, _)| end < lsn));
             let going: Vec<SegmentId> = gone.map(|entry| entry.header.segment_id).collect();

@@ -69,7 +69,7 @@ impl Engine {
 }
 
 /// Whether syncs have covered the segment's link and its name.
-fn is_durable(state: &State, id: SegmentId) -> bool {
+pub(super) fn is_durable(state: &State, id: SegmentId) -> bool {
     if sabotage::is("given-back-before-the-successor-is-durable") {
         return true;
     }

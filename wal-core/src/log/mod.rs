@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! append.rs   a record gets its LSN and its place, and is copied into the buffer being filled
+//! control.rs  changes of the control state, which share a group
 //! commit.rs   a leader hands the buffer to the file, syncs, and wakes all who waited for it
 //! rotate.rs   the next segment takes over; spares, steps of allocation, footers, retired files
 //! ahead.rs    zeros before the records, where syncs are cheaper on them
@@ -25,6 +26,7 @@ mod append;
 mod begin;
 mod close;
 mod commit;
+mod control;
 mod dates;
 mod driver;
 mod eras;
@@ -224,7 +226,10 @@ impl Engine {
     }
 
     pub(crate) fn lineage(&self) -> Lineage {
-        let state = self.state();
+        self.lineage_of(&self.state())
+    }
+
+    fn lineage_of(&self, state: &State) -> Lineage {
         Lineage {
             log: state.log_id,
             location: self.location(),

@@ -11,6 +11,7 @@ use wal_format::{
 use wal_io::{OpenMode, Process, Storage, StorageFileExt, StorageLock};
 
 use super::ahead::{Ahead, Prewritten};
+use super::control::Pending;
 use super::dates::Dates;
 use super::eras::Eras;
 use super::figures::Locked;
@@ -355,6 +356,9 @@ fn initial_state(
         log_first: plan.log_first,
         history,
         control: scan.control.clone(),
+        changes: Pending::default(),
+        control_serial: 0,
+        stamped_serial: 0,
         dates,
         next_lsn: plan.last.next(),
         next_segment: applied.next_segment,

@@ -16,14 +16,16 @@ use crate::shell::{Shell, Way};
 use crate::sync::{self, IfPanicking, MutexGuard};
 use crate::{Awaited, Error, Result, sabotage};
 
-/// What a caller waits for. The number that goes with it is an LSN for the first two, a buffer's serial for the third.
+/// What a caller waits for. The number that goes with it is an LSN for the first two, a buffer's serial for the next two.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Goal {
     /// The record is with the operating system.
     Written,
     /// The record is on stable storage.
     Durable,
-    /// The buffer, with all its control groups, is on stable storage.
+    /// The buffer, with all its control groups, is with the operating system.
+    HandedOver,
+    /// The same on stable storage.
     Synced,
     /// The log is closed.
     Closed,
@@ -56,15 +58,18 @@ impl Engine {
     /// All that was appended before the call is with the operating system when the future is ready.
     pub(crate) async fn flush(&self, shell: Shell) -> Result<()> {
         let (target, era) = self.target()?;
+        let serial = self.state().control_serial;
         let reached = self.reach_in(era, Goal::Written, target, shell).await;
-        or_removed(reached)
+        or_removed(reached)?;
+        self.reach(Goal::HandedOver, serial, shell).await
     }
 
     /// All that was appended before the call is durable when the future is ready.
     pub(crate) async fn sync(&self, shell: Shell) -> Result<()> {
         let (target, era) = self.target()?;
         let reached = self.reach_in(era, Goal::Durable, target, shell).await;
-        or_removed(reached)
+        or_removed(reached)?;
+        self.sync_control(shell).await
     }
 
     /// Waits until the record, which must have been appended, is durable.
@@ -108,6 +113,7 @@ impl Engine {
                 state.written.lsn.get() >= number
             }
             Goal::Durable => state.durable.lsn.get() >= number,
+            Goal::HandedOver => state.written_serial >= number,
             Goal::Synced => state.synced_serial >= number,
             Goal::Closed => matches!(state.status, Status::Closed),
             Goal::Retired => {
@@ -138,7 +144,7 @@ impl Engine {
             return false;
         }
         match goal {
-            Goal::Written => !state.writing,
+            Goal::Written | Goal::HandedOver => !state.writing,
             // Invariant 3: of two syncs of one file, one may get the error and the other Ok.
             Goal::Durable | Goal::Synced => !state.syncing || sabotage::is("two-syncs-in-flight"),
             Goal::Rewound => !state.syncing,
@@ -150,7 +156,7 @@ impl Engine {
     /// Asks a thread of the engine's own to do what the caller must not block for.
     fn delegate(&self, state: &mut State, goal: Goal) {
         match goal {
-            Goal::Written | Goal::Durable | Goal::Synced => {
+            Goal::Written | Goal::HandedOver | Goal::Durable | Goal::Synced => {
                 state.commit_requested = true;
                 self.signal_syncer(state);
             }
@@ -169,7 +175,7 @@ impl Engine {
         // Whoever waits for the leader must not wait for ever. A thread of the log has a guard of its own.
         let _guard = IfPanicking(|| self.poison_panicked("a step that a caller led"));
         match goal {
-            Goal::Written => self.write_one(state).map(drop),
+            Goal::Written | Goal::HandedOver => self.write_one(state).map(drop),
             Goal::Durable | Goal::Synced => self.commit(state),
             Goal::Closed => {
                 drop(state);
@@ -188,7 +194,7 @@ impl Engine {
 
     fn take_lead(state: &mut State, goal: Goal) {
         match goal {
-            Goal::Written => state.writing = true,
+            Goal::Written | Goal::HandedOver => state.writing = true,
             Goal::Durable | Goal::Synced => state.syncing = true,
             Goal::Closed => {
                 state.syncing = true;

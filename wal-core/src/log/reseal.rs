@@ -5,7 +5,7 @@
 
 use std::io;
 
-use wal_format::{GroupKind, Offset, SegmentId};
+use wal_format::{Control, GroupKind, Offset, SegmentId};
 use wal_io::OpenMode;
 
 use super::Engine;
@@ -22,6 +22,7 @@ impl Engine {
         entry: &ChainEntry,
         end: GroupEnd,
         successor: SegmentId,
+        control: &Control,
     ) -> io::Result<Option<Sealing>> {
         // The log's space on disk is bounded.
         if sabotage::is("dropped-records-keep-their-space") {
@@ -75,10 +76,7 @@ impl Engine {
             return Ok(None);
         };
         index.cut(end.offset);
-        let (control, until) = {
-            let state = self.state();
-            (state.control.clone(), state.dates.now())
-        };
+        let until = self.state().dates.now();
         Ok(Some(Sealing {
             segment,
             end_lsn: end.lsn,
@@ -86,7 +84,7 @@ impl Engine {
             end_digest: end.digest,
             records,
             index,
-            control,
+            control: control.clone(),
             until,
             successor,
         }))

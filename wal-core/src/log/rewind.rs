@@ -144,7 +144,13 @@ impl Engine {
             let predecessor = predecessor(&chain, place.at, kept);
             let end_lsn = place.at.map_or(log_first.prev(), |(_, end)| end.lsn);
             let mut control = control;
-            control.truncate_after(kept, kept_history);
+            // A consumer that has seen removed records has to see those that take their LSNs.
+            if !sabotage::is("consumers-not-moved-by-a-truncation") {
+                control.truncate_after(kept, kept_history);
+            }
+            if sabotage::is("control-state-lost-by-a-truncation") {
+                control = wal_format::Control::default();
+            }
             let history = draw_history(&self.settings, &*self.entropy)
                 .map_err(|error| Error::io(self.location(), "drawing a history", error))?;
             let parts = chain.iter().skip(place.at.map_or(0, |(at, _)| at));
@@ -183,9 +189,9 @@ impl Engine {
                     }
                     let stays = |(at, end): (usize, GroupEnd)| (chain[at].header.segment_id, end);
                     // Best effort: if it fails, the file keeps its length.
-                    let shortened = place
-                        .at
-                        .and_then(|(at, end)| self.shortened(&chain[at], end, id).ok()?);
+                    let shortened = place.at.and_then(|(at, end)| {
+                        self.shortened(&chain[at], end, id, &control).ok()?
+                    });
                     Ok((place.at.map(stays), copied, shortened, control, history))
                 }
                 // Whether the log has its new end is known only after reopening.

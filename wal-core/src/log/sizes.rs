@@ -30,7 +30,22 @@ impl Settings {
             self.follow_version(scan)?;
             self.adopt(&like);
         }
-        self.resolve()
+        Ok(self
+            .resolve()?
+            .with_room_for(scan.control.table_len() as u64))
+    }
+
+    /// Makes segments longer if the control state needs that. The record limit stays.
+    fn with_room_for(mut self, table: u64) -> Self {
+        while self.layout().control_limit() < table
+            && self.version >= Version::V2
+            && self.config.max_segment_size < wal_format::MAX_SEGMENT
+            && !sabotage::is("segments-too-short-for-the-control-state")
+        {
+            self.config.max_segment_size += wal_format::HEADER_LEN;
+        }
+        self.batch_limit = self.layout().max_group_payload();
+        self
     }
 
     /// The version of the log's newest segment, unless a newer one was chosen. There is no way back.

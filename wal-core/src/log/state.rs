@@ -12,6 +12,7 @@ use wal_format::{
 use super::ahead::{Ahead, Prewritten};
 use super::append::Entered;
 use super::begin::{Predecessor, link_body};
+use super::control::Pending;
 use super::dates::Dates;
 use super::eras::Eras;
 use super::give_back::Replaced;
@@ -71,6 +72,19 @@ pub(crate) struct Handover {
     pub(crate) since: Option<Duration>,
     /// Zeros were written ahead of it.
     pub(crate) on_zeros: bool,
+    /// It changes the control state.
+    pub(crate) changes: bool,
+}
+
+/// Something written that no sync has covered.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Unsynced {
+    /// The last LSN of the hand-over.
+    pub(crate) lsn: Lsn,
+    /// The buffer, if it changes the control state: then it has to be synced even if all its records are durable.
+    pub(crate) changes: Option<u64>,
+    /// When the oldest part of it entered.
+    pub(crate) since: Duration,
 }
 
 /// A segment with writes that no sync has covered yet.
@@ -171,6 +185,12 @@ pub(crate) struct State {
     /// The history of records that are appended from now on.
     pub(crate) history: History,
     pub(crate) control: Control,
+    /// Its changes that are not in the buffer yet.
+    pub(crate) changes: Pending,
+    /// The buffer that holds the last change.
+    pub(crate) control_serial: u64,
+    /// The buffer with the last stamp that proves all before it.
+    pub(crate) stamped_serial: u64,
     pub(crate) dates: Dates,
     pub(crate) next_segment: SegmentId,
     /// The end of the chain while there is no active segment.
@@ -201,8 +221,7 @@ pub(crate) struct State {
     /// Highest watermark that is itself synced: records up to here are proven for any later reader.
     pub(crate) proven: Lsn,
     pub(crate) dirty: VecDeque<Dirty>,
-    /// Written but unsynced records: last LSN of a hand-over and when its oldest record was appended.
-    pub(crate) unsynced: VecDeque<(Lsn, Duration)>,
+    pub(crate) unsynced: VecDeque<Unsynced>,
     pub(crate) renamed: SegmentId,
     pub(crate) dir_synced: SegmentId,
     /// At most [`MOST_UNSEALED`] with the one that `sealing_busy` stands for: each holds a file open.
@@ -336,12 +355,12 @@ impl State {
 
     /// Whether all that was appended is with the operating system.
     pub(crate) fn nothing_to_write(&self) -> bool {
-        self.frozen.is_empty() && self.filling.is_empty()
+        self.frozen.is_empty() && self.is_filling_empty()
     }
 
     /// When the oldest record that no sync has covered was appended.
     pub(crate) fn unsynced_since(&self) -> Option<Duration> {
-        let written = self.unsynced.front().map(|(_, since)| *since);
+        let written = self.unsynced.front().map(|unsynced| unsynced.since);
         written.or_else(|| self.unwritten_since())
     }
 
@@ -356,14 +375,9 @@ impl State {
     /// Closes the group being filled and queues its bytes; filling goes on behind them.
     pub(crate) fn freeze(&mut self, clock: &dyn Clock) {
         self.date_group(clock);
-        let Some(active) = &mut self.active else {
-            return;
-        };
-        if self.filling.is_empty() {
+        if self.active.is_none() || self.is_filling_empty() {
             return;
         }
-        active.records += self.filling.records();
-        let on_zeros = active.prewritten.is_behind(self.filling.end().get());
         if self.filling.open_group_start().is_some() {
             self.filling_watermark = self.durable.lsn;
         }
@@ -377,6 +391,12 @@ impl State {
             watermark = watermark.prev();
         }
         self.filling.close_group(watermark);
+        self.write_changes(self.durable.lsn);
+        let Some(active) = &mut self.active else {
+            return;
+        };
+        active.records += self.filling.records();
+        let on_zeros = active.prewritten.is_behind(self.filling.end().get());
         let header = &active.segment.header;
         let mut next = self.free.pop().unwrap_or_else(|| empty_writer(*header));
         next.reset(
@@ -395,13 +415,14 @@ impl State {
             watermark: self.filling_watermark,
             since: self.filling_since.take(),
             on_zeros,
+            changes: self.control_serial == self.filling_serial,
         });
         self.filling_serial += 1;
     }
 
     /// The newest buffer that holds anything.
     pub(crate) fn entered_serial(&self) -> u64 {
-        if self.filling.is_empty() {
+        if self.is_filling_empty() {
             self.filling_serial - 1
         } else {
             self.filling_serial
@@ -468,7 +489,14 @@ impl State {
         self.filling.set_time(self.dates.now());
         self.filling.link(&link, self.durable.lsn);
         if header.version >= Version::V2 {
-            self.filling.control(&self.control, self.durable.lsn);
+            // What the table leaves out is lost with the segment before.
+            if sabotage::is("control-table-without-the-latest-changes") {
+                let mut control = self.control.clone();
+                control.set(control.term(), std::collections::BTreeMap::new());
+                self.filling.control(&control, self.durable.lsn);
+            } else {
+                self.filling.control(&self.control, self.durable.lsn);
+            }
         }
         self.filling_watermark = self.durable.lsn;
         self.next_segment = header.segment_id.next();
@@ -520,11 +548,10 @@ impl State {
         if sabotage::is("durable-lsn-off-by-one") && self.durable != before {
             self.durable.lsn = self.durable.lsn.next().min(self.last_lsn());
         }
-        while self
-            .unsynced
-            .front()
-            .is_some_and(|(lsn, _)| *lsn <= self.durable.lsn)
-        {
+        while self.unsynced.front().is_some_and(|unsynced| {
+            let changes = unsynced.changes.unwrap_or(0);
+            unsynced.lsn <= self.durable.lsn && changes <= self.synced_serial
+        }) {
             self.unsynced.pop_front();
         }
         self.durable != before
@@ -536,7 +563,10 @@ impl State {
         let written = self.written.lsn.get();
         let left = self
             .waiters
-            .take_reached(Goal::Written, written, &mut wakers);
+            .take_reached(Goal::Written, written, &mut wakers)
+            | self
+                .waiters
+                .take_reached(Goal::HandedOver, self.written_serial, &mut wakers);
         self.offers.write = left.then(|| clock.monotonic());
         wakers
     }

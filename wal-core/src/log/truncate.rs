@@ -55,6 +55,7 @@ impl Engine {
     fn cut_is_needed(&self, lsn: Lsn) -> Result<bool> {
         let state = self.state();
         Self::check_open(&state)?;
+        state.check_retention(|| self.location())?;
         if lsn > state.next_lsn {
             let next = state.next_lsn;
             return Err(Error::NotAppended { lsn, next });

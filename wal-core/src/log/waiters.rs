@@ -34,6 +34,7 @@ pub(crate) struct Waiters {
     issued: u64,
     room: BTreeMap<Ticket, Waker>,
     written: BTreeMap<Ticket, Waker>,
+    handed_over: BTreeMap<Ticket, Waker>,
     durable: BTreeMap<Ticket, Waker>,
     synced: BTreeMap<Ticket, Waker>,
     finished: BTreeMap<Ticket, Waker>,
@@ -51,6 +52,7 @@ impl Waiters {
     fn list(&mut self, goal: Goal) -> &mut BTreeMap<Ticket, Waker> {
         match goal {
             Goal::Written => &mut self.written,
+            Goal::HandedOver => &mut self.handed_over,
             Goal::Durable => &mut self.durable,
             Goal::Synced => &mut self.synced,
             Goal::Closed | Goal::Retired | Goal::Rewound => &mut self.finished,
@@ -112,6 +114,7 @@ impl Waiters {
         for list in [
             &mut self.room,
             &mut self.written,
+            &mut self.handed_over,
             &mut self.durable,
             &mut self.synced,
             &mut self.finished,

@@ -167,12 +167,19 @@ fn check_missing(scan: &Scan) -> Result<()> {
 /// At the first place that is not valid, and at the end: was there more that is proven to have been durable?
 fn check_proof(scan: &Scan) -> Result<()> {
     let last = scan.end();
+    let newest = scan.chain.last();
+    let tail = newest.and_then(|link| link.tail.as_ref());
+    // There may be control state without records after it.
+    let proof = tail.and_then(|tail| tail.beyond.proof);
     // Damage to what was durable is no torn tail.
-    if scan.proven.watermark <= last || sabotage::is("damage-taken-for-a-torn-tail") {
+    let is_torn = scan.proven.watermark <= last && proof.is_none();
+    if is_torn || sabotage::is("damage-taken-for-a-torn-tail") {
         return Ok(());
     }
-    let witness = witness(scan);
-    let newest = scan.chain.last();
+    let witness = match proof {
+        Some(offset) => format!("all before offset {offset} was synced before that was written"),
+        None => witness(scan),
+    };
     // A whole end before a segment whose link is damaged: the damage is there.
     let links_damaged = scan.above.iter().any(|facts| facts.link.is_err());
     let invalid = newest
@@ -196,7 +203,7 @@ fn check_proof(scan: &Scan) -> Result<()> {
         segment_id,
         offset,
         first_lsn: last.next(),
-        last_lsn: Some(scan.proven.watermark),
+        last_lsn: Some(scan.proven.watermark).filter(|proven| *proven > last),
         what,
         witness,
     })))

@@ -51,6 +51,8 @@ pub(crate) struct Scan {
     pub(crate) log_first: Lsn,
     /// The control state at the chain's end.
     pub(crate) control: Control,
+    /// It is as durable as this record; 0 if it is durable.
+    pub(crate) control_before: Lsn,
     /// The time of its last group of records, as far as it was read.
     pub(crate) latest: UnixMillis,
     /// The highest proven LSN, and who says so.
@@ -97,6 +99,7 @@ pub(crate) fn scan(storage: &Arc<dyn Storage>, listing: Listing) -> Result<Scan>
         location,
         log_first: listing.first(),
         control: Control::default(),
+        control_before: Lsn::ZERO,
         latest: UnixMillis::new(0),
         listing,
         chain: Vec::new(),
@@ -494,8 +497,14 @@ impl Scan {
             // Without a scan there is a footer, or this is not the newest segment's own word.
             || self.footer.is_some()
             // A name is durable by now, or made so before anything rests on it.
-            || (self.log_first == self.listing.first() && newest.is_none_or(|tail| !tail.changed))
+            || self.log_first == self.listing.first()
             || newest.is_none_or(|tail| tail.said_before <= self.proven.watermark)
+    }
+
+    /// The same for the control state.
+    fn control_is_proven(&self) -> bool {
+        self.control_before <= self.proven.watermark
+            || sabotage::is("unproven-control-state-taken-for-proven")
     }
 
     /// The log's first LSN as far as the newest segment says it for good.
@@ -524,7 +533,7 @@ impl Scan {
             .watermark
             .max(oldest.link.body.end_lsn)
             .min(self.end());
-        self.settled = proven == self.end() && self.first_is_proven();
+        self.settled = proven == self.end() && self.first_is_proven() && self.control_is_proven();
         let Some(link) = self.kept.checked_sub(1).map(|at| &self.chain[at]) else {
             self.anchor = GroupEnd {
                 lsn: proven,

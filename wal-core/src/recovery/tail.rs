@@ -45,8 +45,6 @@ pub(crate) struct TailFacts {
     pub(crate) said_before: Lsn,
     /// The control state at its end; `None` if no group says it.
     pub(crate) control: Option<Control>,
-    /// A group after the first table has changed it.
-    pub(crate) changed: bool,
     /// The time of its last group of records.
     pub(crate) latest: UnixMillis,
     /// At the end stands the header of a footer that ends with the file, whatever the rest of it says.
@@ -92,7 +90,6 @@ pub(crate) fn scan_tail(
             Origin::Copy | Origin::Replacement => Lsn::ZERO,
         },
         control: None,
-        changed: false,
         latest: UnixMillis::new(0),
         ends_closing: false,
         beyond: Beyond::default(),
@@ -165,7 +162,12 @@ impl TailFacts {
     fn note_said(&mut self, said: &GroupFacts, before: Lsn) {
         match said {
             GroupFacts::Control(ControlBody::Table(control)) => {
+                let is_first = self.control.is_none();
                 self.control = Some(control.clone());
+                // A later one is a change.
+                if !is_first {
+                    self.said_before = before;
+                }
             }
             GroupFacts::Control(ControlBody::Changes(changes)) => {
                 let control = self.control.get_or_insert_default();
@@ -175,7 +177,7 @@ impl TailFacts {
                 let of_control =
                     |change: &ControlChange| !matches!(change, ControlChange::First(_));
                 if changes.iter().any(of_control) {
-                    (self.changed, self.said_before) = (true, before);
+                    self.said_before = before;
                 }
             }
             _ => {}

@@ -2,9 +2,12 @@
 
 use std::io;
 
-use wal_format::{GROUP_HEADER_LEN, GroupHeader, Lsn, Offset, begins_group, scan_headers};
+use wal_format::{
+    GROUP_HEADER_LEN, GroupHeader, GroupKind, Lsn, Offset, Version, begins_group, scan_headers,
+};
 use wal_io::StorageFileExt;
 
+use crate::sabotage;
 use crate::segment::SegmentFacts;
 
 /// Bytes looked at in one piece.
@@ -17,6 +20,8 @@ pub(crate) struct Beyond {
     pub(crate) witness: Option<(Lsn, Offset)>,
     /// The highest LSN that a valid group header there speaks of.
     pub(crate) last_lsn: Lsn,
+    /// A stamp there, from version 2 on: it was written when all before it was synced.
+    pub(crate) proof: Option<Offset>,
     /// Bytes from the invalid place to the end of the last group of this segment that was begun there. Stale bytes, which no
     /// header of this segment speaks for, do not count.
     pub(crate) left_behind: u64,
@@ -61,6 +66,12 @@ impl Beyond {
             return;
         }
         self.last_lsn = self.last_lsn.max(header.end_lsn());
+        let is_proof = header.kind == GroupKind::Stamp
+            && header.version >= Version::V2
+            && header.watermark == header.first_lsn.prev();
+        if is_proof && !sabotage::is("stamp-proves-records-only") {
+            self.proof = Some(header.offset);
+        }
         if self
             .witness
             .is_none_or(|(watermark, _)| header.watermark > watermark)

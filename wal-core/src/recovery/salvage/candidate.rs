@@ -262,4 +262,6 @@ pub(crate) struct Survey {
     pub(crate) log_first: Lsn,
     /// The control state at the end of what was read, if a group says it.
     pub(crate) control: Option<Control>,
+    /// Every header up to the last one was read, and every change of the control state.
+    pub(crate) is_whole: bool,
 }

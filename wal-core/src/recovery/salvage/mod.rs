@@ -16,14 +16,15 @@ mod walk;
 
 use std::collections::BTreeMap;
 
-use wal_format::{Control, Histories, History, Lsn, SegmentHeader, SegmentId};
+use wal_format::{Control, Histories, History, Lsn, Origin, SegmentHeader, SegmentId, Version};
 use wal_io::Storage;
 
 use super::Listing;
+use super::control::mark_lost;
 use crate::segment::{LinkFacts, copied};
 use crate::sync::Arc;
 use crate::{Error, Result};
-use candidate::{Candidate, candidates};
+use candidate::{Candidate, Survey, candidates};
 use survey::survey;
 pub(crate) use walk::{Step, Taken, Walk};
 
@@ -69,6 +70,8 @@ pub(crate) struct Wreck {
     pub(crate) highest: Lsn,
     /// The control state, as far as a segment still says it.
     pub(crate) control: Option<Control>,
+    /// The newest segment that may have held newer control state, which cannot be read.
+    unread: Option<SegmentId>,
 }
 
 /// What the part above says of the one that is looked for.
@@ -95,6 +98,7 @@ pub(crate) fn assemble(storage: &Arc<dyn Storage>, listing: Listing) -> Result<W
         proven: log_first.prev(),
         highest: log_first.prev(),
         control: None,
+        unread: None,
     };
     let mut bound = Bound::default();
     let mut at = candidates.last_key_value().map(|(id, _)| *id);
@@ -111,6 +115,7 @@ pub(crate) fn assemble(storage: &Arc<dyn Storage>, listing: Listing) -> Result<W
     }
     wreck.parts.reverse();
     wreck.close_ranks();
+    wreck.mark_lost(&candidates);
     Ok(wreck)
 }
 
@@ -132,25 +137,28 @@ impl Wreck {
         }
         if let Some(footer) = &candidate.footer {
             // It is only written after durable data.
-            if let Some(more) = &footer.more {
-                self.control.get_or_insert_with(|| more.control.clone());
-            }
             let sealed = footer.last_lsn.min(bound.last.unwrap_or(Lsn::MAX));
             self.note(Lsn::ZERO, sealed, Lsn::ZERO);
         }
+        let location = self.location.clone();
+        let look = |limit: u64, last| {
+            survey(&**storage, candidate, limit.min(candidate.len), last).map_err(|error| {
+                let what = format!("reading segment {}", candidate.file);
+                Error::io(location.clone(), what, error)
+            })
+        };
+        // From the newest segment down. What the log takes from a segment may end before its last change.
+        if self.control.is_none() && candidate.header.version >= Version::V2 {
+            let found = look(candidate.len, None)?;
+            self.find_control(candidate, &found);
+        }
         if bound.limit.is_none() || first.is_none() {
-            let found = survey(&**storage, candidate, limit.min(candidate.len), bound.last)
-                .map_err(|error| {
-                    let what = format!("reading segment {}", candidate.file);
-                    Error::io(self.location.clone(), what, error)
-                })?;
+            let found = look(limit, bound.last)?;
             self.note(
                 found.highest.max(found.proven),
                 found.proven,
                 found.log_first,
             );
-            // From the newest segment down.
-            self.control = self.control.take().or(found.control);
             first = found.first;
             highest = found.highest;
         }
@@ -168,6 +176,38 @@ impl Wreck {
             bounded: bound.limit.is_some(),
         });
         Ok(part.filter(|part| part.last.is_none_or(|last| part.first <= last.next())))
+    }
+
+    /// Takes the control state of the newest segment that says it.
+    fn find_control(&mut self, candidate: &Candidate, found: &Survey) {
+        let footer = candidate.footer.as_ref();
+        let more = footer.and_then(|footer| footer.more.as_ref());
+        let said = more.map(|more| &more.control).or(found.control.as_ref());
+        // A crash takes what was begun last, and nothing that something follows.
+        let is_spare = candidate.whole_header && candidate.header.origin == Origin::Spare;
+        let begun = is_spare && found.first.is_none();
+        let whole = more.is_some() || (found.is_whole && (said.is_some() || begun));
+        if !whole {
+            self.unread.get_or_insert(candidate.file);
+        }
+        self.control = said.cloned();
+    }
+
+    /// Marks the control state as an older one, if newer state may have been lost.
+    fn mark_lost(&mut self, candidates: &BTreeMap<SegmentId, Candidate>) {
+        let newest = candidates.last_key_value().map(|(_, newest)| newest);
+        let of_version_2 = |candidate: &&Candidate| candidate.header.version >= Version::V2;
+        let Some(newest) = newest.filter(of_version_2) else {
+            return;
+        };
+        // One that is not there followed it, or one of which nothing can be made out.
+        let successor = newest.footer.as_ref().map(|footer| footer.successor);
+        let last = self.listing.segments.last().copied();
+        let above = [last, successor].into_iter().flatten();
+        let above = above.filter(|id| *id > newest.header.segment_id).max();
+        let is_found = self.control.is_some();
+        let control = self.control.get_or_insert_default();
+        mark_lost(control, is_found, above.or(self.unread));
     }
 
     /// The histories of a segment that holds what is left of the records above `after` up to `to`, and to which nothing is

@@ -17,7 +17,10 @@ pub(crate) fn survey(
     limit: u64,
     last: Option<Lsn>,
 ) -> io::Result<Survey> {
-    let mut survey = Survey::default();
+    let mut survey = Survey {
+        is_whole: true,
+        ..Survey::default()
+    };
     if let Some(link) = &candidate.link {
         survey.first = Some(link.first_lsn);
         survey.proven = link.watermark;
@@ -31,7 +34,11 @@ pub(crate) fn survey(
         let header = match walk.header_at(offset)? {
             Ok(header) => header,
             Err(_) => match walk.find_header(offset + 8)? {
-                Some(header) => header,
+                Some(header) => {
+                    // What precedes the first table changes nothing.
+                    survey.is_whole &= survey.control.is_none();
+                    header
+                }
                 None => break,
             },
         };
@@ -43,8 +50,9 @@ pub(crate) fn survey(
         if says && header.fits(limit).is_ok() {
             let mut payload = vec![0; header.payload_len as usize];
             let filled = file.read_full_at(&mut payload, header.payload_offset().get())?;
-            if let Ok(said) = GroupFacts::decode(&payload[..filled], &header) {
-                survey.note(&said);
+            match GroupFacts::decode(&payload[..filled], &header) {
+                Ok(said) => survey.note(&said),
+                Err(_) => survey.is_whole = false,
             }
         }
         walk.expect(header.next_lsn());
@@ -59,9 +67,6 @@ pub(crate) fn survey(
         survey.highest = survey.highest.max(footer.last_lsn);
         survey.proven = survey.proven.max(footer.last_lsn);
         survey.log_first = survey.log_first.max(footer.log_first);
-        if let Some(more) = &footer.more {
-            survey.control = Some(more.control.clone());
-        }
     }
     Ok(survey)
 }
