@@ -158,7 +158,7 @@ pub(crate) fn scan(storage: &Arc<dyn Storage>, listing: Listing) -> Result<Scan>
     let dropped = scan.listing.first().prev();
     scan.testify(dropped, SegmentId::NONE, Offset::new(0));
     scan.check_length();
-    scan.find_control()?;
+    scan.find_control(&segments)?;
     scan.find_anchor()?;
     scan.gaps = recorded_gaps(&scan.chain, scan.log_first, scan.end());
     scan.find_surplus()?;

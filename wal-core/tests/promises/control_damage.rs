@@ -234,3 +234,42 @@ fn a_closed_log_is_truncated_no_further_than_its_newest_durable_table() {
     machine.lose_unsynced();
     assert_eq!(shown(&open(&machine)), "6");
 }
+
+#[test]
+fn a_segment_without_a_record_of_the_log_keeps_the_state_until_a_later_one_has_it() {
+    for records in [0, 10] {
+        for closed in [false, true] {
+            let mut machine = Machine::new(FsyncPolicy::Always).segments_of(SMALL);
+            let wal = open(&machine);
+            append(&wal, 1..=records);
+            change(&wal, &[ControlChange::Term(1)]);
+            wal.truncate_before(Lsn::new(records + 1))
+                .expect("truncated");
+            if closed {
+                wal.close().expect("closed");
+            } else {
+                machine.kill();
+                // What nothing proves is copied. The copy takes no records of a later session.
+                drop(open(&machine));
+                machine.kill();
+            }
+            drop(wal);
+            // The next segment was begun, and of its first write the disk has the link only.
+            let wal = open(&machine);
+            append(&wal, records + 1..=records + 1);
+            let segments = wal.list_segments().expect("a list");
+            let newest = segments.last().expect("a segment").get();
+            machine.kill();
+            drop(wal);
+            let (table, _) = last_group(&machine, newest, GroupKind::Control);
+            zero(&machine, newest, (table, SMALL));
+            for _ in 0..2 {
+                let wal = open(&machine);
+                assert_eq!(shown(&wal), "1", "{records}, {closed}");
+                assert_eq!(wal.control().expect("the state").lost, None);
+                machine.lose_unsynced();
+                drop(wal);
+            }
+        }
+    }
+}
