@@ -94,11 +94,19 @@ impl Runner {
                 return self.append_batch(wal, &lens);
             }
             Call::Fill(len) => return self.fill(wal, len),
-            Call::Sync => wal.sync().map(|()| Some(self.oracle.last())),
+            Call::Sync => match wal.sync() {
+                Ok(()) => self.control.ack().map(|()| Ok(Some(self.oracle.last())))?,
+                Err(error) => Err(error),
+            },
             Call::Flush => wal.flush().map(|()| {
                 self.oracle.flush(self.oracle.last());
+                self.control.flush();
                 None
             }),
+            Call::Term(up) => return self.change_term(wal, up),
+            Call::Consumer(which, back) => return self.change_consumer(wal, which, back),
+            Call::NoConsumer(which) => return self.remove_consumer(wal, which),
+            Call::SetControl(count) => return self.set_control(wal, count),
             Call::WaitDurable(back) => {
                 let lsn = self.oracle.last().saturating_sub(u64::from(back));
                 wal.wait_durable(Lsn::new(lsn)).map(|()| Some(lsn))
@@ -147,6 +155,7 @@ impl Runner {
                     Ok(()) => {
                         self.check_closed()?;
                         self.ack(self.oracle.last())?;
+                        self.control.ack()?;
                         return Ok(Next::Over);
                     }
                     Err(error) => Err(error),
@@ -207,7 +216,11 @@ impl Runner {
                     wal.durable_lsn()
                 ));
             }
-            FsyncPolicy::Os if time >= HAND_OVER_AFTER => self.oracle.flush(last),
+            FsyncPolicy::Batch(window) if time >= window => self.control.ack()?,
+            FsyncPolicy::Os if time >= HAND_OVER_AFTER => {
+                self.oracle.flush(last);
+                self.control.flush();
+            }
             _ => {}
         }
         Ok(Next::Go)
@@ -390,6 +403,7 @@ impl Runner {
             .saturating_sub(u64::from(back))
             .max(self.oracle.first() - 1);
         self.oracle.ask_cut(kept);
+        self.control.ask_cut(kept);
         self.raise_doubt();
         match wal.truncate_after(Lsn::new(kept)) {
             Ok(()) => {
@@ -399,6 +413,7 @@ impl Runner {
                     return Err(Stop::Loud);
                 }
                 self.oracle.ack_cut(kept);
+                self.control.ack()?;
                 self.cut_while_displaced(kept < last);
                 if let Some(follower) = &mut followers.writer {
                     follower.outrun |= follower.next > kept + 1;
@@ -413,6 +428,7 @@ impl Runner {
                 Ok(Next::Go)
             }
             Err(error) => {
+                self.refuse_control(&error);
                 if matches!(error, Error::NoSpace { .. }) {
                     self.oracle.refuse_cut();
                 }
@@ -499,6 +515,7 @@ impl Runner {
             }
             return broken(format!("a sync on a full disk: {error}"));
         }
+        self.control.ack()?;
         self.ack(self.oracle.last())?;
         self.read(wal, self.oracle.first())
     }

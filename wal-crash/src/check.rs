@@ -37,6 +37,7 @@ impl Runner {
         self.oracle.check_report(wal.recovery_report())?;
         self.check_expected(first, last)?;
         self.check_records(&wal, first, last)?;
+        self.check_control(&wal, after)?;
         if wal.durable_lsn().get() > last {
             return broken(format!(
                 "durable up to {}, {last} records",
@@ -65,6 +66,8 @@ impl Runner {
         self.oracle.check_extent(first, last, self.after)?;
         self.oracle.check_report(report)?;
         self.check_expected(first, last)?;
+        self.check_control(wal, self.after)?;
+        self.settle_control(wal);
         // The power may fail between the last step that matters and the open's return: its word still counts.
         if !self.storage.has_lost_power() && !self.error_struck() {
             self.check_records(wal, first, last)?;

@@ -240,13 +240,31 @@ pub fn family() -> Vec<Program> {
         quiet(&[Call::Append(20)], End::Close),
         quiet(&[Call::Append(10), Call::Sync], ends),
     ]);
+    let ones = lives.len();
+    // The control state, in version 2.
+    lives.push(vec![quiet(
+        &[
+            Call::AppendDurable(20),
+            Call::Consumer(0, 0),
+            Call::Append(20),
+            Call::Term(2),
+            Call::Sync,
+            Call::TruncateAfter(1),
+            Call::NoConsumer(0),
+        ],
+        ends,
+    )]);
+    lives.push(vec![
+        quiet(&[Call::Append(20), Call::Term(1), Call::Flush], End::Kill),
+        quiet(&[Call::SetControl(2), Call::Append(10), Call::Sync], ends),
+    ]);
     let policies = [
         FsyncPolicy::Always,
         FsyncPolicy::Batch(Duration::from_millis(5)),
         FsyncPolicy::Os,
     ];
     let mut family = Vec::new();
-    for lives in lives {
+    for (at, lives) in lives.into_iter().enumerate() {
         for fsync_policy in policies {
             for preallocate in [true, false] {
                 let setup = Setup {
@@ -259,7 +277,7 @@ pub fn family() -> Vec<Program> {
                     },
                     buffer: 4 << 10,
                     padding: None,
-                    format: Format::One,
+                    format: if at < ones { Format::One } else { Format::Two },
                 };
                 family.push(Program {
                     seed: 1,

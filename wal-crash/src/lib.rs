@@ -7,7 +7,7 @@
 //! text.rs        a program as one line, and back
 //! oracle.rs      what must be there: the records in order, how far they were acknowledged, where batches end
 //! run.rs         runs a program on wal-io's `FaultStorage`; calls.rs its calls, check.rs what every open is held against,
-//!                finish.rs the open after the last life, source.rs its choices
+//!                control.rs the control state, finish.rs the open after the last life, source.rs its choices
 //! watch.rs       a reader of another process, over restarts of the writer
 //! space.rs       what the log may take on disk
 //! outcome.rs     what runs came to, counted
@@ -27,6 +27,7 @@
 mod calls;
 mod campaign;
 mod check;
+mod control;
 mod cursors;
 mod exhaustive;
 mod finish;

@@ -7,6 +7,7 @@ use wal_io::FaultStorage;
 use wal_io::fault::{Background, Image};
 
 use crate::calls::Next;
+use crate::control::States;
 use crate::oracle::Violation;
 use crate::program::Meddling;
 use crate::run::{Runner, Stop, broken};
@@ -108,6 +109,7 @@ impl Runner {
             Meddling::RemoveDirectory => {
                 self.watching.0 = None;
                 self.oracle.forbid_above(durable);
+                self.control.forbid();
                 self.storage.remove_directory().map_err(unexpected)?;
                 self.storage = self.storage.at_the_same_path();
             }
@@ -191,6 +193,7 @@ impl Runner {
         if dropped && self.place.by() == Some(Meddling::RemoveNewest) {
             self.place.displaced = None;
             self.oracle.allow();
+            self.control.allow();
         }
     }
 
@@ -212,9 +215,11 @@ impl Runner {
             return Ok(());
         };
         self.oracle.allow();
+        self.control.allow();
         match displaced.by {
             Meddling::RemoveDirectory => {
                 self.oracle.start_over();
+                self.control = States::default();
                 self.settled();
                 Ok(())
             }

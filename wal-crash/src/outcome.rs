@@ -28,6 +28,12 @@ pub struct Outcome {
     pub cursors: u64,
     /// See `cursors`.
     pub cursors_cut: u64,
+    /// Changes of the control state that were made.
+    pub changes: u64,
+    /// Control states that were compared, and consumers in them that a truncation had moved.
+    pub controls: u64,
+    /// See `controls`.
+    pub moved: u64,
     /// Calls that met a full disk and left the log as it was.
     pub full: u64,
     /// Calls that failed because no file could be opened, and left the log as it was.
@@ -65,6 +71,9 @@ impl Outcome {
         self.unproven += other.unproven;
         self.cursors += other.cursors;
         self.cursors_cut += other.cursors_cut;
+        self.changes += other.changes;
+        self.controls += other.controls;
+        self.moved += other.moved;
         self.full += other.full;
         self.no_descriptor += other.no_descriptor;
         self.displaced += other.displaced;
@@ -113,6 +122,11 @@ impl fmt::Display for Outcome {
             f,
             "cursors, and those cut off  {}, {}",
             self.cursors, self.cursors_cut
+        )?;
+        writeln!(
+            f,
+            "control states, consumers moved, changes  {}, {}, {}",
+            self.controls, self.moved, self.changes
         )?;
         writeln!(f, "calls on a full disk        {}", self.full)?;
         writeln!(f, "calls without a descriptor  {}", self.no_descriptor)?;

@@ -92,6 +92,14 @@ pub enum Call {
     TruncateBefore(u32),
     /// Removes this many of the newest records.
     TruncateAfter(u32),
+    /// Raises the term by this much.
+    Term(u32),
+    /// The consumer with this number has seen the record this many before the last durable one.
+    Consumer(u32, u32),
+    /// Removes the consumer with this number.
+    NoConsumer(u32),
+    /// Sets the whole control state: the term stays, and there are this many consumers.
+    SetControl(u32),
     /// `close`, with the handle still there; the life has no further calls.
     Closing,
     /// Leaves this many bytes free on the disk.

@@ -34,6 +34,12 @@ impl Program {
                 }
             }
         }
+        if setup.format != Format::One {
+            let mut rng = Rng::new(seed.rotate_left(29));
+            for life in &mut lives {
+                life.change_control(&mut rng);
+            }
+        }
         Self { seed, setup, lives }
     }
 }
@@ -149,6 +155,23 @@ impl Life {
             calls,
             end,
             choices: Choices::Seed(rng.bits()),
+        }
+    }
+
+    /// Puts changes of the control state between the calls.
+    fn change_control(&mut self, rng: &mut Rng) {
+        let count = rng.below(1 + self.calls.len() as u64 / 2);
+        for _ in 0..count {
+            let which = rng.below(4) as u32;
+            let call = match rng.below(10) {
+                0..=2 => Call::Term(rng.below(3) as u32),
+                3..=7 => Call::Consumer(which, rng.below(6) as u32),
+                8 => Call::NoConsumer(which),
+                _ => Call::SetControl(which),
+            };
+            // A close stays the last call.
+            let end = self.calls.len() - usize::from(self.calls.last() == Some(&Call::Closing));
+            self.calls.insert(rng.below(end as u64 + 1) as usize, call);
         }
     }
 

@@ -15,6 +15,7 @@ use wal_io::fault::{
 };
 
 use crate::calls::Followers;
+use crate::control::States;
 use crate::cursors::Saved;
 use crate::meddling::Whereabouts;
 use crate::oracle::{After, Oracle, Violation};
@@ -141,6 +142,7 @@ pub(crate) struct Runner {
     /// Where the log is, and what is beside it.
     pub(crate) place: Whereabouts,
     pub(crate) cursors: Saved,
+    pub(crate) control: States,
 }
 
 impl Runner {
@@ -175,6 +177,7 @@ impl Runner {
             watching: Watching::default(),
             place: Whereabouts::default(),
             cursors: Saved::default(),
+            control: States::default(),
         }
     }
 
@@ -233,10 +236,18 @@ impl Runner {
         if let Some(version) = version {
             builder = builder.format_version(version);
         }
+        // Beside the largest record that would fit there is no room for control state.
+        if self.setup.format != Format::One {
+            builder = builder.record_limit(self.setup.config.max_segment_size / 5);
+        }
         if let Some(bytes) = self.setup.padding {
             builder = builder.sector_padding(bytes);
         }
         builder.open()
+    }
+
+    pub(crate) fn is_first_life(&self) -> bool {
+        self.sources.len() <= 1
     }
 
     pub(crate) fn live(&mut self, life: &Life) -> Result<(), Stop> {
@@ -457,6 +468,7 @@ impl Runner {
     fn stopped(&mut self, wal: Wal) -> Result<(), Stop> {
         self.notice_lies();
         self.oracle.ack(self.oracle.last())?;
+        self.control.ack()?;
         drop(wal);
         self.raise_doubt();
         let open = self.storage.open_files();

@@ -195,6 +195,7 @@ impl Search<'_> {
         let call = |program: &Program| program.lives[life].calls[at];
         let numbers = match call(&self.best.program) {
             Call::Batch(count, len) => vec![count, len],
+            Call::Consumer(which, back) => vec![which, back],
             Call::Append(count)
             | Call::AppendDurable(count)
             | Call::Fill(count)
@@ -202,6 +203,9 @@ impl Search<'_> {
             | Call::ReadFrom(count)
             | Call::TruncateBefore(count)
             | Call::TruncateAfter(count)
+            | Call::Term(count)
+            | Call::NoConsumer(count)
+            | Call::SetControl(count)
             | Call::FillDisk(count)
             | Call::FewFiles(count) => vec![count],
             Call::Pass(time) => vec![u32::try_from(time.as_micros()).unwrap_or(u32::MAX)],
@@ -273,8 +277,12 @@ impl Search<'_> {
 
 fn set_number(call: &mut Call, which: usize, to: u32) {
     match call {
-        Call::Batch(_, len) if which == 1 => *len = to,
+        Call::Batch(_, len) | Call::Consumer(_, len) if which == 1 => *len = to,
         Call::Batch(count, _)
+        | Call::Consumer(count, _)
+        | Call::Term(count)
+        | Call::NoConsumer(count)
+        | Call::SetControl(count)
         | Call::Append(count)
         | Call::AppendDurable(count)
         | Call::Fill(count)

@@ -134,6 +134,9 @@ const COUNTED: &Words<fn(u32) -> Call> = &[
     ("read-from", Call::ReadFrom),
     ("truncate-before", Call::TruncateBefore),
     ("truncate-after", Call::TruncateAfter),
+    ("term", Call::Term),
+    ("no-consumer", Call::NoConsumer),
+    ("set-control", Call::SetControl),
     ("fill-disk", Call::FillDisk),
     ("few-files", Call::FewFiles),
 ];
@@ -233,6 +236,7 @@ impl fmt::Display for Call {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (name, count) = match *self {
             Self::Batch(count, len) => return write!(f, "batch:{count}:{len}"),
+            Self::Consumer(which, back) => return write!(f, "consumer:{which}:{back}"),
             Self::Pass(time) => return write!(f, "pass:{}", time.as_micros()),
             Self::Append(count) => ("append", count),
             Self::AppendDurable(count) => ("append-durable", count),
@@ -241,6 +245,9 @@ impl fmt::Display for Call {
             Self::ReadFrom(count) => ("read-from", count),
             Self::TruncateBefore(count) => ("truncate-before", count),
             Self::TruncateAfter(count) => ("truncate-after", count),
+            Self::Term(count) => ("term", count),
+            Self::NoConsumer(count) => ("no-consumer", count),
+            Self::SetControl(count) => ("set-control", count),
             Self::FillDisk(count) => ("fill-disk", count),
             Self::FewFiles(count) => ("few-files", count),
             plain => return f.write_str(word(PLAIN, &plain)),
@@ -366,6 +373,10 @@ fn read_word(word: &str, life: &mut Life) -> Result<(), NotAProgram> {
             });
         }
         ["batch", count, len] => life.calls.push(Call::Batch(number(count)?, number(len)?)),
+        ["consumer", which, back] => {
+            life.calls
+                .push(Call::Consumer(number(which)?, number(back)?));
+        }
         ["pass", time] => {
             let time = Duration::from_micros(number(time)?);
             life.calls.push(Call::Pass(time));

@@ -30,6 +30,9 @@ fn two_hundred_thousand_crash_states_break_no_promise() {
     assert!(total.looks > STATES / 10, "{total}");
     assert!(total.unproven > STATES / 10, "{total}");
     assert!(total.full > 500, "{total}");
+    assert!(total.controls > STATES / 4, "{total}");
+    assert!(total.moved > STATES / 100, "{total}");
+    assert!(total.changes > STATES / 4, "{total}");
     assert!(total.no_descriptor > 500, "{total}");
     assert!(total.displaced > 1000, "{total}");
     assert!(total.neighbours > 500, "{total}");

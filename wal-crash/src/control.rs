@@ -1,0 +1,303 @@
+//! The control state of a log: what is there is what was acknowledged last, or what was asked for later. Absent: records (see
+//! `oracle`).
+
+use std::collections::BTreeMap;
+
+use wal_core::blocking::Wal;
+use wal_core::{ControlChange, ControlState, Cursor, Error, FsyncPolicy, Lsn};
+
+use crate::calls::Next;
+use crate::oracle::{After, Violation};
+use crate::program::Format;
+use crate::run::{Runner, Stop, broken};
+
+/// Where a consumer stands: an LSN and its cursor, which is not known after a truncation has moved it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Consumer {
+    lsn: u64,
+    cursor: Option<String>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct State {
+    term: u64,
+    consumers: BTreeMap<String, Consumer>,
+}
+
+/// What the control state has been since the last open, in the order in which it was asked for.
+#[derive(Clone, Debug)]
+pub(crate) struct States {
+    asked: Vec<State>,
+    /// The last one that is durable, and the last one that was handed over.
+    acked: usize,
+    flushed: usize,
+    /// No later one may be acknowledged: the file is gone.
+    most: Option<usize>,
+    /// The last LSN that the truncation keeps whose state is the last one.
+    cut: Option<u64>,
+}
+
+impl Default for States {
+    fn default() -> Self {
+        Self::of(State::default())
+    }
+}
+
+impl States {
+    fn of(state: State) -> Self {
+        Self {
+            asked: vec![state],
+            acked: 0,
+            flushed: 0,
+            most: None,
+            cut: None,
+        }
+    }
+
+    fn last(&self) -> &State {
+        &self.asked[self.asked.len() - 1]
+    }
+
+    /// A truncation of all behind `kept` was begun.
+    pub(crate) fn ask_cut(&mut self, kept: u64) {
+        let mut state = self.last().clone();
+        for consumer in state.consumers.values_mut() {
+            if consumer.lsn > kept {
+                *consumer = Consumer {
+                    lsn: kept,
+                    cursor: None,
+                };
+            }
+        }
+        self.asked.push(state);
+        self.cut = Some(kept);
+    }
+
+    /// What was asked for last was not done.
+    pub(crate) fn refuse(&mut self) {
+        self.asked.pop();
+        self.cut = None;
+    }
+
+    /// All of it is durable.
+    pub(crate) fn ack(&mut self) -> Result<(), Violation> {
+        let last = self.asked.len() - 1;
+        // A truncation with nothing to remove changes nothing.
+        let is_later = |most: usize| self.asked[most..].iter().any(|it| *it != self.asked[most]);
+        if self.most.is_some_and(is_later) {
+            return Err(Violation(
+                "control state is called durable whose file is gone".into(),
+            ));
+        }
+        (self.acked, self.flushed, self.cut) = (last, last, None);
+        Ok(())
+    }
+
+    /// All of it was handed over.
+    pub(crate) fn flush(&mut self) {
+        self.flushed = self.asked.len() - 1;
+    }
+
+    pub(crate) fn forbid(&mut self) {
+        self.most = Some(self.asked.len() - 1);
+    }
+
+    pub(crate) fn allow(&mut self) {
+        self.most = None;
+    }
+
+    /// The state that was found in a log that ends at LSN `last`, as one of those that may be there.
+    fn find(&self, found: &ControlState, after: After, last: u64) -> Result<usize, Violation> {
+        let from = match after {
+            After::PowerLoss => self.acked,
+            After::Kill => self.flushed.max(self.acked),
+            After::Drop => self.asked.len() - 1,
+        };
+        let at = (from..self.asked.len()).find(|at| self.asked[*at].is(found));
+        let is_cut = |at: usize| at + 1 == self.asked.len() && at > from;
+        match at {
+            Some(at) if is_cut(at) && self.cut.is_some_and(|kept| last > kept) => Err(Violation(
+                format!("consumers are moved by a truncation that did not take place: {found:?}"),
+            )),
+            Some(at) if found.lost.is_none() => Ok(at),
+            _ => Err(Violation(format!(
+                "the control state is {found:?}, acknowledged were, or asked for later ({after:?}): {:?}",
+                &self.asked[from..]
+            ))),
+        }
+    }
+}
+
+impl State {
+    fn is(&self, found: &ControlState) -> bool {
+        self.term == found.term
+            && self.consumers.len() == found.consumers.len()
+            && self.consumers.iter().all(|(name, consumer)| {
+                found.consumers.get(name).is_some_and(|found| {
+                    let same = match &consumer.cursor {
+                        Some(cursor) => !found.moved && found.at.to_string() == *cursor,
+                        None => found.moved,
+                    };
+                    same && found.at.lsn().get() == consumer.lsn
+                })
+            })
+    }
+}
+
+fn name(which: u32) -> String {
+    format!("c{which}")
+}
+
+impl Runner {
+    /// Compares the control state of a log that was opened.
+    pub(crate) fn check_control(&mut self, wal: &Wal, after: After) -> Result<(), Stop> {
+        let found = match wal.control() {
+            Ok(found) => found,
+            Err(error) if self.excused(&error) => return Ok(()),
+            Err(error) => return broken(format!("the control state: {error}")),
+        };
+        if self.oracle.is_distrusted() {
+            return Ok(());
+        }
+        let (first, last) = (wal.first_lsn().get(), wal.last_lsn().get());
+        self.control.find(&found, after, last)?;
+        for (name, consumer) in &found.consumers {
+            let lsn = consumer.at.lsn().get();
+            let valid = match wal.check_cursor(&consumer.at) {
+                Err(error) => lsn + 1 < first || self.excused(&error),
+                Ok(()) => lsn <= last,
+            };
+            if !valid {
+                let at = consumer.at;
+                return broken(format!("{name} has seen {at}, which is not there"));
+            }
+        }
+        self.outcome.controls += 1;
+        self.outcome.moved += found.consumers.values().filter(|it| it.moved).count() as u64;
+        Ok(())
+    }
+
+    /// What an open has shown stays.
+    pub(crate) fn settle_control(&mut self, wal: &Wal) {
+        let Ok(found) = wal.control() else {
+            return;
+        };
+        let consumers = found.consumers.iter().map(|(name, consumer)| {
+            let cursor = (!consumer.moved).then(|| consumer.at.to_string());
+            let lsn = consumer.at.lsn().get();
+            (name.clone(), Consumer { lsn, cursor })
+        });
+        self.control = States::of(State {
+            term: found.term,
+            consumers: consumers.collect(),
+        });
+    }
+
+    pub(crate) fn change_term(&mut self, wal: &Wal, up: u32) -> Result<Next, Stop> {
+        let mut state = self.control.last().clone();
+        state.term += u64::from(up);
+        let change = [ControlChange::Term(state.term)];
+        self.change(wal, state, |wal| wal.change_control(&change))
+    }
+
+    pub(crate) fn change_consumer(
+        &mut self,
+        wal: &Wal,
+        which: u32,
+        back: u32,
+    ) -> Result<Next, Stop> {
+        let Some(at) = Self::seen(wal, back)? else {
+            return Ok(Next::Go);
+        };
+        let (mut state, name) = (self.control.last().clone(), name(which));
+        state.consumers.insert(name.clone(), consumer(&at));
+        let change = [ControlChange::Consumer { name, at }];
+        self.change(wal, state, |wal| wal.change_control(&change))
+    }
+
+    pub(crate) fn remove_consumer(&mut self, wal: &Wal, which: u32) -> Result<Next, Stop> {
+        let (mut state, name) = (self.control.last().clone(), name(which));
+        state.consumers.remove(&name);
+        let change = [ControlChange::NoConsumer { name }];
+        self.change(wal, state, |wal| wal.change_control(&change))
+    }
+
+    /// Sets all of it: `count` consumers, at the last durable record.
+    pub(crate) fn set_control(&mut self, wal: &Wal, count: u32) -> Result<Next, Stop> {
+        let Some(at) = Self::seen(wal, 0)? else {
+            return Ok(Next::Go);
+        };
+        let all: Vec<(String, Cursor)> = (0..count).map(|which| (name(which), at)).collect();
+        let state = State {
+            term: self.control.last().term,
+            consumers: all
+                .iter()
+                .map(|(name, at)| (name.clone(), consumer(at)))
+                .collect(),
+        };
+        let term = state.term;
+        self.change(wal, state, |wal| wal.set_control(term, &all))
+    }
+
+    /// The cursor of a durable record, this many before the last.
+    fn seen(wal: &Wal, back: u32) -> Result<Option<Cursor>, Stop> {
+        let (first, durable) = (wal.first_lsn().get(), wal.durable_lsn().get());
+        let lsn = durable.saturating_sub(u64::from(back)).max(first - 1);
+        if lsn > durable {
+            return Ok(None);
+        }
+        match wal.cursor(Lsn::new(lsn)) {
+            Ok(at) => Ok(Some(at)),
+            Err(error) => broken(format!("the cursor of LSN {lsn}: {error}")),
+        }
+    }
+
+    fn change(
+        &mut self,
+        wal: &Wal,
+        state: State,
+        call: impl FnOnce(&Wal) -> Result<(), Error>,
+    ) -> Result<Next, Stop> {
+        self.control.asked.push(state);
+        let error = match call(wal) {
+            Ok(()) => {
+                self.outcome.changes += 1;
+                if self.setup.config.fsync_policy == FsyncPolicy::Always {
+                    self.control.ack()?;
+                }
+                return Ok(Next::Go);
+            }
+            Err(error) => error,
+        };
+        self.refuse_control(&error);
+        match &error {
+            Error::OldVersion { .. } if self.is_in_version_1() => Ok(Next::Go),
+            // Small padded segments have no room for it.
+            Error::TooLarge { .. } if self.setup.padding.is_some() => Ok(Next::Go),
+            _ => self.failed(wal, &error),
+        }
+    }
+
+    /// The call has done nothing, unless nobody can know.
+    pub(crate) fn refuse_control(&mut self, error: &Error) {
+        let unknown = matches!(error, Error::Poisoned(_) | Error::Displaced(_));
+        if !unknown && !self.storage.has_lost_power() {
+            self.control.refuse();
+        }
+    }
+
+    fn is_in_version_1(&self) -> bool {
+        match self.setup.format {
+            Format::One => true,
+            Format::Two => false,
+            Format::Upgraded => self.is_first_life(),
+        }
+    }
+}
+
+fn consumer(at: &Cursor) -> Consumer {
+    Consumer {
+        lsn: at.lsn().get(),
+        cursor: Some(at.to_string()),
+    }
+}
