@@ -3,17 +3,21 @@
 use std::path::PathBuf;
 
 use serde::Serialize;
-use wal_core::{Error, LostRecords, RepairMode, RepairReport};
+use wal_core::{Error, FormatVersion, LostRecords, RepairMode, RepairOptions, RepairReport};
 
 use crate::facts::{Damage, lsns};
 use crate::output::{Exit, Failure, Table, report};
 
 const AFTER_HELP: &str = "\
-Copies every record from the first damaged segment on that can be read to new segments; records keep their LSNs. If only the \
-newest segment is damaged, only that one is copied; otherwise it may be most of the log. --dry-run shows the bytes that this \
-needs, and the repair does not start without them. LSNs without a record become a recorded gap: `wal verify` lists it, readers \
+Keeps every record that can be read, with its LSN. LSNs without a record become a recorded gap: `wal verify` lists it, readers \
 report it, and no later record gets one of these LSNs. Damaged files are kept whole in the directory quarantine/ of the log. A \
-batch that lost a record keeps the others. An undamaged log is not changed.
+batch that lost a record keeps the others. An undamaged log is not changed. --dry-run shows the bytes that the repair needs, and \
+it does not start without them.
+
+In a log of version 2 of the format, each damaged segment is written anew in its place, and no other is touched: it needs at most \
+twice the space of the damaged segments. In a log of version 1, every record from the first damaged segment on is copied to new \
+segments, which may be most of the log, unless only the newest is damaged. --upgrade repairs it as version 2; programs that know \
+only version 1 refuse it from then on.
 
 Exit codes: 0 repaired, or nothing to repair; 1 it could not be done, and everything that could be read before still can be; \
 4 with --dry-run, the log is damaged; 5 another process has the log open for writing.
@@ -32,6 +36,10 @@ pub(crate) struct Args {
     #[arg(long)]
     dry_run: bool,
 
+    /// Repair a log of version 1 in place too, which makes it a log of version 2: there is no way back
+    #[arg(long)]
+    upgrade: bool,
+
     /// One JSON object
     #[arg(long)]
     json: bool,
@@ -48,6 +56,7 @@ struct Repaired {
     /// The end of the log is damaged, and nothing tells its last LSN.
     end_unknown: bool,
     next_lsn: Option<u64>,
+    replaced: Vec<u64>,
     new_segments: Vec<u64>,
     quarantined: Vec<String>,
     removed: Vec<String>,
@@ -69,7 +78,11 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
     } else {
         RepairMode::Apply
     };
-    let found = wal_core::repair(&args.dir, mode)?;
+    let mut options = RepairOptions::default();
+    if args.upgrade {
+        options = options.format_version(FormatVersion::V2);
+    }
+    let found = options.repair(&args.dir, mode)?;
     let repaired = Repaired::of(&found);
     report(&repaired.table(), args.json.then_some(&repaired))?;
     if args.dry_run && !found.is_whole() {
@@ -98,6 +111,7 @@ impl Repaired {
             records_lost: report.records_lost(),
             end_unknown: report.damage.iter().any(is_open_ended),
             next_lsn: (!report.is_whole()).then(|| report.last_lsn.next().get()),
+            replaced: report.replaced.iter().map(|id| id.get()).collect(),
             new_segments: report.new_segments.iter().map(|id| id.get()).collect(),
             quarantined: report.quarantined.clone(),
             removed: report.removed.clone(),
@@ -139,16 +153,16 @@ impl Repaired {
                 "unknown: the damaged end may have held more records than anything else tells of";
             table.row("log's end", end);
         }
+        table.row("records copied", self.records_kept);
+        for id in &self.replaced {
+            table.row("written anew", format_args!("segment {id}"));
+        }
         if let (Some(first), Some(last)) = (self.new_segments.first(), self.new_segments.last()) {
             let ids = match first {
                 only if only == last => only.to_string(),
                 first => format!("{first} to {last}"),
             };
-            let kept = self.records_kept;
-            table.row(
-                "new segments",
-                format_args!("{ids}, with copies of {kept} records"),
-            );
+            table.row("new segments", ids);
         }
         for name in &self.quarantined {
             table.row("quarantine", name);

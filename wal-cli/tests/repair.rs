@@ -126,6 +126,58 @@ fn a_repair_keeps_all_other_records_and_every_damaged_byte() {
 }
 
 #[test]
+fn a_repair_in_place_changes_the_damaged_files_and_no_other() {
+    let place = Place::new();
+    let log = place.log();
+    damaged(&place, &[2500, 5000]);
+    let before = contents(&log);
+    let skipped = cat(&log, &["--skip-damage"]).code(4).stdout;
+    let longest = before.iter().map(|(_, bytes)| bytes.len()).max().unwrap() as u64;
+
+    let planned = repair(&log, &["--upgrade", "--dry-run", "--json"]).code(4);
+    assert!(contents(&log) == before, "a dry run changed a byte");
+    let repaired = repair(&log, &["--upgrade", "--json"]).code(0).json();
+    let numbers = |field: &str| -> Vec<u64> {
+        let numbers = repaired[field].as_array().unwrap();
+        numbers.iter().map(|id| id.as_u64().unwrap()).collect()
+    };
+    assert_eq!(repaired["replaced"], planned.json()["replaced"]);
+    assert_eq!(numbers("replaced").len(), 2);
+    assert!(numbers("new_segments").is_empty());
+    let needed = repaired["bytes_needed"].as_u64().unwrap();
+    assert!(needed <= 4 * longest + (1 << 20), "{needed}");
+    let names: Vec<String> = numbers("replaced")
+        .iter()
+        .map(|id| format!("{id:020}.wal"))
+        .collect();
+    let after = contents(&log);
+    for (name, bytes) in before
+        .iter()
+        .filter(|(_, bytes)| bytes.starts_with(b"WALSEG"))
+    {
+        let now = after.iter().find(|(found, _)| found == name).unwrap();
+        assert_eq!(names.contains(name), now.1 != *bytes, "{name}");
+        if names.contains(name) {
+            let kept = fs::read(log.join("quarantine").join(name)).unwrap();
+            assert!(kept == *bytes, "{name}");
+        }
+    }
+
+    assert_eq!(verify(&log).code(6).json()["verdict"], "gaps");
+    assert!(cat(&log, &["--skip-damage"]).code(6).stdout == skipped);
+    append(&log, &[], b"after the repair\n").code(0);
+    let last = cat(&log, &["--from", "8001", "--json"])
+        .code(0)
+        .json_lines();
+    assert_eq!(lsns(&last), [8001]);
+    // It is a log of version 2 now, and repaired in place without being asked for it.
+    overwrite(&log.join(&names[0]), 40_000, b"\xFF\xFF");
+    let again = repair(&log, &["--json"]).code(0).json();
+    assert_eq!(again["replaced"].as_array().unwrap().len(), 1);
+    verify(&log).code(6);
+}
+
+#[test]
 fn after_a_repair_the_records_that_exist_are_counted_and_gaps_have_an_exit_code() {
     let place = Place::new();
     let log = place.log();

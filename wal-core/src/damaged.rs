@@ -114,11 +114,8 @@ fn end_of_newest(scan: &Scan, unreadable: &[Unreadable]) -> Option<Error> {
     if let Some((_, error)) = above.min_by_key(|(id, _)| *id) {
         return Some(error.clone());
     }
-    if scan.missing.is_some() {
-        // That is what the plan would say first, and it has a gap of its own.
-        return None;
-    }
-    recovery::plan(scan).err()
+    // What is missing before it has a gap of its own.
+    recovery::check_end(scan).err()
 }
 
 impl Pieces {

@@ -41,7 +41,8 @@ pub use error::{Corruption, Displaced, Displacement, Error, Poisoned, Result};
 pub use position::{Appended, Awaited, Position, Start};
 pub use prepared::Prepared;
 pub use recovery::{
-    LostRecords, RecoveryReport, RepairMode, RepairReport, Tail, repair, repair_storage,
+    LostRecords, RecoveryReport, RepairMode, RepairOptions, RepairReport, Tail, repair,
+    repair_storage,
 };
 pub use replay::Threads;
 pub use stats::Stats;

@@ -265,7 +265,7 @@ impl RawReader {
         let Some(place) = &self.place else {
             return Ok(false);
         };
-        let (id, end) = (place.id, place.end);
+        let (id, end, epoch) = (place.id, place.end, place.cursor.epoch());
         if let Source::View(view) = &self.source
             && view.reload().is_err()
         {
@@ -280,7 +280,8 @@ impl RawReader {
             return Err(Error::Truncated { first, kept: None });
         }
         Ok(match self.source.entry(id) {
-            Some(entry) => entry.end != end,
+            // A repair may have replaced the file.
+            Some(entry) => entry.end != end || entry.header.epoch != epoch,
             None => self.only.is_none(),
         })
     }

@@ -30,6 +30,8 @@
 //! descriptors.rs  readers share a bounded number of open files
 //! recovery.rs     recovery modifies no old segment, a read-only open changes no byte
 //! repair.rs       a repair loses what is damaged and nothing else
+//! in_place.rs     in version 2 of the format it touches no undamaged segment
+//! replacements.rs  and what it has written anew is a segment like any other
 //! replay.rs       a replay on several threads gives what reading in order gives
 //! sizes.rs        a log that is there keeps its sizes, and says who wrote it
 //! reserve.rs     with no byte free a log is opened, and truncated at both ends
@@ -63,6 +65,7 @@ mod promises {
     mod history;
     mod hostile;
     mod in_flight;
+    mod in_place;
     mod lock;
     mod lsns;
     mod mixed;
@@ -74,6 +77,7 @@ mod promises {
     mod progress;
     mod recovery;
     mod repair;
+    mod replacements;
     mod replay;
     mod reserve;
     mod rewinding;

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use wal_core::blocking::Wal;
-use wal_core::{ControlChange, ControlState, Cursor, Error, FsyncPolicy, Lsn};
+use wal_core::{ControlChange, ControlState, Cursor, Error, FormatVersion, FsyncPolicy, Lsn};
 
 use crate::calls::Next;
 use crate::oracle::{After, Violation};
@@ -271,7 +271,7 @@ impl Runner {
         };
         self.refuse_control(&error);
         match &error {
-            Error::OldVersion { .. } if self.is_in_version_1() => Ok(Next::Go),
+            Error::OldVersion { .. } if self.may_be_in_version_1() => Ok(Next::Go),
             // Small padded segments have no room for it.
             Error::TooLarge { .. } if self.setup.padding.is_some() => Ok(Next::Go),
             _ => self.failed(wal, &error),
@@ -286,11 +286,12 @@ impl Runner {
         }
     }
 
-    fn is_in_version_1(&self) -> bool {
+    /// Whether the log may be in version 1: a life that does not ask for version 2 may follow one that failed to begin it.
+    fn may_be_in_version_1(&self) -> bool {
         match self.setup.format {
             Format::One => true,
             Format::Two => false,
-            Format::Upgraded => self.is_first_life(),
+            Format::Upgraded => self.asked_for() != Some(FormatVersion::V2),
         }
     }
 }

@@ -227,13 +227,7 @@ impl Runner {
             .entropy(Arc::new(SeededEntropy::new(seed)))
             .small_segments()
             .driven_by_caller();
-        // Each life has begun with its source. One that asks for no version keeps that of the log.
-        let version = match (self.setup.format, self.sources.len()) {
-            (Format::One, _) | (Format::Upgraded, 0 | 1) => Some(FormatVersion::V1),
-            (Format::Two, _) => Some(FormatVersion::V2),
-            (Format::Upgraded, life) => life.is_multiple_of(2).then_some(FormatVersion::V2),
-        };
-        if let Some(version) = version {
+        if let Some(version) = self.asked_for() {
             builder = builder.format_version(version);
         }
         // Beside the largest record that would fit there is no room for control state.
@@ -246,8 +240,14 @@ impl Runner {
         builder.open()
     }
 
-    pub(crate) fn is_first_life(&self) -> bool {
-        self.sources.len() <= 1
+    /// The version that this life asks for. One that asks for none keeps that of the log.
+    pub(crate) fn asked_for(&self) -> Option<FormatVersion> {
+        // Each life has begun with its source.
+        match (self.setup.format, self.sources.len()) {
+            (Format::One, _) | (Format::Upgraded, 0 | 1) => Some(FormatVersion::V1),
+            (Format::Two, _) => Some(FormatVersion::V2),
+            (Format::Upgraded, life) => life.is_multiple_of(2).then_some(FormatVersion::V2),
+        }
     }
 
     pub(crate) fn live(&mut self, life: &Life) -> Result<(), Stop> {

@@ -1,11 +1,11 @@
-//! What belongs to a log and is not history: a term, consumers, replaced segments; and the changes of it.
+//! What belongs to a log and is not history: a term and consumers; and the changes of it.
 //!
 //! Deliberately absent: what the state means, and the log's first LSN, which links and footers have.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::error::GroupError;
-use crate::ids::{Epoch, Lsn, SegmentId};
+use crate::ids::{Lsn, SegmentId};
 use crate::segment::History;
 use crate::wire::{is_zero, put, u16_at, u32_at, u64_at};
 
@@ -21,15 +21,12 @@ const FIRST: u8 = 1;
 const TERM: u8 = 2;
 const CONSUMER: u8 = 3;
 const NO_CONSUMER: u8 = 4;
-const REPLACED: u8 = 5;
-const LOST: u8 = 6;
+const LOST: u8 = 5;
 /// An unknown entry with this bit is kept as it is.
 const OPTIONAL: u8 = 0x80;
 
 /// Bytes of a consumer's entry before its name.
 const CONSUMER_LEN: usize = 24;
-/// Bytes of the entry of a replaced segment.
-const REPLACED_LEN: usize = 24;
 /// Bytes of an entry that is one number.
 const NUMBER_LEN: usize = 8;
 /// Flag of a consumer: a truncation has moved it back.
@@ -48,15 +45,6 @@ pub struct Consumer {
     pub moved: bool,
 }
 
-/// The file that stands for a segment which was damaged.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Replacement {
-    /// The file's segment id.
-    pub by: SegmentId,
-    /// The file's epoch.
-    pub epoch: Epoch,
-}
-
 /// One change of the control state.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ControlChange {
@@ -68,8 +56,6 @@ pub enum ControlChange {
     Consumer(Box<str>, Consumer),
     /// A consumer is removed.
     NoConsumer(Box<str>),
-    /// A segment is replaced.
-    Replaced(SegmentId, Replacement),
     /// The state that this segment held could not be read, and this is an older one. Only in tables.
     Lost(SegmentId),
     /// An entry that this crate does not know and keeps.
@@ -92,7 +78,6 @@ pub enum ControlChange {
 pub struct Control {
     term: u64,
     consumers: BTreeMap<Box<str>, Consumer>,
-    replaced: BTreeMap<SegmentId, Replacement>,
     lost: Option<SegmentId>,
     unknown: BTreeSet<(u8, Box<[u8]>)>,
 }
@@ -110,19 +95,13 @@ impl Control {
         &self.consumers
     }
 
-    /// The segments that others replace.
-    #[must_use]
-    pub fn replaced(&self) -> &BTreeMap<SegmentId, Replacement> {
-        &self.replaced
-    }
-
     /// The segment whose state could not be read, if this is only an older one.
     #[must_use]
     pub fn lost(&self) -> Option<SegmentId> {
         self.lost
     }
 
-    /// Whether its owner has never set anything, or has removed all of it. Replaced segments do not count.
+    /// Whether its owner has never set anything, or has removed all of it.
     #[must_use]
     pub fn is_unused(&self) -> bool {
         self.term == 0 && self.consumers.is_empty() && self.unknown.is_empty()
@@ -149,9 +128,6 @@ impl Control {
             ControlChange::NoConsumer(name) => {
                 self.consumers.remove(name);
             }
-            ControlChange::Replaced(segment, replacement) => {
-                self.replaced.insert(*segment, *replacement);
-            }
             ControlChange::Lost(segment) => self.lost = Some(*segment),
             ControlChange::Unknown(tag, body) => {
                 self.unknown.insert((*tag, body.clone()));
@@ -172,11 +148,6 @@ impl Control {
         }
     }
 
-    /// Forgets the replaced segments below `oldest`, which is the oldest that is left.
-    pub fn forget_before(&mut self, oldest: SegmentId) {
-        self.replaced = self.replaced.split_off(&oldest);
-    }
-
     /// Bytes of the table.
     #[must_use]
     pub fn table_len(&self) -> usize {
@@ -185,7 +156,6 @@ impl Control {
         let unknown = self.unknown.iter().map(|(_, body)| ENTRY_HEAD + body.len());
         HEAD + number(self.term != 0)
             + consumers.sum::<usize>()
-            + self.replaced.len() * (ENTRY_HEAD + REPLACED_LEN)
             + number(self.lost.is_some())
             + unknown.sum::<usize>()
     }
@@ -235,11 +205,9 @@ impl Control {
     fn entries(&self) -> impl Iterator<Item = ControlChange> {
         let term = (self.term != 0).then_some(ControlChange::Term(self.term));
         let consumers = self.consumers.iter();
-        let replaced = self.replaced.iter();
         let unknown = self.unknown.iter();
         term.into_iter()
             .chain(consumers.map(|(name, at)| ControlChange::Consumer(name.clone(), *at)))
-            .chain(replaced.map(|(segment, by)| ControlChange::Replaced(*segment, *by)))
             .chain(self.lost.map(ControlChange::Lost))
             .chain(unknown.map(|(tag, body)| ControlChange::Unknown(*tag, body.clone())))
     }
@@ -322,7 +290,6 @@ fn entry_len(change: &ControlChange) -> usize {
         }
         ControlChange::Consumer(name, _) => consumer_len(name),
         ControlChange::NoConsumer(name) => ENTRY_HEAD + name.len(),
-        ControlChange::Replaced(..) => ENTRY_HEAD + REPLACED_LEN,
         ControlChange::Unknown(_, body) => ENTRY_HEAD + body.len(),
     }
 }
@@ -366,12 +333,6 @@ fn put_body(bytes: &mut Vec<u8>, entry: &ControlChange) -> u8 {
         ControlChange::NoConsumer(name) => {
             bytes.extend_from_slice(name.as_bytes());
             NO_CONSUMER
-        }
-        ControlChange::Replaced(segment, replacement) => {
-            number(segment.get());
-            number(replacement.by.get());
-            number(replacement.epoch.get());
-            REPLACED
         }
         ControlChange::Lost(segment) => {
             number(segment.get());
@@ -448,20 +409,6 @@ fn entry(tag: u8, body: &[u8]) -> Result<ControlChange, GroupError> {
             Ok(ControlChange::Consumer(name_of(name)?, consumer))
         }
         NO_CONSUMER => Ok(ControlChange::NoConsumer(name_of(body)?)),
-        REPLACED => {
-            exactly(REPLACED_LEN)?;
-            let replacement = Replacement {
-                by: SegmentId::new(u64_at(body, 8)),
-                epoch: Epoch::new(u64_at(body, 16)),
-            };
-            let segment = SegmentId::new(u64_at(body, 0));
-            if replacement.by <= segment || replacement.epoch.get() == 0 {
-                return Err(GroupError::Field(
-                    "a segment is replaced by one that is not newer",
-                ));
-            }
-            Ok(ControlChange::Replaced(segment, replacement))
-        }
         tag if tag & OPTIONAL != 0 => Ok(ControlChange::Unknown(tag, body.into())),
         tag => Err(GroupError::UnknownTag(tag)),
     }

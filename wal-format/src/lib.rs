@@ -17,9 +17,7 @@ mod wire;
 
 pub use checksum::{Digest, Salt, crc32};
 pub use compress::{compress, decompress};
-pub use control::{
-    Consumer, Control, ControlBody, ControlChange, MOST_NAME, Replacement, changes_len,
-};
+pub use control::{Consumer, Control, ControlBody, ControlChange, MOST_NAME, changes_len};
 pub use error::{
     DecompressError, EncodeError, GroupError, HeaderError, InvalidAt, RecordError, SegmentError,
 };
@@ -44,7 +42,7 @@ pub use segment::{
     BorrowedRecord, FileName, Footer, FooterFacts, FooterMore, FooterTrailer, GroupBody, GroupView,
     Groups, Histories, History, IndexBuilder, IndexEntry, LOCK_NAME, LOCK_PID_NAME, LinkBody,
     LinkCause, Origin, Page, PageFacts, PageStart, Place, QUARANTINE_NAME, RESERVE_NAME, Records,
-    RecordsView, Replaced, SegmentHeader, SegmentView, Stretch, decode_page, find_in_page,
-    first_name, last_at, segment_name, spare_name, temporary_name,
+    RecordsView, SegmentHeader, SegmentView, Stretch, decode_page, find_in_page, first_name,
+    last_at, segment_name, spare_name, temporary_name,
 };
 pub use version::Version;

@@ -3,8 +3,8 @@
 mod support;
 
 use wal_format::{
-    Alignment, Consumer, Control, ControlChange, Epoch, GroupError, GroupFacts, GroupHeader,
-    GroupWriter, History, Lsn, Offset, Replacement, SegmentHeader, SegmentId, Version,
+    Alignment, Consumer, Control, ControlChange, GroupError, GroupFacts, GroupHeader, GroupWriter,
+    History, Lsn, Offset, SegmentHeader, SegmentId, Version,
 };
 
 fn consumer(lsn: u64) -> ControlChange {
@@ -16,17 +16,9 @@ fn consumer(lsn: u64) -> ControlChange {
     ControlChange::Consumer("billing".into(), at)
 }
 
-fn replaced() -> ControlChange {
-    let replacement = Replacement {
-        by: SegmentId::new(4),
-        epoch: Epoch::new(44),
-    };
-    ControlChange::Replaced(SegmentId::new(2), replacement)
-}
-
 fn control() -> Control {
     let mut control = Control::default();
-    for change in [ControlChange::Term(7), consumer(3), replaced()] {
+    for change in [ControlChange::Term(7), consumer(3)] {
         control.apply(&change);
     }
     control
@@ -49,8 +41,6 @@ fn a_truncation_moves_consumers_back_and_marks_them() {
     };
     assert_eq!(control.consumers()["billing"], moved);
     assert_eq!(control.consumers()["audit"], behind);
-    control.forget_before(SegmentId::new(3));
-    assert!(control.replaced().is_empty());
     control.apply(&ControlChange::NoConsumer("audit".into()));
     assert_eq!(control.consumers().len(), 1);
     assert_eq!(control.term(), 7);
@@ -69,7 +59,6 @@ fn state_that_was_lost_stays_marked_until_the_owner_sets_it() {
     read.set(99, [].into());
     assert_eq!((read.lost(), read.term()), (None, 99));
     assert!(read.consumers().is_empty());
-    assert_eq!(read.replaced().len(), 1, "that is not the owner's");
     assert!(!read.is_unused());
     read.set(0, [].into());
     assert!(read.is_unused());

@@ -9,9 +9,9 @@ use wal_format::{
     Alignment, Consumer, Control, ControlBody, ControlChange, EncodedRecord, Epoch, FooterFacts,
     FooterMore, Frame, GroupBody, GroupError, GroupFacts, GroupHeader, GroupKind, GroupWriter,
     HEADER_LEN, HeaderError, Histories, History, InBatch, IndexBuilder, LinkBody, LinkCause, Lsn,
-    Offset, Origin, PAGE_LEN, PageStart, Place, RecordRef, Replaced, Replacement, SegmentHeader,
-    SegmentId, SegmentView, Stretch, UnixMillis, Version, changes_len, crc32, decode_page,
-    find_in_page, index_step, last_at,
+    Offset, Origin, PAGE_LEN, PageStart, Place, RecordRef, SegmentHeader, SegmentId, SegmentView,
+    Stretch, UnixMillis, Version, changes_len, crc32, decode_page, find_in_page, index_step,
+    last_at,
 };
 
 const LEN: u64 = 1 << 20;
@@ -39,13 +39,6 @@ fn control() -> Control {
         ControlChange::Term(7),
         ControlChange::Consumer("billing".into(), consumer(3)),
         ControlChange::Consumer("audit".into(), consumer(9)),
-        ControlChange::Replaced(
-            SegmentId::new(2),
-            Replacement {
-                by: SegmentId::new(4),
-                epoch: Epoch::new(44),
-            },
-        ),
         ControlChange::Unknown(0x85, Box::from(*b"later")),
     ] {
         control.apply(&change);
@@ -232,10 +225,7 @@ fn each_damaged_byte_of_a_segment_of_version_2_is_noticed() {
 fn a_header_says_what_a_segment_replaces_and_what_the_logs_segments_are_like() {
     let replacement = SegmentHeader {
         origin: Origin::Replacement,
-        replaces: Some(Replaced {
-            segment: SegmentId::new(2),
-            epoch: Epoch::new(9),
-        }),
+        replaces: Some(Epoch::new(9)),
         log_capacity: 8 << 20,
         log_record_limit: 4 << 20,
         ..header(Alignment::Eight)
@@ -243,6 +233,9 @@ fn a_header_says_what_a_segment_replaces_and_what_the_logs_segments_are_like() {
     let decode =
         |header: &SegmentHeader| SegmentHeader::decode(&header.encode(), SegmentId::new(5));
     assert_eq!(decode(&replacement), Ok(replacement));
+    for (epoch, answers) in [(9, true), (replacement.epoch.get(), true), (10, false)] {
+        assert_eq!(replacement.answers_to(Epoch::new(epoch)), answers);
+    }
     let wrong = [
         SegmentHeader {
             origin: Origin::Copy,
@@ -287,11 +280,13 @@ fn required_features_are_refused_by_number_and_optional_ones_are_not_looked_at()
         SegmentHeader::decode(&optional, id),
         Ok(header(Alignment::Eight))
     );
-    let reserved = forged_header(|bytes| bytes[140] = 1);
-    assert!(matches!(
-        SegmentHeader::decode(&reserved, id),
-        Err(HeaderError::Field(_))
-    ));
+    for at in [85, 115, 140] {
+        let reserved = forged_header(|bytes| bytes[at] = 1);
+        assert!(matches!(
+            SegmentHeader::decode(&reserved, id),
+            Err(HeaderError::Field(_))
+        ));
+    }
     let third = forged_header(|bytes| bytes[12] = 3);
     assert_eq!(
         SegmentHeader::decode(&third, id),
@@ -402,21 +397,10 @@ fn change() -> impl Strategy<Value = ControlChange> {
             history: History::new(history),
             moved,
         });
-    let replaced = (1..50_u64, 1..50_u64, 1..u64::MAX).prop_map(|(segment, above, epoch)| {
-        let by = SegmentId::new(segment + above);
-        ControlChange::Replaced(
-            SegmentId::new(segment),
-            Replacement {
-                by,
-                epoch: Epoch::new(epoch),
-            },
-        )
-    });
     prop_oneof![
         any::<u64>().prop_map(ControlChange::Term),
         (name(), consumer).prop_map(|(name, at)| ControlChange::Consumer(name, at)),
         name().prop_map(ControlChange::NoConsumer),
-        replaced,
         (0x80..=0xFF_u8, vec(any::<u8>(), 0..9))
             .prop_map(|(tag, body)| ControlChange::Unknown(tag, body.into())),
     ]
@@ -437,10 +421,10 @@ proptest! {
         let decoded = GroupFacts::decode(payload, &head).unwrap();
         prop_assert_eq!(decoded, GroupFacts::Control(ControlBody::Changes(changes.clone())));
         prop_assert_eq!(changes_len(&changes), payload.len());
-        let (of_segments, of_owner): (Vec<_>, Vec<_>) = changes.into_iter().partition(
-            |change| matches!(change, ControlChange::Replaced(..) | ControlChange::Unknown(..)),
-        );
-        for change in &of_segments {
+        let (unknown, of_owner): (Vec<_>, Vec<_>) = changes
+            .into_iter()
+            .partition(|change| matches!(change, ControlChange::Unknown(..)));
+        for change in &unknown {
             control.apply(change);
         }
         let expected = control.table_len_after(&of_owner);

@@ -77,6 +77,20 @@ pub trait Storage: fmt::Debug + Send + Sync + 'static {
     /// `NotFound` if there is no `from`, `AlreadyExists` if `to` exists, whatever it is, or if both names are the same.
     fn rename(&self, from: &str, to: &str) -> io::Result<()>;
 
+    /// Renames the file `from` to `to`, and replaces the file that has this name, if there is one. Open handles of the replaced
+    /// file stay usable. Files only.
+    ///
+    /// # Durability
+    ///
+    /// Not durable before [`sync_dir`](Storage::sync_dir). Until then, `to` is the old file or the new one after a crash. It is
+    /// never missing if it was there before.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound` if there is no `from`, `InvalidInput` if both names are the same, an error of no fixed kind if `to` is a
+    /// directory.
+    fn replace(&self, from: &str, to: &str) -> io::Result<()>;
+
     /// Removes the file `name`. Open handles stay usable; the space is freed with the last of them.
     ///
     /// # Durability

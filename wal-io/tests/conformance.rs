@@ -107,6 +107,9 @@ impl Storage for Broken {
         }
         self.0.rename(from, to)
     }
+    fn replace(&self, from: &str, to: &str) -> io::Result<()> {
+        self.0.replace(from, to)
+    }
     fn remove(&self, name: &str) -> io::Result<()> {
         self.0.remove(name)
     }

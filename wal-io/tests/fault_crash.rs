@@ -164,6 +164,33 @@ fn a_rename_is_atomic() {
 }
 
 #[test]
+fn a_name_whose_file_is_replaced_is_never_missing() {
+    for order in [DirectoryOrder::Ordered, DirectoryOrder::Unordered] {
+        for rename in [Rename::Atomic, Rename::LinkThenUnlink] {
+            let dir = created(FaultConfig {
+                directory: order,
+                rename,
+                ..FaultConfig::default()
+            });
+            new_file(&dir, "new", b"new");
+            new_file(&dir, "old", b"old");
+            dir.replace("new", "old").unwrap();
+            let states = all_crashes(&dir);
+            let old = |image: &wal_io::fault::Image| image.get("old").map(<[u8]>::to_vec);
+            assert_eq!(states.len(), 2);
+            for image in &states {
+                let replaced = old(image).unwrap() == b"new";
+                assert!(replaced || old(image).unwrap() == b"old");
+                assert_eq!(image.get("new").is_none(), replaced);
+            }
+            dir.sync_dir().unwrap();
+            let states = all_crashes(&dir);
+            assert!(states.iter().all(|image| old(image).unwrap() == b"new"));
+        }
+    }
+}
+
+#[test]
 fn a_rename_by_links_never_leaves_neither_name() {
     let mut both = 0;
     for point in 0.. {

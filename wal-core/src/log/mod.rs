@@ -51,12 +51,13 @@ mod waiters;
 pub(crate) use append::{Begun, Durability};
 pub(crate) use begin::{Predecessor, link_body};
 pub(crate) use eras::{Era, Eras};
+pub(crate) use live::LiveSegment;
 pub(crate) use open::{Dated, Ground, no_space_or_io, read_pid, take_lock, write_pid};
 pub(crate) use place::{check_process, displaced, displacement};
 pub(crate) use reach::Goal;
-pub(crate) use rotate::{allocate, create_segment_file};
+pub(crate) use rotate::{allocate, create_segment_file, write_footer};
 pub(crate) use sizes::Sizes;
-pub(crate) use state::{ChainEntry, Mark};
+pub(crate) use state::{ChainEntry, Mark, Sealing};
 
 use std::time::Duration;
 

@@ -384,7 +384,7 @@ impl Engine {
 }
 
 /// Footer, sync, cut. All before the footer is durable, so the footer's own sync is the only one on the file.
-pub(super) fn write_footer(sealing: &Sealing, log_first: Lsn) -> io::Result<()> {
+pub(crate) fn write_footer(sealing: &Sealing, log_first: Lsn) -> io::Result<()> {
     let mut groups = GroupWriter::new(sealing.segment.frame, 0);
     groups.reset(
         sealing.segment.frame,

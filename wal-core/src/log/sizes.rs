@@ -1,6 +1,6 @@
 //! Segment size, record limit and padding of new segments: chosen by the opener, or else those of the existing log.
 
-use wal_format::{Alignment, Layout, Origin, SegmentHeader, Version};
+use wal_format::{Alignment, Layout, SegmentHeader, Version};
 
 use super::Settings;
 use crate::recovery::Scan;
@@ -157,7 +157,7 @@ impl Settings {
 /// copies, the smallest is the best guess.
 fn model(scan: &Scan) -> Option<SegmentHeader> {
     let chain = scan.chain.iter().map(|link| &link.facts.header);
-    let chosen = |header: &&SegmentHeader| header.origin != Origin::Copy;
+    let chosen = |header: &&SegmentHeader| !header.origin.is_whole();
     let newest = chain.clone().rev().find(chosen);
     newest
         .or_else(|| chain.min_by_key(|header| header.capacity))

@@ -9,7 +9,7 @@
 use std::io;
 
 use wal_format::{
-    Alignment, Control, GroupKind, GroupWriter, Histories, Layout, LinkBody, Lsn, Offset,
+    Alignment, Control, GroupKind, GroupWriter, Histories, Layout, LinkBody, Lsn, Offset, Origin,
     RecordHead, SegmentHeader, SegmentId, UnixMillis, Version,
 };
 use wal_io::{OpenMode, Storage, StorageFile, StorageFileExt};
@@ -360,7 +360,8 @@ impl Copy<'_> {
         }
         filling.write().map_err(self.io("writing"))?;
         // The copy is durable before it gets its name.
-        sabotage::unless("copy-sync-skipped", || file.sync_data()).map_err(self.io("syncing"))?;
+        sabotage::unless("copy-sync-skipped", || sync(&header, &**file))
+            .map_err(self.io("syncing"))?;
         Ok(Copied {
             header,
             file: Arc::clone(file),
@@ -424,6 +425,15 @@ impl Copy<'_> {
     }
 }
 
+fn sync(header: &SegmentHeader, file: &dyn StorageFile) -> io::Result<()> {
+    let is_copy = header.origin == Origin::Copy;
+    // A replacement is durable before it takes the damaged file's name.
+    if !is_copy && sabotage::is("replacement-named-before-it-is-durable") {
+        return Ok(());
+    }
+    file.sync_data()
+}
+
 /// The new segment's empty file.
 struct Made {
     header: SegmentHeader,
@@ -432,7 +442,7 @@ struct Made {
 }
 
 /// What a copy needs room for.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Needs {
     /// Bytes of groups, headers and padding included.
     pub(super) data: u64,

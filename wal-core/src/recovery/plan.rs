@@ -1,6 +1,6 @@
 //! Decides from the facts alone: no I/O here.
 
-use wal_format::{FileName, LinkCause, Lsn, Offset, Origin, SegmentId};
+use wal_format::{FileName, LinkCause, Lsn, Offset, SegmentId};
 
 use super::recorded::lost_in;
 use super::report::{RecoveryReport, Tail, format_versions};
@@ -49,10 +49,7 @@ pub(crate) struct Plan {
 /// [`Error::Corruption`] and [`Error::MissingSegment`]: see `docs/recovery.md`.
 pub(crate) fn plan(scan: &Scan) -> Result<Plan> {
     check_missing(scan)?;
-    check_proof(scan)?;
-    // A file has the length that it was made with.
-    sabotage::unless("short-file-accepted", || check_length(scan))?;
-    check_first(scan)?;
+    check_end(scan)?;
     let newest = scan.chain.last();
     let last = scan.end();
     let copy = (!scan.settled).then(|| CopyTail {
@@ -89,7 +86,7 @@ pub(crate) fn plan(scan: &Scan) -> Result<Plan> {
     cut.extend(scan.last_surplus.filter(|_| copy.is_some()));
     // A copy proves itself from its first moment, also when only the file's bytes are durable. Whoever shows its records must
     // know that its name is.
-    let newest_is_copy = newest.is_some_and(|link| link.facts.header.origin == Origin::Copy);
+    let newest_is_copy = newest.is_some_and(|link| link.facts.header.origin.is_whole());
     let removes = |name: &String| matches!(FileName::parse(name), FileName::Segment(_));
     // A temporary name may have been a final one for a moment, as far as the disk knows.
     let mut sync_names = remove.iter().any(removes)
@@ -132,20 +129,37 @@ pub(crate) fn plan(scan: &Scan) -> Result<Plan> {
     })
 }
 
+fn missing(scan: &Scan, segment_id: SegmentId, needed_by: String) -> Result<()> {
+    Err(Error::MissingSegment {
+        location: scan.location.clone(),
+        segment_id,
+        needed_by,
+    })
+}
+
+/// A hole in the chain is no end.
 fn check_missing(scan: &Scan) -> Result<()> {
-    let missing = |segment_id, needed_by| {
-        Err(Error::MissingSegment {
-            location: scan.location.clone(),
-            segment_id,
-            needed_by,
-        })
-    };
-    // A hole in the chain is no end.
-    if let Some((id, needed_by)) = &scan.missing
-        && !sabotage::is("missing-segment-accepted")
-    {
-        return missing(*id, needed_by.clone());
+    match &scan.missing {
+        Some((id, needed_by)) if !sabotage::is("missing-segment-accepted") => {
+            missing(scan, *id, needed_by.clone())
+        }
+        _ => Ok(()),
     }
+}
+
+/// Whether the end of the log is whole, whatever is missing before it.
+///
+/// # Errors
+/// As [`plan`].
+pub(crate) fn check_end(scan: &Scan) -> Result<()> {
+    check_successor(scan)?;
+    check_proof(scan)?;
+    // A file has the length that it was made with.
+    sabotage::unless("short-file-accepted", || check_length(scan))?;
+    check_first(scan)
+}
+
+fn check_successor(scan: &Scan) -> Result<()> {
     let (Some(footer), Some(newest)) = (&scan.footer, scan.chain.last()) else {
         return Ok(());
     };
@@ -154,6 +168,7 @@ fn check_missing(scan: &Scan) -> Result<()> {
     let named = successor != SegmentId::NONE && !sabotage::is("missing-successor-accepted");
     if named && !scan.listing.segments.contains(&successor) {
         return missing(
+            scan,
             successor,
             format!(
                 "the footer of segment {} names it as the next one",

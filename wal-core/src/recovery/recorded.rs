@@ -5,7 +5,7 @@
 
 use std::io;
 
-use wal_format::{GroupKind, Lsn, Origin, decode_gap};
+use wal_format::{GroupKind, Lsn, decode_gap};
 
 use super::scan::{ChainLink, Scan};
 use crate::sabotage;
@@ -23,7 +23,7 @@ pub(super) fn recorded_gaps(chain: &[ChainLink], first: Lsn, last: Lsn) -> Vec<(
         if sabotage::is("recorded-gaps-not-counted") {
             break;
         }
-        if link.facts.header.origin == Origin::Copy && link.end.lsn >= first {
+        if link.facts.header.origin.is_whole() && link.end.lsn >= first {
             // Damage here refuses nothing: opening the log does not need these groups.
             let _ = gaps_of_copy(link, &mut gaps);
         }

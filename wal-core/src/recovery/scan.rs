@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::io;
 
-use wal_format::{Control, Footer, Lsn, Offset, Origin, SegmentId, UnixMillis};
+use wal_format::{Control, Footer, LinkBody, Lsn, Offset, SegmentId, UnixMillis};
 use wal_io::Storage;
 
 use super::list::Listing;
@@ -167,7 +167,12 @@ pub(crate) fn scan(storage: &Arc<dyn Storage>, listing: Listing) -> Result<Scan>
 
 /// A copy had its link before it had its name: no crash takes it.
 fn check_copy(location: &str, facts: &SegmentFacts) -> Result<()> {
-    let (Err(what), Origin::Copy | Origin::Replacement) = (&facts.link, facts.header.origin) else {
+    let Some(what) = facts
+        .link
+        .as_ref()
+        .err()
+        .filter(|_| facts.header.origin.is_whole())
+    else {
         return Ok(());
     };
     // A file that was whole when it got its name is whole.
@@ -290,7 +295,7 @@ impl Scan {
             };
             // A copy of another file under this name is not the file.
             let epoch_counts = !sabotage::is("epoch-of-the-one-before-not-compared");
-            if facts.header.epoch != link.body.predecessor_epoch && epoch_counts {
+            if !facts.header.answers_to(link.body.predecessor_epoch) && epoch_counts {
                 return Err(self.not_the_file(facts, id));
             }
             let Ok(predecessor_link) = facts.link.clone() else {
@@ -366,6 +371,37 @@ impl Scan {
         Ok(())
     }
 
+    /// Where the link of the next segment says that this one ends.
+    fn promised_end(&self, facts: &SegmentFacts, link: &LinkBody) -> Result<GroupEnd> {
+        let promised = GroupEnd {
+            lsn: link.end_lsn,
+            offset: link.end_offset.get(),
+            digest: link.end_digest,
+        };
+        // The offset in the link of a later segment counts for the file that the link names, and no other.
+        let of_another = facts.header.epoch != link.predecessor_epoch;
+        if !of_another || sabotage::is("end-of-a-replacement-taken-from-the-link") {
+            return Ok(promised);
+        }
+        let read = |error| self.io(facts.id(), error);
+        if let Some(footer) = facts.footer().map_err(read)?
+            && footer.last_lsn == link.end_lsn
+        {
+            return Ok(GroupEnd {
+                offset: footer.data_len.get(),
+                digest: footer.data_digest,
+                ..promised
+            });
+        }
+        let found = find_end(facts, link.end_lsn, facts.len, &self.location)?;
+        let found = found.filter(|end| end.lsn == link.end_lsn);
+        // Damage before that is for whoever reads it.
+        Ok(found.unwrap_or(GroupEnd {
+            offset: facts.len,
+            ..promised
+        }))
+    }
+
     fn push_predecessor(
         &mut self,
         facts: &SegmentFacts,
@@ -374,14 +410,10 @@ impl Scan {
     ) -> Result<()> {
         let id = facts.id();
         let body = &successor.body;
-        let promised = GroupEnd {
-            lsn: body.end_lsn,
-            offset: body.end_offset.get(),
-            digest: body.end_digest,
-        };
+        let promised = self.promised_end(facts, body)?;
         // A link gives order; it is no proof.
         if sabotage::is("successor-counted-as-proof") {
-            self.testify(promised.lsn, id, body.end_offset);
+            self.testify(promised.lsn, id, Offset::new(promised.offset));
         }
         if self.proven.watermark < promised.lsn
             && let Some(footer) = facts.footer().map_err(|error| self.io(id, error))?
@@ -482,7 +514,7 @@ impl Scan {
         let closed = self.footer.is_some();
         let count = self.chain.len();
         let last = self.chain.iter().enumerate().rposition(|(at, link)| {
-            link.facts.header.origin == Origin::Copy
+            link.facts.header.origin.is_whole()
                 || link.link.first_lsn <= proven
                 || (closed && at + 1 == count)
         });

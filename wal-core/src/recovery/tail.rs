@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use wal_format::{
     Control, ControlBody, ControlChange, Footer, GroupError, GroupFacts, GroupHeader, GroupKind,
-    Lsn, Origin, UnixMillis,
+    Lsn, UnixMillis,
 };
 
 use super::witness::{Beyond, look_beyond};
@@ -85,9 +85,10 @@ pub(crate) fn scan_tail(
         stop: Stop::Limit,
         watermark: link.watermark,
         log_first: link.body.log_first,
-        said_before: match segment.header.origin {
-            Origin::Spare => link.first_lsn,
-            Origin::Copy | Origin::Replacement => Lsn::ZERO,
+        said_before: if segment.header.origin.is_whole() {
+            Lsn::ZERO
+        } else {
+            link.first_lsn
         },
         control: None,
         latest: UnixMillis::new(0),

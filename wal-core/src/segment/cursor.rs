@@ -4,8 +4,8 @@ use std::io;
 
 use bytes::Bytes;
 use wal_format::{
-    Frame, GROUP_HEADER_LEN, GroupError, GroupFacts, GroupHeader, GroupKind, HEADER_LEN, Lsn,
-    MAX_RECORD_HEAD, Offset, Record, RecordError, RecordHead, RecordRef, RecordsCursor,
+    Epoch, Frame, GROUP_HEADER_LEN, GroupError, GroupFacts, GroupHeader, GroupKind, HEADER_LEN,
+    Lsn, MAX_RECORD_HEAD, Offset, Record, RecordError, RecordHead, RecordRef, RecordsCursor,
     SegmentHeader,
 };
 use wal_io::StorageFile;
@@ -96,6 +96,10 @@ impl SegmentCursor {
     pub(crate) fn return_to(&mut self, (offset, lsn, previous): (u64, Lsn, Option<u32>)) {
         (self.offset, self.lsn, self.previous) = (offset, lsn, previous);
         self.open = None;
+    }
+
+    pub(crate) fn epoch(&self) -> Epoch {
+        self.header.epoch
     }
 
     pub(crate) fn limit(&self) -> u64 {

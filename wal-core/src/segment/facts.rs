@@ -5,7 +5,7 @@ use std::io;
 use wal_format::{
     FOOTER_TRAILER_LEN, Footer, FooterTrailer, GROUP_HEADER_LEN, GroupHeader, GroupKind,
     HEADER_LEN, HeaderError, LONGEST_LINK, Layout, LinkBody, Lsn, Offset, PAGE_LEN, Page,
-    SegmentHeader, SegmentId, Version, decode_page,
+    SegmentHeader, SegmentId, UnixMillis, Version, decode_page,
 };
 use wal_io::{OpenMode, Storage, StorageFile, StorageFileExt};
 
@@ -19,6 +19,8 @@ use crate::unknown::Unknown;
 pub(crate) struct LinkFacts {
     pub(crate) first_lsn: Lsn,
     pub(crate) watermark: Lsn,
+    /// When it was made; 0 in version 1.
+    pub(crate) time: UnixMillis,
     pub(crate) body: LinkBody,
 }
 
@@ -191,6 +193,7 @@ pub(crate) fn read_link(bytes: &[u8], header: &SegmentHeader) -> Result<LinkFact
         Ok(LinkFacts {
             first_lsn: group.first_lsn,
             watermark: group.watermark,
+            time: group.time,
             body,
         })
     };

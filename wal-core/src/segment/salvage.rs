@@ -71,6 +71,8 @@ pub(crate) struct Salvage {
     trouble: Option<(u64, String)>,
     /// The time of the last group of records whose header is valid.
     time: UnixMillis,
+    /// The clock was set back before the group that is read, and nobody was told.
+    set_back: bool,
 }
 
 /// Bytes that all searches in one segment look at, at most.
@@ -96,12 +98,18 @@ impl Salvage {
             budget: BUDGET,
             trouble: None,
             time: UnixMillis::new(0),
+            set_back: false,
         }
     }
 
     /// The time of the group that is read, or of the last one whose header is valid.
     pub(crate) fn time(&self) -> UnixMillis {
         self.time
+    }
+
+    /// Whether the clock was set back before the group that is read. True once.
+    pub(crate) fn take_set_back(&mut self) -> bool {
+        std::mem::take(&mut self.set_back)
     }
 
     /// No LSN below this one is expected any more.
@@ -175,6 +183,7 @@ impl Salvage {
         self.next = self.next.max(header.first_lsn);
         let then = self.header.alignment.round_up(header.end_offset());
         self.state = State::Group(then);
+        self.set_back |= header.set_back;
         match header.kind {
             GroupKind::Records if header.record_count > 0 => {
                 self.time = header.time;
@@ -204,6 +213,9 @@ impl Salvage {
     /// Where no valid header is: its records end before the next one at the latest.
     fn lost_header(&mut self, offset: u64) -> io::Result<()> {
         let found = self.find_header(offset + 8)?;
+        // No record is later than the groups up to there.
+        let time = found.as_ref().map_or(self.time, |header| header.time);
+        self.time = self.time.max(time);
         let (end, until) = match &found {
             Some(header) => (header.offset.get(), Some(header.first_lsn)),
             None => (self.limit, self.last.map(Lsn::next)),

@@ -44,6 +44,7 @@ pub(crate) struct Machine {
     pub(crate) buffer: usize,
     pub(crate) padding: Option<u32>,
     prewrite: Prewrite,
+    version: Option<FormatVersion>,
     entropy: Arc<SeededEntropy>,
 }
 
@@ -77,8 +78,18 @@ impl Machine {
             buffer: 1 << 20,
             padding: None,
             prewrite: Prewrite::default(),
+            // All tests that stand on this machine run in version 2 of the format too.
+            version: match std::env::var("WAL_TEST_FORMAT").as_deref() {
+                Ok("2") => Some(FormatVersion::V2),
+                _ => None,
+            },
             entropy: Arc::new(SeededEntropy::new(1)),
         }
+    }
+
+    pub(crate) fn in_version(mut self, version: FormatVersion) -> Self {
+        self.version = Some(version);
+        self
     }
 
     pub(crate) fn segments_of(mut self, bytes: u64) -> Self {
@@ -109,7 +120,10 @@ impl Machine {
             .prewrite(self.prewrite)
             .entropy(Arc::clone(&self.entropy) as _)
             .small_segments();
-        let builder = in_tested_version(builder);
+        let builder = match self.version {
+            Some(version) => builder.format_version(version),
+            None => in_tested_version(builder),
+        };
         match self.padding {
             Some(bytes) => builder.sector_padding(bytes),
             None => builder,

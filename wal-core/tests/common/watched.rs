@@ -185,6 +185,15 @@ impl Storage for Watched {
         Ok(())
     }
 
+    fn replace(&self, from: &str, to: &str) -> io::Result<()> {
+        self.inner.replace(from, to)?;
+        let mut seen = self.seen();
+        if let Some(file) = seen.files.remove(from) {
+            seen.files.insert(to.to_owned(), file);
+        }
+        Ok(())
+    }
+
     fn remove(&self, name: &str) -> io::Result<()> {
         self.inner.remove(name)
     }

@@ -210,6 +210,10 @@ impl Storage for Vanishing {
         self.0.rename(from, to)
     }
 
+    fn replace(&self, from: &str, to: &str) -> io::Result<()> {
+        self.0.replace(from, to)
+    }
+
     fn remove(&self, name: &str) -> io::Result<()> {
         self.0.remove(name)
     }

@@ -35,6 +35,15 @@ impl Skipped {
         self.gaps.iter().map(|(from, to, _)| to - from + 1).sum()
     }
 
+    /// The records are the same.
+    #[track_caller]
+    pub(super) fn has_records_of(&self, other: &Self, case: &str) {
+        let differs = |lsn: &&u64| self.records.get(lsn) != other.records.get(lsn);
+        let all = self.records.keys().chain(other.records.keys());
+        let differing: Vec<&u64> = all.filter(differs).collect();
+        assert!(differing.is_empty(), "{case}: LSNs {differing:?}");
+    }
+
     /// Every record is the one that was appended.
     #[track_caller]
     pub(super) fn are_payloads(&self, case: &str) {

@@ -14,8 +14,8 @@ const MAGIC: [u8; 8] = *b"WALSEG\r\n";
 const CHECKSUM: usize = 8;
 /// Where the fields of version 1 end and its reserved bytes begin.
 const RESERVED_1: usize = 84;
-/// Where the fields of version 2 end, and the room of features begins that a reader may ignore.
-const RESERVED_2: std::ops::Range<usize> = 136..2048;
+/// Between and after the fields of version 2, up to the room of features that a reader may ignore.
+const RESERVED_2: [std::ops::Range<usize>; 3] = [RESERVED_1..88, 112..120, 136..2048];
 const LEN: usize = HEADER_LEN as usize;
 
 /// What a segment is, apart from its contents.
@@ -65,22 +65,13 @@ pub struct SegmentHeader {
     pub origin: Origin,
     /// The version of the file.
     pub version: Version,
-    /// The segment that it replaces, with [`Origin::Replacement`].
-    pub replaces: Option<Replaced>,
+    /// With [`Origin::Replacement`]: the epoch that the next segment's link may name instead of this one's.
+    pub replaces: Option<Epoch>,
     /// What `capacity` is in the log's other segments. It is the same, unless this one is a copy or was the log's reserve. In
     /// version 1 always the same.
     pub log_capacity: u64,
     /// The same for `record_limit`.
     pub log_record_limit: u64,
-}
-
-/// A segment that a repair has replaced.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Replaced {
-    /// Its id.
-    pub segment: SegmentId,
-    /// Its epoch.
-    pub epoch: Epoch,
 }
 
 /// How a segment's file came to its name: what must be in it from then on.
@@ -91,8 +82,16 @@ pub enum Origin {
     /// As a copy that was whole: link and first groups were synced before the name was given. No crash
     /// takes the link.
     Copy = 2,
-    /// As the replacement of a damaged segment, whole and synced. It is not on the chain by its own id. From version 2 on.
+    /// As the replacement of a damaged or missing segment, whole and synced. It has the id of that segment. From version 2 on.
     Replacement = 3,
+}
+
+impl Origin {
+    /// Whether the file was whole when it got its name: link and first groups were synced before.
+    #[must_use]
+    pub const fn is_whole(self) -> bool {
+        matches!(self, Self::Copy | Self::Replacement)
+    }
 }
 
 impl Origin {
@@ -123,11 +122,8 @@ impl SegmentHeader {
         put(&mut bytes, 72, &self.allocated.to_le_bytes());
         put(&mut bytes, 80, &(self.origin as u32).to_le_bytes());
         if self.version >= Version::V2 {
-            let replaces = self
-                .replaces
-                .map_or((0, 0), |it| (it.segment.get(), it.epoch.get()));
-            put(&mut bytes, 104, &replaces.0.to_le_bytes());
-            put(&mut bytes, 112, &replaces.1.to_le_bytes());
+            let replaces = self.replaces.map_or(0, Epoch::get);
+            put(&mut bytes, 104, &replaces.to_le_bytes());
             put(&mut bytes, 120, &self.log_capacity.to_le_bytes());
             put(&mut bytes, 128, &self.log_record_limit.to_le_bytes());
         }
@@ -189,7 +185,7 @@ impl SegmentHeader {
         header.check(expected)?;
         let reserved = match version {
             Version::V1 => is_zero(&bytes[RESERVED_1..]),
-            Version::V2 => is_zero(&bytes[RESERVED_1..88]) && is_zero(&bytes[RESERVED_2]),
+            Version::V2 => RESERVED_2.into_iter().all(|range| is_zero(&bytes[range])),
         };
         if !reserved {
             return Err(HeaderError::Field("the reserved bytes are not zeros"));
@@ -216,14 +212,10 @@ impl SegmentHeader {
             ));
         }
         let is_replacement = self.origin == Origin::Replacement;
-        if is_replacement != self.replaces.is_some()
-            || is_replacement && self.version < Version::V2
-            || self
-                .replaces
-                .is_some_and(|it| it.segment >= self.segment_id || it.epoch.get() == 0)
+        if is_replacement != self.replaces.is_some() || is_replacement && self.version < Version::V2
         {
             return Err(HeaderError::Field(
-                "the segment that it replaces does not fit its origin",
+                "the epoch that it replaces does not fit its origin",
             ));
         }
         if self.allocated < HEADER_LEN || self.allocated > self.capacity {
@@ -232,6 +224,12 @@ impl SegmentHeader {
             ));
         }
         Ok(())
+    }
+
+    /// Whether a link that names this segment and the epoch `epoch` means this file.
+    #[must_use]
+    pub fn answers_to(&self, epoch: Epoch) -> bool {
+        self.epoch == epoch || self.replaces == Some(epoch)
     }
 
     /// What masks the checksums of this file.
@@ -263,11 +261,10 @@ impl SegmentHeader {
     }
 }
 
-/// The segment that a file of version 2 replaces.
-fn replaced(bytes: &[u8; LEN]) -> Option<Replaced> {
-    let segment = SegmentId::new(u64_at(bytes, 104));
-    let epoch = Epoch::new(u64_at(bytes, 112));
-    (segment != SegmentId::NONE || epoch.get() != 0).then_some(Replaced { segment, epoch })
+/// The epoch that a file of version 2 replaces.
+fn replaced(bytes: &[u8; LEN]) -> Option<Epoch> {
+    let epoch = Epoch::new(u64_at(bytes, 104));
+    (epoch.get() != 0).then_some(epoch)
 }
 
 fn verify(bytes: &[u8; LEN]) -> Result<(), HeaderError> {

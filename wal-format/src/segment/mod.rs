@@ -14,7 +14,7 @@ mod view;
 
 pub(crate) use footer::encode_footer;
 pub use footer::{Footer, FooterFacts, FooterMore, FooterTrailer, IndexEntry};
-pub use header::{Origin, Replaced, SegmentHeader};
+pub use header::{Origin, SegmentHeader};
 pub use histories::{Histories, History, Stretch};
 pub use index::{
     IndexBuilder, Page, PageFacts, PageStart, Place, decode_page, find_in_page, last_at,

@@ -25,7 +25,7 @@ const SEGMENT_2: &[(&str, usize)] = &[
     ("required", 8),
     ("optional", 8),
     ("replaces", 8),
-    ("replaces_epoch", 8),
+    ("reserved", 8),
     ("log_capacity", 8),
     ("log_record_limit", 8),
     ("reserved", 3960),
@@ -64,7 +64,6 @@ const CONSUMER: &[(&str, usize)] = &[
     ("entry: history", 8),
     ("entry: flags", 8),
 ];
-const REPLACED: &[(&str, usize)] = &[("entry: segment", 8), ("entry: by", 8), ("entry: epoch", 8)];
 const CUT: &[(&str, usize)] = &[("log_first", 8)];
 const FOOTER: &[(&str, usize)] = &[
     ("record_count", 8),
@@ -213,7 +212,6 @@ impl Out<'_> {
                 1 | 2 => self.fields_and(NUMBER, ""),
                 3 => self.fields_and(CONSUMER, "entry: name"),
                 4 => "entry: name",
-                5 => self.fields_and(REPLACED, ""),
                 _ => "entry: body",
             };
             if self.at < end {

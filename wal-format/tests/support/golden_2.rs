@@ -3,8 +3,8 @@
 
 use wal_format::{
     Alignment, Compression, Consumer, Control, ControlChange, EncodedRecord, Epoch, Histories,
-    History, InBatch, Layout, LinkBody, LinkCause, LogId, Lsn, Offset, Origin, RecordRef, Replaced,
-    Replacement, SegmentHeader, SegmentId, Stretch, UnixMillis, Version, crc32, segment_name,
+    History, InBatch, Layout, LinkBody, LinkCause, LogId, Lsn, Offset, Origin, RecordRef,
+    SegmentHeader, SegmentId, Stretch, UnixMillis, Version, crc32, segment_name,
 };
 
 use super::golden::{Folder, Golden};
@@ -167,20 +167,17 @@ pub fn control() -> Control {
 }
 
 /// All changes that there are.
-pub fn changes() -> [ControlChange; 7] {
+pub fn changes() -> [ControlChange; 6] {
     let moved = Consumer {
         moved: true,
         ..consumer(1, FIRST)
     };
-    let by = SegmentId::new(4);
-    let epoch = Epoch::new(44);
     [
         ControlChange::First(Lsn::new(2)),
         ControlChange::Term(8),
         ControlChange::Consumer("billing".into(), consumer(2, FIRST)),
         ControlChange::Consumer("a consumer: \u{e4}\u{1f4d6}".into(), moved),
         ControlChange::NoConsumer("audit".into()),
-        ControlChange::Replaced(SegmentId::new(3), Replacement { by, epoch }),
         ControlChange::Unknown(0xFF, Box::from([])),
     ]
 }
@@ -321,13 +318,10 @@ fn replacement() -> Vec<u8> {
     let log = header_2(1, 1 << 20, Alignment::Eight);
     let header = SegmentHeader {
         origin: Origin::Replacement,
-        replaces: Some(Replaced {
-            segment: SegmentId::new(4),
-            epoch: Epoch::new(44),
-        }),
+        replaces: Some(Epoch::new(44)),
         log_capacity: log.capacity,
         log_record_limit: log.record_limit,
-        ..header_2(9, 8 << 10, Alignment::Eight)
+        ..header_2(4, 8 << 10, Alignment::Eight)
     };
     let link = copy_link(LinkCause::Repaired, 0, &[]);
     let mut segment = Builder::new(header, &link, Lsn::new(2));

@@ -119,6 +119,15 @@ impl Storage for DiskStorage {
         self.directory.rename(from, to)
     }
 
+    fn replace(&self, from: &str, to: &str) -> io::Result<()> {
+        check_name(from)?;
+        check_name(to)?;
+        if from == to {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        self.directory.replace(from, to)
+    }
+
     fn remove(&self, name: &str) -> io::Result<()> {
         check_name(name)?;
         self.directory.remove(name)

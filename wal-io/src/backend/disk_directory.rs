@@ -184,6 +184,13 @@ impl Directory {
         self.rename_by_links(from, to)
     }
 
+    pub(super) fn replace(&self, from: &str, to: &str) -> io::Result<()> {
+        let directory = self.file()?;
+        Ok(retry_on_intr(|| {
+            rustix::fs::renameat(directory, from, directory, to)
+        })?)
+    }
+
     /// Both names exist first, then only the new one. The sync ensures that no crash leaves neither.
     pub(super) fn rename_by_links(&self, from: &str, to: &str) -> io::Result<()> {
         let directory = self.file()?;

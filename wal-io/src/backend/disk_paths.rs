@@ -85,6 +85,10 @@ impl Directory {
         fs::rename(from, to)
     }
 
+    pub(super) fn replace(&self, from: &str, to: &str) -> io::Result<()> {
+        fs::rename(self.path.join(from), self.path.join(to))
+    }
+
     pub(super) fn remove(&self, name: &str) -> io::Result<()> {
         fs::remove_file(self.path.join(name))
     }

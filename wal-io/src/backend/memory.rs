@@ -144,6 +144,28 @@ impl Storage for MemoryStorage {
         })
     }
 
+    fn replace(&self, from: &str, to: &str) -> io::Result<()> {
+        check_name(from)?;
+        check_name(to)?;
+        if from == to {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        self.with(|entries| {
+            let Some(Node::File(bytes)) = entries.get(from) else {
+                return Err(missing_file(entries.get(from)));
+            };
+            if matches!(entries.get(to), Some(Node::Directory)) {
+                return Err(io::ErrorKind::IsADirectory.into());
+            }
+            let bytes = Arc::clone(bytes);
+            entries.remove(from);
+            if let Some(Node::File(old)) = entries.insert(to.to_owned(), Node::File(bytes)) {
+                old.unlink();
+            }
+            Ok(())
+        })
+    }
+
     fn remove(&self, name: &str) -> io::Result<()> {
         check_name(name)?;
         self.with(|entries| {

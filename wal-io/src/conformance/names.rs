@@ -14,6 +14,8 @@ case_list! {
     a_rename_never_replaces,
     a_rename_to_itself_is_refused,
     a_rename_needs_a_file,
+    a_replacement_takes_the_name_and_leaves_no_other,
+    a_replacement_needs_a_file_and_another_name,
     a_rename_does_not_replace_a_directory,
     a_handle_follows_its_file_through_a_rename,
     links_count_the_names_of_a_file,
@@ -98,6 +100,37 @@ fn a_rename_needs_a_file(dir: &dyn Storage) {
     let dir = created(dir);
     new_file(dir, "b", b"kept");
     assert_eq!(error_kind(dir.rename("a", "b")), ErrorKind::NotFound);
+    assert_eq!(content(dir, "b"), b"kept");
+}
+
+fn a_replacement_takes_the_name_and_leaves_no_other(dir: &dyn Storage) {
+    let dir = created(dir);
+    new_file(dir, "a", b"new");
+    let old = new_file(dir, "b", b"old, and longer");
+    dir.replace("a", "b").expect("replace");
+    assert_eq!(names(dir), ["b"]);
+    assert_eq!(content(dir, "b"), b"new");
+    let mut bytes = [0; 3];
+    old.read_exact_at(&mut bytes, 0)
+        .expect("a handle of the replaced file");
+    assert_eq!(&bytes, b"old");
+    assert!(matches!(old.links(), Ok(None | Some(0))));
+    // The name may be free.
+    dir.replace("b", "c").expect("replace");
+    assert_eq!(names(dir), ["c"]);
+    dir.sync_dir().expect("sync_dir");
+    assert_eq!(content(dir, "c"), b"new");
+}
+
+fn a_replacement_needs_a_file_and_another_name(dir: &dyn Storage) {
+    let dir = created(dir);
+    new_file(dir, "b", b"kept");
+    assert_eq!(error_kind(dir.replace("a", "b")), ErrorKind::NotFound);
+    assert_eq!(error_kind(dir.replace("b", "b")), ErrorKind::InvalidInput);
+    let sub = dir.subdirectory("sub").expect("subdirectory");
+    sub.create().expect("create");
+    error_kind(dir.replace("b", "sub"));
+    assert_eq!(names(dir), ["b", "sub"]);
     assert_eq!(content(dir, "b"), b"kept");
 }
 

@@ -103,6 +103,10 @@ impl Storage for Reluctant {
         self.storage.rename(from, to)
     }
 
+    fn replace(&self, from: &str, to: &str) -> io::Result<()> {
+        self.storage.replace(from, to)
+    }
+
     fn remove(&self, name: &str) -> io::Result<()> {
         self.storage.remove(name)
     }

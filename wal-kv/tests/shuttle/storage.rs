@@ -46,6 +46,10 @@ impl Storage for Slow {
         slowly(|| self.disk.rename(from, to))
     }
 
+    fn replace(&self, from: &str, to: &str) -> io::Result<()> {
+        slowly(|| self.disk.replace(from, to))
+    }
+
     fn remove(&self, name: &str) -> io::Result<()> {
         slowly(|| self.disk.remove(name))
     }

@@ -6,6 +6,7 @@ mod environment;
 mod history;
 mod place;
 mod progress;
+mod repair;
 mod reports;
 mod space;
 mod store;
@@ -137,6 +138,7 @@ pub(super) fn variants() -> impl Iterator<Item = &'static Variant> {
         history::VARIANTS,
         place::VARIANTS,
         progress::VARIANTS,
+        repair::VARIANTS,
         reports::VARIANTS,
         space::VARIANTS,
         versions::VARIANTS,

@@ -2,20 +2,20 @@
 //!
 //! Deliberately absent: the encoding, which is the same as for every other copy.
 
-use wal_format::{InBatch, LinkCause, Lsn, SegmentHeader};
+use wal_format::{InBatch, LinkCause, Lsn, SegmentHeader, SegmentId};
 use wal_io::Storage;
 
 use super::inspect::{Behind, GROUP};
 use super::plan::RepairPlan;
 use crate::log::{Predecessor, link_body};
 use crate::recovery::copy::{Copy, Filling};
-use crate::recovery::{Step, Taken, Walk, Wreck};
+use crate::recovery::{Part, Step, Taken, Walk, Wreck};
 use crate::segment::Files;
 use crate::sync::Arc;
 use crate::{Error, Result, sabotage};
 
 /// Writes the new segments. Their headers are `new`, except for the lengths. If it fails before the first rename, nothing has
-/// changed.
+/// changed. `before_names` is called before that, when all of them are written.
 ///
 /// The segments get their names from the newest down. If a crash leaves only some of them, the log names a missing segment. So
 /// it does not open with only a part of its records, and another repair gives the same result.
@@ -25,21 +25,12 @@ pub(super) fn write(
     plan: &RepairPlan,
     behind: &Behind,
     new: &[SegmentHeader],
+    before_names: impl FnOnce() -> Result<()>,
 ) -> Result<()> {
     let mut predecessor = plan.predecessor;
     let control = wreck.control.clone().unwrap_or_default();
     let mut prepared = Vec::new();
-    let mut feed = Feed {
-        walk: Walk::new(
-            Files::new(Arc::clone(storage)),
-            wreck.parts.clone(),
-            plan.after.next(),
-        ),
-        pending: None,
-        next: plan.after.next(),
-        held: None,
-        lost: None,
-    };
+    let mut feed = Feed::new(storage, wreck.parts.clone(), plan.after);
     for (piece, header) in behind.pieces.iter().zip(new) {
         let copy = Copy {
             storage: &**storage,
@@ -57,19 +48,12 @@ pub(super) fn write(
             spares: &wreck.listing.spares,
         };
         let content = |filling: &mut Filling<'_>| {
-            let mut output = Output {
-                filling,
-                io: &copy.io("writing"),
-                watermark: piece.after,
-            };
-            feed.piece(&mut output, piece.last)
+            feed.fill(filling, piece.after, &copy.io("writing"), piece.last)
         };
         let copied = match copy.prepare(*header, false, piece.needs(header.alignment), content) {
             Ok(copied) => copied,
             Err(error) => {
-                for (_, id) in &prepared {
-                    let _ = storage.remove(&wal_format::temporary_name(*id));
-                }
+                discard(&**storage, &prepared);
                 return Err(error);
             }
         };
@@ -83,6 +67,10 @@ pub(super) fn write(
         });
         prepared.push((copy, header.segment_id));
     }
+    if let Err(error) = before_names() {
+        discard(&**storage, &prepared);
+        return Err(error);
+    }
     if sabotage::is("repaired-segments-named-oldest-first") {
         prepared.reverse();
     }
@@ -90,6 +78,12 @@ pub(super) fn write(
         copy.name(id, || ())?;
     }
     Ok(())
+}
+
+fn discard(storage: &dyn Storage, prepared: &[(Copy<'_>, SegmentId)]) {
+    for (_, id) in prepared {
+        let _ = storage.remove(&wal_format::temporary_name(*id));
+    }
 }
 
 /// A new segment while it is being filled.
@@ -100,7 +94,7 @@ struct Output<'a, 'b, E> {
 }
 
 /// The records that can be read after the damage, in order.
-struct Feed {
+pub(super) struct Feed {
     walk: Walk,
     /// The first step of the next segment.
     pending: Option<Step>,
@@ -112,7 +106,34 @@ struct Feed {
 }
 
 impl Feed {
-    /// Fills a segment up to the LSN `last`.
+    /// The records above `after` that can be read of `parts`.
+    pub(super) fn new(storage: &Arc<dyn Storage>, parts: Vec<Part>, after: Lsn) -> Self {
+        let files = Files::new(Arc::clone(storage));
+        Self {
+            walk: Walk::new(files, parts, after.next()),
+            pending: None,
+            next: after.next(),
+            held: None,
+            lost: None,
+        }
+    }
+
+    /// Fills a segment up to the LSN `last`. What is above `watermark` is proven by nothing before the segment's end.
+    pub(super) fn fill(
+        &mut self,
+        filling: &mut Filling<'_>,
+        watermark: Lsn,
+        io: &impl Fn(std::io::Error) -> Error,
+        last: Lsn,
+    ) -> Result<()> {
+        let mut output = Output {
+            filling,
+            io,
+            watermark,
+        };
+        self.piece(&mut output, last)
+    }
+
     fn piece<E: Fn(std::io::Error) -> Error>(
         &mut self,
         output: &mut Output<'_, '_, E>,
@@ -174,7 +195,10 @@ impl<E: Fn(std::io::Error) -> Error> Output<'_, '_, E> {
         if lost.is_some_and(|to| to < taken.lsn) {
             self.gap(lost)?;
         }
-        self.filling.date(taken.time, false);
+        if taken.set_back {
+            self.filling.end_group(self.watermark).map_err(&self.io)?;
+        }
+        self.filling.date(taken.time, taken.set_back);
         self.filling
             .push(&taken.bytes, &taken.head, taken.mask, !goes_on);
         let ends = !goes_on || taken.head.in_batch == InBatch::Last;

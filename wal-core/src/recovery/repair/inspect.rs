@@ -25,18 +25,25 @@ struct Sound {
     whole: bool,
     anchor: Option<GroupEnd>,
     end: GroupEnd,
+    /// The first of the groups that end with the same LSN.
+    reached: GroupEnd,
 }
 
-/// Inspects every part. `damaged` are the segments that verification complains about.
+/// Inspects every part. `damaged` are the segments that verification complains about; those in `verified` were read to the LSN
+/// that stands there, and are whole.
 pub(super) fn inspect(
     storage: &dyn Storage,
     wreck: &Wreck,
     damaged: &[SegmentId],
+    verified: &[(SegmentId, Lsn)],
 ) -> Result<Facts> {
     let mut parts: Vec<PartFacts> = Vec::new();
     let mut below: Option<(&Part, Sound)> = None;
-    for part in &wreck.parts {
-        let sound = sound(storage, part, wreck.proven).map_err(|error| {
+    for (at, part) in wreck.parts.iter().enumerate() {
+        let next = wreck.parts.get(at + 1);
+        let known = next.and_then(|next| known(part, next, wreck.proven, verified));
+        let sound = known.map_or_else(|| sound(storage, part, wreck.proven), Ok);
+        let sound = sound.map_err(|error| {
             let what = format!("reading segment {}", part.file);
             Error::io(wreck.location.clone(), what, error)
         })?;
@@ -46,7 +53,7 @@ pub(super) fn inspect(
             (None, Some(_)) => part.first <= wreck.log_first,
             (Some((below, end)), Some(body)) => {
                 body.predecessor == below.file
-                    && body.predecessor_epoch == below.header.epoch
+                    && below.header.answers_to(body.predecessor_epoch)
                     && body.end_lsn == end.end.lsn
             }
         };
@@ -58,17 +65,39 @@ pub(super) fn inspect(
             follows: follows || below.is_some_and(|(_, below)| !below.whole),
             whole: sound.whole && !damaged.contains(&part.file),
             anchor: sound.anchor,
+            end: sound.reached,
         });
         below = Some((part, sound));
     }
-    let newest = parts.last().map_or(SegmentId::NONE, |part| part.file);
-    let explained = |id: &SegmentId| *id < newest && parts.iter().all(|part| part.file != *id);
-    Ok(Facts {
-        within: !damaged.iter().all(explained),
+    let mut facts = Facts {
+        within: false,
         parts,
         files: wreck.listing.segments.clone(),
         damaged: damaged.to_vec(),
         log_first: wreck.log_first,
+    };
+    facts.within = facts.is_within(damaged);
+    Ok(facts)
+}
+
+/// What verification has found of a part that the next one's link describes.
+fn known(part: &Part, next: &Part, proven: Lsn, verified: &[(SegmentId, Lsn)]) -> Option<Sound> {
+    let link = &next.link.as_ref()?.body;
+    let described = (link.predecessor, link.predecessor_epoch) == (part.file, part.header.epoch);
+    let verified = verified.contains(&(part.file, link.end_lsn));
+    if !(described && verified && part.whole_header && part.link.is_some()) {
+        return None;
+    }
+    let end = GroupEnd {
+        lsn: link.end_lsn,
+        offset: link.end_offset.get(),
+        digest: link.end_digest,
+    };
+    Some(Sound {
+        whole: true,
+        anchor: (end.lsn <= proven).then_some(end),
+        end,
+        reached: end,
     })
 }
 
@@ -83,6 +112,7 @@ fn sound(storage: &dyn Storage, part: &Part, proven: Lsn) -> io::Result<Sound> {
         whole: false,
         anchor: None,
         end: start,
+        reached: start,
     };
     if !part.whole_header || part.link.is_none() {
         return Ok(sound);
@@ -111,6 +141,10 @@ fn sound(storage: &dyn Storage, part: &Part, proven: Lsn) -> io::Result<Sound> {
             offset: part.header.alignment.round_up(header.end_offset()),
             digest: cursor.previous(),
         };
+        let is_link = header.kind == GroupKind::Link;
+        if is_link || sound.reached.lsn < sound.end.lsn {
+            sound.reached = sound.end;
+        }
         // Of the groups that end there the first: a stamp or a cut behind the last proven record need not be durable.
         let further = |anchor: GroupEnd| anchor.lsn < sound.end.lsn;
         if sound.end.lsn <= proven && sound.anchor.is_none_or(further) {
@@ -217,7 +251,22 @@ impl Behind {
         after: Lsn,
         new: &SegmentHeader,
     ) -> Result<Self> {
-        let mut behind = Self::nothing(wreck);
+        let all = (after, wreck.end());
+        Self::read_parts(storage, wreck.parts.clone(), all, Some(new))
+    }
+
+    /// The same for the LSNs above `after` up to `last`, which lie in `parts`; without `new` it is not split.
+    pub(super) fn read_parts(
+        storage: &Arc<dyn Storage>,
+        parts: Vec<Part>,
+        (after, last): (Lsn, Lsn),
+        new: Option<&SegmentHeader>,
+    ) -> Result<Self> {
+        let location = storage.location();
+        let mut behind = Self {
+            last,
+            ..Self::default()
+        };
         behind.batch.after = after;
         behind.pieces.push(Piece {
             after,
@@ -225,16 +274,16 @@ impl Behind {
             ..Piece::default()
         });
         let mut next = after.next();
-        let mut walk = Walk::new(Files::new(Arc::clone(storage)), wreck.parts.clone(), next);
+        let mut walk = Walk::new(Files::new(Arc::clone(storage)), parts, next);
         loop {
             let step = walk.step().map_err(|error| {
                 let what = format!("reading segment {}", walk.segment());
-                Error::io(wreck.location.clone(), what, error)
+                Error::io(location.clone(), what, error)
             })?;
             let (from, to) = match &step {
                 Some(Step::Record(taken)) => (taken.lsn, taken.lsn),
                 Some(Step::Gap { to }) => (next, *to),
-                None => (wreck.end().next(), wreck.end()),
+                None => (last.next(), last),
             };
             if next < from {
                 behind.end_batch(next.prev(), new);
@@ -244,6 +293,8 @@ impl Behind {
             match step {
                 Some(Step::Record(taken)) => {
                     let head = &taken.head;
+                    // A group of its own.
+                    behind.batch.breaks += u64::from(taken.set_back);
                     behind.records += 1;
                     // In a group whose header is lost nothing else speaks of it.
                     behind.last = behind.last.max(taken.lsn);
@@ -268,7 +319,7 @@ impl Behind {
         if gap_groups > MOST_GAP_GROUPS {
             let what = "more LSNs are missing than a log ever had";
             return Err(Error::io(
-                wreck.location.clone(),
+                location,
                 "planning a repair",
                 io::Error::new(io::ErrorKind::InvalidData, what),
             ));
@@ -301,7 +352,7 @@ impl Behind {
     }
 
     /// Puts the batch or loss that ends with `last` into the newest new segment, or begins the next one with it.
-    fn end_batch(&mut self, last: Lsn, new: &SegmentHeader) {
+    fn end_batch(&mut self, last: Lsn, new: Option<&SegmentHeader>) {
         let batch = Piece { last, ..self.batch };
         self.batch = Piece {
             after: last,
@@ -311,7 +362,7 @@ impl Behind {
             return;
         };
         let whole = piece.with(batch);
-        let fits = whole.needs(new.alignment).fits(new);
+        let fits = new.is_none_or(|new| whole.needs(new.alignment).fits(new));
         // A loss stays with the record before it.
         if fits
             || piece.bytes == 0

@@ -18,6 +18,8 @@ pub(super) struct PartFacts {
     pub(super) whole: bool,
     /// The end of the last group before anything that is not, among those that are proven durable.
     pub(super) anchor: Option<GroupEnd>,
+    /// The end of the first group that reaches its last LSN before any damage.
+    pub(super) end: GroupEnd,
 }
 
 /// All facts about a damaged log.
@@ -32,6 +34,16 @@ pub(super) struct Facts {
     pub(super) log_first: Lsn,
     /// There is damage that none of the files explains which are not part of the log.
     pub(super) within: bool,
+}
+
+impl Facts {
+    /// Whether any of the `damaged` segments is part of the log, or may be.
+    pub(super) fn is_within(&self, damaged: &[SegmentId]) -> bool {
+        let newest = self.parts.last().map_or(SegmentId::NONE, |part| part.file);
+        let explained =
+            |id: &SegmentId| *id < newest && self.parts.iter().all(|part| part.file != *id);
+        !damaged.iter().all(explained)
+    }
 }
 
 /// What to do.

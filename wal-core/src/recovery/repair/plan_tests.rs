@@ -15,6 +15,11 @@ fn part(file: u64, first: u64, last: u64) -> PartFacts {
             offset: 4096 + last,
             digest: last as u32,
         }),
+        end: GroupEnd {
+            lsn: Lsn::new(last),
+            offset: 4096 + last,
+            digest: last as u32,
+        },
     }
 }
 

@@ -41,8 +41,12 @@ pub struct RepairReport {
     pub damage: Vec<Error>,
     /// What is lost, and was not recorded as lost before.
     pub gaps: Vec<LostRecords>,
-    /// Records after the first damage that could be read, and were copied to the new segments with their LSNs.
+    /// Records that were copied with their LSNs: those of the replaced segments, and those that could be read in the end of the
+    /// log.
     pub records_kept: u64,
+    /// Damaged or missing segments before the log's end that are replaced by files under their own names. None in a log of version
+    /// 1 of the format.
+    pub replaced: Vec<SegmentId>,
     /// The segments with the copies, none of them larger than the log's; empty if no copy was needed.
     pub new_segments: Vec<SegmentId>,
     /// The last LSN of the log: the next record gets the one after it.
@@ -79,6 +83,7 @@ impl PartialEq for RepairReport {
             && damage(self) == damage(other)
             && self.gaps == other.gaps
             && self.records_kept == other.records_kept
+            && self.replaced == other.replaced
             && self.new_segments == other.new_segments
             && self.last_lsn == other.last_lsn
             && self.quarantined == other.quarantined
@@ -111,19 +116,19 @@ impl fmt::Display for RepairReport {
         for name in &self.quarantined {
             writeln!(f, "the bytes of {name} {are} kept under quarantine/")?;
         }
+        for id in &self.replaced {
+            writeln!(f, "segment {id} {are} written anew")?;
+        }
         if let (Some(first), Some(last)) = (self.new_segments.first(), self.new_segments.last()) {
-            let kept = self.records_kept;
-            writeln!(
-                f,
-                "segments {first} to {last} {are} written, with copies of {kept} records"
-            )?;
+            writeln!(f, "segments {first} to {last} {are} written")?;
         }
         for name in &self.removed {
             writeln!(f, "{name} {was} removed")?;
         }
         write!(
             f,
-            "{} records lost; the next one gets LSN {}; {} bytes needed",
+            "{} records copied, {} lost; the next one gets LSN {}; {} bytes needed",
+            self.records_kept,
             self.records_lost(),
             self.last_lsn.next(),
             self.bytes_needed

@@ -3,40 +3,116 @@
 use std::path::Path;
 use std::time::Duration;
 
-use wal_format::{Epoch, Lsn, Origin, SegmentHeader, SegmentId};
+use wal_format::{Epoch, Lsn, Origin, SegmentHeader, SegmentId, Version};
 use wal_io::{DiskStorage, Storage};
 
 use super::copy::write;
 use super::inspect::{Behind, inspect};
-use super::plan::{RepairPlan, plan};
+use super::plan::{Facts, RepairPlan, plan};
 use super::quarantine::quarantine;
+use super::replace::Replacement;
 use super::report::{RepairMode, RepairReport};
+use super::slots::{Slot, slots};
 use crate::clock::SystemClock;
 use crate::entropy::{Entropy, SystemEntropy};
 use crate::log::{Ground, take_lock, write_pid};
-use crate::recovery::{Listing, Wreck, assemble};
+use crate::recovery::{GroupEnd, Listing, Wreck, assemble};
 use crate::sync::Arc;
 use crate::{Error, Result, sabotage};
 
+/// How a log is repaired.
+///
+/// ```
+/// use wal_core::{FormatVersion, RepairMode, RepairOptions, WalConfig, blocking::Wal};
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let tmp = tempfile::tempdir()?;
+/// # let dir = tmp.path().join("log");
+/// Wal::open(&dir, WalConfig::default())?.close()?;
+/// let in_place = RepairOptions::default().format_version(FormatVersion::V2);
+/// assert!(in_place.repair(&dir, RepairMode::DryRun)?.is_whole());
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Copy, Debug, Default)]
+pub struct RepairOptions {
+    lock_wait: Duration,
+    version: Option<Version>,
+}
+
+impl RepairOptions {
+    /// Waits up to this time for a writer to let go of the lock. Default not at all.
+    #[must_use]
+    pub fn lock_wait(mut self, time: Duration) -> Self {
+        self.lock_wait = time;
+        self
+    }
+
+    /// The version in which the repaired log goes on. Default: the highest version of its segments. With version 2, a log of version
+    /// 1 is repaired in place as well. It then needs a program that reads version 2, and there is no way back.
+    #[must_use]
+    pub fn format_version(mut self, version: Version) -> Self {
+        self.version = Some(version);
+        self
+    }
+
+    /// Repairs the log in the directory `dir`, or says what a repair would do.
+    ///
+    /// # Durability
+    /// As [`repair`].
+    ///
+    /// # Errors
+    /// As [`repair`].
+    pub fn repair(self, dir: impl AsRef<Path>, mode: RepairMode) -> Result<RepairReport> {
+        self.repair_storage(Arc::new(DiskStorage::new(dir.as_ref())), mode)
+    }
+
+    /// The same for the log in `storage`.
+    ///
+    /// # Durability
+    /// As [`repair`].
+    ///
+    /// # Errors
+    /// As [`repair`].
+    pub fn repair_storage(
+        self,
+        storage: Arc<dyn Storage>,
+        mode: RepairMode,
+    ) -> Result<RepairReport> {
+        let ground = Ground {
+            storage,
+            clock: Arc::new(SystemClock::default()),
+            entropy: Arc::new(SystemEntropy),
+            lock_wait: self.lock_wait,
+        };
+        repair_on(&ground, mode, self.version)
+    }
+}
+
 /// Repairs the log in the directory `dir`, or says what a repair would do.
 ///
-/// Copies every record that can be read from the first damaged segment on to new segments of the log's size. Records keep their
-/// LSNs. If only the newest segment is damaged, only that one is copied. LSNs without a record become a gap that the log knows
-/// of: it opens, and readers [say so](Error::Gap) in their place. The next record never gets an LSN that was given before, as
-/// far as anything in the files tells. Of a batch that lost a record the others are kept. Damaged files are kept whole under
-/// `quarantine/`. Without damage nothing is done. It reads the whole log.
+/// Records keep their LSNs. LSNs without a record become a gap that the log knows of: it opens, and readers [say
+/// so](Error::Gap) in their place. The next record never gets an LSN that was given before, as far as anything in the files tells.
+/// Of a batch that lost a record the others are kept. Damaged files are kept whole under `quarantine/`. Without damage nothing is
+/// done. It reads the whole log.
+///
+/// A log that has a segment of version 2 of the format is repaired in place. Each damaged or missing segment before the newest is
+/// written anew under its own name, with the records that can be read. If the newest is damaged, what can be read of it is copied
+/// to a new segment. No other segment changes, so a repair needs at most twice the space of the damaged ones.
+///
+/// In a log of version 1, every record that can be read from the first damaged segment on is copied to new segments of the log's
+/// size. If only the newest segment is damaged, only that one is copied. [`RepairOptions`] repairs such a log in place as well.
 ///
 /// # Durability
-/// With [`RepairMode::Apply`] the repaired log is durable when it returns. A crash on the way leaves the damaged log as it was or
-/// the repaired one; repair it again.
+/// With [`RepairMode::Apply`] the repaired log is durable when it returns. In version 2, one rename commits the repair of each
+/// segment. A crash on the way leaves the damaged log as it was, the repaired one, or in version 2 one with less damage; repair it
+/// again.
 ///
 /// # Errors
 /// [`Locked`](Error::Locked) if a writer has the log; [`NoSpace`](Error::NoSpace) if there is no room for the copies, with the number
 /// of bytes, in a dry run too: nothing has changed; [`Corruption`](Error::Corruption) if nothing at all can be read;
 /// [`NotALog`](Error::NotALog), [`UnknownVersion`](Error::UnknownVersion) or [`Io`](Error::Io).
 pub fn repair(dir: impl AsRef<Path>, mode: RepairMode) -> Result<RepairReport> {
-    let storage = Arc::new(DiskStorage::new(dir.as_ref()));
-    repair_storage(storage, mode, Duration::ZERO)
+    RepairOptions::default().repair(dir, mode)
 }
 
 /// Repairs the log in `storage`; waits up to `lock_wait` for a writer to let go of the lock.
@@ -51,17 +127,16 @@ pub fn repair_storage(
     mode: RepairMode,
     lock_wait: Duration,
 ) -> Result<RepairReport> {
-    let ground = Ground {
-        storage,
-        clock: Arc::new(SystemClock::default()),
-        entropy: Arc::new(SystemEntropy),
-        lock_wait,
-    };
-    repair_on(&ground, mode)
+    let options = RepairOptions::default().lock_wait(lock_wait);
+    options.repair_storage(storage, mode)
 }
 
-/// The same on the ground that a log stands on.
-pub(crate) fn repair_on(ground: &Ground, mode: RepairMode) -> Result<RepairReport> {
+/// The same on the ground that a log stands on. A log of version 1 is repaired as one of version 2 if `version` says so.
+pub(crate) fn repair_on(
+    ground: &Ground,
+    mode: RepairMode,
+    version: Option<Version>,
+) -> Result<RepairReport> {
     let storage = &ground.storage;
     let location = storage.location();
     let Some(listing) = Listing::read(&**storage)? else {
@@ -80,9 +155,15 @@ pub(crate) fn repair_on(ground: &Ground, mode: RepairMode) -> Result<RepairRepor
     if mode == RepairMode::Apply {
         write_pid(&**storage);
     }
-    let damage = match crate::verify_storage(Arc::clone(storage)) {
-        Ok(found) => found.damage().cloned().collect(),
-        Err(error @ (Error::Corruption(_) | Error::MissingSegment { .. })) => vec![error],
+    let (damage, verified) = match crate::verify_storage(Arc::clone(storage)) {
+        Ok(found) => {
+            let whole = found.segments.iter().filter(|found| found.damage.is_none());
+            let verified = whole.map(|found| (found.segment_id, found.last_lsn));
+            (found.damage().cloned().collect(), verified.collect())
+        }
+        Err(error @ (Error::Corruption(_) | Error::MissingSegment { .. })) => {
+            (vec![error], Vec::new())
+        }
         Err(error) => return Err(error),
     };
     let mut report = RepairReport {
@@ -90,6 +171,7 @@ pub(crate) fn repair_on(ground: &Ground, mode: RepairMode) -> Result<RepairRepor
         damage,
         gaps: Vec::new(),
         records_kept: 0,
+        replaced: Vec::new(),
         new_segments: Vec::new(),
         last_lsn: Lsn::ZERO,
         quarantined: Vec::new(),
@@ -105,35 +187,218 @@ pub(crate) fn repair_on(ground: &Ground, mode: RepairMode) -> Result<RepairRepor
         return Err(first);
     };
     let damaged: Vec<SegmentId> = report.damage.iter().filter_map(segment_of).collect();
-    let facts = inspect(&**storage, &wreck, &damaged)?;
-    let plan = plan(&facts);
-    let drawn = |error| Error::io(wreck.location.clone(), "drawing an epoch", error);
-    let mut id = wreck.listing.next_id();
-    let first_new = header(&*ground.entropy, id, &like.header).map_err(drawn)?;
-    let behind = if plan.copy {
-        Behind::read(storage, &wreck, plan.after, &first_new)?
-    } else {
-        Behind::nothing(&wreck)
+    let mut repair = Repair {
+        ground,
+        like: like.header,
+        wreck: &wreck,
+        replacements: Vec::new(),
+        behind: Behind::nothing(&wreck),
+        new: Vec::new(),
     };
-    let mut new = Vec::new();
-    for _ in &behind.pieces {
-        new.push(header(&*ground.entropy, id, &like.header).map_err(drawn)?);
-        id = id.next();
+    let newest = wreck.parts.iter().map(|part| part.header.version).max();
+    let version = newest.max(version).unwrap_or_default();
+    repair.like.version = version;
+    // Version 1 has no replacements.
+    let verified: Vec<(SegmentId, Lsn)> = verified;
+    let facts = if version < Version::V2 {
+        inspect(&**storage, &wreck, &damaged, &[])?
+    } else {
+        let facts = inspect(&**storage, &wreck, &damaged, &verified)?;
+        repair.find_replacements(slots(&wreck, &facts))?;
+        facts
+    };
+    let plan = plan(&repair.facts_after(&facts, &[]));
+    if plan.copy {
+        repair.read_end(&plan)?;
     }
-    fill_in(&mut report, &**storage, &wreck, &plan)?;
-    report.gaps.clone_from(&behind.gaps);
-    report.records_kept = behind.records;
-    report.last_lsn = behind.last;
-    for (piece, header) in behind.pieces.iter().zip(&new) {
-        report.new_segments.push(header.segment_id);
-        let size = piece.needs(header.alignment).size(false, *header);
-        report.bytes_needed += size.allocated;
-    }
+    repair.report(&mut report, &plan)?;
     check_space(&**storage, &wreck, report.bytes_needed)?;
     if mode == RepairMode::Apply {
-        apply(storage, &wreck, &plan, &behind, &new)?;
+        repair.apply(&facts, &plan)?;
     }
     Ok(report)
+}
+
+/// A repair that is planned.
+struct Repair<'a> {
+    ground: &'a Ground,
+    /// A header of the log, for the sizes of new ones.
+    like: SegmentHeader,
+    wreck: &'a Wreck,
+    /// Segments that are written anew under their ids.
+    replacements: Vec<Replacement>,
+    /// What is copied from the log's end.
+    behind: Behind,
+    /// The headers of the segments to which it is copied.
+    new: Vec<SegmentHeader>,
+}
+
+impl Repair<'_> {
+    fn storage(&self) -> &Arc<dyn Storage> {
+        &self.ground.storage
+    }
+
+    fn io(
+        &self,
+        what: impl Into<std::borrow::Cow<'static, str>>,
+    ) -> impl FnOnce(std::io::Error) -> Error {
+        let location = self.wreck.location.clone();
+        let what = what.into().into_owned();
+        move |error| Error::io(location, what, error)
+    }
+
+    fn header(&self, id: SegmentId) -> Result<SegmentHeader> {
+        let drawn = header(&*self.ground.entropy, id, &self.like);
+        drawn.map_err(self.io("drawing an epoch"))
+    }
+
+    /// Reads the segments that are written anew.
+    fn find_replacements(&mut self, slots: Vec<Slot>) -> Result<()> {
+        let now = self.ground.clock.unix();
+        for slot in slots {
+            let header = SegmentHeader {
+                origin: Origin::Replacement,
+                replaces: Some(slot.replaces),
+                ..self.header(slot.id)?
+            };
+            let found = Replacement::read(self.storage(), self.wreck, slot, header, now)?;
+            self.replacements.push(found);
+        }
+        Ok(())
+    }
+
+    /// The facts once the replacements are there, which end at `ends`.
+    fn facts_after(&self, facts: &Facts, ends: &[GroupEnd]) -> Facts {
+        let replaced = self.replacements.iter().enumerate().map(|(at, found)| {
+            // Not written yet.
+            let planned = GroupEnd {
+                lsn: found.slot.last,
+                offset: wal_format::HEADER_LEN,
+                digest: 0,
+            };
+            let end = ends.get(at).copied().unwrap_or(planned);
+            (found.slot.clone(), found.header.epoch, end)
+        });
+        facts.repaired(&replaced.collect::<Vec<_>>())
+    }
+
+    /// Reads what is copied from the log's end.
+    fn read_end(&mut self, plan: &RepairPlan) -> Result<()> {
+        let mut id = self.wreck.listing.next_id();
+        let first = self.header(id)?;
+        self.behind = Behind::read(self.storage(), self.wreck, plan.after, &first)?;
+        for _ in &self.behind.pieces {
+            let header = self.header(id)?;
+            self.new.push(header);
+            id = id.next();
+        }
+        Ok(())
+    }
+
+    /// The ids of the files whose bytes are kept.
+    fn quarantined(&self, plan: &RepairPlan) -> Vec<SegmentId> {
+        let parts = &self.wreck.parts;
+        let files = self.replacements.iter().flat_map(|found| {
+            // It may have another name than its own.
+            let part = found.slot.part.map(|at| parts[at].file);
+            [Some(found.slot.id), part].into_iter().flatten()
+        });
+        let files = files.filter(|id| self.wreck.listing.segments.contains(id));
+        let mut ids: Vec<SegmentId> = files.chain(plan.quarantine.iter().copied()).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        ids
+    }
+
+    /// What the plan means.
+    fn report(&self, report: &mut RepairReport, plan: &RepairPlan) -> Result<()> {
+        let name = |id: &SegmentId| wal_format::segment_name(*id);
+        report.quarantined = self.quarantined(plan).iter().map(name).collect();
+        report.removed = plan.remove.iter().map(name).collect();
+        report.last_lsn = self.behind.last;
+        for found in &self.replacements {
+            report.replaced.push(found.slot.id);
+            report.bytes_needed += found.len();
+        }
+        let contents = self.replacements.iter().map(|found| &found.content);
+        for content in contents.chain([&self.behind]) {
+            report.gaps.extend_from_slice(&content.gaps);
+            report.records_kept += content.records;
+        }
+        for (piece, header) in self.behind.pieces.iter().zip(&self.new) {
+            report.new_segments.push(header.segment_id);
+            let size = piece.needs(header.alignment).size(false, *header);
+            report.bytes_needed += size.allocated;
+        }
+        for name in &report.quarantined {
+            let len = self
+                .storage()
+                .open(name, wal_io::OpenMode::Read)
+                .and_then(|file| file.len())
+                .map_err(self.io(format!("opening {name}")))?;
+            report.bytes_needed += len;
+        }
+        Ok(())
+    }
+
+    fn apply(&self, facts: &Facts, planned: &RepairPlan) -> Result<()> {
+        let storage = self.storage();
+        // Copies that a crash has cut short take space that this one may need.
+        for id in &self.wreck.listing.temporaries {
+            let _ = storage.remove(&wal_format::temporary_name(*id));
+        }
+        // Every damaged byte is kept.
+        sabotage::unless("damaged-files-not-kept", || {
+            quarantine(&**storage, &self.quarantined(planned))
+        })?;
+        let outcome = self.write(facts);
+        if outcome.is_err() {
+            for found in &self.replacements {
+                found.discard(&**storage);
+            }
+        }
+        outcome?;
+        for id in &planned.remove {
+            let name = wal_format::segment_name(*id);
+            storage
+                .remove(&name)
+                .map_err(self.io("removing a file that the repaired log does not need"))?;
+        }
+        storage
+            .sync_dir()
+            .map_err(self.io("syncing the directory of the repaired log"))
+    }
+
+    /// Writes everything, then gives it its names.
+    fn write(&self, facts: &Facts) -> Result<()> {
+        let storage = self.storage();
+        let prepared = self.replacements.iter();
+        let ends = prepared.map(|found| found.prepare(storage, self.wreck));
+        let ends = ends.collect::<Result<Vec<_>>>()?;
+        let plan = plan(&self.facts_after(facts, &ends));
+        if plan.copy {
+            write(storage, self.wreck, &plan, &self.behind, &self.new, || {
+                self.commit_replacements()
+            })
+        } else {
+            self.commit_replacements()
+        }
+    }
+
+    /// Each rename commits the repair of one segment.
+    fn commit_replacements(&self) -> Result<()> {
+        let storage = self.storage();
+        for found in &self.replacements {
+            let committed = found.commit(&**storage);
+            committed.map_err(self.io("giving a replacement its name"))?;
+        }
+        if self.replacements.is_empty() {
+            return Ok(());
+        }
+        storage
+            .sync_dir()
+            .map_err(self.io("syncing the directory of the repaired log"))
+    }
 }
 
 fn segment_of(error: &Error) -> Option<SegmentId> {
@@ -190,57 +455,4 @@ fn check_space(storage: &dyn Storage, wreck: &Wreck, needed: u64) -> Result<()> 
         location: wreck.location.clone(),
         what: format!("a repair, which needs {needed} bytes where {room} are free").into(),
     })
-}
-
-/// What the plan means for the files.
-fn fill_in(
-    report: &mut RepairReport,
-    storage: &dyn Storage,
-    wreck: &Wreck,
-    plan: &RepairPlan,
-) -> Result<()> {
-    let name = |id: &SegmentId| wal_format::segment_name(*id);
-    report.quarantined = plan.quarantine.iter().map(name).collect();
-    report.removed = plan.remove.iter().map(name).collect();
-    for name in &report.quarantined {
-        let len = storage
-            .open(name, wal_io::OpenMode::Read)
-            .and_then(|file| file.len())
-            .map_err(|error| Error::io(wreck.location.clone(), format!("opening {name}"), error))?;
-        report.bytes_needed += len;
-    }
-    Ok(())
-}
-
-fn apply(
-    storage: &Arc<dyn Storage>,
-    wreck: &Wreck,
-    plan: &RepairPlan,
-    behind: &Behind,
-    new: &[SegmentHeader],
-) -> Result<()> {
-    // Copies that a crash has cut short take space that this one may need.
-    for id in &wreck.listing.temporaries {
-        let _ = storage.remove(&wal_format::temporary_name(*id));
-    }
-    // Every damaged byte is kept.
-    sabotage::unless("damaged-files-not-kept", || {
-        quarantine(&**storage, &plan.quarantine)
-    })?;
-    if plan.copy {
-        write(storage, wreck, plan, behind, new)?;
-    }
-    let failed = |what: &str| {
-        let what = what.to_owned();
-        move |error| Error::io(wreck.location.clone(), what, error)
-    };
-    for id in &plan.remove {
-        let name = wal_format::segment_name(*id);
-        storage.remove(&name).map_err(failed(
-            "removing a file that the repaired log does not need",
-        ))?;
-    }
-    storage
-        .sync_dir()
-        .map_err(failed("syncing the directory of the repaired log"))
 }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::io;
 
 use wal_format::{
-    Alignment, Control, Epoch, Footer, Frame, GROUP_HEADER_LEN, GroupHeader, HEADER_LEN,
+    Alignment, Control, Epoch, Footer, Frame, GROUP_HEADER_LEN, GroupHeader, GroupKind, HEADER_LEN,
     HeaderError, LONGEST_LINK, LogId, Lsn, Offset, Origin, Salt, SegmentHeader, SegmentId, Version,
     begins_group, scan_headers,
 };
@@ -35,6 +35,11 @@ pub(crate) struct Candidate {
 impl Candidate {
     pub(crate) fn open(&self, storage: &dyn Storage) -> io::Result<Arc<dyn StorageFile>> {
         storage.open(&wal_format::segment_name(self.file), OpenMode::Read)
+    }
+
+    /// Whether it is the replacement of a file of that epoch. If its header is damaged, it may be one.
+    pub(crate) fn replaces(&self, epoch: Epoch) -> bool {
+        self.header.answers_to(epoch) || !self.whole_header && self.header.version >= Version::V2
     }
 }
 
@@ -236,7 +241,8 @@ fn find_epoch(
                     epoch,
                     alignment: Alignment::Eight,
                 };
-                if GroupHeader::decode(bytes, frame, offset).is_ok() {
+                let group = GroupHeader::decode(bytes, frame, offset);
+                if group.is_ok_and(|(group, _)| version >= Version::V2 || is_of_version_1(&group)) {
                     return Ok(Some((epoch, version)));
                 }
             }
@@ -247,6 +253,11 @@ fn find_epoch(
         start += (filled - GROUP_HEADER_LEN) as u64 & !7;
     }
     Ok(None)
+}
+
+/// A group of version 2 without a time looks like one of version 1, save that a link is longer.
+fn is_of_version_1(group: &GroupHeader) -> bool {
+    group.kind != GroupKind::Link || group.payload_len as usize == wal_format::LINK_BODY_LEN
 }
 
 /// What the groups' headers say, whatever has become of the records.

@@ -106,8 +106,8 @@ pub(crate) fn assemble(storage: &Arc<dyn Storage>, listing: Listing) -> Result<W
         let candidate = &candidates[&id];
         let below = candidates.range(..id).next_back().map(|(id, _)| *id);
         let Some(part) = wreck.part(storage, candidate, bound)? else {
-            // It was begun, and nothing was written; or it speaks of what a newer one replaces.
-            at = below;
+            // It was begun, and nothing was written; or it speaks of what a newer one replaces. The offset was one in this file.
+            (at, bound.limit) = (below, None);
             continue;
         };
         (at, bound) = wreck.step_down(&candidates, &part, below);
@@ -226,7 +226,7 @@ impl Wreck {
     }
 
     /// The histories of a part. If its link is damaged, its neighbours are asked.
-    fn known(&self, at: usize) -> Histories {
+    pub(crate) fn known(&self, at: usize) -> Histories {
         let link = |at: usize| self.parts.get(at).and_then(|part| part.link.as_ref());
         if let Some(link) = link(at) {
             return link.body.histories.clone();
@@ -263,10 +263,16 @@ impl Wreck {
         if body.predecessor == SegmentId::NONE {
             return (None, before);
         }
-        let whole = candidates.get(&body.predecessor);
-        if whole.is_some_and(|found| found.header.epoch == body.predecessor_epoch) {
-            let limit = Some(body.end_offset.get());
-            return (Some(body.predecessor), Bound { limit, ..before });
+        if let Some(found) = candidates.get(&body.predecessor) {
+            let limit = if found.header.epoch == body.predecessor_epoch {
+                Some(body.end_offset.get())
+            } else {
+                // The link describes the file that this one has replaced.
+                found.replaces(body.predecessor_epoch).then_some(u64::MAX)
+            };
+            if limit.is_some() {
+                return (Some(body.predecessor), Bound { limit, ..before });
+            }
         }
         // It is missing, or another file: what lies between the two was replaced by it.
         let lower = candidates.range(..body.predecessor).next_back();

@@ -24,6 +24,8 @@ pub(crate) struct Taken {
     pub(crate) mask: u32,
     /// The time of its group.
     pub(crate) time: UnixMillis,
+    /// It is the first record of a group before which the clock was set back.
+    pub(crate) set_back: bool,
     pub(crate) record: Record,
 }
 
@@ -88,7 +90,9 @@ impl Walk {
             };
             let found = open.step()?;
             let step = match found {
-                Some(Found::Gap { to }) => Some(Step::Gap { to }),
+                Some(Found::Gap { to }) => Some(Step::Gap {
+                    to: last.map_or(to, |last| to.min(last)),
+                }),
                 Some(Found::Record { lsn, .. }) if lsn < self.next => None,
                 Some(Found::Record { lsn, offset, head }) => {
                     let bytes = open.record_bytes(offset, &head);
@@ -100,6 +104,7 @@ impl Walk {
                             bytes,
                             head,
                             time: open.time(),
+                            set_back: open.take_set_back(),
                             mask: part.header.salt().record_mask(lsn, Offset::new(offset)),
                             record,
                         }))),

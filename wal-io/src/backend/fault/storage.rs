@@ -254,6 +254,31 @@ impl Storage for FaultStorage {
         self.remove(from)
     }
 
+    fn replace(&self, from: &str, to: &str) -> io::Result<()> {
+        check_name(from)?;
+        check_name(to)?;
+        if from == to {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        let call = Call {
+            to: Some(to),
+            ..Call::named(OperationKind::Rename, from)
+        };
+        self.world.perform(call, |state, _| {
+            let directory = self.here(state)?;
+            let inode = state.file_here(directory, from)?;
+            if let Some(Node::Directory(_)) = state.directories[directory].get(to) {
+                return Err(io::ErrorKind::IsADirectory.into());
+            }
+            let seq = state.next_seq();
+            let to: Arc<str> = Arc::from(to);
+            state.slot_mut(inode).name = Arc::clone(&to);
+            state.directories[directory].rename(Arc::from(from), to, Node::File(inode), seq);
+            state.garbage = true;
+            Ok(())
+        })
+    }
+
     fn remove(&self, name: &str) -> io::Result<()> {
         check_name(name)?;
         self.world
