@@ -102,7 +102,7 @@ impl Salvage {
         }
     }
 
-    /// The time of the group that is read, or of the last one whose header is valid.
+    /// The time of the group that is read. If its header is not valid, that of the next valid one.
     pub(crate) fn time(&self) -> UnixMillis {
         self.time
     }
@@ -217,7 +217,11 @@ impl Salvage {
         let time = found.as_ref().map_or(self.time, |header| header.time);
         self.time = self.time.max(time);
         let (end, until) = match &found {
-            Some(header) => (header.offset.get(), Some(header.first_lsn)),
+            Some(header) => {
+                // What lies before a group is not later than it.
+                self.time = self.time.max(header.time);
+                (header.offset.get(), Some(header.first_lsn))
+            }
             None => (self.limit, self.last.map(Lsn::next)),
         };
         self.state = if until == Some(self.next) {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use wal_core::blocking::Wal;
-use wal_core::{FormatVersion, FsyncPolicy, Lsn, RecordRef, UnixMillis};
+use wal_core::{FormatVersion, FsyncPolicy, Lsn, RecordRef, RepairMode, UnixMillis};
 use wal_format::{FileName, GroupKind, SegmentView, index_step};
 use wal_io::fault::OperationKind;
 
@@ -418,6 +418,42 @@ fn a_damaged_index_or_group_costs_a_longer_way_and_skips_nothing() {
         stopped += u64::from(again < found);
     }
     assert!(stopped > 0);
+}
+
+#[test]
+fn records_whose_group_has_lost_its_header_are_not_skipped_after_a_repair() {
+    let machine = Machine::new(FsyncPolicy::Os)
+        .segments_of(8 << 20)
+        .buffers_of(4 << 20);
+    machine.clock.set_wall(UnixMillis::new(START));
+    let wal = open(&machine, FormatVersion::V2);
+    // The second group is longer than those that a repair writes.
+    for (first, last) in [(1, 1), (2, 2500), (2501, 2501)] {
+        let values: Vec<_> = (first..=last).map(|lsn| large(lsn, 1000)).collect();
+        let batch: Vec<_> = values.iter().map(|value| RecordRef::data(value)).collect();
+        wal.append_batch(&batch).expect("appended");
+        wal.flush().expect("flushed");
+        machine.clock.advance(SECOND);
+    }
+    wal.close().expect("closed");
+    let (name, bytes) = machine.segments().swap_remove(0);
+    let FileName::Segment(id) = FileName::parse(&name) else {
+        panic!("a segment");
+    };
+    let view = SegmentView::parse(&bytes, id).expect("a header");
+    let mut groups = view.groups().map(|group| group.expect("a group").header);
+    let hit = groups.find(|it| it.record_count > 1).expect("a long group");
+    machine
+        .storage
+        .flip_bits(&name, (hit.offset.get() + 20) * 8, 1)
+        .expect("flipped");
+    let storage = std::sync::Arc::new(machine.storage.clone());
+    let report = wal_core::repair_storage(storage, RepairMode::Apply, Duration::ZERO);
+    let gaps = report.expect("repaired").gaps;
+    assert!(gaps.is_empty(), "no record is lost: {gaps:?}");
+    let wal = open(&machine, FormatVersion::V2);
+    let found = wal.lsn_at(hit.time).expect("found");
+    assert!(found <= hit.first_lsn, "{found}");
 }
 
 #[test]
