@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! scan.rs    reads only: the chain of segments, the places where data ends, what proves durability
+//! anchor.rs  what is proven, and so where the next segment goes on
 //! plan.rs    a pure function: facts in, decision out
 //! apply.rs   the only code that changes files: has the unproven tail copied, removes leftovers, gives space back
 //! reserve.rs space for one more segment, for a full disk; forget.rs drops the oldest ones without any
@@ -14,6 +15,7 @@
 //!
 //! No byte of an old segment that belongs to the log is ever modified, so a crash inside recovery loses nothing and changes no verdict.
 
+mod anchor;
 mod apply;
 mod control;
 mod copy;
