@@ -12,6 +12,7 @@
 //! cursors.rs      a saved cursor is valid as long as its record is there
 //! damage.rs       torn is not corrupt; damage to durable data is never dropped in silence
 //! hostile.rs      no length read from disk is believed, no input makes it panic
+//! lies.rs         nor do fields of version 2, or several damages at a time
 //! lsns.rs         LSNs have an end: none above the highest is given
 //! poison.rs       after a failed write or sync nothing goes on
 //! waiters.rs      and everyone who waits is told
@@ -66,6 +67,7 @@ mod promises {
     mod hostile;
     mod in_flight;
     mod in_place;
+    mod lies;
     mod lock;
     mod lsns;
     mod mixed;

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use wal_core::blocking::Wal;
 use wal_core::clock::ManualClock;
 use wal_core::entropy::SeededEntropy;
-use wal_core::{Error, FsyncPolicy, Lsn, RecordRef, WalConfig};
+use wal_core::{Error, FormatVersion, FsyncPolicy, Lsn, RecordRef, WalConfig};
 use wal_io::FaultStorage;
 use wal_io::fault::{Fault, FaultConfig, Fill, Image, Moment, OperationKind, Site};
 
@@ -20,6 +20,7 @@ const SECTOR: u64 = 512;
 /// A log at rest, and what is in it.
 struct Reference {
     state: State,
+    format: Format,
     image: Image,
     /// LSN of the first record.
     first: u64,
@@ -30,15 +31,13 @@ struct Reference {
     residual: Option<(String, u64)>,
 }
 
-fn open(storage: &FaultStorage) -> Result<Wal, Error> {
-    open_padded(storage, None)
-}
-
-fn open_padded(storage: &FaultStorage, padding: Option<u32>) -> Result<Wal, Error> {
-    open_with(storage, padding, 99)
-}
-
-fn open_with(storage: &FaultStorage, padding: Option<u32>, seed: u64) -> Result<Wal, Error> {
+/// Without a version it keeps that of the log.
+fn open_with(
+    storage: &FaultStorage,
+    padding: Option<u32>,
+    version: Option<FormatVersion>,
+    seed: u64,
+) -> Result<Wal, Error> {
     let builder = Wal::builder("log")
         .storage(Arc::new(storage.clone()))
         .config(WalConfig {
@@ -51,6 +50,10 @@ fn open_with(storage: &FaultStorage, padding: Option<u32>, seed: u64) -> Result<
         .entropy(Arc::new(SeededEntropy::new(seed)))
         .small_segments()
         .driven_by_caller();
+    let builder = match version {
+        Some(version) => builder.format_version(version),
+        None => builder,
+    };
     match padding {
         Some(bytes) => builder.sector_padding(bytes).open(),
         None => builder.open(),
@@ -59,6 +62,28 @@ fn open_with(storage: &FaultStorage, padding: Option<u32>, seed: u64) -> Result<
 
 /// Bytes of a segment's header.
 const HEADER: u64 = 4096;
+
+/// The versions of the format in the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Format {
+    One,
+    Two,
+    /// Two segments of version 1, then version 2.
+    Mixed,
+}
+
+impl Format {
+    const ALL: [Self; 3] = [Self::One, Self::Two, Self::Mixed];
+
+    /// Of new segments, when the log has this many.
+    fn version(self, segments: usize) -> FormatVersion {
+        match self {
+            Self::Mixed if segments > 2 => FormatVersion::V2,
+            Self::One | Self::Mixed => FormatVersion::V1,
+            Self::Two => FormatVersion::V2,
+        }
+    }
+}
 
 /// What the log went through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,13 +114,25 @@ fn append(wal: &Wal, n: usize) {
 }
 
 /// Three segments and a part of a fourth.
-fn reference(state: State) -> Reference {
+fn reference(state: State, format: Format) -> Reference {
     let mut storage = FaultStorage::new();
-    let mut wal = open_padded(&storage, state.padding()).expect("a log");
+    let open = |storage: &FaultStorage, segments| {
+        let version = Some(format.version(segments));
+        open_with(storage, state.padding(), version, 99 + segments as u64).expect("a log")
+    };
+    let mut wal = open(&storage, 1);
     let mut n = 0;
-    while wal.list_segments().expect("segments").len() < 4 || n % 16 != 0 {
+    loop {
+        let segments = wal.list_segments().expect("segments").len();
+        if segments >= 4 && n % 16 == 0 {
+            break;
+        }
         append(&wal, n);
         n += 1;
+        if format == Format::Mixed && segments == 2 && n % 16 == 0 {
+            wal.close().expect("closed");
+            wal = open(&storage, 3);
+        }
     }
     if state == State::Recovered {
         // Written, and killed before it was synced: recovery copies it.
@@ -105,7 +142,7 @@ fn reference(state: State) -> Reference {
         assert!(cut_short.is_err());
         let last = n as u64;
         storage = storage.kill();
-        wal = open(&storage).expect("it is recovered");
+        wal = open(&storage, 4);
         assert_eq!(wal.recovery_report().unproven, 1);
         assert_eq!(wal.last_lsn().get(), last + 1);
         append(&wal, n + 1);
@@ -137,6 +174,7 @@ fn reference(state: State) -> Reference {
     drop(wal);
     Reference {
         state,
+        format,
         image,
         first,
         values,
@@ -183,7 +221,7 @@ fn verdict(reference: &Reference, storage: &FaultStorage) -> Verdict {
         );
         Verdict::Told
     };
-    let wal = match open_padded(storage, reference.state.padding()) {
+    let wal = match open_with(storage, reference.state.padding(), None, 98) {
         Ok(wal) => wal,
         Err(error) => return told(&error),
     };
@@ -261,18 +299,25 @@ fn segments(reference: &Reference) -> Vec<(String, u64)> {
         .collect()
 }
 
-fn all() -> [Reference; 4] {
-    State::ALL.map(reference)
+/// Each log on a thread of its own.
+fn all(sweep: impl Fn(Reference) + Sync) {
+    let of_format = |format| State::ALL.map(|state| reference(state, format));
+    let logs = Format::ALL.into_iter().flat_map(of_format);
+    std::thread::scope(|scope| {
+        for log in logs {
+            scope.spawn(|| sweep(log));
+        }
+    });
 }
 
 #[test]
 fn every_bit() {
-    for reference in all() {
-        let state = reference.state;
+    all(|reference| {
+        let (state, format) = (reference.state, reference.format);
         let mut counts = Counts::default();
         for (name, len) in segments(&reference) {
             // All of them in the first two; a bit of each byte in the others, whose bytes are of the same kinds.
-            let all = matches!(state, State::Closed | State::Killed);
+            let all = matches!(state, State::Closed | State::Killed) && format != Format::Mixed;
             let bits = (0..len * 8).filter(|bit| all || bit % 8 == bit / 8 % 8);
             for bit in bits {
                 let storage = damaged(&reference);
@@ -285,17 +330,17 @@ fn every_bit() {
                 judge(&reference, &mut counts, &storage, &damage);
             }
         }
-        println!("every bit of a {state:?} log: {counts:?}");
+        println!("every bit of a {state:?} log, {format:?}: {counts:?}");
         // In a closed log nothing is left to chance.
         assert!(state != State::Closed || counts.residual == 0, "{counts:?}");
         assert!(counts.told > 1000, "{counts:?}");
-    }
+    });
 }
 
 #[test]
 fn every_sector() {
-    for reference in all() {
-        let state = reference.state;
+    all(|reference| {
+        let (state, format) = (reference.state, reference.format);
         let mut counts = Counts::default();
         let all = segments(&reference);
         for (name, len) in &all {
@@ -350,15 +395,15 @@ fn every_sector() {
                 }
             }
         }
-        println!("every sector of a {state:?} log: {counts:?}");
+        println!("every sector of a {state:?} log, {format:?}: {counts:?}");
         assert!(state != State::Closed || counts.residual == 0, "{counts:?}");
-    }
+    });
 }
 
 #[test]
 fn every_truncation() {
-    for reference in all() {
-        let state = reference.state;
+    all(|reference| {
+        let (state, format) = (reference.state, reference.format);
         let mut counts = Counts::default();
         for (name, len) in segments(&reference) {
             for more in [1, 63, 64, 512, 4096] {
@@ -383,14 +428,14 @@ fn every_truncation() {
                 judge(&reference, &mut counts, &storage, &damage);
             }
         }
-        println!("every truncation of a {state:?} log: {counts:?}");
-    }
+        println!("every truncation of a {state:?} log, {format:?}: {counts:?}");
+    });
 }
 
 /// Another log's segments 1 to 9, small ones.
 fn another_log() -> Image {
     let storage = FaultStorage::new();
-    let wal = open_with(&storage, None, 1234).expect("a log");
+    let wal = open_with(&storage, None, None, 1234).expect("a log");
     for n in 0..400 {
         append(&wal, n);
     }
@@ -415,8 +460,8 @@ fn judge_file(
 
 #[test]
 fn every_file() {
-    for reference in all() {
-        let state = reference.state;
+    all(|reference| {
+        let (state, format) = (reference.state, reference.format);
         let mut counts = Counts::default();
         let all = segments(&reference);
         for (name, _) in &all {
@@ -475,17 +520,27 @@ fn every_file() {
                 }
             }
         }
-        println!("every file of a {state:?} log: {counts:?}");
+        println!("every file of a {state:?} log, {format:?}: {counts:?}");
         assert_eq!(counts.residual, 0);
-    }
+    });
 }
 
 /// A sector that never got its last write, as a disk that lost it would give back.
 #[test]
 fn every_lost_write() {
-    let reference = reference(State::Killed);
+    for version in [FormatVersion::V1, FormatVersion::V2] {
+        lost_writes(version);
+    }
+}
+
+fn lost_writes(version: FormatVersion) {
+    let format = match version {
+        FormatVersion::V1 => Format::One,
+        FormatVersion::V2 => Format::Two,
+    };
+    let reference = reference(State::Killed, format);
     let storage = FaultStorage::new();
-    let wal = open(&storage).expect("a log");
+    let wal = open_with(&storage, None, Some(version), 99).expect("a log");
     let half = reference.values.len() / 2;
     for value in &reference.values[..half] {
         wal.append(RecordRef::data(value)).expect("appended");
@@ -525,6 +580,6 @@ fn every_lost_write() {
             }
         }
     }
-    println!("every lost write: {counts:?}");
+    println!("every lost write, {format:?}: {counts:?}");
     assert!(counts.told > 0, "{counts:?}");
 }

@@ -6,8 +6,9 @@ mod support;
 use bytes::Bytes;
 use wal_format::{
     Alignment, Compression, DEFAULT_RECORD_LIMIT, DecompressError, Epoch, Footer, GroupError,
-    GroupHeader, GroupKind, History, Lsn, Offset, RecordError, RecordHead, RecordsCursor,
-    SegmentId, SegmentView, UnixMillis, Version, crc32, decompress, read_record,
+    GroupFacts, GroupHeader, GroupKind, History, LinkBody, Lsn, Offset, RecordError, RecordHead,
+    RecordsCursor, SegmentHeader, SegmentId, SegmentView, UnixMillis, Version, crc32, decompress,
+    read_record,
 };
 
 const FOUR_GIB: [u8; 5] = [0xFF, 0xFF, 0xFF, 0xFF, 0x0F];
@@ -102,20 +103,65 @@ fn lengths_of_groups() {
     payload[40..44].fill(0xFF);
     let result = Footer::decode(&payload, &header(GroupKind::Footer, &payload));
     assert!(matches!(result, Err(GroupError::Field(_))));
+
+    // The pages of an index, the table of the control state, and the entries of a table.
+    let of_version_2 = |kind, payload: &[u8]| GroupHeader {
+        version: Version::V2,
+        ..header(kind, payload)
+    };
+    for field in [40..44, 72..76] {
+        let mut payload = vec![0; 120];
+        payload[field].fill(0xFF);
+        let result = Footer::decode(&payload, &of_version_2(GroupKind::Footer, &payload));
+        assert!(matches!(result, Err(GroupError::Field(_))), "{result:?}");
+    }
+    for form in [1, 2] {
+        let mut payload = vec![0; 24];
+        payload[0] = form;
+        payload[4..8].fill(0xFF);
+        payload[8..12].copy_from_slice(&[3, 0, 0xFF, 0xFF]);
+        let result = GroupFacts::decode(&payload, &of_version_2(GroupKind::Control, &payload));
+        assert!(result.is_err(), "{result:?}");
+    }
+    // The stretches of a link.
+    let mut payload = vec![0; 80];
+    payload[46..48].fill(0xFF);
+    let result = LinkBody::decode(&payload, &of_version_2(GroupKind::Link, &payload));
+    assert!(result.is_err(), "{result:?}");
 }
 
 fn a_segment_of_groups_that_claim_the_most() {
-    let segment = support::header(1, 4 << 30, Alignment::Eight);
-    for kind in [GroupKind::Link, GroupKind::Records] {
+    for version in [Version::V1, Version::V2] {
+        groups_that_claim_the_most(version);
+    }
+}
+
+fn groups_that_claim_the_most(version: Version) {
+    let segment = SegmentHeader {
+        version,
+        ..support::header(1, 4 << 30, Alignment::Eight)
+    };
+    let most = [GroupKind::Link, GroupKind::Records, GroupKind::Control];
+    let link_len = match version {
+        Version::V1 => 128,
+        Version::V2 => 144,
+    };
+    for kind in most {
         let hostile = GroupHeader {
             kind,
             epoch: segment.epoch,
-            offset: Offset::new(if kind == GroupKind::Link { 4096 } else { 4224 }),
+            offset: Offset::new(if kind == GroupKind::Link {
+                4096
+            } else {
+                4096 + link_len
+            }),
             record_count: u32::MAX,
             payload_len: u32::MAX,
+            version,
             ..header(kind, &[])
         };
-        let link = wal_format::LinkBody::first(Lsn::new(5), History::NONE);
+        let history = History::new(u64::from(version >= Version::V2));
+        let link = LinkBody::first(Lsn::new(5), history);
         let mut bytes = support::Builder::new(segment, &link, Lsn::new(4)).bytes();
         bytes.resize(8192, 0);
         let at = hostile.offset.get() as usize;

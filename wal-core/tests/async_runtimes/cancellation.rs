@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::pin::pin;
 use std::sync::{Arc, Mutex};
 use std::task::Poll;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use wal_core::{Error, FsyncPolicy, Lsn, Record, RecordRef, Result, SegmentId, Wal, blocking};
 
@@ -483,6 +483,12 @@ fn a_runtime_may_end_under_its_tasks() {
                     yield_now().await;
                 }
             });
+        }
+        // On a busy machine the first records take a while.
+        let begun = Instant::now();
+        while acknowledged.lock().expect("no panic").is_empty() {
+            assert!(begun.elapsed() < Duration::from_secs(60), "{policy:?}");
+            std::thread::sleep(Duration::from_millis(1));
         }
         std::thread::sleep(Duration::from_millis(30));
         within(&format!("{policy:?}"), move || drop(runtime));

@@ -6,20 +6,20 @@ use std::thread;
 use std::time::Duration;
 
 use wal_core::blocking::Wal;
-use wal_core::{Error, FsyncPolicy, Lsn, OnDamage, Record, RepairMode};
+use wal_core::{Error, FsyncPolicy, Lsn, OnDamage, RepairMode};
 use wal_format::{
-    Alignment, Epoch, FooterFacts, GroupHeader, GroupKind, GroupWriter, Histories, IndexEntry,
-    LinkBody, LinkCause, LogId, Offset, Origin, SegmentHeader, SegmentId, UnixMillis, Version,
-    crc32,
+    Alignment, Control, Epoch, FooterFacts, GroupHeader, GroupKind, GroupWriter, Histories,
+    History, IndexEntry, LinkBody, LinkCause, LogId, Offset, Origin, SegmentHeader, SegmentId,
+    UnixMillis, Version, crc32,
 };
 use wal_io::fault::Chooser;
-use wal_io::fault::{Fill, Image, Seeded, Site};
+use wal_io::fault::{Image, Seeded};
 
 use crate::common::trace::segment;
 use crate::common::watched::Watched;
-use crate::common::{Machine, PATIENCE, SMALL, append, large};
+use crate::common::{Machine, PATIENCE};
 
-const DATA: u64 = 4096 + 128;
+const VERSIONS: [Version; 2] = [Version::V1, Version::V2];
 
 pub(super) fn header() -> SegmentHeader {
     SegmentHeader {
@@ -40,7 +40,22 @@ pub(super) fn header() -> SegmentHeader {
     }
 }
 
-fn first_link() -> LinkBody {
+pub(super) fn header_of(version: Version) -> SegmentHeader {
+    SegmentHeader {
+        version,
+        ..header()
+    }
+}
+
+/// Where the first group after the beginning starts.
+fn data(header: &SegmentHeader) -> u64 {
+    beginning(header).0.len() as u64
+}
+
+pub(super) fn first_link(version: Version) -> LinkBody {
+    if version == Version::V2 {
+        return LinkBody::first(Lsn::FIRST, History::new(7));
+    }
     LinkBody {
         predecessor: SegmentId::NONE,
         predecessor_epoch: Epoch::new(0),
@@ -54,18 +69,26 @@ fn first_link() -> LinkBody {
     }
 }
 
-/// Header and link of a first segment, and what chains a group to it.
-fn beginning(header: &SegmentHeader) -> (Vec<u8>, u32) {
-    let mut groups = GroupWriter::new(header.frame(), 0);
-    groups.link(&first_link(), Lsn::ZERO);
+/// Header and link of a first segment, in version 2 its control state too, and what chains a group to it.
+pub(super) fn beginning(header: &SegmentHeader) -> (Vec<u8>, u32) {
+    let groups = begun(header);
     let mut bytes = header.encode();
     bytes.extend_from_slice(groups.bytes());
     (bytes, groups.previous())
 }
 
+pub(super) fn begun(header: &SegmentHeader) -> GroupWriter {
+    let mut groups = GroupWriter::new(header.frame(), 0);
+    groups.link(&first_link(header.version), Lsn::ZERO);
+    if header.version == Version::V2 {
+        groups.control(&Control::default(), Lsn::ZERO);
+    }
+    groups
+}
+
 /// Opens a directory with these segments in every way, and reads what it gives: no panic, no hang, and each error is one that
 /// a reader of files may give. The LSNs of the records that were shown, which follow each other.
-fn survive(segments: &[(u64, Vec<u8>)], case: &str) {
+pub(super) fn survive(segments: &[(u64, Vec<u8>)], case: &str) {
     let mut image = Image::new();
     image.insert("lock", b"".to_vec());
     for (id, bytes) in segments {
@@ -192,6 +215,7 @@ fn assert_expected(error: &Error, case: &str) {
             | Error::MissingSegment { .. }
             | Error::Gap { .. }
             | Error::UnknownVersion { .. }
+            | Error::UnknownFeature { .. }
             | Error::NotALog { .. }
             | Error::NoSpace { .. }
             | Error::Truncated { .. }
@@ -200,7 +224,7 @@ fn assert_expected(error: &Error, case: &str) {
     assert!(expected, "{case}: {error}");
 }
 
-fn random_bytes(seed: u64, len: usize) -> Vec<u8> {
+pub(super) fn random_bytes(seed: u64, len: usize) -> Vec<u8> {
     let mut random = Seeded::new(seed);
     (0..len).map(|_| random.choose(256) as u8).collect()
 }
@@ -209,9 +233,11 @@ fn random_bytes(seed: u64, len: usize) -> Vec<u8> {
 fn random_bytes_behind_a_valid_header() {
     for seed in 0..300 {
         let len = (seed as usize * 97) % 9000;
-        let mut bytes = header().encode();
-        bytes.extend(random_bytes(seed, len));
-        survive(&[(1, bytes)], &format!("seed {seed}"));
+        for version in VERSIONS {
+            let mut bytes = header_of(version).encode();
+            bytes.extend(random_bytes(seed, len));
+            survive(&[(1, bytes)], &format!("{version:?}, seed {seed}"));
+        }
     }
 }
 
@@ -219,9 +245,11 @@ fn random_bytes_behind_a_valid_header() {
 fn random_bytes_behind_a_valid_link() {
     for seed in 0..300 {
         let len = (seed as usize * 97) % 9000;
-        let (mut bytes, _) = beginning(&header());
-        bytes.extend(random_bytes(seed, len));
-        survive(&[(1, bytes)], &format!("seed {seed}"));
+        for version in VERSIONS {
+            let (mut bytes, _) = beginning(&header_of(version));
+            bytes.extend(random_bytes(seed, len));
+            survive(&[(1, bytes)], &format!("{version:?}, seed {seed}"));
+        }
     }
 }
 
@@ -242,19 +270,22 @@ fn random_bytes_in_place_of_a_file() {
 #[test]
 fn group_headers_with_lengths_and_counts_that_lie() {
     const LIES: [u32; 8] = [0, 1, 5, 63, 64, 4000, u32::MAX - 63, u32::MAX];
-    const KINDS: [GroupKind; 6] = [
+    const KINDS: [GroupKind; 8] = [
         GroupKind::Records,
         GroupKind::Stamp,
         GroupKind::Link,
         GroupKind::Cut,
         GroupKind::Footer,
         GroupKind::Gap,
+        GroupKind::Control,
+        GroupKind::Index,
     ];
-    for kind in KINDS {
+    let kinds = |version| KINDS.map(|kind| (version, kind));
+    for (version, kind) in VERSIONS.into_iter().flat_map(kinds) {
         for payload_len in LIES {
             for record_count in LIES {
                 for (first_lsn, watermark) in [(1, 0), (u64::MAX - 2, u64::MAX - 3), (0, 0)] {
-                    let header = header();
+                    let header = header_of(version);
                     let (mut bytes, previous) = beginning(&header);
                     let group = GroupHeader {
                         first_lsn: Lsn::new(first_lsn),
@@ -276,8 +307,16 @@ fn group_headers_with_lengths_and_counts_that_lie() {
 
 #[test]
 fn no_read_asks_for_more_than_the_file_holds() {
-    for kind in [GroupKind::Records, GroupKind::Stamp, GroupKind::Cut] {
-        let header = header();
+    for (version, kind) in [
+        (Version::V1, GroupKind::Records),
+        (Version::V1, GroupKind::Stamp),
+        (Version::V1, GroupKind::Cut),
+        (Version::V2, GroupKind::Records),
+        (Version::V2, GroupKind::Control),
+        (Version::V2, GroupKind::Index),
+        (Version::V2, GroupKind::Footer),
+    ] {
+        let header = header_of(version);
         let (mut bytes, previous) = beginning(&header);
         let group = GroupHeader {
             payload_len: u32::MAX,
@@ -299,13 +338,13 @@ fn no_read_asks_for_more_than_the_file_holds() {
 }
 
 /// The header of an empty group after the link.
-fn group_header(kind: GroupKind, header: &SegmentHeader, previous: u32) -> GroupHeader {
+pub(super) fn group_header(kind: GroupKind, header: &SegmentHeader, previous: u32) -> GroupHeader {
     GroupHeader {
         kind,
         epoch: header.epoch,
         first_lsn: Lsn::FIRST,
         watermark: Lsn::ZERO,
-        offset: Offset::new(DATA),
+        offset: Offset::new(data(header)),
         payload_len: 0,
         record_count: 0,
         previous,
@@ -320,7 +359,7 @@ fn group_header(kind: GroupKind, header: &SegmentHeader, previous: u32) -> Group
 /// A records group whose payload is this, with a digest and a checksum of the record that hold.
 fn group_of(header: &SegmentHeader, previous: u32, body: &[u8], count: u32) -> Vec<u8> {
     let salt = header.salt();
-    let (lsn, offset) = (Lsn::FIRST, Offset::new(DATA + 64));
+    let (lsn, offset) = (Lsn::FIRST, Offset::new(data(header) + 64));
     let checksum = crc32(body) ^ salt.record_mask(lsn, offset);
     let mut digest = wal_format::Digest::new();
     digest.push(checksum);
@@ -348,10 +387,11 @@ fn varint(mut value: u64, out: &mut Vec<u8>) {
 #[test]
 fn records_with_lengths_that_lie() {
     const LENGTHS: [u64; 8] = [0, 1, 100, 200, 16 << 10, 1 << 30, u32::MAX as u64, 1 << 35];
-    for flags in 0..=255u8 {
+    let of_version = |version| (0..=255u8).map(move |flags| (version, flags));
+    for (version, flags) in VERSIONS.into_iter().flat_map(of_version) {
         for len in LENGTHS {
             for raw in LENGTHS {
-                let header = header();
+                let header = header_of(version);
                 let (mut bytes, previous) = beginning(&header);
                 let mut body = vec![flags];
                 varint(len, &mut body);
@@ -416,13 +456,13 @@ fn the_error_for_a_value_that_does_not_decompress_names_its_lsn() {
 #[test]
 fn footers_with_an_index_that_leads_nowhere() {
     let header = header();
-    let offsets = [0, 8, 4096, DATA, DATA + 64, 1 << 40, u64::MAX];
+    let start = data(&header);
+    let offsets = [0, 8, 4096, start, start + 64, 1 << 40, u64::MAX];
     for first in [0, 1, 2, u64::MAX] {
         for offset in offsets {
             for successor in [0, 1, 2, u64::MAX] {
                 for log_first in [0, 1, 5, u64::MAX] {
-                    let mut groups = GroupWriter::new(header.frame(), 0);
-                    groups.link(&first_link(), Lsn::ZERO);
+                    let mut groups = begun(&header);
                     let entry = IndexEntry {
                         first_lsn: Lsn::new(first),
                         offset: Offset::new(offset),
@@ -480,7 +520,7 @@ fn link_to(predecessor: u64, end_lsn: u64, end_offset: u64, log_first: u64) -> L
 #[test]
 fn links_that_lead_in_a_circle() {
     for end_lsn in LSNS {
-        for end_offset in [4096, DATA] {
+        for end_offset in [4096, data(&header())] {
             for (of_first, of_second) in [(1, 1), (2, 2), (2, 1), (1, 2)] {
                 let first = link_to(of_first, end_lsn, end_offset, 0);
                 let second = link_to(of_second, end_lsn, end_offset, 0);
@@ -495,7 +535,7 @@ fn links_that_lead_in_a_circle() {
 fn links_that_lead_nowhere() {
     for predecessor in [1, 3, u64::MAX] {
         for end_lsn in LSNS {
-            for end_offset in [0, 4096, DATA, u64::MAX - 7] {
+            for end_offset in [0, 4096, data(&header()), u64::MAX - 7] {
                 for log_first in LSNS {
                     let body = link_to(predecessor, end_lsn, end_offset, log_first);
                     let below = only_a_link(1, &link_to(0, 0, 0, 1));
@@ -526,74 +566,22 @@ fn headers_with_lengths_that_lie() {
         for allocated in LENGTHS {
             for alignment in [Alignment::Eight, Alignment::Sector4096] {
                 for record_limit in LENGTHS {
-                    let header = SegmentHeader {
-                        capacity,
-                        allocated,
-                        alignment,
-                        record_limit,
-                        ..header()
-                    };
-                    let (mut bytes, previous) = beginning(&header);
-                    bytes.resize(alignment.round_up(bytes.len() as u64) as usize, 0);
-                    bytes.extend(group_of(&header, previous, &[1, 3, b'a', b'b', b'c'], 1));
-                    survive(&[(1, bytes)], &format!("{header:?}"));
+                    for version in VERSIONS {
+                        let header = SegmentHeader {
+                            capacity,
+                            allocated,
+                            alignment,
+                            record_limit,
+                            log_capacity: capacity,
+                            log_record_limit: record_limit,
+                            ..header_of(version)
+                        };
+                        let (mut bytes, previous) = beginning(&header);
+                        bytes.extend(group_of(&header, previous, &[1, 3, b'a', b'b', b'c'], 1));
+                        survive(&[(1, bytes)], &format!("{header:?}"));
+                    }
                 }
             }
         }
-    }
-}
-
-/// Small damage of any kind, several at a time, to a log of several segments.
-#[test]
-fn any_damage_to_a_real_log() {
-    let machine = Machine::new(FsyncPolicy::Os).segments_of(SMALL);
-    let wal = machine.open();
-    append(&wal, 1..=100);
-    wal.append_batch(&[Record::data(large(1, 900)), Record::data(large(2, 900))])
-        .expect("appended");
-    wal.truncate_before(Lsn::new(20)).expect("truncated");
-    wal.close().expect("closed");
-    let wal = machine.open();
-    append(&wal, 103..=130);
-    wal.flush().expect("flushed");
-    let image = machine.storage.image();
-    let older = machine.storage.kill().image();
-    for seed in 0..1500 {
-        let machine = Machine::holding(&image, FsyncPolicy::Os);
-        let names: Vec<String> = machine
-            .segments()
-            .into_iter()
-            .map(|(name, _)| name)
-            .collect();
-        let mut random = Seeded::new(seed);
-        let mut below = |n: u64| u64::from(random.choose(n.max(2) as u32)) % n.max(1);
-        for _ in 0..=below(4) {
-            let name = &names[below(names.len() as u64) as usize];
-            let other = &names[below(names.len() as u64) as usize];
-            let len = machine.storage.image().get(name).map_or(0, <[u8]>::len) as u64;
-            let site = Site {
-                file: name,
-                sector: below(len.div_ceil(512)),
-            };
-            let to = Site {
-                file: other,
-                sector: below(16),
-            };
-            let storage = &machine.storage;
-            // What is not there any more cannot be damaged.
-            let _ = match below(10) {
-                0 => storage.flip_bits(name, below(len * 8), 1 + below(9) as u32),
-                1 => storage.fill_sector(site, Fill::Zeros),
-                2 => storage.fill_sector(site, Fill::Garbage(seed)),
-                3 => storage.copy_sector(site, to),
-                4 => storage.truncate_file(name, below(len)),
-                5 => storage.extend_file(name, &random_bytes(seed, 700)),
-                6 => storage.remove_file(name),
-                7 => storage.swap_files(name, other),
-                8 => storage.duplicate_file(name, &segment(1 + below(9))),
-                _ => storage.restore_file(name, &older),
-            };
-        }
-        survive_image(&machine.storage.image(), &format!("seed {seed}"));
     }
 }
