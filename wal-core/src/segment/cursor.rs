@@ -222,8 +222,18 @@ impl SegmentCursor {
         &mut self,
         header: &GroupHeader,
     ) -> io::Result<Result<GroupFacts, GroupError>> {
-        let payload = self.payload(header)?;
-        Unknown::check(GroupFacts::decode(&payload, header))
+        match self.payload(header) {
+            Ok(payload) => Unknown::check(GroupFacts::decode(&payload, header)),
+            // The file is shorter than it should be.
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                let start = header.payload_offset().get();
+                let there = start + self.window.from(start).len() as u64;
+                header
+                    .fits(there)
+                    .map_or_else(|short| Ok(Err(short)), |()| Err(error))
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// The next record of the open group, if it is whole in memory, valid and not compressed; otherwise stays where it is.
