@@ -174,6 +174,36 @@ impl FormatVersions {
     }
 }
 
+/// What the log can do on a full disk.
+#[derive(Debug, Serialize)]
+pub(crate) struct Reserve {
+    truncations: u32,
+    records: u32,
+    consumers: u32,
+}
+
+impl Reserve {
+    pub(crate) fn of(report: &RecoveryReport) -> Option<Self> {
+        report.reserve.map(|counts| Self {
+            truncations: counts.truncations,
+            records: counts.records,
+            consumers: counts.consumers,
+        })
+    }
+
+    pub(crate) fn row(&self, table: &mut Table) {
+        let Self {
+            truncations,
+            records,
+            consumers,
+        } = self;
+        let counts = format!(
+            "{truncations} truncations and {records} small records on a full disk, {consumers} consumers"
+        );
+        table.row("reserve", counts);
+    }
+}
+
 /// LSNs that a repair recorded as lost. They are not damage.
 #[derive(Debug, Serialize)]
 pub(crate) struct Gap {

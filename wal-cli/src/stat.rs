@@ -6,7 +6,7 @@ use serde::Serialize;
 use wal_core::Error;
 use wal_core::blocking::Wal;
 
-use crate::facts::{Damage, FormatVersions, Gap, LogFacts, beside_writer};
+use crate::facts::{Damage, FormatVersions, Gap, LogFacts, Reserve, beside_writer};
 use crate::output::{Exit, Failure, Table, report};
 
 const AFTER_HELP: &str = "\
@@ -34,6 +34,7 @@ struct Stat {
     segments: usize,
     format_versions: FormatVersions,
     bytes: u64,
+    reserve: Option<Reserve>,
     #[serde(flatten)]
     facts: LogFacts,
     /// Losses that a repair has recorded.
@@ -48,6 +49,7 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
         segments: found.segments,
         format_versions: FormatVersions::of(found),
         bytes: found.bytes,
+        reserve: Reserve::of(found),
         facts: LogFacts::of(found, writer),
         gaps: Gap::all(found.gaps.iter().copied()),
         damage: damage.as_ref().map(Damage::of),
@@ -80,6 +82,9 @@ impl Stat {
         table.row("segments", self.segments);
         self.format_versions.row(&mut table);
         table.row("bytes", self.bytes);
+        if let Some(reserve) = &self.reserve {
+            reserve.row(&mut table);
+        }
         self.facts.rows(&mut table, self.damage.is_some());
         Gap::rows(&self.gaps, &mut table);
         if let Some(damage) = &self.damage {

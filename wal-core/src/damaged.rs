@@ -161,6 +161,7 @@ impl Pieces {
             tail: Tail::Whole,
             witness: String::new(),
             leftovers: Vec::new(),
+            reserve: None,
             repair: None,
         }
     }

@@ -40,6 +40,8 @@ pub use cursor::{Cursor, NotACursor};
 pub use error::{Corruption, Displaced, Displacement, Error, Poisoned, Result};
 pub use position::{Appended, Awaited, Position, Start};
 pub use prepared::Prepared;
+#[doc(hidden)]
+pub use recovery::ReserveCounts;
 pub use recovery::{
     LostRecords, RecoveryReport, RepairMode, RepairOptions, RepairReport, Tail, repair,
     repair_storage,

@@ -36,6 +36,8 @@
 //! replay.rs       a replay on several threads gives what reading in order gives
 //! sizes.rs        a log that is there keeps its sizes, and says who wrote it
 //! reserve.rs     with no byte free a log is opened, and truncated at both ends
+//! reserved.rs     with no byte free a log of version 2 goes on, for a number of truncations and small records
+//! reserved_crashes.rs  wherever the power fails meanwhile
 //! seeking.rs      a record in the middle is found without those before it
 //! salvage.rs      damage costs what it hits: reading past it, and the gaps it leaves
 //! space.rs       what the log takes on disk does not grow with exits, kills and power losses
@@ -82,6 +84,8 @@ mod promises {
     mod replacements;
     mod replay;
     mod reserve;
+    mod reserved;
+    mod reserved_crashes;
     mod rewinding;
     mod salvage;
     mod seeking;

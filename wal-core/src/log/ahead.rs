@@ -47,6 +47,14 @@ impl Prewritten {
         }
     }
 
+    /// Of a file that is not overwritten ahead.
+    pub(crate) fn never() -> Self {
+        Self {
+            given_up: true,
+            ..Self::none()
+        }
+    }
+
     /// Where the next range begins in a file with `allocated` bytes whose data ends at `end`.
     fn next(&self, end: u64, allocated: u64) -> Option<u64> {
         // Small segments are for tests, which want to see it happen.

@@ -7,14 +7,14 @@
 use std::future::poll_fn;
 use std::task::{Context, Poll};
 
-use wal_format::{EncodedRecord, InBatch, Lsn, RecordRef, SegmentId};
+use wal_format::{EncodedRecord, InBatch, Lsn, RecordRef};
 
+use super::entrant::Entrant;
 use super::eras::Era;
 use super::parked::{Park, Role};
-use super::state::{Gate, LiveSegment, Provision, State};
+use super::state::{Gate, Provision, State};
 use super::waiters::Ticket;
 use super::{Driver, Engine, Goal};
-use crate::control::Requested;
 use crate::shell::Shell;
 use crate::{Error, FsyncPolicy, Position, Result, sabotage};
 
@@ -39,54 +39,6 @@ struct Waiting {
     /// Attempts of the keeper when this append first asked for space.
     segment_attempts: Option<u64>,
     extension_attempts: Option<u64>,
-}
-
-/// What enters the log.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Entrant<'a, 'r> {
-    /// One batch, and its encoded length.
-    Records(&'a [EncodedRecord<'r>], usize),
-    /// The log's new first LSN. It may use the reserve that every segment keeps for it.
-    Cut(Lsn),
-    /// Changes of the control state.
-    Control(&'a Requested),
-    /// Nothing: only room is made for a batch of this many bytes.
-    Room(usize),
-}
-
-impl<'a, 'r> Entrant<'a, 'r> {
-    fn records(records: &'a [EncodedRecord<'r>]) -> Self {
-        Self::Records(records, records.iter().map(EncodedRecord::len).sum())
-    }
-
-    fn bytes(&self) -> usize {
-        match self {
-            Self::Records(_, bytes) | Self::Room(bytes) => *bytes,
-            // In any version.
-            Self::Cut(_) => wal_format::GROUP_HEADER_LEN + wal_format::FIRST_CHANGE_LEN,
-            Self::Control(requested) => requested.bytes(),
-        }
-    }
-
-    /// Where the buffer would end in the file with it, and where it must end at the latest.
-    fn end_and_limit(&self, state: &State, segment: &LiveSegment) -> (u64, u64) {
-        let alignment = segment.header.alignment;
-        // What waits beside the buffer comes after it.
-        let changes = state.room_for_changes(alignment);
-        match self {
-            Self::Records(_, bytes) | Self::Room(bytes) => {
-                (state.filling.room_for(*bytes) + changes, segment.data_limit)
-            }
-            Self::Cut(_) => {
-                let end = alignment.round_up(state.filling.end().get() + self.bytes() as u64);
-                (
-                    end + changes,
-                    segment.data_limit + alignment.round_up(wal_format::CONTROL_RESERVE),
-                )
-            }
-            Self::Control(requested) => (state.end_with(requested, alignment), segment.data_limit),
-        }
-    }
 }
 
 /// What an append was given.
@@ -251,7 +203,7 @@ impl Engine {
     }
 
     /// Whether the call waits for stable storage.
-    fn waits(&self, durability: Durability) -> bool {
+    pub(super) fn waits(&self, durability: Durability) -> bool {
         match durability {
             Durability::Entered => false,
             Durability::Policy => self.settings.config.fsync_policy == FsyncPolicy::Always,
@@ -260,6 +212,16 @@ impl Engine {
     }
 
     pub(super) async fn enter(&self, entrant: Entrant<'_, '_>, shell: Shell) -> Result<Entered> {
+        match self.enter_in(entrant, shell).await {
+            Err(Error::NoSpace { .. }) if entrant.is_reserved() && self.may_enter_reserve() => {
+                self.enter_reserve(shell).await?;
+                self.enter_in(entrant, shell).await
+            }
+            entered => entered,
+        }
+    }
+
+    async fn enter_in(&self, entrant: Entrant<'_, '_>, shell: Shell) -> Result<Entered> {
         let mut place = RoomTicket {
             engine: self,
             waiting: Waiting::default(),
@@ -327,7 +289,7 @@ impl Engine {
             // Everyone is woken when the LSNs are known again.
             return Ok(Entry::NeedsSpace);
         }
-        if let Entrant::Cut(lsn) = entrant
+        if let Some(lsn) = entrant.first()
             && lsn > state.next_lsn
         {
             // They were, when the truncation was asked for.
@@ -337,7 +299,7 @@ impl Engine {
         if let Entrant::Control(requested) = entrant {
             self.check_change(state, requested)?;
         }
-        if let Entrant::Records(records, _) = entrant {
+        if let Some((records, _)) = entrant.batch() {
             check_lsns(state, records.len() as u64)?;
         }
         loop {
@@ -349,7 +311,9 @@ impl Engine {
                 continue;
             };
             let (end, limit) = entrant.end_and_limit(state, &active.segment);
-            if end > limit {
+            // The reserve is left as soon as that is possible.
+            let in_reserve = active.in_reserve.is_some();
+            if end > limit || (in_reserve && state.spare.is_some()) {
                 if !state.may_rotate() {
                     return Ok(Entry::NeedsSpace);
                 }
@@ -362,8 +326,8 @@ impl Engine {
                 self.rotate(state);
                 continue;
             }
-            let reserve = active.segment.header.capacity - limit;
-            if end + reserve > active.allocated {
+            let reserve = active.segment.header.capacity.saturating_sub(limit);
+            if !in_reserve && end + reserve > active.allocated {
                 state.extension.need = end;
                 return Self::ask(&mut state.extension, &mut waiting.extension_attempts);
             }
@@ -386,7 +350,27 @@ impl Engine {
                 continue;
             }
             let entered = match entrant {
-                Entrant::Records(records, bytes) => {
+                Entrant::Dropping(records, bytes, first) => {
+                    if state.filling.open_group_start().is_none() {
+                        self.open_group(state);
+                    }
+                    state.note_place();
+                    state.gate = self.gate(state);
+                    // The truncation stands behind its record, in the same write: none is without its record.
+                    let early = sabotage::is("cut-before-its-record");
+                    if early {
+                        self.push_cut(state, first);
+                    }
+                    let entered = state.push(records, bytes);
+                    if !early {
+                        self.push_cut(state, first);
+                    }
+                    state.shut_gate();
+                    self.locked.figures.appended(state);
+                    self.locked.figures.changed(state);
+                    entered
+                }
+                Entrant::Records(records, bytes) | Entrant::Reserved(records, bytes) => {
                     if state.filling.open_group_start().is_none() {
                         self.open_group(state);
                     }
@@ -444,6 +428,13 @@ impl Engine {
         let Some(active) = &state.active else {
             return Gate::default();
         };
+        if active.in_reserve.is_some() {
+            // Each append is checked.
+            return Gate {
+                until: 0,
+                segment: active.segment.id(),
+            };
+        }
         let (start, end) = (state.filling.start().get(), state.filling.end().get());
         let limit = active.segment.data_limit;
         let reserve = active.segment.header.capacity - limit;
@@ -482,10 +473,12 @@ impl Engine {
         state.filling.cut(state.log_first, watermark);
         state.filling_watermark = watermark;
         state.cut_serial = state.filling_serial;
-        state.cut_segment = state
-            .active
-            .as_ref()
-            .map_or(SegmentId::NONE, |active| active.segment.id());
+        if let Some(active) = &mut state.active {
+            state.cut_segment = active.segment.id();
+            if let Some(reserve) = &mut active.in_reserve {
+                reserve.truncated();
+            }
+        }
         Self::place(state)
     }
 

@@ -17,6 +17,20 @@ pub(crate) struct Predecessor {
     pub(crate) kept: Lsn,
 }
 
+impl Predecessor {
+    /// What this link says of it.
+    pub(crate) fn of(link: &LinkBody) -> Self {
+        Self {
+            id: link.predecessor,
+            epoch: link.predecessor_epoch,
+            end_offset: link.end_offset,
+            end_digest: link.end_digest,
+            cause: link.cause,
+            kept: link.kept,
+        }
+    }
+}
+
 impl State {
     /// Where the first record of the next segment will stand.
     pub(crate) fn first_of_next(&self, layout: Layout) -> Offset {

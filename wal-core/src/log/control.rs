@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use wal_format::{Alignment, Control, ControlChange, GROUP_HEADER_LEN, Lsn, Version, changes_len};
 
-use super::append::Entrant;
+use super::entrant::Entrant;
 use super::state::State;
 use super::{Engine, Goal};
 use crate::control::{ControlState, Requested};

@@ -416,6 +416,10 @@ impl Engine {
         let Some(active) = &state.active else {
             return false;
         };
+        // There, each group counts. The next session copies all of it.
+        if active.in_reserve.is_some() {
+            return false;
+        }
         let header = &active.segment.header;
         let footer = header.capacity
             - active.segment.data_limit

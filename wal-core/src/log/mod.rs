@@ -1,7 +1,7 @@
 //! The engine: one lock, two buffers, a leader for each commit.
 //!
 //! ```text
-//! append.rs   a record gets its LSN and its place, and is copied into the buffer being filled
+//! append.rs   a record gets its LSN and its place, and is copied into the buffer being filled (entrant.rs: what may enter where)
 //! control.rs  changes of the control state, which share a group
 //! commit.rs   a leader hands the buffer to the file, syncs, and wakes all who waited for it
 //! rotate.rs   the next segment takes over; spares, steps of allocation, footers, retired files
@@ -11,6 +11,7 @@
 //! figures.rs  what is read of the state without its lock
 //! reseal.rs   the segment in which the log then ends becomes as short as what stays of it
 //! rewind.rs   the newest records are dropped; their LSNs are given again in a new era (eras.rs)
+//! reserve.rs  on a full disk, the log goes on in the space that it keeps for that
 //! sizes.rs    segment size, record limit and padding: as chosen, or those of the log that is there
 //! driver.rs   the same steps run by threads in production, by the caller in a deterministic test
 //! place.rs    is the log where it was opened, and in the process that opened it
@@ -29,6 +30,7 @@ mod commit;
 mod control;
 mod dates;
 mod driver;
+mod entrant;
 mod eras;
 mod figures;
 mod forget;
@@ -41,6 +43,7 @@ mod poison;
 mod reach;
 mod requests;
 mod reseal;
+mod reserve;
 mod rewind;
 mod rotate;
 mod sizes;

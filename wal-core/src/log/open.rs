@@ -10,7 +10,7 @@ use wal_format::{
 };
 use wal_io::{OpenMode, Process, Storage, StorageFileExt, StorageLock};
 
-use super::ahead::{Ahead, Prewritten};
+use super::ahead::Ahead;
 use super::control::Pending;
 use super::dates::Dates;
 use super::eras::Eras;
@@ -27,7 +27,7 @@ use super::{Engine, Settings, displaced, displacement};
 use crate::clock::Clock;
 use crate::entropy::Entropy;
 use crate::error::is_no_space;
-use crate::recovery::{self, Copied, Listing, Plan, RecoveryReport, Scan, Tail};
+use crate::recovery::{self, Listing, Plan, RecoveryReport, Reserve, Scan, Tail};
 use crate::segment::{Files, Hint};
 use crate::stats::Counters;
 use crate::sync::{self, Arc, AtomicBool, AtomicU64, Condvar, Mutex};
@@ -95,15 +95,16 @@ impl Engine {
         if late {
             write_pid(storage);
         }
-        let used = applied
-            .recovered
-            .as_ref()
-            .is_some_and(|copied| copied.was_reserve);
-        // After a clean stop it was whole, so no file is opened to check it.
-        let whole = scan.listing.reserve && plan.report.clean && !scan.chain.is_empty() && !used;
-        let reserve = whole || recovery::ensure_reserve(storage, settings.reserve_len());
         let mut state = initial_state(&settings, &scan, &plan, applied, identity, &*ground.clock);
-        state.reserve = reserve;
+        let reserve = settings.reserve();
+        let whole = scan.listing.reserves >= reserve.files && plan.copy.is_none();
+        // After a clean stop it was whole, so no file is opened to check it.
+        let newest = scan.chain.last().map(|link| &link.facts.header);
+        let whole = whole && plan.report.clean && newest.is_some_and(|it| settings.continues(it));
+        let files = state.reserve_files(reserve);
+        // What a crash or a session has used is made again.
+        let remade = plan.copy.is_none() || !sabotage::is("reserve-not-remade");
+        state.reserve = whole || (remade && recovery::ensure_reserve(storage, reserve, files));
         let durable = AtomicU64::new(state.durable.lsn.get());
         if settings.path_check
             && let Some(what) = displacement(&*ground.storage)
@@ -173,6 +174,7 @@ fn recover(
         header: &header,
         preallocate: settings.config.preallocate,
         history,
+        reserve: settings.reserve(),
     };
     let applied = recovery::apply(storage, &scan, &plan, &new)?;
     let identity = Identity { log_id, history };
@@ -289,7 +291,8 @@ fn initial_state(
             end: Some((link.end.lsn, link.end.offset)),
         })
         .collect();
-    if let (Some(predecessor), Some(last)) = (plan.predecessor, chain.last_mut()) {
+    let whole = plan.copy.is_some_and(|copy| copy.whole);
+    if let (Some(predecessor), Some(last), false) = (plan.predecessor, chain.last_mut(), whole) {
         last.end = Some((
             plan.copy.map_or(plan.last, |copy| copy.after.lsn),
             predecessor.end_offset.get(),
@@ -328,9 +331,15 @@ fn initial_state(
         chain.push(ChainEntry {
             header: recovered.header,
             first_lsn: recovered.first_lsn,
-            histories: recovered.histories.clone(),
+            histories: recovered.link.histories.clone(),
             end: None,
         });
+        if whole {
+            let body = &recovered.link;
+            if body.cause == LinkCause::TruncatedAfter {
+                eras.begin(body.kept, recovered.header.segment_id);
+            }
+        }
         let header = recovered.header;
         filling.reset(
             header.frame(),
@@ -347,7 +356,7 @@ fn initial_state(
             synced_lsn: plan.last,
             end: None,
         });
-        active = Some(active_of(segment, recovered));
+        active = Some(Active::of(segment, &recovered));
     }
     let dates = Dates::new(clock, scan.latest);
     filling.set_time(dates.now());
@@ -419,22 +428,22 @@ fn initial_state(
     }
 }
 
-fn active_of(segment: Arc<LiveSegment>, recovered: Copied) -> Active {
-    Active {
-        segment,
-        allocated: recovered.header.allocated,
-        records: recovered.records,
-        index: recovered.index,
-        spare_tried: false,
-        prewritten: Prewritten::none(),
-    }
-}
-
 impl Settings {
-    /// Bytes of the file that holds space for one more segment.
-    pub(super) fn reserve_len(&self) -> u64 {
-        recovery::reserve_len(&SegmentHeader {
-            capacity: self.config.max_segment_size,
+    /// Whether the reserve of a log with such a newest segment is long enough.
+    fn continues(&self, newest: &SegmentHeader) -> bool {
+        let same = newest.version == self.version
+            && newest.log_capacity == self.config.max_segment_size
+            && newest.alignment == self.alignment;
+        same || !self.reserve().is_kept()
+    }
+
+    /// The space that the log keeps for a full disk.
+    pub(super) fn reserve(&self) -> Reserve {
+        let size = self.config.max_segment_size;
+        Reserve::of(&SegmentHeader {
+            capacity: size,
+            log_capacity: size,
+            version: self.version,
             ..idle_header(self, LogId::from_bytes([0; 16]))
         })
     }

@@ -1,32 +1,41 @@
-//! A queue of requested truncations, which one thread carries out in order, and their outcomes.
+//! A queue of requested truncations, and moves into the reserve, which one thread carries out in order, and their outcomes.
 
 use std::collections::{BTreeMap, VecDeque};
-
-use wal_format::Lsn;
 
 use crate::{Error, Result};
 
 /// See the module's head.
-#[derive(Debug, Default)]
-pub(crate) struct Requests {
+#[derive(Debug)]
+pub(crate) struct Requests<T> {
     issued: u64,
-    asked: VecDeque<(u64, Lsn)>,
+    asked: VecDeque<(u64, T)>,
     /// The number of the last one done.
     done: u64,
     /// For callers that still wait.
     failed: BTreeMap<u64, Error>,
 }
 
-impl Requests {
+impl<T> Default for Requests<T> {
+    fn default() -> Self {
+        Self {
+            issued: 0,
+            asked: VecDeque::new(),
+            done: 0,
+            failed: BTreeMap::new(),
+        }
+    }
+}
+
+impl<T> Requests<T> {
     /// A new request; its number.
-    pub(super) fn ask(&mut self, lsn: Lsn) -> u64 {
+    pub(super) fn ask(&mut self, what: T) -> u64 {
         self.issued += 1;
-        self.asked.push_back((self.issued, lsn));
+        self.asked.push_back((self.issued, what));
         self.issued
     }
 
     /// The oldest request that was not begun.
-    pub(super) fn take(&mut self) -> Option<(u64, Lsn)> {
+    pub(super) fn take(&mut self) -> Option<(u64, T)> {
         self.asked.pop_front()
     }
 

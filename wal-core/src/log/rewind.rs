@@ -6,10 +6,9 @@
 
 use std::io;
 
-use wal_format::{Epoch, GroupKind, LinkCause, Lsn, Offset, Origin, SegmentId};
+use wal_format::{Control, Epoch, GroupKind, History, LinkCause, Lsn, Offset, Origin, SegmentId};
 use wal_io::OpenMode;
 
-use super::ahead::Prewritten;
 use super::begin::{Predecessor, link_body};
 use super::commit::Scope;
 use super::open::draw_history;
@@ -32,13 +31,48 @@ struct Place {
     rest: Option<Source>,
 }
 
+/// What is asked for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Rewind {
+    /// To drop the records above this LSN.
+    To(Lsn),
+    /// To go on in the reserve, with all records.
+    IntoReserve,
+}
+
+/// How the log goes on in a new segment.
+#[derive(Debug)]
+pub(super) struct Way {
+    /// For messages.
+    pub(super) what: &'static str,
+    /// What the new segment follows.
+    pub(super) predecessor: Predecessor,
+    /// The last LSN before it.
+    pub(super) end_lsn: Lsn,
+    /// The last segment of the chain that stays, and where its data ends.
+    pub(super) stays: Option<(usize, GroupEnd)>,
+    /// The first segment of the chain whose histories count for what is copied.
+    pub(super) parts_from: usize,
+    /// What is copied.
+    pub(super) sources: Vec<Source>,
+    /// The last LSN that stays.
+    pub(super) kept: Lsn,
+    pub(super) control: Control,
+    /// Of the records to come.
+    pub(super) history: History,
+    /// It is a segment in the reserve, and no record is dropped.
+    pub(super) into_reserve: bool,
+    /// The segment that stays becomes shorter.
+    pub(super) shortens: bool,
+}
+
 impl Engine {
     /// Removes all records above `lsn`; 0 stands for all records.
     pub(crate) async fn truncate_after(&self, lsn: Lsn, shell: Shell) -> Result<()> {
         let number = {
             let mut state = self.state();
             Self::check_rewind(&state, lsn)?;
-            state.rewinds.ask(lsn)
+            state.rewinds.ask(Rewind::To(lsn))
         };
         let asked = Asked {
             engine: self,
@@ -107,22 +141,23 @@ impl Engine {
 
     fn rewind_all(&self) {
         loop {
-            let Some((number, lsn)) = self.state().rewinds.take() else {
+            let Some((number, rewind)) = self.state().rewinds.take() else {
                 return;
             };
-            let outcome = self.rewind_to(lsn);
+            let outcome = match rewind {
+                Rewind::To(lsn) => self.rewind_to(lsn),
+                Rewind::IntoReserve => self.go_into_reserve(),
+            };
             self.state().rewinds.finish(number, outcome);
         }
     }
 
     fn rewind_to(&self, lsn: Lsn) -> Result<()> {
-        let (chain, kept, kept_history, control, log_first, log_id, id, spare) = {
-            let mut state = self.state();
+        let (chain, kept, kept_history, mut control, log_first, in_reserve) = {
+            let state = self.state();
             let Some(kept) = Self::check_rewind(&state, lsn)? else {
                 return Ok(());
             };
-            // Its file may serve if the disk is full.
-            let spare = state.spare.take();
             let mut chain = state.chain.to_vec();
             if let Some(active) = chain.last_mut() {
                 let end = (state.last_lsn(), state.filling.end().get());
@@ -134,81 +169,52 @@ impl Engine {
                 state.history_of(kept),
                 state.control.clone(),
                 state.log_first,
-                state.log_id,
-                state.next_segment,
-                spare,
+                state.in_reserve().cloned(),
             )
         };
+        let place = self.place_of(&chain, kept, log_first)?;
+        let history = draw_history(&self.settings, &*self.entropy)
+            .map_err(|error| Error::io(self.location(), "drawing a history", error))?;
+        // A consumer that has seen removed records has to see those that take their LSNs.
+        if !sabotage::is("consumers-not-moved-by-a-truncation") {
+            control.truncate_after(kept, kept_history);
+        }
+        if sabotage::is("control-state-lost-by-a-truncation") {
+            control = Control::default();
+        }
+        let mut way = Way {
+            what: "the segment that ends the log earlier",
+            predecessor: predecessor(&chain, place.at, kept),
+            end_lsn: place.at.map_or(log_first.prev(), |(_, end)| end.lsn),
+            stays: place.at,
+            parts_from: place.at.map_or(0, |(at, _)| at),
+            sources: place.rest.into_iter().collect(),
+            kept,
+            control,
+            history,
+            into_reserve: false,
+            shortens: true,
+        };
+        let newest = chain.len().checked_sub(1);
+        if let Some(in_reserve) = in_reserve
+            && place.at.is_some_and(|(at, _)| Some(at) == newest)
+        {
+            in_reserve.copy_whole(&chain, &mut way);
+        }
+        self.go_on(&chain, log_first, &way)
+    }
+
+    /// Makes the segment in which the log goes on, and lets it go on there.
+    pub(super) fn go_on(&self, chain: &[ChainEntry], log_first: Lsn, way: &Way) -> Result<()> {
+        let (id, spare) = {
+            let mut state = self.state();
+            // Its file may serve if the disk is full.
+            (state.next_segment, state.spare.take())
+        };
         let spare_id = spare.as_ref().map(|spare| spare.segment.id());
-        let outcome = self.place_of(&chain, kept, log_first).and_then(|place| {
-            let predecessor = predecessor(&chain, place.at, kept);
-            let end_lsn = place.at.map_or(log_first.prev(), |(_, end)| end.lsn);
-            let mut control = control;
-            // A consumer that has seen removed records has to see those that take their LSNs.
-            if !sabotage::is("consumers-not-moved-by-a-truncation") {
-                control.truncate_after(kept, kept_history);
-            }
-            if sabotage::is("control-state-lost-by-a-truncation") {
-                control = wal_format::Control::default();
-            }
-            let history = draw_history(&self.settings, &*self.entropy)
-                .map_err(|error| Error::io(self.location(), "drawing a history", error))?;
-            let parts = chain.iter().skip(place.at.map_or(0, |(at, _)| at));
-            let parts = parts.map(|entry| (entry.first_lsn, &entry.histories, kept));
-            let histories = copied(parts, end_lsn, kept, history);
-            let sources: Vec<Source> = place.rest.into_iter().collect();
-            let location = self.location();
-            let copy = Copy {
-                storage: &*self.storage,
-                location: &location,
-                what: "the segment that ends the log earlier",
-                link: link_body(Some(predecessor), end_lsn, log_first, histories),
-                control: &control,
-                sources: &sources,
-                last: kept,
-                spares: spare_id.as_slice(),
-            };
-            let mut new = new_header(&self.settings, &*self.entropy, id, log_id)
-                .map_err(|error| Error::io(self.location(), "drawing an epoch", error))?;
-            new.origin = Origin::Copy;
-            // Superseded files go when the truncation is durable.
-            if sabotage::is("superseded-removed-before-the-truncation") {
-                let gone = place.at.map_or(0, |(at, _)| at + 1);
-                for entry in &chain[gone..] {
-                    let name = wal_format::segment_name(entry.header.segment_id);
-                    let _ = self.storage.remove(&name);
-                }
-            }
-            let mut committed = false;
-            let preallocate = self.settings.config.preallocate;
-            let copied = copy.run(new, preallocate, || committed = true);
-            match copied {
-                Ok(copied) => {
-                    if let Err((during, cause)) = self.check_place() {
-                        return Err(self.poison(self.state(), during, cause));
-                    }
-                    let stays = |(at, end): (usize, GroupEnd)| (chain[at].header.segment_id, end);
-                    // Best effort: if it fails, the file keeps its length.
-                    let shortened = place.at.and_then(|(at, end)| {
-                        self.shortened(&chain[at], end, id, &control).ok()?
-                    });
-                    Ok((place.at.map(stays), copied, shortened, control, history))
-                }
-                // Whether the log has its new end is known only after reopening.
-                Err(error) if committed => {
-                    let during = format!("giving segment {id} its name");
-                    Err(self.poison(self.state(), during, io::Error::other(error)))
-                }
-                Err(error) => Err(error),
-            }
-        });
-        match outcome {
-            Ok((at, copied, shortened, control, history)) => {
-                {
-                    let mut state = self.state();
-                    (state.control, state.history) = (control, history);
-                }
-                self.begin_era(at, copied, kept, shortened);
+        match self.make_next(chain, log_first, way, id, spare_id) {
+            Ok((copied, shortened)) => {
+                self.continue_in(chain, way, &copied, shortened);
                 if let Some(spare) = spare_id {
                     // Best effort: what stays is a leftover that the next open removes.
                     let _ = self.storage.remove(&wal_format::spare_name(spare));
@@ -221,6 +227,64 @@ impl Engine {
                 self.state().reserve = false;
                 Err(error)
             }
+        }
+    }
+
+    fn make_next(
+        &self,
+        chain: &[ChainEntry],
+        log_first: Lsn,
+        way: &Way,
+        id: SegmentId,
+        spare: Option<SegmentId>,
+    ) -> Result<(Copied, Option<Sealing>)> {
+        let parts = chain.iter().skip(way.parts_from);
+        let parts = parts.map(|entry| (entry.first_lsn, &entry.histories, way.kept));
+        let histories = copied(parts, way.end_lsn, way.kept, way.history);
+        let location = self.location();
+        let copy = Copy {
+            storage: &*self.storage,
+            location: &location,
+            what: way.what,
+            link: link_body(Some(way.predecessor), way.end_lsn, log_first, histories),
+            control: &way.control,
+            sources: &way.sources,
+            last: way.kept,
+            spares: spare.as_slice(),
+            reserve: self.settings.reserve(),
+            only_reserve: way.into_reserve,
+        };
+        let log_id = self.state().log_id;
+        let mut new = new_header(&self.settings, &*self.entropy, id, log_id)
+            .map_err(|error| Error::io(self.location(), "drawing an epoch", error))?;
+        new.origin = Origin::Copy;
+        // Superseded files go when the truncation is durable.
+        if sabotage::is("superseded-removed-before-the-truncation") {
+            let gone = way.stays.map_or(0, |(at, _)| at + 1);
+            for entry in &chain[gone..] {
+                let name = wal_format::segment_name(entry.header.segment_id);
+                let _ = self.storage.remove(&name);
+            }
+        }
+        let mut committed = false;
+        let preallocate = self.settings.config.preallocate;
+        match copy.run(new, preallocate, || committed = true) {
+            Ok(copied) => {
+                if let Err((during, cause)) = self.check_place() {
+                    return Err(self.poison(self.state(), during, cause));
+                }
+                // Best effort: if it fails, the file keeps its length.
+                let cut = way.stays.filter(|_| way.shortens);
+                let shortened =
+                    cut.and_then(|(at, end)| self.shortened(&chain[at], end, id, &way.control).ok()?);
+                Ok((copied, shortened))
+            }
+            // Whether the log has its new end is known only after reopening.
+            Err(error) if committed => {
+                let during = format!("giving segment {id} its name");
+                Err(self.poison(self.state(), during, io::Error::other(error)))
+            }
+            Err(error) => Err(error),
         }
     }
 
@@ -301,6 +365,7 @@ impl Engine {
                 rest: Some(Source {
                     header,
                     after: Some(after),
+                    start: after.offset,
                     end: header.alignment.round_up(group.end_offset()).min(limit),
                     copied_to,
                 }),
@@ -320,15 +385,19 @@ impl Engine {
         }))
     }
 
-    /// The truncation is durable: the log goes on in the new segment.
-    fn begin_era(
+    /// The new segment is durable: the log goes on in it.
+    fn continue_in(
         &self,
-        at: Option<(SegmentId, GroupEnd)>,
-        copied: Copied,
-        kept: Lsn,
+        chain: &[ChainEntry],
+        way: &Way,
+        copied: &Copied,
         shortened: Option<Sealing>,
     ) {
+        let kept = way.kept;
         let mut state = self.state();
+        (state.control, state.history) = (way.control.clone(), way.history);
+        let at = way.stays;
+        let at = at.map(|(at, end)| (chain[at].header.segment_id, end));
         let header = copied.header;
         let id = header.segment_id;
         // By its id: a truncation of the oldest records may have taken segments off the chain meanwhile.
@@ -355,7 +424,7 @@ impl Engine {
         Arc::make_mut(&mut state.chain).push(ChainEntry {
             header,
             first_lsn: copied.first_lsn,
-            histories: copied.histories.clone(),
+            histories: copied.link.histories.clone(),
             end: None,
         });
         state.next_lsn = kept.next();
@@ -383,7 +452,7 @@ impl Engine {
             copied.end_digest,
             kept.next(),
         );
-        let segment = Arc::new(LiveSegment::new(header, copied.file));
+        let segment = Arc::new(LiveSegment::new(header, Arc::clone(&copied.file)));
         state.dirty.push_back(Dirty {
             segment: Arc::clone(&segment),
             written: end,
@@ -392,16 +461,11 @@ impl Engine {
             synced_lsn: kept,
             end: None,
         });
-        state.active = Some(Active {
-            segment,
-            allocated: header.allocated,
-            records: copied.records,
-            index: copied.index,
-            spare_tried: false,
-            prewritten: Prewritten::none(),
-        });
-        state.eras.begin(kept, id);
-        self.era.store(state.eras.now().0, Ordering::Release);
+        state.active = Some(Active::of(segment, copied));
+        if !way.into_reserve {
+            state.eras.begin(kept, id);
+            self.era.store(state.eras.now().0, Ordering::Release);
+        }
         self.durable.store(kept.get(), Ordering::Release);
     }
 }
@@ -476,13 +540,13 @@ fn predecessor(chain: &[ChainEntry], at: Option<(usize, GroupEnd)>, kept: Lsn) -
 }
 
 /// Forgets the outcome of a truncation that nobody waits for any more. It is carried out all the same.
-struct Asked<'a> {
-    engine: &'a Engine,
-    number: u64,
+pub(super) struct Asked<'a> {
+    pub(super) engine: &'a Engine,
+    pub(super) number: u64,
 }
 
 impl Asked<'_> {
-    fn take_error(&self) -> Option<Error> {
+    pub(super) fn take_error(&self) -> Option<Error> {
         self.engine.state().rewinds.take_error(self.number)
     }
 }

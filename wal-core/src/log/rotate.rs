@@ -149,14 +149,16 @@ impl Engine {
 
     /// Makes a spare: the caller has set `next_spare.busy`.
     pub(super) fn make_spare(&self) -> Result<()> {
-        let (id, log_id, open) = {
+        let (id, log_id, open, in_reserve) = {
             let state = self.state();
             (
                 state.next_segment,
                 state.log_id,
                 matches!(state.status, Status::Open),
+                state.in_reserve().is_some(),
             )
         };
+        let reserve = self.settings.reserve();
         let begun = self.clock.monotonic();
         let header = new_header(&self.settings, &*self.entropy, id, log_id);
         let made = header.and_then(|mut header| {
@@ -165,6 +167,11 @@ impl Engine {
             // Invariant 6: until it is complete and durable, a file has a name of its own.
             if sabotage::is("made-under-its-final-name") {
                 name = wal_format::segment_name(id);
+            }
+            // A log leaves the reserve only where the reserve is whole afterwards.
+            let leaves = in_reserve && !sabotage::is("reserve-left-without-another");
+            if leaves && !recovery::ensure_reserve(&*self.storage, reserve, reserve.files) {
+                return Err(io::ErrorKind::StorageFull.into());
             }
             let file = create_segment_file(&*self.storage, &name, &header)?;
             self.renew_reserve();
@@ -243,6 +250,7 @@ impl Engine {
         // A close has cut the file, or is about to.
         matches!(state.status, Status::Open)
             && active.allocated < segment.header.capacity
+            && active.in_reserve.is_none()
             && !state.extension.busy
             && (state.extension.wanted || ahead)
     }
@@ -336,10 +344,15 @@ impl Engine {
 
     /// Makes the reserve again, if it was used.
     fn renew_reserve(&self) {
-        if self.state().reserve || sabotage::is("reserve-not-made-again") {
-            return;
-        }
-        let made = recovery::ensure_reserve(&*self.storage, self.settings.reserve_len());
+        let reserve = self.settings.reserve();
+        let files = {
+            let state = self.state();
+            if state.reserve || sabotage::is("reserve-not-made-again") {
+                return;
+            }
+            state.reserve_files(reserve)
+        };
+        let made = recovery::ensure_reserve(&*self.storage, reserve, files);
         self.state().reserve |= made;
     }
 
@@ -349,7 +362,11 @@ impl Engine {
         loop {
             let name = self.state().retiring.front().cloned();
             let Some(name) = name else { break };
-            match self.storage.remove(&name) {
+            let removed =
+                recovery::remove_or_reuse(&*self.storage, &name, self.settings.reserve(), || {
+                    self.sync_directory().map_err(|(_, error)| error)
+                });
+            match removed {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => {
                     // The truncation itself is durable: what stays is a leftover that the next open removes.
                     let mut state = self.state();
@@ -372,6 +389,8 @@ impl Engine {
         let outcome = self.sync_directory();
         let mut state = self.state();
         state.retiring_busy = false;
+        // Also for a log that lives in its reserve.
+        state.next_spare.wanted |= state.in_reserve().is_some();
         if let Err((during, error)) = outcome {
             return Err(self.poison(state, during, error));
         }
@@ -393,8 +412,12 @@ pub(crate) fn write_footer(sealing: &Sealing, log_first: Lsn) -> io::Result<()> 
         sealing.end_lsn.next(),
     );
     groups.set_time(sealing.until);
-    let layout = sealing.segment.header.layout();
-    let room = layout.index_room(sealing.end_offset.get());
+    let header = &sealing.segment.header;
+    let room = match header.origin {
+        // It is short, and has no room for an index.
+        Origin::Reserve => 0,
+        _ => header.layout().index_room(sealing.end_offset.get()),
+    };
     let mut more = sealing.index.write(&mut groups, room);
     more.control = sealing.control.clone();
     more.time_greatest = more.time_greatest.max(sealing.until);
@@ -410,6 +433,10 @@ pub(crate) fn write_footer(sealing: &Sealing, log_first: Lsn) -> io::Result<()> 
     file.write_all_at(groups.bytes(), groups.start().get())?;
     // The clean mark is durable before the file is cut behind it.
     sabotage::unless("footer-sync-skipped", || file.sync_data())?;
+    if header.origin == Origin::Reserve && sealing.successor == SegmentId::NONE {
+        // It keeps its space: it becomes the reserve again.
+        return Ok(());
+    }
     // Not synced: a file that is longer after a crash is read by its groups.
     file.set_len(groups.end().get())
 }

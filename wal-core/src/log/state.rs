@@ -20,6 +20,8 @@ pub(super) use super::live::LiveSegment;
 use super::parked::{Maintenance, Parked};
 use super::reach::Goal;
 use super::requests::Requests;
+use super::reserve::InReserve;
+use super::rewind::Rewind;
 use super::waiters::{Offers, Waiters};
 use crate::clock::Clock;
 use crate::segment::SegmentIndex;
@@ -38,6 +40,8 @@ pub(crate) struct Active {
     /// A spare was tried for in the background; until it is needed it is not tried for again.
     pub(crate) spare_tried: bool,
     pub(crate) prewritten: Prewritten,
+    /// It lives in the reserve.
+    pub(crate) in_reserve: Option<InReserve>,
 }
 
 /// What was appended since the log was opened.
@@ -211,7 +215,7 @@ pub(crate) struct State {
     pub(crate) committed: u64,
     /// The newest records are being dropped: nothing else goes on.
     pub(crate) rewinding: bool,
-    pub(crate) rewinds: Requests,
+    pub(crate) rewinds: Requests<Rewind>,
     pub(crate) eras: Eras,
     pub(crate) written: Mark,
     pub(crate) durable: Mark,
@@ -237,10 +241,10 @@ pub(crate) struct State {
     pub(crate) cut_serial: u64,
     /// And its segment, which stays: nothing else is sure to know the log's first LSN.
     pub(crate) cut_segment: SegmentId,
-    /// The reserve exists: space for one more segment on a full disk.
+    /// The reserve is whole: space for more segments on a full disk.
     pub(crate) reserve: bool,
     /// Truncations of the oldest records for which the disk had no room.
-    pub(crate) forgets: Requests,
+    pub(crate) forgets: Requests<Lsn>,
     /// Segments of an earlier session that are not part of the log. They are removed when the first one of this session is
     /// durable.
     pub(crate) superseded: Vec<String>,
@@ -521,6 +525,7 @@ impl State {
             index: SegmentIndex::new(&header),
             spare_tried: false,
             prewritten: spare.prewritten,
+            in_reserve: None,
         });
     }
 

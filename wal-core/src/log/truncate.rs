@@ -5,7 +5,7 @@
 
 use wal_format::Lsn;
 
-use super::append::Entrant;
+use super::entrant::Entrant;
 use super::{Engine, Goal};
 use crate::shell::Shell;
 use crate::sync::Arc;
@@ -20,6 +20,11 @@ impl Engine {
                 entered => drop(entered?),
             }
         }
+        self.drop_before(lsn, shell).await
+    }
+
+    /// Removes the files of records below `lsn`, once the cut that says so is durable.
+    pub(super) async fn drop_before(&self, lsn: Lsn, shell: Shell) -> Result<()> {
         // Another truncation may have made the cut, and be waiting for its sync as well.
         let serial = self.state().cut_serial;
         // The new first LSN is durable before a file goes.

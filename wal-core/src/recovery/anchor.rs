@@ -1,12 +1,20 @@
 //! What of a log is proven durable, and so where the next segment goes on.
 
-use wal_format::Lsn;
+use wal_format::{Lsn, Origin};
 
 use super::scan::Scan;
 use super::tail::{GroupEnd, find_end};
 use crate::{Result, sabotage};
 
 impl Scan {
+    /// Whether the newest segment of the chain lives in the reserve, and all of it is copied.
+    pub(crate) fn leaves_reserve(&self) -> bool {
+        let newest = self.chain.last();
+        self.kept + 1 == self.chain.len()
+            && newest.is_some_and(|link| link.facts.header.origin == Origin::Reserve)
+            && !self.settled
+    }
+
     /// How many segments of the chain hold anything proven: the last of them is what a new segment follows. A link by itself
     /// proves nothing, also not its own segment, unless it was there before the name.
     fn proven_segments(&self) -> usize {
@@ -74,6 +82,19 @@ impl Scan {
             };
             return Ok(());
         };
+        if self.kept == self.chain.len() && link.facts.header.origin == Origin::Reserve {
+            // All of it is copied, so that its file becomes the reserve again.
+            let body = &link.link.body;
+            let before = self.kept.checked_sub(2).map(|at| self.chain[at].end);
+            self.anchor = before.unwrap_or(GroupEnd {
+                lsn: body.end_lsn,
+                offset: body.end_offset.get(),
+                digest: body.end_digest,
+            });
+            self.kept -= 1;
+            self.settled = false;
+            return Ok(());
+        }
         let closed = self.footer.is_some() && self.kept == self.chain.len();
         let found = link.tail.as_ref().and_then(|tail| tail.end_of(proven));
         self.anchor = match found {

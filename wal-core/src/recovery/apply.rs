@@ -10,6 +10,7 @@ use wal_io::{OpenMode, Storage};
 
 use super::copy::{Copied, Copy, Source};
 use super::plan::{CopyTail, Plan};
+use super::reserve::{Reserve, remove_or_reuse};
 use super::scan::Scan;
 use crate::log::link_body;
 use crate::segment::copied;
@@ -30,6 +31,7 @@ pub(crate) struct NewSegment<'a> {
     pub(crate) preallocate: bool,
     /// The history of records that are appended to it.
     pub(crate) history: History,
+    pub(crate) reserve: Reserve,
 }
 
 /// Carries `plan` out.
@@ -48,7 +50,7 @@ pub(crate) fn apply(
     }
     // What the copy replaces goes when the copy is durable.
     if sabotage::is("removed-before-the-copy") {
-        remove(storage, &plan.remove);
+        remove(storage, &plan.remove, new.reserve);
     }
     let Some(tail) = plan.copy else {
         if plan.sync_names && !sabotage::is("removed-before-the-names-are-durable") {
@@ -56,16 +58,19 @@ pub(crate) fn apply(
                 Error::io(scan.location.clone(), "syncing the directory", error)
             })?;
         }
-        clear(storage, plan);
+        clear(storage, plan, new.reserve);
         return Ok(Applied {
             recovered: None,
             next_segment: plan.next_segment,
         });
     };
-    // A copy that a crash has cut short takes space that this one may need.
-    for id in &scan.listing.temporaries {
-        let _ = storage.remove(&wal_format::temporary_name(*id));
+    // What a crash has left takes space that the copy may need.
+    if tail.whole {
+        storage
+            .sync_dir()
+            .map_err(|error| Error::io(scan.location.clone(), "syncing the directory", error))?;
     }
+    remove(storage, &unneeded(scan, tail), new.reserve);
     let id = plan.next_segment;
     let mut header = (new.header)(id)
         .map_err(|error| Error::io(scan.location.clone(), "drawing an epoch", error))?;
@@ -82,13 +87,15 @@ pub(crate) fn apply(
         sources: &sources(scan, tail),
         last: plan.last,
         spares: &spares(scan),
+        reserve: new.reserve,
+        only_reserve: false,
     };
     // The copy holds what is cut off, and it is the newest file by then.
     if sabotage::is("cut-before-the-copy") {
         give_back(storage, plan);
     }
     let recovered = copy.run(header, new.preallocate, || ())?;
-    clear(storage, plan);
+    clear(storage, plan, new.reserve);
     Ok(Applied {
         recovered: Some(recovered),
         next_segment: id.next(),
@@ -111,7 +118,11 @@ fn sources(scan: &Scan, tail: CopyTail) -> Vec<Source> {
     let links = links.filter(|(_, link)| link.end.lsn > tail.after.lsn);
     let sources = links.map(|(at, link)| Source {
         header: link.facts.header,
-        after: (at == tail.from).then_some(tail.after),
+        after: (at == tail.from && !tail.whole).then_some(tail.after),
+        start: link
+            .tail
+            .as_ref()
+            .map_or(wal_format::HEADER_LEN, |tail| tail.start),
         end: link.end.offset,
         copied_to: link.end.offset,
     });
@@ -119,8 +130,8 @@ fn sources(scan: &Scan, tail: CopyTail) -> Vec<Source> {
 }
 
 /// Removes files that the log does not need. The names that it needs are durable. Best effort: the next open retries.
-fn clear(storage: &dyn Storage, plan: &Plan) {
-    remove(storage, &plan.remove);
+fn clear(storage: &dyn Storage, plan: &Plan, reserve: Reserve) {
+    remove(storage, &plan.remove, reserve);
     give_back(storage, plan);
 }
 
@@ -130,11 +141,27 @@ fn give_back(storage: &dyn Storage, plan: &Plan) {
     }
 }
 
+/// Files that can go before there is a copy: unfinished ones, and what an earlier copy has replaced. Its name is durable.
+fn unneeded(scan: &Scan, tail: CopyTail) -> Vec<String> {
+    let listing = &scan.listing;
+    let temporaries = listing.temporaries.iter();
+    let mut names: Vec<String> = temporaries
+        .map(|id| wal_format::temporary_name(*id))
+        .collect();
+    if let Some(newest) = scan.chain.last().filter(|_| tail.whole) {
+        let on_chain = |id: SegmentId| scan.chain.iter().any(|link| link.facts.id() == id);
+        let replaced = listing.segments.iter().copied();
+        let replaced = replaced.filter(|id| *id < newest.facts.id() && !on_chain(*id));
+        names.extend(replaced.map(wal_format::segment_name));
+    }
+    names
+}
+
 /// Best effort: what stays is a leftover for the next open.
-fn remove(storage: &dyn Storage, names: &[String]) {
+fn remove(storage: &dyn Storage, names: &[String], reserve: Reserve) {
     // Leftovers must not accumulate.
     let kept = sabotage::is("leftovers-kept");
     for name in names.iter().filter(|_| !kept) {
-        let _ = storage.remove(name);
+        let _ = remove_or_reuse(storage, name, reserve, || storage.sync_dir());
     }
 }

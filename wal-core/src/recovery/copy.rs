@@ -9,21 +9,19 @@
 use std::io;
 
 use wal_format::{
-    Alignment, Control, GroupKind, GroupWriter, Histories, Layout, LinkBody, Lsn, Offset, Origin,
-    RecordHead, SegmentHeader, SegmentId, UnixMillis, Version,
+    Alignment, Control, GroupKind, GroupWriter, Layout, LinkBody, Lsn, Offset, Origin,
+    SegmentHeader, SegmentId, UnixMillis, Version,
 };
 use wal_io::{OpenMode, Storage, StorageFile, StorageFileExt};
 
-use super::reserve::{rename_temporarily, take_reserve};
+use super::filling::{Filling, PIECE};
+use super::reserve::{Reserve, clear, least, remove_or_reuse, rename_temporarily, take_reserve};
 use super::tail::GroupEnd;
 use crate::error::is_no_space;
 use crate::log::create_segment_file;
 use crate::segment::{GroupStep, RecordStep, SegmentCursor, SegmentIndex};
 use crate::sync::Arc;
 use crate::{Error, Result, sabotage};
-
-/// Bytes collected before they are written.
-const PIECE: usize = 1 << 20;
 
 /// A new segment with its copied records, synced and under its final name.
 #[derive(Debug)]
@@ -35,9 +33,14 @@ pub(crate) struct Copied {
     pub(crate) end_digest: u32,
     pub(crate) records: u64,
     pub(crate) index: SegmentIndex,
-    pub(crate) histories: Histories,
-    /// The file was the reserve.
+    pub(crate) link: LinkBody,
+    /// Bytes of the table that it begins with, and where that ends.
+    pub(crate) table: u64,
+    pub(crate) start: u64,
+    /// The file was of the reserve.
     pub(crate) was_reserve: bool,
+    /// Truncations of the oldest records that a segment in the reserve has taken over from another one there.
+    pub(crate) truncations: u32,
 }
 
 /// What was verified reads otherwise when it is copied. A write that failed may look whole until the system forgets the page.
@@ -63,6 +66,8 @@ pub(crate) struct Source {
     pub(crate) header: SegmentHeader,
     /// The end of the last group that stays where it is; `None`: from the segment's first group on.
     pub(crate) after: Option<GroupEnd>,
+    /// Where the segment's first group after link and table starts, or before.
+    pub(crate) start: u64,
     /// Where the segment's data ends.
     pub(crate) end: u64,
     /// Nothing at or after this offset is copied.
@@ -72,9 +77,7 @@ pub(crate) struct Source {
 impl Source {
     /// Bytes that are copied.
     fn len(&self) -> u64 {
-        let start = self
-            .after
-            .map_or(wal_format::HEADER_LEN, |after| after.offset);
+        let start = self.after.map_or(self.start, |after| after.offset);
         self.copied_to.saturating_sub(start)
     }
 }
@@ -96,6 +99,9 @@ pub(crate) struct Copy<'a> {
     pub(crate) last: Lsn,
     /// Spares of an earlier life that may be used where the disk is full.
     pub(crate) spares: &'a [SegmentId],
+    pub(crate) reserve: Reserve,
+    /// It must be in the reserve.
+    pub(crate) only_reserve: bool,
 }
 
 impl Copy<'_> {
@@ -169,9 +175,14 @@ impl Copy<'_> {
         let made = self.make(needs.size(preallocate, new), needs, &name)?;
         let copied = self.fill(&made, content);
         if copied.is_err() {
-            let _ = self.storage.remove(&name);
+            self.discard(&name);
         }
         copied
+    }
+
+    /// Best effort: the next open removes what stays.
+    fn discard(&self, name: &str) {
+        let _ = remove_or_reuse(self.storage, name, self.reserve, || self.storage.sync_dir());
     }
 
     /// Gives the prepared copy its final name, durably. `committed` is called when the rename was tried and may have been done.
@@ -184,7 +195,7 @@ impl Copy<'_> {
             && !self.may_exist(&final_name)
         {
             // On some file systems a new name takes space. Without space, the old name stays.
-            let _ = self.storage.remove(&name);
+            self.discard(&name);
             return Err(Error::NoSpace {
                 location: self.location.to_owned(),
                 what: format!("the name of {}", self.what).into(),
@@ -229,6 +240,9 @@ impl Copy<'_> {
             file,
             was_reserve,
         };
+        if self.only_reserve {
+            return self.make_in_reserve(new, needs, name);
+        }
         let error = match create_segment_file(self.storage, name, &new) {
             Ok(file) => return Ok(made(new, file, false)),
             Err(error) => error,
@@ -242,7 +256,8 @@ impl Copy<'_> {
         for spare in self.spares {
             let spare = wal_format::spare_name(*spare);
             let taken = self.take_spare(&spare, name, least.allocated);
-            if let Ok((header, file)) = taken.and_then(|file| self.refit(file, name, least)) {
+            let most = new.capacity;
+            if let Ok((header, file)) = taken.and_then(|file| self.refit(file, name, least, most)) {
                 return Ok(made(header, file, false));
             }
         }
@@ -253,13 +268,37 @@ impl Copy<'_> {
         if !is_no_space(&error) {
             return Err(self.io("making a segment")(error));
         }
-        let taken = take_reserve(self.storage, name, least.allocated);
-        if let Ok((header, file)) = taken.and_then(|file| self.refit(file, name, least)) {
-            return Ok(made(header, file, true));
+        self.make_in_reserve(new, needs, name)
+    }
+
+    /// Makes the file of one of the reserve, as long as it is.
+    fn make_in_reserve(&self, new: SegmentHeader, needs: Needs, name: &str) -> Result<Made> {
+        let mut header = new;
+        let mut most = new.capacity;
+        if self.reserve.is_kept() {
+            most = self.reserve.len;
+            header.capacity = header.log_capacity.max(most);
+            while header.layout().max_record_limit() < header.record_limit {
+                header.capacity = header.capacity.saturating_mul(2);
+            }
+            header.origin = Origin::Reserve;
+        }
+        let least = match header.origin {
+            Origin::Reserve => least(&header, self.data(header.alignment)),
+            _ => needs.least(&header),
+        };
+        header.allocated = least;
+        let taken = take_reserve(self.storage, name, least, self.reserve.is_kept());
+        if let Ok((header, file)) = taken.and_then(|file| self.refit(file, name, header, most)) {
+            return Ok(Made {
+                header,
+                file,
+                was_reserve: true,
+            });
         }
         Err(Error::NoSpace {
             location: self.location.to_owned(),
-            what: format!("{} ({} bytes)", self.what, least.allocated).into(),
+            what: format!("{} ({least} bytes)", self.what).into(),
         })
     }
 
@@ -277,18 +316,23 @@ impl Copy<'_> {
         Ok(file)
     }
 
-    /// Turns the file that is now called `name` into a segment with this header. The file keeps its length.
+    /// Turns the file that is now called `name` into a segment with this header. The file keeps its length, if it does not have more
+    /// than `most` bytes.
     fn refit(
         &self,
         file: Arc<dyn StorageFile>,
         name: &str,
         mut header: SegmentHeader,
+        most: u64,
     ) -> io::Result<(SegmentHeader, Arc<dyn StorageFile>)> {
         let mut fit = || {
             let len = file.len()?;
-            header.allocated = len.min(header.capacity);
-            if len > header.capacity {
-                file.set_len(header.capacity)?;
+            header.allocated = len.min(most);
+            if len > most {
+                file.set_len(most)?;
+            }
+            if header.origin == Origin::Reserve {
+                clear(&*file, header.allocated)?;
             }
             file.write_all_at(&header.encode(), 0)?;
             file.sync_data()
@@ -296,7 +340,7 @@ impl Copy<'_> {
         if let Err(error) = fit() {
             drop(file);
             // Otherwise it would be in the way of the next attempt.
-            let _ = self.storage.remove(name);
+            self.discard(name);
             return Err(error);
         }
         Ok((header, file))
@@ -345,6 +389,7 @@ impl Copy<'_> {
         if header.version >= Version::V2 {
             groups.control(self.control, before);
         }
+        let begun = groups.end().get();
         let mut filling = Filling {
             header,
             groups,
@@ -352,6 +397,7 @@ impl Copy<'_> {
             index: SegmentIndex::new(&header),
             time: UnixMillis::new(0),
             records: 0,
+            truncations: 0,
         };
         content(&mut filling)?;
         // What was copied is proven by the copy.
@@ -370,8 +416,11 @@ impl Copy<'_> {
             end_digest: filling.groups.previous(),
             records: filling.records,
             index: filling.index,
-            histories: self.link.histories.clone(),
+            link: self.link.clone(),
+            table: self.control.table_len() as u64,
+            start: begun,
             was_reserve: made.was_reserve,
+            truncations: filling.truncations,
         })
     }
 
@@ -400,6 +449,11 @@ impl Copy<'_> {
             if group.kind == GroupKind::Gap {
                 let to = group.end_lsn().min(self.last);
                 filling.gap(to, watermark).map_err(self.io("writing"))?;
+            }
+            if group.kind == GroupKind::Control && filling.counts(&source.header) {
+                let facts = cursor.facts(&group).map_err(self.io("reading"))?;
+                let facts = facts.map_err(|_| changed())?;
+                filling.truncation(facts.log_first(), watermark);
             }
             if group.kind != GroupKind::Records {
                 continue;
@@ -480,89 +534,5 @@ impl Needs {
             ..header.layout()
         };
         layout.data_start() + self.data + alignment.get() + layout.least_footer_reserve()
-    }
-}
-
-/// The new file while it is being filled.
-pub(super) struct Filling<'a> {
-    header: SegmentHeader,
-    groups: GroupWriter,
-    file: &'a Arc<dyn StorageFile>,
-    index: SegmentIndex,
-    /// Of the open group, or the next one.
-    time: UnixMillis,
-    records: u64,
-}
-
-impl Filling<'_> {
-    /// Bytes of the open group so far.
-    pub(super) fn open_len(&self) -> u64 {
-        let start = self.groups.open_group_start();
-        start.map_or(0, |(_, start)| self.groups.end().get() - start.get())
-    }
-
-    /// The records that follow are of a group with that time and flag. If they enter the open group, it has the later time.
-    pub(super) fn date(&mut self, time: UnixMillis, set_back: bool) {
-        self.time = if self.groups.is_group_open() {
-            self.time.max(time)
-        } else {
-            time
-        };
-        if set_back {
-            self.groups.set_back();
-        }
-    }
-
-    /// Closes the open group.
-    pub(super) fn end_group(&mut self, watermark: Lsn) -> io::Result<()> {
-        if self.groups.is_group_open() {
-            self.index.group_end(self.time);
-        }
-        self.groups.set_time(self.time);
-        self.groups.close_group(watermark);
-        if self.groups.len() >= PIECE {
-            self.write()?;
-        }
-        Ok(())
-    }
-
-    /// Records that the LSNs up to `to` are lost.
-    pub(super) fn gap(&mut self, to: Lsn, watermark: Lsn) -> io::Result<()> {
-        self.end_group(watermark)?;
-        self.groups.gap(to, watermark);
-        self.end_group(watermark)
-    }
-
-    /// Takes a record over; the last one of all ends its batch, whatever it was a part of.
-    pub(super) fn push(&mut self, record: &[u8], head: &RecordHead, mask: u32, last: bool) {
-        let opens = self.groups.open_group_start().is_none();
-        let cut = last && head.in_batch == wal_format::InBatch::More;
-        // Invariant 2: a group ends its batches.
-        let place = if cut && !sabotage::is("cut-batch-not-ended") {
-            let mut record = record.to_vec();
-            wal_format::end_batch(&mut record, mask);
-            self.groups.push_stored(&record, mask)
-        } else {
-            self.groups.push_stored(record, mask)
-        };
-        self.records += 1;
-        if let Some((first_lsn, offset)) = self.groups.open_group_start().filter(|_| opens) {
-            self.index.group(first_lsn, offset);
-        }
-        self.index.record(place.0, place.1);
-    }
-
-    /// Writes what is collected, and goes on behind it.
-    fn write(&mut self) -> io::Result<()> {
-        self.file
-            .write_all_at(self.groups.bytes(), self.groups.start().get())?;
-        let (end, previous, next) = (
-            self.groups.end(),
-            self.groups.previous(),
-            self.groups.next_lsn(),
-        );
-        let header = self.header;
-        self.groups.reset(header.frame(), end, previous, next);
-        Ok(())
     }
 }

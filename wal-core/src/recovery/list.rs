@@ -2,7 +2,7 @@
 
 use std::io;
 
-use wal_format::{FileName, Lsn, RESERVE_NAME, SegmentId};
+use wal_format::{FileName, Lsn, RESERVE_2_NAME, RESERVE_NAME, SegmentId};
 use wal_io::{EntryKind, Storage};
 
 use crate::error::Displacement;
@@ -21,8 +21,8 @@ pub(crate) struct Listing {
     pub(crate) temporaries: Vec<SegmentId>,
     /// What names say of the log's first LSN, ascending.
     pub(crate) firsts: Vec<Lsn>,
-    /// The reserve exists: space for one more segment.
-    pub(crate) reserve: bool,
+    /// How many files of the reserve exist: each holds space for one more segment.
+    pub(crate) reserves: usize,
     /// The writer's lock file is there: a log was opened here before.
     pub(crate) lock: bool,
 }
@@ -81,7 +81,10 @@ impl Listing {
                 FileName::Temporary(id) => listing.temporaries.push(id),
                 FileName::First(lsn) => listing.firsts.push(lsn),
                 FileName::Lock => listing.lock = true,
-                FileName::Ignored => listing.reserve |= entry.name == RESERVE_NAME,
+                FileName::Ignored => {
+                    let is_reserve = [RESERVE_NAME, RESERVE_2_NAME].contains(&&*entry.name);
+                    listing.reserves += usize::from(is_reserve);
+                }
                 FileName::LockPid | FileName::Quarantine => {}
                 FileName::Foreign => {
                     return Err(not_a_log(format!(

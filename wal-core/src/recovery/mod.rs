@@ -5,10 +5,10 @@
 //! anchor.rs  what is proven, and so where the next segment goes on
 //! plan.rs    a pure function: facts in, decision out
 //! apply.rs   the only code that changes files: has the unproven tail copied, removes leftovers, gives space back
-//! reserve.rs space for one more segment, for a full disk; forget.rs drops the oldest ones without any
+//! reserve.rs space for more segments, for a full disk; forget.rs drops the oldest ones without any
 //! surplus.rs space after the end of segments that are no longer written
 //! recorded.rs losses that a repair has recorded, and nodes that wrote the log
-//! copy.rs    copies records to a segment of its own; truncation and repair do it too
+//! copy.rs    copies records to a segment of its own (filling.rs); truncation and repair do it too
 //! salvage    what is left of a damaged log
 //! repair     makes a damaged log one that opens
 //! ```
@@ -19,6 +19,7 @@ mod anchor;
 mod apply;
 mod control;
 mod copy;
+mod filling;
 mod forget;
 mod list;
 mod plan;
@@ -41,8 +42,8 @@ pub(crate) use recorded::lost_in;
 pub(crate) use repair::repair_on;
 pub use repair::{LostRecords, RepairMode, RepairOptions, RepairReport, repair, repair_storage};
 pub(crate) use report::format_versions;
-pub use report::{RecoveryReport, Tail};
-pub(crate) use reserve::{ensure_reserve, reserve_len};
+pub use report::{RecoveryReport, ReserveCounts, Tail};
+pub(crate) use reserve::{Counts, Reserve, ensure_reserve, remove_or_reuse, reserve_limit};
 pub(crate) use salvage::{Part, Step, Taken, Walk, Wreck, assemble};
 pub(crate) use scan::{ChainLink, Scan, scan};
 pub(crate) use surplus::Surplus;

@@ -4,6 +4,7 @@ use wal_format::{FileName, LinkCause, Lsn, Offset, SegmentId};
 
 use super::recorded::lost_in;
 use super::report::{RecoveryReport, Tail, format_versions};
+use super::reserve::Counts;
 use super::scan::Scan;
 use super::surplus::Surplus;
 use super::tail::{GroupEnd, Stop};
@@ -19,6 +20,8 @@ pub(crate) struct CopyTail {
     pub(crate) from: usize,
     /// The end of the last group that stays where it is.
     pub(crate) after: GroupEnd,
+    /// The copy starts at the beginning of the segment: it lives in the reserve.
+    pub(crate) whole: bool,
 }
 
 /// What to do with a directory.
@@ -52,9 +55,15 @@ pub(crate) fn plan(scan: &Scan) -> Result<Plan> {
     check_end(scan)?;
     let newest = scan.chain.last();
     let last = scan.end();
+    let whole = scan.leaves_reserve();
     let copy = (!scan.settled).then(|| CopyTail {
-        from: scan.kept.saturating_sub(1),
+        from: if whole {
+            scan.kept
+        } else {
+            scan.kept.saturating_sub(1)
+        },
         after: scan.anchor,
+        whole,
     });
     let closed = newest.is_none()
         || scan
@@ -67,7 +76,7 @@ pub(crate) fn plan(scan: &Scan) -> Result<Plan> {
     } else {
         LinkCause::Recovered
     };
-    let predecessor = scan.kept.checked_sub(1).map(|at| {
+    let followed = scan.kept.checked_sub(1).map(|at| {
         let link = &scan.chain[at];
         let end = scan.anchor;
         Predecessor {
@@ -79,6 +88,9 @@ pub(crate) fn plan(scan: &Scan) -> Result<Plan> {
             kept: Lsn::ZERO,
         }
     });
+    // A segment in the reserve is replaced by its copy.
+    let replaced = newest.filter(|_| whole).map(|link| &link.link.body);
+    let predecessor = replaced.map(Predecessor::of).or(followed);
     let remove = leftovers(scan, copy);
     let superseded = superseded(scan, copy, &remove);
     let mut cut = scan.surplus.clone();
@@ -108,10 +120,14 @@ pub(crate) fn plan(scan: &Scan) -> Result<Plan> {
         lost: lost_in(&scan.gaps),
         gaps: scan.gaps.clone(),
         other_node_ids: scan.other_node_ids(None),
-        unproven: copy.map_or(0, |copy| last.get() - copy.after.lsn.get()),
+        unproven: copy.map_or(0, |copy| {
+            let from = if copy.whole { proven } else { copy.after.lsn };
+            last.get() - from.get()
+        }),
         tail: tail(scan),
         witness: witness(scan),
         leftovers: remove.clone(),
+        reserve: newest.and_then(|link| Counts::reported(&link.facts.header)),
         repair: None,
     };
     Ok(Plan {

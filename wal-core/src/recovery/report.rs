@@ -63,8 +63,23 @@ pub struct RecoveryReport {
     /// Files that are no longer part of the log, or will not be once the unproven records are copied. A writer has removed
     /// them.
     pub leftovers: Vec<String>,
+    /// What the log can do on a full disk until a segment can be allocated again; `None` if its newest segment has version 1.
+    #[doc(hidden)]
+    pub reserve: Option<ReserveCounts>,
     /// The repair that came first, in [`RecoveryMode::Salvage`](crate::RecoveryMode::Salvage).
     pub repair: Option<Box<RepairReport>>,
+}
+
+/// What the space that a log keeps for a full disk has room for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ReserveCounts {
+    /// Truncations of the oldest records, each with a record of up to 4 KiB of key and value.
+    pub truncations: u32,
+    /// Other records, of up to 512 bytes of key and value.
+    pub records: u32,
+    /// Consumers with names of 64 bytes, at most 1,000.
+    pub consumers: u32,
 }
 
 impl RecoveryReport {

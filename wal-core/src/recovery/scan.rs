@@ -71,7 +71,7 @@ pub(crate) struct Scan {
     pub(crate) anchor: GroupEnd,
     /// First and last LSN of each loss that a repair recorded.
     pub(crate) gaps: Vec<(Lsn, Lsn)>,
-    /// Nothing behind the anchor needs a copy to survive the next crash.
+    /// Nothing behind the anchor needs a copy to survive the next crash. False also if the newest segment lives in the reserve.
     pub(crate) settled: bool,
     /// Files of the chain that are longer than necessary, except that of the last segment that is kept.
     pub(crate) surplus: Vec<Surplus>,

@@ -45,6 +45,8 @@ pub(crate) struct TailFacts {
     pub(crate) said_before: Lsn,
     /// The control state at its end; `None` if no group says it.
     pub(crate) control: Option<Control>,
+    /// Where its first group after link and table starts, or before.
+    pub(crate) start: u64,
     /// The time of its last group of records.
     pub(crate) latest: UnixMillis,
     /// At the end stands the header of a footer that ends with the file, whatever the rest of it says.
@@ -91,6 +93,7 @@ pub(crate) fn scan_tail(
             link.first_lsn
         },
         control: None,
+        start: wal_format::HEADER_LEN,
         latest: UnixMillis::new(0),
         ends_closing: false,
         beyond: Beyond::default(),
@@ -145,6 +148,9 @@ pub(crate) fn scan_tail(
             break;
         }
         let offset = segment.header.alignment.round_up(header.end_offset());
+        if facts.is_table_of(&header) {
+            facts.start = offset;
+        }
         facts.note_end(GroupEnd {
             lsn: header.end_lsn(),
             offset,
@@ -159,6 +165,12 @@ pub(crate) fn scan_tail(
 }
 
 impl TailFacts {
+    /// Whether the group is the first table: it follows the link.
+    fn is_table_of(&self, header: &GroupHeader) -> bool {
+        header.kind == GroupKind::Link
+            || (header.kind == GroupKind::Control && header.offset.get() == self.start)
+    }
+
     /// Notes what a group before the record `before` says of the log as a whole.
     fn note_said(&mut self, said: &GroupFacts, before: Lsn) {
         match said {

@@ -2,6 +2,7 @@
 // Each test file takes what it needs.
 #![allow(dead_code)]
 
+pub(crate) mod full_log;
 pub(crate) mod trace;
 pub(crate) mod watched;
 
@@ -16,7 +17,7 @@ use wal_core::{
     Builder, Error, FormatVersion, FsyncPolicy, Lsn, Poisoned, Prewrite, Record, RecordRef,
     RecoveryMode, Result, VerifyReport, WalConfig,
 };
-use wal_format::FileName;
+use wal_format::{FileName, RESERVE_2_NAME, RESERVE_NAME};
 use wal_io::FaultStorage;
 use wal_io::fault::{FaultConfig, Image, Script, Seeded};
 
@@ -196,6 +197,32 @@ impl Machine {
         segments
             .map(|(name, bytes)| (name.to_owned(), bytes.to_vec()))
             .collect()
+    }
+
+    /// The files that hold space for a full disk.
+    pub(crate) fn reserve(&self) -> Vec<String> {
+        let mut names = self.file_names();
+        names.retain(|name| [RESERVE_NAME, RESERVE_2_NAME].contains(&&**name));
+        names
+    }
+
+    /// Bytes that the reserve of a log with these settings takes.
+    pub(crate) fn reserve_len(&self) -> u64 {
+        let mut machine = Self::new(self.config.fsync_policy);
+        (machine.config, machine.padding) = (self.config.clone(), self.padding);
+        drop(machine.open());
+        let image = machine.storage.image();
+        let names = machine.reserve();
+        let lens = names.iter().filter_map(|name| image.get(name));
+        lens.map(|bytes| bytes.len() as u64).sum()
+    }
+
+    pub(crate) fn remove_reserve(&self) {
+        let names = self.reserve();
+        assert!(!names.is_empty(), "there is a reserve");
+        for name in names {
+            self.storage.remove_file(&name).expect("removed");
+        }
     }
 
     pub(crate) fn file_names(&self) -> Vec<String> {

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use wal_core::blocking::Wal;
 use wal_core::offline::truncate_before_in;
 use wal_core::{Error, FsyncPolicy, Lsn, Record, RecordRef, Result};
-use wal_format::RESERVE_NAME;
 use wal_io::Storage;
 use wal_io::fault::{Fault, Moment, OperationKind, Seeded, SystemError};
 
@@ -68,7 +67,7 @@ fn assert_only_refused(wal: &Wal, last: u64, len: usize) {
 /// Three segments fit beside the reserve; with preallocation.
 fn narrow(policy: FsyncPolicy) -> Machine {
     let machine = Machine::new(policy).segments_of(16 * KIB);
-    let reserve = 38 * KIB;
+    let reserve = machine.reserve_len();
     machine
         .storage
         .set_capacity(Some(reserve + 3 * 16 * KIB + 4 * KIB));
@@ -78,7 +77,7 @@ fn narrow(policy: FsyncPolicy) -> Machine {
 /// Segments grow by a mebibyte at a time; the second has room for one step.
 fn narrow_and_growing(policy: FsyncPolicy) -> Machine {
     let machine = Machine::new(policy).segments_of(2 << 20).growing();
-    let reserve = (1 << 20) + 8 * KIB;
+    let reserve = machine.reserve_len();
     machine
         .storage
         .set_capacity(Some(reserve + (3 << 20) + 200 * KIB));
@@ -243,11 +242,6 @@ fn an_error_from_the_keeper_ahead_of_time_is_not_the_callers() {
     }
 }
 
-fn use_up_the_reserve(machine: &Machine) {
-    let removed = machine.storage.remove_file(RESERVE_NAME);
-    removed.expect("there is a reserve");
-}
-
 /// A killed log with unproven records and a spare, on a disk that is then full but for `room` bytes.
 fn killed_on_a_full_disk(room: u64) -> Machine {
     let mut machine = Machine::new(FsyncPolicy::Os).segments_of(16 * KIB);
@@ -265,7 +259,7 @@ fn killed_on_a_full_disk(room: u64) -> Machine {
     if room == 0 {
         machine.storage.remove_file(&spare(2)).expect("a spare");
     }
-    use_up_the_reserve(&machine);
+    machine.remove_reserve();
     let used = machine.storage.used_space();
     machine.storage.set_capacity(Some(used));
     machine
@@ -319,7 +313,7 @@ fn too_full_to_open() -> Machine {
     wal.flush().expect("flushed");
     machine.kill();
     drop(wal);
-    use_up_the_reserve(&machine);
+    machine.remove_reserve();
     machine
         .storage
         .set_capacity(Some(machine.storage.used_space()));
@@ -484,7 +478,7 @@ fn a_spare_that_could_not_be_used_is_not_in_the_way() {
             append(&wal, last..=last);
             let _ = wal.drive();
         }
-        use_up_the_reserve(&machine);
+        machine.remove_reserve();
         let used = machine.storage.used_space();
         machine.storage.set_capacity(Some(used));
         let fault = Fault::error(SystemError::Io).on(kind);

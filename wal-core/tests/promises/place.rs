@@ -381,10 +381,7 @@ fn a_spare_that_is_a_segment_under_another_name_is_only_unlinked() {
             .storage
             .link_file(&segment(newest), &spare(other))
             .expect("linked");
-        machine
-            .storage
-            .remove_file(wal_format::RESERVE_NAME)
-            .expect("a file");
+        machine.remove_reserve();
         let before = machine
             .storage
             .image()

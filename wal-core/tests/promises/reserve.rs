@@ -51,7 +51,7 @@ fn segments(machine: &Machine) -> usize {
 }
 
 fn has_reserve(machine: &Machine) -> bool {
-    machine.file_names().contains(&RESERVE_NAME.to_owned())
+    !machine.reserve().is_empty()
 }
 
 /// The message of `NoSpace`.
@@ -313,8 +313,8 @@ fn a_segment_under_the_name_of_the_reserve_is_never_used() {
         let machine = full(FsyncPolicy::Always, found);
         machine.storage.set_capacity(None);
         let wal = machine.open();
-        machine.storage.remove_file(RESERVE_NAME).expect("removed");
-        let alias = machine.storage.duplicate_file(&segment(1), RESERVE_NAME);
+        machine.remove_reserve();
+        let alias = machine.storage.link_file(&segment(1), RESERVE_NAME);
         alias.expect("a second name");
         let image = machine.storage.image();
         let before = image.get(RESERVE_NAME).expect("a file").to_vec();
@@ -330,7 +330,7 @@ fn a_segment_under_the_name_of_the_reserve_is_never_used() {
 #[test]
 fn a_log_without_a_reserve_works() {
     let machine = full(FsyncPolicy::Always, true);
-    machine.storage.remove_file(RESERVE_NAME).expect("removed");
+    machine.remove_reserve();
     fill_up(&machine);
     let wal = machine.open();
     no_space(wal.truncate_after(Lsn::new(MIDDLE)));

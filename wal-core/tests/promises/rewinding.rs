@@ -392,8 +392,7 @@ fn a_truncation_that_cannot_be_made_changes_nothing() {
         let _ = wal.drive();
         let before = machine.segments();
         // The space that is kept for this moment.
-        let reserve = machine.storage.remove_file(wal_format::RESERVE_NAME);
-        reserve.expect("there is a reserve");
+        machine.remove_reserve();
         machine
             .storage
             .inject(Fault::error(error).on(kind).persistent());

@@ -84,13 +84,16 @@ pub enum Origin {
     Copy = 2,
     /// As the replacement of a damaged or missing segment, whole and synced. It has the id of that segment. From version 2 on.
     Replacement = 3,
+    /// As a copy that was whole, in the space that the log keeps for a full disk. The next session begins with a copy of it. From
+    /// version 2 on.
+    Reserve = 4,
 }
 
 impl Origin {
     /// Whether the file was whole when it got its name: link and first groups were synced before.
     #[must_use]
     pub const fn is_whole(self) -> bool {
-        matches!(self, Self::Copy | Self::Replacement)
+        matches!(self, Self::Copy | Self::Replacement | Self::Reserve)
     }
 }
 
@@ -100,6 +103,7 @@ impl Origin {
             1 => Some(Self::Spare),
             2 => Some(Self::Copy),
             3 => Some(Self::Replacement),
+            4 => Some(Self::Reserve),
             _ => None,
         }
     }
@@ -217,6 +221,9 @@ impl SegmentHeader {
             return Err(HeaderError::Field(
                 "the epoch that it replaces does not fit its origin",
             ));
+        }
+        if self.origin == Origin::Reserve && self.version < Version::V2 {
+            return Err(HeaderError::Field("its origin is unknown"));
         }
         if self.allocated < HEADER_LEN || self.allocated > self.capacity {
             return Err(HeaderError::Field(

@@ -17,6 +17,8 @@ pub const LOCK_NAME: &str = "lock";
 pub const LOCK_PID_NAME: &str = "lock.pid";
 /// Name of the file that holds space for one more segment. It is not part of the format, which ignores names that start with a dot.
 pub const RESERVE_NAME: &str = ".reserve";
+/// Name of a second such file, in logs of version 2.
+pub const RESERVE_2_NAME: &str = ".reserve2";
 /// Name of the directory for damaged bytes set aside.
 pub const QUARANTINE_NAME: &str = "quarantine";
 

@@ -37,7 +37,7 @@ const NANOS_PER_BYTE: u128 = 1000;
 const SHORTEST_SLEEP: Duration = Duration::from_millis(1);
 const LONGEST_SLEEP: Duration = Duration::from_millis(100);
 /// What the log keeps beside its segments: its reserve, and small files.
-const BESIDE_SEGMENTS: u64 = 2 << 20;
+const BESIDE_SEGMENTS: u64 = 5 << 20;
 
 /// Segments that hold no due length: the part before the snapshot, one write above the limit, the rest of the newest one, the next.
 const BESIDE_THE_LOG: u64 = 4;

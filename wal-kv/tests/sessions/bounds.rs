@@ -19,9 +19,9 @@ pub(super) const SEGMENT: u64 = 256 << 10;
 /// recovery, and the part of the oldest that was truncated.
 const SEGMENTS_BESIDE: u64 = 6;
 /// Files beside segments: the lock, who has it, the reserve, the log's first LSN, the store's marker and its snapshots.
-const FILES_BESIDE: u64 = 10;
-/// The reserve file, in bytes.
-const RESERVE: u64 = 1 << 20;
+const FILES_BESIDE: u64 = 11;
+/// The files of the reserve, in bytes.
+const RESERVE: u64 = 2 << 20;
 /// A file of any length may take so much more than its bytes.
 const BLOCKS: u64 = 12 << 10;
 

@@ -27,7 +27,7 @@ const DESCRIPTORS: u64 = 16 + 3;
 const THREADS: u64 = 4;
 /// Files beside the segments of the bound: lock, owner, reserve, marker, first LSN, two snapshots and a temporary one, and the
 /// segments that an unclean stop begins early.
-const FILES: u64 = 24;
+const FILES: u64 = 25;
 /// What a segment has beside records.
 const SEGMENT_HEAD: u64 = 8 << 10;
 /// Longest time for what is done each second, in microseconds, on a busy machine.

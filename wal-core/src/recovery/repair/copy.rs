@@ -8,8 +8,9 @@ use wal_io::Storage;
 use super::inspect::{Behind, GROUP};
 use super::plan::RepairPlan;
 use crate::log::{Predecessor, link_body};
-use crate::recovery::copy::{Copy, Filling};
-use crate::recovery::{Part, Step, Taken, Walk, Wreck};
+use crate::recovery::copy::Copy;
+use crate::recovery::filling::Filling;
+use crate::recovery::{Part, Reserve, Step, Taken, Walk, Wreck};
 use crate::segment::Files;
 use crate::sync::Arc;
 use crate::{Error, Result, sabotage};
@@ -46,6 +47,8 @@ pub(super) fn write(
             sources: &[],
             last: piece.last,
             spares: &wreck.listing.spares,
+            reserve: Reserve::USED_UP,
+            only_reserve: false,
         };
         let content = |filling: &mut Filling<'_>| {
             feed.fill(filling, piece.after, &copy.io("writing"), piece.last)

@@ -14,6 +14,31 @@ pub(super) const VARIANTS: &[Variant] = &[
         "promises::reserve::the_reserve_is_made_again_when_there_is_room",
     ),
     promise(
+        "cut-before-its-record",
+        "no truncation is there without its record",
+        "promises::reserved_crashes::a_power_loss_at_every_change_of_sessions_with_no_byte_free",
+    ),
+    promise(
+        "reserve-not-remade",
+        "with no byte free the log is opened any number of times",
+        "promises::reserved::the_log_is_opened_any_number_of_times_with_no_byte_free",
+    ),
+    promise(
+        "reserve-for-any-append",
+        "the reserve holds the counts",
+        "promises::reserved::with_no_byte_free_the_reserve_holds_the_counts_in_any_order_and_over_any_sessions",
+    ),
+    promise(
+        "truncations-in-the-reserve-forgotten",
+        "the reserve holds the counts",
+        "promises::reserved::one_kind_of_the_reserved_calls_leaves_the_room_of_the_other",
+    ),
+    promise(
+        "reserve-left-without-another",
+        "with no byte free the log is opened any number of times",
+        "promises::reserved::the_reserve_is_left_only_where_it_is_whole_afterwards",
+    ),
+    promise(
         "first-lsn-not-remembered",
         "what was truncated stays away",
         "promises::reserve::truncate_before_works_with_no_byte_free",

@@ -1,0 +1,155 @@
+//! A log of version 2 loses nothing of what the reserve holds, wherever the power fails or the process is killed.
+
+use wal_core::RecordRef;
+use wal_io::fault::{DirectoryOrder, Fault, FaultConfig, Moment, Rename, Seeded, Unpersisted};
+
+use crate::common::full_log::{ENDS, Log, Step, fill_up};
+use crate::common::{large, policies};
+
+const KIB: u64 = 1 << 10;
+
+/// A machine that is as good as it must be, or better.
+fn rules(seed: u64) -> FaultConfig {
+    FaultConfig {
+        rename: [Rename::Atomic, Rename::LinkThenUnlink][(seed % 2) as usize],
+        directory: [DirectoryOrder::Unordered, DirectoryOrder::Ordered][(seed / 2 % 2) as usize],
+        unpersisted: [Unpersisted::Zeros, Unpersisted::Stale][(seed / 4 % 2) as usize],
+        ..FaultConfig::default()
+    }
+}
+
+/// Some sessions with no byte free, then one with room, and a fault at a change; false if there are fewer changes.
+fn interrupted(change: u64, moment: Moment, power: bool, seed: u64) -> bool {
+    let steps = [Step::Truncate, Step::Record, Step::Truncate, Step::Record];
+    let begun = ENDS[(seed % 4) as usize];
+    let policy = policies()[(seed % 3) as usize];
+    let mut log = Log::full_on(rules(seed), policy, 128 * KIB, 0, begun);
+    fill_up(&log.machine);
+    let cut = Fault::power_cut(moment);
+    log.machine.storage.inject(cut.after(change));
+    let mut durable = log.last();
+    let mut asked = None;
+    'sessions: for session in 0..4 {
+        let has_room = session == 3;
+        if has_room {
+            log.is_full = false;
+            log.machine.storage.set_capacity(None);
+            let (next, value) = (log.last() + 1, large(log.last() + 1, 300));
+            let done = log.wal().append_durable(RecordRef::data(&value));
+            if log.machine.storage.faults_struck() == 0 {
+                durable = done.expect("there is room").lsn.get();
+            } else {
+                asked = Some((next, Step::Record));
+            }
+            log.records.insert(next, value);
+        }
+        for step in steps.into_iter().filter(|_| asked.is_none()) {
+            let (next, value) = (log.last() + 1, log.value(step));
+            let done = log.step(step);
+            durable = durable.max(log.wal().durable_lsn().get());
+            if log.machine.storage.faults_struck() > 0 {
+                if done.is_err() {
+                    asked = Some((next, step));
+                    log.records.insert(next, value);
+                }
+                break 'sessions;
+            }
+            done.expect("there is room");
+        }
+        let wal = log.wal.take().expect("it is open");
+        let ended = if (seed + session) % 2 == 0 {
+            wal.close()
+        } else {
+            wal.flush()
+        };
+        drop(wal);
+        if log.machine.storage.faults_struck() > 0 {
+            break;
+        }
+        ended.expect("ended");
+        if session == 3 {
+            break;
+        }
+        fill_up(&log.machine);
+        match log.try_open() {
+            Ok(wal) => log.wal = Some(wal),
+            Err(error) => {
+                assert!(log.machine.storage.faults_struck() > 0, "{error}");
+                break;
+            }
+        }
+        durable = log.last();
+    }
+    let struck = log.machine.storage.faults_struck() > 0;
+    log.machine.storage.clear_faults();
+    (log.wal, log.is_full) = (None, true);
+    if power {
+        log.machine.storage = log.machine.storage.crash(&mut Seeded::streaky(seed));
+    } else {
+        log.machine.kill();
+    }
+    // With no byte free, whatever the crash has left.
+    for session in 0..4 {
+        fill_up(&log.machine);
+        let wal = match log.try_open() {
+            Ok(wal) => wal,
+            Err(error) => panic!("change {change}, {moment:?}, seed {seed}: {error}"),
+        };
+        if session == 0 {
+            let last = wal.last_lsn().get();
+            let least = durable.min(asked.map_or(durable, |(lsn, _)| lsn - 1));
+            assert!(
+                last >= least && last <= log.last(),
+                "{last}, {least}, {asked:?}"
+            );
+            log.records.split_off(&(last + 1));
+            let first = wal.first_lsn().get();
+            if let Some((lsn, Step::Truncate)) = asked
+                && first == log.first + 1
+            {
+                assert!(last >= lsn, "a truncation without its record");
+                log.first = first;
+            }
+        }
+        log.wal = Some(wal);
+        log.check();
+        fill_up(&log.machine);
+        log.step(Step::Truncate).expect("there is room");
+        log.step(Step::Record).expect("there is room");
+        log.wal().sync().expect("synced");
+        log.end(ENDS[((seed + session) % 3) as usize]);
+    }
+    log.machine.storage.set_capacity(None);
+    log.open();
+    log.recovers();
+    struck
+}
+
+fn a_fault_at_every_change(power: bool) {
+    for change in 0..1000 {
+        let mut any = false;
+        for (at, moment) in [Moment::Before, Moment::During, Moment::After]
+            .into_iter()
+            .enumerate()
+        {
+            for seed in 0..4 {
+                any |= interrupted(change, moment, power, change * 12 + at as u64 * 4 + seed);
+            }
+        }
+        if !any {
+            assert!(change > 40, "{change}");
+            return;
+        }
+    }
+    panic!("it never came to an end");
+}
+
+#[test]
+fn a_power_loss_at_every_change_of_sessions_with_no_byte_free() {
+    a_fault_at_every_change(true);
+}
+
+#[test]
+fn a_kill_at_every_change_of_sessions_with_no_byte_free() {
+    a_fault_at_every_change(false);
+}
