@@ -11,7 +11,7 @@ use std::process::{Command, Stdio};
 
 use common::{Lengths, Place, append, cat, odd_lines, run, skip, stat, verify, wal};
 
-/// A file system of 5 MiB, unmounted when it is dropped.
+/// A file system of 7 MiB, unmounted when it is dropped.
 struct SmallDisk {
     path: PathBuf,
 }
@@ -21,7 +21,7 @@ impl SmallDisk {
         let path = place.root().join("disk");
         fs::create_dir(&path).unwrap();
         let mut mount = Command::new("mount");
-        mount.args(["-t", "tmpfs", "-o", "size=5m", "wal-test"]);
+        mount.args(["-t", "tmpfs", "-o", "size=7m", "wal-test"]);
         let mounted = mount.arg(&path).stderr(Stdio::null()).status();
         if mounted.is_ok_and(|status| status.success()) {
             return Some(Self { path });
@@ -65,7 +65,7 @@ fn is_met(test: &str, options: &[&str]) {
     let Some(disk) = SmallDisk::mount(test, &place) else {
         return;
     };
-    let filler = disk.fill(1 << 20);
+    let filler = disk.fill(2 << 20);
     let lines = odd_lines(31, 3_000, Lengths::Long);
     assert!(lines.len() > 4 << 20);
     let ended = append(&disk.log(), options, &lines).code(1).says(&[
@@ -81,7 +81,7 @@ fn is_met(test: &str, options: &[&str]) {
     kept_and_closed(&disk.log(), before, kept);
 
     // Still full: nothing is accepted, nothing changes.
-    fs::write(&filler, vec![1; 4 << 20]).unwrap_err();
+    fs::write(&filler, vec![1; 8 << 20]).unwrap_err();
     append(&disk.log(), options, &odd_lines(32, 3_000, Lengths::Long)).code(1);
     let now = cat(&disk.log(), &[]).code(0).stdout;
     assert!(now.starts_with(before));
@@ -147,7 +147,7 @@ fn a_full_disk_can_still_be_recovered_and_read() {
     live.kill();
     let filler = disk.path.join("filler");
     // All that is left.
-    let mut rest = 4 << 20;
+    let mut rest = 8 << 20;
     while rest > 0 && fs::write(&filler, vec![1; rest]).is_err() {
         rest -= 4096;
     }
@@ -196,7 +196,7 @@ fn a_log_that_cannot_be_opened_is_truncated() {
         }
     }
     drop(log);
-    fs::write(disk.path.join("filler"), vec![1; 4 << 20]).unwrap_err();
+    fs::write(disk.path.join("filler"), vec![1; 8 << 20]).unwrap_err();
     append(&disk.log(), &[], b"one more\n").code(1);
 
     let truncate = |lsn: &str| {
@@ -222,7 +222,7 @@ fn closed_and_full(disk: &SmallDisk) -> Vec<u8> {
         .collect();
     append(&disk.log(), &["--segment-size", "1MiB"], &lines).code(0);
     let filler = disk.path.join("filler");
-    fs::write(&filler, vec![1; 4 << 20]).unwrap_err();
+    fs::write(&filler, vec![1; 8 << 20]).unwrap_err();
     lines
 }
 
@@ -246,7 +246,7 @@ fn with_no_byte_free_both_ends_can_be_truncated() {
         (&done["done"], &done["last_lsn"]),
         (&"truncated".into(), &1900.into())
     );
-    fs::write(disk.path.join("rest"), vec![1; 4 << 20]).unwrap_err();
+    fs::write(disk.path.join("rest"), vec![1; 8 << 20]).unwrap_err();
     let done = truncate(&log, &["--before", "1500"]).code(0).json();
     assert_eq!(
         (&done["done"], &done["first_lsn"]),
@@ -296,7 +296,7 @@ fn a_repair_says_how_much_space_it_needs_before_it_begins() {
     let needed = planned["bytes_needed"].as_u64().unwrap();
     assert!(needed > 1 << 20, "{planned}");
     let filler = disk.path.join("filler");
-    fs::write(&filler, vec![1; 4 << 20]).unwrap_err();
+    fs::write(&filler, vec![1; 8 << 20]).unwrap_err();
     let names = || {
         let entries = fs::read_dir(&log).unwrap();
         let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name()).collect();
@@ -319,7 +319,7 @@ fn a_repair_says_how_much_space_it_needs_before_it_begins() {
 /// The results of a dry run and of the real run, on a disk with this number of free bytes.
 fn predicted(disk: &SmallDisk, free: usize, options: &[&str]) {
     let log = disk.log();
-    fs::write(disk.path.join("rest"), vec![1; 5 << 20]).unwrap_err();
+    fs::write(disk.path.join("rest"), vec![1; 8 << 20]).unwrap_err();
     let rest = disk.path.join("rest");
     let len = rest.metadata().unwrap().len() as usize;
     fs::write(&rest, vec![1; len.saturating_sub(free)]).unwrap();

@@ -14,7 +14,7 @@ use common::{Place, append, cat, run, scale, verify, wal};
 const SEGMENT: u64 = 8 << 20;
 const OPTIONS: [&str; 5] = ["--segment-size", "8MiB", "--fsync", "always", "--ack"];
 /// Room for one segment's link, a mebibyte of records and a footer.
-const RESERVE: u64 = (1 << 20) + (64 << 10);
+const RESERVE: u64 = 3 << 20;
 
 /// Bytes that the directory's files take on disk.
 fn taken(log: &Path) -> u64 {

@@ -85,7 +85,7 @@ impl Engine {
             write_pid(storage);
         }
         let mut looks = 1;
-        let (settings, scan, plan, applied, identity) = loop {
+        let (mut settings, mut scan, mut plan, mut applied, mut identity) = loop {
             match recover(&ground, settings) {
                 // Nothing was changed: what is left is seen by a new look.
                 Err(error) if recovery::Changed::is(&error) && looks < LOOKS => looks += 1,
@@ -94,6 +94,19 @@ impl Engine {
         };
         if late {
             write_pid(storage);
+        }
+        if applied.is_in_reserve() && !plan.cut.is_empty() {
+            // The space that was given back may do for another segment.
+            match recover(&ground, &settings) {
+                Ok(again) => {
+                    let report = plan.report;
+                    (settings, scan, plan, applied, identity) = again;
+                    plan.report = report;
+                }
+                // No other file: it stays where it is.
+                Err(Error::NoSpace { .. }) => {}
+                Err(error) => return Err(error),
+            }
         }
         let mut state = initial_state(&settings, &scan, &plan, applied, identity, &*ground.clock);
         let reserve = settings.reserve();

@@ -23,6 +23,14 @@ pub(crate) struct Applied {
     pub(crate) next_segment: SegmentId,
 }
 
+impl Applied {
+    /// Whether the log lives in its reserve now.
+    pub(crate) fn is_in_reserve(&self) -> bool {
+        let origin = self.recovered.as_ref().map(|copied| copied.header.origin);
+        origin == Some(Origin::Reserve)
+    }
+}
+
 /// What a new segment is made with.
 pub(crate) struct NewSegment<'a> {
     /// Makes its header.
