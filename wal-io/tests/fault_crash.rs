@@ -167,15 +167,18 @@ fn a_rename_is_atomic() {
 fn a_name_whose_file_is_replaced_is_never_missing() {
     for order in [DirectoryOrder::Ordered, DirectoryOrder::Unordered] {
         for rename in [Rename::Atomic, Rename::LinkThenUnlink] {
-            let dir = created(FaultConfig {
-                directory: order,
-                rename,
-                ..FaultConfig::default()
-            });
-            new_file(&dir, "new", b"new");
-            new_file(&dir, "old", b"old");
-            dir.replace("new", "old").unwrap();
-            let states = all_crashes(&dir);
+            let replaced = || {
+                let dir = created(FaultConfig {
+                    directory: order,
+                    rename,
+                    ..FaultConfig::default()
+                });
+                new_file(&dir, "new", b"new");
+                new_file(&dir, "old", b"old");
+                dir.replace("new", "old").unwrap();
+                dir
+            };
+            let states = all_crashes(&replaced());
             let old = |image: &wal_io::fault::Image| image.get("old").map(<[u8]>::to_vec);
             assert_eq!(states.len(), 2);
             for image in &states {
@@ -183,6 +186,7 @@ fn a_name_whose_file_is_replaced_is_never_missing() {
                 assert!(replaced || old(image).unwrap() == b"old");
                 assert_eq!(image.get("new").is_none(), replaced);
             }
+            let dir = replaced();
             dir.sync_dir().unwrap();
             let states = all_crashes(&dir);
             assert!(states.iter().all(|image| old(image).unwrap() == b"new"));
