@@ -1,8 +1,9 @@
 //! A correction while a snapshot is being written: at each look at the clock that the snapshot takes, another write may correct the
 //! time.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, mpsc};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use wal_core::UnixMillis;
@@ -19,6 +20,7 @@ struct Interrupting {
     /// Questions until then; below 0 nothing happens.
     left: AtomicI64,
     work: std::sync::Mutex<Option<Box<dyn FnOnce() + Send>>>,
+    at_work: std::sync::Mutex<Option<JoinHandle<()>>>,
 }
 
 impl std::fmt::Debug for Interrupting {
@@ -40,7 +42,14 @@ impl Clock for Interrupting {
         if self.left.fetch_sub(1, Ordering::SeqCst) == 0 {
             let work = self.work.lock().expect("a lock").take();
             if let Some(work) = work {
-                work();
+                // The log looks at the clock under its lock: then the work waits until the look is over.
+                let (done, is_done) = mpsc::channel::<()>();
+                let thread = std::thread::spawn(move || {
+                    work();
+                    drop(done);
+                });
+                let _ = is_done.recv_timeout(Duration::from_millis(50));
+                *self.at_work.lock().expect("a lock") = Some(thread);
             }
         }
         self.clock.boot()
@@ -60,6 +69,7 @@ fn corrected_at(policy: FsyncPolicy, n: i64, jump: i64, crash: bool) -> bool {
         clock: machine.clock.clone(),
         left: AtomicI64::new(-1),
         work: std::sync::Mutex::new(None),
+        at_work: std::sync::Mutex::new(None),
     });
     let config = common::config(policy);
     let builder = common::builder(&machine.disk, config, clock.clone());
@@ -78,6 +88,9 @@ fn corrected_at(policy: FsyncPolicy, n: i64, jump: i64, crash: bool) -> bool {
     clock.left.store(n, Ordering::SeqCst);
     store.snapshot().expect("a snapshot");
     clock.left.store(-1, Ordering::SeqCst);
+    if let Some(thread) = clock.at_work.lock().expect("a lock").take() {
+        thread.join().expect("the work is done");
+    }
     let happened = clock.work.lock().expect("a lock").take().is_none();
     if crash {
         machine.crash(store, n.cast_unsigned());
