@@ -400,44 +400,6 @@ impl Wal {
         wait(engine, engine.truncate_before(lsn.into(), Shell::Blocking))
     }
 
-    /// Appends `record`, with at most 4 KiB of key and value, and removes the records before `lsn`, which stays. Both are in one write. On a
-    /// full disk, the log goes on in the space that it keeps for that, if its segments have version 2. There is room for 16 of these
-    /// calls, until a segment can be allocated again.
-    ///
-    /// # Durability
-    /// Durable when it returns. After a crash inside, the log has neither, only the record, or both.
-    ///
-    /// # Errors
-    /// As [`truncate_before`](Self::truncate_before), and [`TooLarge`](crate::Error::TooLarge).
-    #[doc(hidden)]
-    pub fn truncate_before_with<'a>(
-        &self,
-        lsn: impl Into<Lsn>,
-        record: impl Into<RecordRef<'a>>,
-    ) -> Result<Position> {
-        let (engine, lsn) = (self.engine()?, lsn.into());
-        let done = engine.truncate_before_with(lsn, record.into(), Shell::Blocking);
-        wait(engine, done)
-    }
-
-    /// Appends `record`, with at most 512 bytes of key and value. On a full disk, the log goes on in the space that it keeps for
-    /// that, if its segments have version 2. There is room for 64 of these records, besides the calls of
-    /// [`truncate_before_with`](Self::truncate_before_with), until a segment can be allocated again.
-    ///
-    /// # Durability
-    /// As [`append`](Self::append).
-    ///
-    /// # Errors
-    /// As [`append`](Self::append).
-    #[doc(hidden)]
-    pub fn append_reserved<'a>(&self, record: impl Into<RecordRef<'a>>) -> Result<Position> {
-        let engine = self.engine()?;
-        wait(
-            engine,
-            engine.append_reserved(record.into(), Shell::Blocking),
-        )
-    }
-
     /// Removes the records after `lsn`, which stays; LSN 0 removes all. Their LSNs are given again: the next record gets the one
     /// behind `lsn`. `lsn` may lie inside a batch, of which the rest goes. Appends wait meanwhile; it takes three syncs and a segment.
     ///

@@ -20,6 +20,7 @@ mod prepared;
 mod reader;
 mod recovery;
 mod replay;
+mod reserved;
 mod sabotage;
 mod segment;
 mod shell;

@@ -433,36 +433,6 @@ impl Wal {
         self.engine()?.truncate_before(lsn, Shell::Async).await
     }
 
-    /// As [`blocking::Wal::truncate_before_with`](crate::blocking::Wal::truncate_before_with).
-    ///
-    /// # Errors
-    /// The same.
-    ///
-    /// # Cancel safety
-    /// Once the record is appended, the truncation takes place all the same.
-    #[doc(hidden)]
-    pub async fn truncate_before_with<'a>(
-        &self,
-        lsn: impl Into<Lsn>,
-        record: impl Into<RecordRef<'a>>,
-    ) -> Result<Position> {
-        let (engine, lsn, record) = (self.engine()?, lsn.into(), record.into());
-        engine.truncate_before_with(lsn, record, Shell::Async).await
-    }
-
-    /// As [`blocking::Wal::append_reserved`](crate::blocking::Wal::append_reserved).
-    ///
-    /// # Errors
-    /// The same.
-    ///
-    /// # Cancel safety
-    /// As [`append`](Self::append).
-    #[doc(hidden)]
-    pub async fn append_reserved<'a>(&self, record: impl Into<RecordRef<'a>>) -> Result<Position> {
-        let (engine, record) = (self.engine()?, record.into());
-        engine.append_reserved(record, Shell::Async).await
-    }
-
     /// Removes the records after `lsn`, which stays; LSN 0 removes all. Their LSNs are given again: the next record gets the one
     /// behind `lsn`. `lsn` may lie inside a batch, of which the rest goes. Appends wait meanwhile; it takes three syncs and a segment.
     ///

@@ -231,13 +231,13 @@ fn a_record_that_is_too_long_for_the_reserve_is_refused_at_any_time() {
     let mut log = Log::full(FsyncPolicy::Always, 128 * KIB, 0, End::Close);
     for capacity in [Some(log.machine.storage.used_space()), None] {
         log.machine.storage.set_capacity(capacity);
-        let (long, longer) = (vec![1; 513], vec![1; 4097]);
+        let (bytes, more_bytes) = (vec![1; 513], vec![1; 4097]);
         let first = Lsn::new(log.first + 1);
-        let refused = log.wal().append_reserved(RecordRef::data(&long));
+        let refused = log.wal().append_reserved(RecordRef::data(&bytes));
         assert!(matches!(refused, Err(Error::TooLarge { limit: 512, .. })));
         let refused = log
             .wal()
-            .truncate_before_with(first, RecordRef::data(&longer));
+            .truncate_before_with(first, RecordRef::data(&more_bytes));
         assert!(matches!(refused, Err(Error::TooLarge { limit: 4096, .. })));
         let next = Lsn::new(log.last() + 2);
         let refused = log.wal().truncate_before_with(next, RecordRef::data(b"r"));

@@ -57,7 +57,7 @@ fn interrupted(change: u64, moment: Moment, power: bool, seed: u64) -> bool {
             done.expect("there is room");
         }
         let wal = log.wal.take().expect("it is open");
-        let ended = if (seed + session) % 2 == 0 {
+        let ended = if (seed + session).is_multiple_of(2) {
             wal.close()
         } else {
             wal.flush()
@@ -97,10 +97,10 @@ fn interrupted(change: u64, moment: Moment, power: bool, seed: u64) -> bool {
         };
         if session == 0 {
             let last = wal.last_lsn().get();
-            let least = durable.min(asked.map_or(durable, |(lsn, _)| lsn - 1));
+            let durable = durable.min(asked.map_or(durable, |(lsn, _)| lsn - 1));
             assert!(
-                last >= least && last <= log.last(),
-                "{last}, {least}, {asked:?}"
+                last >= durable && last <= log.last(),
+                "{last}, {durable}, {asked:?}"
             );
             log.records.split_off(&(last + 1));
             let first = wal.first_lsn().get();

@@ -12,8 +12,9 @@ use super::copy::Feed;
 use super::inspect::Behind;
 use super::slots::Slot;
 use crate::log::{LiveSegment, Sealing, write_footer};
-use crate::recovery::copy::{Copied, Copy, Filling, Needs};
-use crate::recovery::{GroupEnd, Part, Wreck};
+use crate::recovery::copy::{Copied, Copy, Needs};
+use crate::recovery::filling::Filling;
+use crate::recovery::{GroupEnd, Part, Reserve, Wreck};
 use crate::segment::SegmentFacts;
 use crate::sync::Arc;
 use crate::{Result, sabotage};
@@ -90,6 +91,8 @@ impl Replacement {
             sources: &[],
             last: self.slot.last,
             spares: &wreck.listing.spares,
+            reserve: Reserve::USED_UP,
+            only_reserve: false,
         };
         let mut feed = Feed::new(storage, parts(wreck, &self.slot), self.slot.after());
         let content = |filling: &mut Filling<'_>| {
