@@ -206,27 +206,6 @@ fn the_reserve_is_left_only_where_it_is_whole_afterwards() {
 }
 
 #[test]
-fn a_killed_log_goes_on_in_the_space_that_its_process_had() {
-    let mut log = Log::full(FsyncPolicy::Os, 128 * KIB, 0, End::Close);
-    log.is_full = false;
-    log.machine.storage.set_capacity(None);
-    for n in log.last() + 1..=log.last() + 3 {
-        let value = large(n, 300);
-        log.wal().append(RecordRef::data(&value)).expect("appended");
-        log.records.insert(n, value);
-    }
-    log.wal().flush().expect("flushed");
-    log.end(End::Kill);
-    fill_up(&log.machine);
-    log.open();
-    assert!(!log.is_in_reserve());
-    let (next, value) = (log.last() + 1, large(log.last() + 1, 300));
-    log.wal().append(RecordRef::data(&value)).expect("appended");
-    log.records.insert(next, value);
-    log.recovers();
-}
-
-#[test]
 fn a_record_that_is_too_long_for_the_reserve_is_refused_at_any_time() {
     let mut log = Log::full(FsyncPolicy::Always, 128 * KIB, 0, End::Close);
     for capacity in [Some(log.machine.storage.used_space()), None] {
