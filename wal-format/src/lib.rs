@@ -41,8 +41,8 @@ pub use record::{
 pub use segment::{
     BorrowedRecord, FileName, Footer, FooterFacts, FooterMore, FooterTrailer, GroupBody, GroupView,
     Groups, Histories, History, IndexBuilder, IndexEntry, LOCK_NAME, LOCK_PID_NAME, LinkBody,
-    LinkCause, Origin, Page, PageFacts, PageStart, Place, QUARANTINE_NAME, RESERVE_2_NAME, RESERVE_NAME, Records,
-    RecordsView, SegmentHeader, SegmentView, Stretch, decode_page, find_in_page, first_name,
-    last_at, segment_name, spare_name, temporary_name,
+    LinkCause, Origin, Page, PageFacts, PageStart, Place, QUARANTINE_NAME, RESERVE_2_NAME,
+    RESERVE_NAME, Records, RecordsView, SegmentHeader, SegmentView, Stretch, decode_page,
+    find_in_page, first_name, last_at, segment_name, spare_name, temporary_name,
 };
 pub use version::Version;

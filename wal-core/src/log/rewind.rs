@@ -275,8 +275,9 @@ impl Engine {
                 }
                 // Best effort: if it fails, the file keeps its length.
                 let cut = way.stays.filter(|_| way.shortens);
-                let shortened =
-                    cut.and_then(|(at, end)| self.shortened(&chain[at], end, id, &way.control).ok()?);
+                let shortened = cut.and_then(|(at, end)| {
+                    self.shortened(&chain[at], end, id, &way.control).ok()?
+                });
                 Ok((copied, shortened))
             }
             // Whether the log has its new end is known only after reopening.

@@ -2,6 +2,7 @@
 //! in the crates: `sabotage::is("NAME")`.
 
 mod clock;
+mod control;
 mod environment;
 mod history;
 mod place;
@@ -142,6 +143,7 @@ pub(super) fn variants() -> impl Iterator<Item = &'static Variant> {
         reports::VARIANTS,
         space::VARIANTS,
         versions::VARIANTS,
+        control::VARIANTS,
         store::VARIANTS,
     ];
     about.into_iter().flatten()
