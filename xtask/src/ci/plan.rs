@@ -139,7 +139,9 @@ pub(super) fn action(step: Step, tools: Tools) -> Action {
         Step::Soak => vec![soak::short()],
         Step::Formats => {
             // Version 2 is what all tests run in.
-            let promises = Cargo::new("test -q -p wal-core --test promises");
+            // These make logs of both versions themselves.
+            let of_both = "--skip promises::hostile --skip promises::lies";
+            let promises = Cargo::new(&format!("test -q -p wal-core --test promises -- {of_both}"));
             // No crate of the workspace has the feature on.
             let cursors = "test -q -p wal-core --features serde --test cursor_serde";
             vec![
