@@ -77,9 +77,7 @@ impl Engine {
             // The newest always stays: it says where the log continues. And so does the newest that no crash takes: it has the
             // control state.
             let stays = |entry: &ChainEntry| {
-                is_durable(&state, entry.header.segment_id)
-                    || entry.header.version < Version::V2
-                    || sabotage::is("only-control-table-removed")
+                is_durable(&state, entry.header.segment_id) || entry.header.version < Version::V2
             };
             let newest = state.chain.iter().rposition(stays).unwrap_or(0);
             let gone = state.chain[..newest]
