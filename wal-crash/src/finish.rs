@@ -103,6 +103,9 @@ impl Runner {
 
     pub(crate) fn last_look(&mut self) -> Result<(), Stop> {
         self.relieve();
+        if !self.haunted {
+            self.damage_and_repair()?;
+        }
         let wal = self.reopen()?;
         // What was recovered can be followed by more, which is as durable as what was there.
         let value = self.oracle.make(40);

@@ -8,6 +8,7 @@
 //! oracle.rs      what must be there: the records in order, how far they were acknowledged, where batches end
 //! run.rs         runs a program on wal-io's `FaultStorage`; calls.rs its calls, check.rs what every open is held against,
 //!                control.rs the control state, finish.rs the open after the last life, source.rs its choices
+//! damage.rs      damage at rest to what the last life has left, and its repair
 //! watch.rs       a reader of another process, over restarts of the writer
 //! space.rs       what the log may take on disk
 //! outcome.rs     what runs came to, counted
@@ -29,6 +30,7 @@ mod campaign;
 mod check;
 mod control;
 mod cursors;
+mod damage;
 mod exhaustive;
 mod finish;
 mod meddling;

@@ -127,8 +127,11 @@ impl Runner {
 
     /// The newest segment, if the log can tell.
     fn newest(&mut self, wal: &Wal, by: Meddling) -> Result<Option<Displaced>, Stop> {
+        let files = self.storage.image();
         let newest = wal.list_segments().and_then(|segments| {
-            let Some(newest) = segments.last().copied() else {
+            // While the log lives in its reserve, the newest segment has no file of its own.
+            let has_file = |id: &SegmentId| files.get(&segment_name(*id)).is_some();
+            let Some(newest) = segments.last().copied().filter(has_file) else {
                 return Ok(None);
             };
             let first = wal.read_segment(newest)?.next_record()?;
@@ -284,6 +287,8 @@ impl Runner {
                 }
                 // A sync that has lied has lost it, not whoever deleted the segment.
                 Err(_) if self.oracle.is_distrusted() => return Ok(()),
+                // The loss is reported.
+                Err(Error::Corruption(_)) => return Ok(()),
                 Err(error) => return broken(format!("a segment was deleted: {error}")),
             }
         }

@@ -36,6 +36,8 @@ pub struct Oracle {
     first_acked: u64,
     /// First LSN by the last truncation that was begun.
     first_asked: u64,
+    /// The highest first LSN that was ever asked for.
+    first_wanted: u64,
     /// No record above this may be acknowledged any more: it is in a file that is gone, or in a log that must have noticed that it
     /// was moved.
     most: Option<u64>,
@@ -47,6 +49,8 @@ pub struct Oracle {
     called_durable: u64,
     /// Records that a truncation has dropped from the end, with the LSNs that they had.
     dropped: Vec<(u64, Vec<u8>)>,
+    /// The same for records that a crash took.
+    taken: Vec<(u64, Vec<u8>)>,
     /// A sync has claimed what is not true: acknowledgements mean nothing from now on.
     untrue: bool,
 }
@@ -58,6 +62,7 @@ impl Oracle {
         Self {
             first_acked: 1,
             first_asked: 1,
+            first_wanted: 1,
             ..Self::default()
         }
     }
@@ -99,6 +104,12 @@ impl Oracle {
     #[must_use]
     pub fn first(&self) -> u64 {
         self.first_asked
+    }
+
+    /// The highest first LSN that was ever asked for, though a crash may have undone it.
+    #[must_use]
+    pub fn first_wanted(&self) -> u64 {
+        self.first_wanted
     }
 
     /// The value of the record with this LSN.
@@ -175,6 +186,7 @@ impl Oracle {
     /// A truncation to `first` was begun.
     pub fn ask_truncate(&mut self, first: u64) {
         self.first_asked = self.first_asked.max(first);
+        self.first_wanted = self.first_wanted.max(first);
     }
 
     /// It returned Ok.
@@ -272,7 +284,14 @@ impl Oracle {
         self.dropped.iter().any(same)
     }
 
-    /// Whether the log ends at such a record, as far as its LSN says.
+    /// Whether the record was one of the log, until a truncation or a crash took it. Its LSN may have been given again.
+    #[must_use]
+    pub fn was_there(&self, lsn: u64, value: &[u8]) -> bool {
+        let same = |(at, taken): &(u64, Vec<u8>)| *at == lsn && taken == value;
+        self.was_dropped(lsn, value) || self.taken.iter().any(same)
+    }
+
+    /// Whether the log ends at a record that a truncation has dropped, as far as its LSN says.
     #[must_use]
     pub fn may_be_back(&self, last: u64) -> bool {
         self.untrue && last > self.last() && self.dropped.iter().any(|(at, _)| *at == last)
@@ -370,7 +389,12 @@ impl Oracle {
             self.cut(last);
         }
         self.cut_asked = None;
-        self.records.truncate(last as usize);
+        let taken = self
+            .records
+            .split_off(self.records.len().min(last as usize));
+        let lsns = last + 1..;
+        self.taken
+            .extend(lsns.zip(taken.into_iter().map(|record| record.value)));
         self.acked = last;
         self.flushed = last;
         self.called_durable = last;

@@ -42,6 +42,10 @@ pub struct Outcome {
     pub displaced: u64,
     /// Other logs at the old paths of moved ones, each found untouched.
     pub neighbours: u64,
+    /// Logs that were damaged at rest, and repaired after the repair had lost its power or not.
+    pub repaired: u64,
+    /// Segments that these repairs have written anew in their places.
+    pub replaced: u64,
     /// Lives with calls that took their time.
     pub slow: u64,
     /// After syncs that claimed what is not true.
@@ -78,6 +82,8 @@ impl Outcome {
         self.no_descriptor += other.no_descriptor;
         self.displaced += other.displaced;
         self.neighbours += other.neighbours;
+        self.repaired += other.repaired;
+        self.replaced += other.replaced;
         self.slow += other.slow;
         self.untrue.loud += other.untrue.loud;
         self.untrue.lossless += other.untrue.lossless;
@@ -132,6 +138,11 @@ impl fmt::Display for Outcome {
         writeln!(f, "calls without a descriptor  {}", self.no_descriptor)?;
         writeln!(f, "calls of displaced logs     {}", self.displaced)?;
         writeln!(f, "logs at others' old paths   {}", self.neighbours)?;
+        writeln!(
+            f,
+            "damaged logs repaired       {}, {} segments in place",
+            self.repaired, self.replaced
+        )?;
         writeln!(f, "lives with slow calls       {}", self.slow)?;
         write!(
             f,

@@ -10,6 +10,7 @@ use wal_format::{Control, Epoch, GroupKind, History, LinkCause, Lsn, Offset, Ori
 use wal_io::OpenMode;
 
 use super::begin::{Predecessor, link_body};
+use super::commit::Failure;
 use super::commit::Scope;
 use super::open::draw_history;
 use super::rotate::new_header;
@@ -230,6 +231,16 @@ impl Engine {
         }
     }
 
+    /// Whether the file that the log goes on after still has a name, if this process writes it.
+    fn check_predecessor(&self, id: SegmentId) -> Result<(), Failure> {
+        let active = {
+            let state = self.state();
+            let active = state.active.as_ref().map(|active| &active.segment);
+            active.filter(|segment| segment.id() == id).map(Arc::clone)
+        };
+        active.map_or(Ok(()), |segment| segment.check_linked())
+    }
+
     fn make_next(
         &self,
         chain: &[ChainEntry],
@@ -270,7 +281,9 @@ impl Engine {
         let preallocate = self.settings.config.preallocate;
         match copy.run(new, preallocate, || committed = true) {
             Ok(copied) => {
-                if let Err((during, cause)) = self.check_place() {
+                let checked = self.check_place();
+                let checked = checked.and_then(|()| self.check_predecessor(way.predecessor.id));
+                if let Err((during, cause)) = checked {
                     return Err(self.poison(self.state(), during, cause));
                 }
                 // Best effort: if it fails, the file keeps its length.

@@ -25,6 +25,8 @@ pub(super) struct Skip {
     walk: Option<Salvaging>,
     /// The whole log was salvaged, from its first record to its end.
     ended: bool,
+    /// Where the rest of a segment was passed over, so that it is done once.
+    left: Option<(SegmentId, u64)>,
 }
 
 impl Skip {
@@ -165,7 +167,10 @@ impl RawReader {
 
     /// Salvages the segment that the reader is in, from the group on that does not verify.
     fn salvage_segment(&mut self, error: Error) -> Result<()> {
-        let handed_over = self.source.handed_over();
+        let end = match &self.source {
+            Source::Live(engine) => engine.readable().0,
+            Source::View(view) => view.known().0,
+        };
         let Some(place) = &self.place else {
             return Err(error);
         };
@@ -173,11 +178,19 @@ impl RawReader {
         let Some(entry) = self.source.entry(id) else {
             return Err(error);
         };
-        let active = handed_over.filter(|mark| mark.segment == id);
-        let end = entry.end.or(active.map(|mark| (mark.lsn, mark.offset)));
-        let Some((last, limit)) = end.filter(|(last, _)| *last >= self.next) else {
+        let active = (end.segment == id).then_some((end.lsn, end.offset));
+        let end = entry.end.or(active);
+        let Some((last, limit)) = end else {
             return Err(error);
         };
+        if last < self.next {
+            // The damage is in what was passed over before the first record. Nothing is missing.
+            if self.skip.left.replace((id, limit)) == Some((id, limit)) {
+                return Err(error);
+            }
+            self.leave(Some(limit));
+            return Ok(());
+        }
         let (start, first) = place.group;
         let part = Part {
             file: id,

@@ -281,7 +281,7 @@ impl RawReader {
                 }
             }
             Source::View(view) => {
-                let known = view.known().0;
+                let known = view.known();
                 match view.damage_at(self.next) {
                     Some(error) if self.only.is_none() => return Err(error),
                     _ => self.check_end(known)?,
@@ -294,14 +294,15 @@ impl RawReader {
 }
 
 impl RawReader {
-    /// Never fewer records without a word: what a look has found may be damaged before it is read.
-    fn check_end(&self, known: Mark) -> Result<()> {
+    /// Never fewer records without a word: what a look has found may be damaged before it is read. What is not proven may go with a
+    /// sync that fails.
+    fn check_end(&self, (known, proven): (Mark, Lsn)) -> Result<()> {
         match &self.place {
             Some(place)
                 if place.end.is_none()
                     && place.id == known.segment
                     && place.cursor.offset() < known.offset
-                    && self.next <= known.lsn
+                    && self.next <= known.lsn.min(proven)
                     && !sabotage::is("view-ends-at-damage") =>
             {
                 let last = self.next.prev();

@@ -15,7 +15,9 @@ use wal_format::{
 use wal_io::{OpenMode, Storage, StorageFile, StorageFileExt};
 
 use super::filling::{Filling, PIECE};
-use super::reserve::{Reserve, clear, least, remove_or_reuse, rename_temporarily, take_reserve};
+use super::reserve::{
+    Reserve, clear, least, remove_or_reuse, rename_temporarily, sync_or_remove, take_reserve,
+};
 use super::tail::GroupEnd;
 use crate::error::is_no_space;
 use crate::log::create_segment_file;
@@ -335,7 +337,7 @@ impl Copy<'_> {
                 clear(&*file, header.allocated)?;
             }
             file.write_all_at(&header.encode(), 0)?;
-            file.sync_data()
+            sync_or_remove(self.storage, name, &*file)
         };
         if let Err(error) = fit() {
             drop(file);
@@ -406,7 +408,7 @@ impl Copy<'_> {
         }
         filling.write().map_err(self.io("writing"))?;
         // The copy is durable before it gets its name.
-        sabotage::unless("copy-sync-skipped", || sync(&header, &**file))
+        sabotage::unless("copy-sync-skipped", || self.sync(&header, &**file))
             .map_err(self.io("syncing"))?;
         Ok(Copied {
             header,
@@ -422,6 +424,15 @@ impl Copy<'_> {
             was_reserve: made.was_reserve,
             truncations: filling.truncations,
         })
+    }
+
+    fn sync(&self, header: &SegmentHeader, file: &dyn StorageFile) -> io::Result<()> {
+        let is_copy = header.origin == Origin::Copy;
+        // A replacement is durable before it takes the damaged file's name.
+        if !is_copy && sabotage::is("replacement-named-before-it-is-durable") {
+            return Ok(());
+        }
+        sync_or_remove(self.storage, &Self::temporary(header.segment_id), file)
     }
 
     fn copy_segment(&self, source: &Source, filling: &mut Filling<'_>) -> Result<()> {
@@ -479,15 +490,6 @@ impl Copy<'_> {
     }
 }
 
-fn sync(header: &SegmentHeader, file: &dyn StorageFile) -> io::Result<()> {
-    let is_copy = header.origin == Origin::Copy;
-    // A replacement is durable before it takes the damaged file's name.
-    if !is_copy && sabotage::is("replacement-named-before-it-is-durable") {
-        return Ok(());
-    }
-    file.sync_data()
-}
-
 /// The new segment's empty file.
 struct Made {
     header: SegmentHeader,
@@ -508,12 +510,14 @@ impl Needs {
     /// Large enough for what is copied, and for its records' limit.
     pub(super) fn size(self, preallocate: bool, mut header: SegmentHeader) -> SegmentHeader {
         header.record_limit = header.record_limit.max(self.record_limit);
-        header.capacity = header.capacity.max(self.least(&header));
         while header.layout().max_record_limit() < header.record_limit {
             header.capacity = header.capacity.saturating_mul(2);
         }
+        // The longer the segment, the more it needs itself.
+        while !self.fits(&header) {
+            header.capacity = self.least(&header);
+        }
         header.allocated = self.least(&header);
-        header.capacity = header.capacity.max(header.allocated);
         if preallocate {
             header.allocated = header.capacity;
         }
@@ -534,5 +538,52 @@ impl Needs {
             ..header.layout()
         };
         layout.data_start() + self.data + alignment.get() + layout.least_footer_reserve()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use wal_format::{Alignment, Epoch, LogId, Origin, SegmentHeader, SegmentId, Version};
+
+    use super::Needs;
+
+    fn header(version: Version, alignment: Alignment) -> SegmentHeader {
+        SegmentHeader {
+            log_id: LogId::from_bytes([7; 16]),
+            segment_id: SegmentId::new(2),
+            epoch: Epoch::new(7),
+            capacity: 8192,
+            record_limit: 64,
+            node_id: 0,
+            alignment,
+            allocated: 8192,
+            origin: Origin::Copy,
+            version,
+            replaces: None,
+            log_capacity: 8192,
+            log_record_limit: 64,
+        }
+    }
+
+    /// On a full disk, a copy gets what it needs and no more.
+    #[test]
+    fn a_copy_fits_into_the_segment_that_is_made_for_it() {
+        let alignments = [
+            Alignment::Eight,
+            Alignment::Sector512,
+            Alignment::Sector4096,
+        ];
+        for version in [Version::V1, Version::V2] {
+            for alignment in alignments {
+                for data in (0..300_000).step_by(408) {
+                    let record_limit = data / 3;
+                    let needs = Needs { data, record_limit };
+                    let made = needs.size(false, header(version, alignment));
+                    let least = needs.least(&made);
+                    assert!(least <= made.capacity, "{version:?}, {alignment:?}, {data}");
+                    assert!(made.allocated <= made.capacity, "{made:?}");
+                }
+            }
+        }
     }
 }

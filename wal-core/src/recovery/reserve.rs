@@ -209,14 +209,14 @@ fn is_there(storage: &dyn Storage, name: &str, reserve: Reserve) -> bool {
     }
     let long_enough = file.len().is_ok_and(|found| found >= reserve.len);
     // A crash left it short, or segments are larger now.
-    long_enough || fill(&*file, reserve.len).is_ok()
+    long_enough || fill(storage, name, &*file, reserve.len).is_ok()
 }
 
 fn make(storage: &dyn Storage, name: &str, len: u64) -> bool {
     let Ok(file) = storage.open(name, OpenMode::CreateNew) else {
         return false;
     };
-    let made = fill(&*file, len).is_ok();
+    let made = fill(storage, name, &*file, len).is_ok();
     drop(file);
     if !made {
         let _ = storage.remove(name);
@@ -224,9 +224,23 @@ fn make(storage: &dyn Storage, name: &str, len: u64) -> bool {
     made
 }
 
-fn fill(file: &dyn StorageFile, len: u64) -> io::Result<()> {
+fn fill(storage: &dyn Storage, name: &str, file: &dyn StorageFile, len: u64) -> io::Result<()> {
     allocate(file, 0, len)?;
-    file.sync_data()
+    sync_or_remove(storage, name, file)
+}
+
+/// Syncs a file that is not part of the log yet. If that fails it is removed, so that it is not tried again: on some file systems a
+/// sync that succeeds says nothing of pages that an earlier one has lost.
+pub(super) fn sync_or_remove(
+    storage: &dyn Storage,
+    name: &str,
+    file: &dyn StorageFile,
+) -> io::Result<()> {
+    let synced = file.sync_data();
+    if synced.is_err() && !sabotage::is("file-kept-after-a-failed-sync") {
+        let _ = storage.remove(name);
+    }
+    synced
 }
 
 /// Renames a file of the reserve to `name`, if one has at least `len` bytes. `kept`: the file may have been a segment.
@@ -346,7 +360,7 @@ fn reuse(
     let _ = sync()
         .and_then(|()| file.set_len(reserve.len))
         .and_then(|()| file.write_all_at(&[0; HEADER_LEN as usize], 0))
-        .and_then(|()| fill(&*file, reserve.len));
+        .and_then(|()| fill(storage, free, &*file, reserve.len));
     Some(())
 }
 

@@ -438,6 +438,14 @@ impl Scan {
         let tail = scan_tail(facts, &link, promised.offset, &self.location)?;
         self.testify_tail(id, &tail);
         if tail.end != promised {
+            // What the segment has after that place is no longer the log's, but it was written after what was durable.
+            let beyond = look_beyond(facts, promised.offset, facts.len);
+            let beyond = beyond.map_err(|error| self.io(id, error))?;
+            if let Some((watermark, offset)) = beyond.witness
+                && !sabotage::is("witness-after-the-link-ignored")
+            {
+                self.testify(watermark.min(promised.lsn), id, offset);
+            }
             // The data does not reach the place where the successor goes on: the log ends in this segment. Whether it may
             // is for the plan to say.
             self.chain.clear();

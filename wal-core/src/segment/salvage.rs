@@ -15,6 +15,7 @@ use wal_format::{
 };
 use wal_io::{StorageFile, StorageFileExt};
 
+use super::search::TRIAL;
 use super::window::{WINDOW, Window};
 use crate::sync::Arc;
 use crate::unknown::Unknown;
@@ -51,6 +52,14 @@ enum State {
     Group(u64),
     Records(Run),
     End,
+}
+
+/// Where the lengths of a run's records lead.
+#[derive(Clone, Copy, Debug)]
+enum Lengths {
+    /// Exactly to its end; the next record on the way that verifies, and its LSN.
+    Lead(Option<(u64, Lsn)>),
+    Broken,
 }
 
 /// A walk through a segment that may be damaged anywhere behind its header.
@@ -322,11 +331,11 @@ impl Salvage {
     /// The next record behind one that does not verify, and its LSN.
     fn resync(&mut self, run: &Run) -> io::Result<Option<(u64, Lsn)>> {
         let (offset, lsn) = (run.offset, self.next);
+        if let Lengths::Lead(found) = self.follow_lengths(run)? {
+            return Ok(found);
+        }
         if let Some(head) = self.head_at(offset, run.end)? {
             let behind = (offset + head.total_len(), lsn.next());
-            if run.is_end(behind, self.header.alignment) {
-                return Ok(None);
-            }
             let within = run.until.is_none_or(|until| behind.1 < until);
             if within && self.record_at(behind.0, run.end, behind.1)?.is_some() {
                 return Ok(Some(behind));
@@ -339,6 +348,29 @@ impl Salvage {
             }
         }
         self.search(run)
+    }
+
+    /// Goes from record to record by their lengths, whatever has become of the values.
+    fn follow_lengths(&mut self, run: &Run) -> io::Result<Lengths> {
+        let (mut offset, mut lsn) = (run.offset, self.next);
+        let mut found = None;
+        while !run.is_end((offset, lsn), self.header.alignment) {
+            let within = run.until.is_some_and(|until| lsn < until);
+            let Some(head) = self.head_at(offset, run.end)? else {
+                return Ok(Lengths::Broken);
+            };
+            if !within || !self.spend(TRIAL) {
+                return Ok(Lengths::Broken);
+            }
+            if found.is_none()
+                && offset > run.offset
+                && self.record_at(offset, run.end, lsn)?.is_some()
+            {
+                found = Some((offset, lsn));
+            }
+            (offset, lsn) = (offset + head.total_len(), lsn.next());
+        }
+        Ok(Lengths::Lead(found))
     }
 
     /// Where the records of a group begin whose header stands at or right behind `offset`.

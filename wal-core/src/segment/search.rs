@@ -21,7 +21,7 @@ enum Reach {
 }
 
 /// What trying one LSN costs, in bytes looked at.
-const TRIAL: u64 = 8;
+pub(super) const TRIAL: u64 = 8;
 
 impl Salvage {
     /// The next confirmed record of the run, and its LSN.
@@ -46,7 +46,7 @@ impl Salvage {
         Ok(None)
     }
 
-    fn spend(&mut self, bytes: u64) -> bool {
+    pub(super) fn spend(&mut self, bytes: u64) -> bool {
         let left = self.budget.checked_sub(bytes);
         self.budget = left.unwrap_or(0);
         left.is_some()

@@ -8,10 +8,11 @@ use wal_core::offline::truncate_before_in;
 use wal_core::{
     ControlChange, Error, FormatVersion, FsyncPolicy, Lsn, RecordRef, RepairMode, Result,
 };
-use wal_format::{GroupKind, UnixMillis};
+use wal_format::{GroupKind, HEADER_LEN, UnixMillis};
 use wal_io::Storage;
 
 use super::control::{builder, change, consumer, last_group, open, shown, zero};
+use super::in_place::groups;
 use crate::common::trace::segment;
 use crate::common::{Machine, SMALL, append, payload, read_all};
 
@@ -269,6 +270,38 @@ fn a_segment_without_a_record_of_the_log_keeps_the_state_until_a_later_one_has_i
                 assert_eq!(wal.control().expect("the state").lost, None);
                 machine.lose_unsynced();
                 drop(wal);
+            }
+        }
+    }
+}
+
+/// Damage to a header hides what else is damaged.
+#[test]
+fn a_repaired_log_is_whole_whatever_was_hidden() {
+    for closed in [false, true] {
+        let image = with_state(closed).storage.image();
+        let machine = Machine::holding(&image, FsyncPolicy::Always);
+        let segments: Vec<String> = machine.segments().into_iter().map(|it| it.0).collect();
+        let headers = segments.iter().flat_map(|name| {
+            let groups = groups(&machine, name);
+            let offsets = groups.into_iter().map(|group| group.offset.get() + 20);
+            offsets.map(move |offset| (name, offset))
+        });
+        for (file, offset) in headers {
+            let others = segments.iter().filter(|name| *name != file);
+            for (name, at) in others.flat_map(|name| [20, HEADER_LEN + 20].map(|at| (name, at))) {
+                let damaged = Machine::holding(&image, FsyncPolicy::Always);
+                for (name, offset) in [(file, offset), (name, at)] {
+                    let flipped = damaged.storage.flip_bits(name, offset * 8, 1);
+                    flipped.expect("a bit");
+                }
+                repair(&damaged);
+                let found = damaged.verify().expect("verified");
+                let left: Vec<&Error> = found.damage().collect();
+                assert!(
+                    left.is_empty(),
+                    "{file} at {offset}, {name} at {at}: {left:?}"
+                );
             }
         }
     }

@@ -236,6 +236,25 @@ fn bad_bytes_cost_their_records_and_their_segments() {
     );
 }
 
+#[test]
+fn who_was_cut_off_by_a_truncation_is_told_the_same_after_a_repair() {
+    let machine = machine();
+    let wal = machine.open();
+    append(&wal, 1..=40);
+    let cut_off = wal.cursor(Lsn::new(40)).expect("a cursor");
+    wal.truncate_after(Lsn::new(20)).expect("truncated");
+    let begun = machine.segments().pop().expect("a segment").0;
+    append(&wal, 21..=400);
+    wal.close().expect("closed");
+    let told = || format!("{:?}", machine.open().check_cursor(&cut_off));
+    let before = told();
+    assert!(before.contains("kept: Some(Lsn(20))"), "{before}");
+    damage(&machine, &begun);
+    let report = machine.repair(RepairMode::Apply).expect("repaired");
+    assert_eq!(report.replaced.len(), 1, "{report}");
+    assert_eq!(told(), before);
+}
+
 /// Two damaged segments, the second without its link, one that is missing, and damage in the newest.
 fn badly_hurt() -> Image {
     let machine = holding(&closed());

@@ -239,6 +239,24 @@ fn a_killed_log_opens_with_no_byte_free() {
     assert!(has_reserve(&machine), "it is made again");
 }
 
+/// A later sync of the same file may succeed and prove nothing of the pages that the first one lost.
+#[test]
+fn a_file_of_the_reserve_whose_sync_has_failed_is_not_used_again() {
+    for error in [SystemError::NoSpace, SystemError::Io] {
+        let machine = full(FsyncPolicy::Always, false);
+        let files = machine.reserve().len();
+        machine
+            .storage
+            .inject(Fault::error(error).on(OperationKind::SyncData));
+        assert!(machine.try_open().is_err(), "{error:?}");
+        assert_eq!(machine.reserve().len(), files - 1, "{error:?}");
+        // The other one serves.
+        if files > 1 {
+            assert_holds(&machine.open(), 1..=LAST);
+        }
+    }
+}
+
 #[test]
 fn the_reserve_is_made_again_when_there_is_room() {
     let machine = full(FsyncPolicy::Always, true);

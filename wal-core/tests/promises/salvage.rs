@@ -148,6 +148,63 @@ fn one_damaged_record_is_lost_and_none_of_its_neighbours() {
     }
 }
 
+/// Lengths that are whole lead from record to record, whatever has become of the values.
+#[test]
+fn damaged_values_of_a_group_cost_their_records_in_any_combination() {
+    let (image, positions) = closed(120);
+    let group = &positions[32..40];
+    for damaged in 1..1_u32 << group.len() {
+        let machine = Machine::holding(&image, FsyncPolicy::Os);
+        let mut lost = Vec::new();
+        for (at, position) in group.iter().enumerate() {
+            if damaged & 1 << at != 0 {
+                let bit = (position.offset.get() + 12) * 8;
+                let name = segment(position.segment_id.get());
+                machine.storage.flip_bits(&name, bit, 1).expect("a bit");
+                lost.push(position.lsn.get());
+            }
+        }
+        let case = format!("{lost:?}");
+        let skipped = skip_all(&machine, &case);
+        skipped.are_payloads(&case);
+        let there = |lsn: &u64| !lost.contains(lsn);
+        let lsns: Vec<u64> = skipped.records.into_keys().collect();
+        assert_eq!(lsns, (1..=120).filter(there).collect::<Vec<_>>(), "{case}");
+    }
+}
+
+/// The records before the first that is asked for are passed over unread. Their group is checked at its end.
+#[test]
+fn a_reader_that_begins_after_damage_meets_none() {
+    let (image, positions) = closed(120);
+    let killed = killed(120);
+    for (image, position) in positions
+        .iter()
+        .flat_map(|it| [(&image, it), (&killed, it)])
+    {
+        let lsn = position.lsn.get();
+        let name = segment(position.segment_id.get());
+        for at in [0, 3, 4, 5, 7, 12] {
+            let machine = Machine::holding(image, FsyncPolicy::Os);
+            let flipped = (position.offset.get() + at) * 8 + 1;
+            machine.storage.flip_bits(&name, flipped, 1).expect("a bit");
+            let wal = machine.look_at_damage().expect("opened");
+            for start in lsn + 1..=(lsn + 8).min(wal.last_lsn().get()) {
+                let case = format!("LSN {lsn}, byte {at}, from LSN {start}");
+                let reader = wal.read_from(Lsn::new(start)).expect("a reader");
+                let skipped = skip_through(reader, &case);
+                assert_eq!(skipped.gaps, [], "{case}");
+                let lsns: Vec<u64> = skipped.records.into_keys().collect();
+                assert_eq!(
+                    lsns,
+                    (start..=wal.last_lsn().get()).collect::<Vec<_>>(),
+                    "{case}"
+                );
+            }
+        }
+    }
+}
+
 #[test]
 fn a_reader_that_does_not_skip_returns_the_damage_once_and_ends() {
     let (image, positions) = closed(120);

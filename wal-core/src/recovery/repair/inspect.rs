@@ -27,6 +27,8 @@ struct Sound {
     end: GroupEnd,
     /// The first of the groups that end with the same LSN.
     reached: GroupEnd,
+    /// The log's first LSN, as far as a reader learns it here.
+    log_first: Lsn,
 }
 
 /// Inspects every part. `damaged` are the segments that verification complains about; those in `verified` were read to the LSN
@@ -39,6 +41,7 @@ pub(super) fn inspect(
 ) -> Result<Facts> {
     let mut parts: Vec<PartFacts> = Vec::new();
     let mut below: Option<(&Part, Sound)> = None;
+    let mut told = wreck.listing.first();
     for (at, part) in wreck.parts.iter().enumerate() {
         let next = wreck.parts.get(at + 1);
         let known = next.and_then(|next| known(part, next, wreck.proven, verified));
@@ -52,9 +55,17 @@ pub(super) fn inspect(
             (_, None) => false,
             (None, Some(_)) => part.first <= wreck.log_first,
             (Some((below, end)), Some(body)) => {
+                let linked = GroupEnd {
+                    lsn: body.end_lsn,
+                    offset: body.end_offset.get(),
+                    digest: body.end_digest,
+                };
+                let is_same = below.header.epoch == body.predecessor_epoch;
                 body.predecessor == below.file
                     && below.header.answers_to(body.predecessor_epoch)
                     && body.end_lsn == end.end.lsn
+                    // Without a proof, an open follows a link only if all of the segment before it is there.
+                    && (body.end_lsn <= wreck.proven || !is_same || linked == end.end)
             }
         };
         parts.push(PartFacts {
@@ -68,6 +79,8 @@ pub(super) fn inspect(
             end: sound.reached,
         });
         below = Some((part, sound));
+        // The newest says it.
+        told = sound.log_first.max(wreck.listing.first());
     }
     let mut facts = Facts {
         within: false,
@@ -75,6 +88,8 @@ pub(super) fn inspect(
         files: wreck.listing.segments.clone(),
         damaged: damaged.to_vec(),
         log_first: wreck.log_first,
+        told,
+        last: wreck.end(),
     };
     facts.within = facts.is_within(damaged);
     Ok(facts)
@@ -85,6 +100,10 @@ fn known(part: &Part, next: &Part, proven: Lsn, verified: &[(SegmentId, Lsn)]) -
     let link = &next.link.as_ref()?.body;
     let described = (link.predecessor, link.predecessor_epoch) == (part.file, part.header.epoch);
     let verified = verified.contains(&(part.file, link.end_lsn));
+    // Where no record is proven, verification may have ended there.
+    if link.end_lsn > proven {
+        return None;
+    }
     if !(described && verified && part.whole_header && part.link.is_some()) {
         return None;
     }
@@ -95,9 +114,10 @@ fn known(part: &Part, next: &Part, proven: Lsn, verified: &[(SegmentId, Lsn)]) -
     };
     Some(Sound {
         whole: true,
-        anchor: (end.lsn <= proven).then_some(end),
+        anchor: Some(end),
         end,
         reached: end,
+        log_first: link.log_first,
     })
 }
 
@@ -113,8 +133,10 @@ fn sound(storage: &dyn Storage, part: &Part, proven: Lsn) -> io::Result<Sound> {
         anchor: None,
         end: start,
         reached: start,
+        log_first: Lsn::FIRST,
     };
-    if !part.whole_header || part.link.is_none() {
+    let link = part.link.as_ref().filter(|_| part.whole_header);
+    if link.is_none() {
         return Ok(sound);
     }
     let file = storage.open(&part.name(), OpenMode::Read)?;
@@ -124,18 +146,21 @@ fn sound(storage: &dyn Storage, part: &Part, proven: Lsn) -> io::Result<Sound> {
         if part.last.is_some_and(|last| header.end_lsn() > last) {
             break;
         }
-        let valid = match header.kind {
-            GroupKind::Records => records(&mut cursor)?,
-            GroupKind::Link => true,
+        let said = match header.kind {
+            GroupKind::Records => records(&mut cursor)?.then_some(None),
+            GroupKind::Link => Some(link.map(|link| link.body.log_first)),
             GroupKind::Footer => {
-                let _ = Footer::decode(&cursor.payload(&header)?, &header);
+                if let Ok(footer) = Footer::decode(&cursor.payload(&header)?, &header) {
+                    sound.log_first = sound.log_first.max(footer.log_first);
+                }
                 break;
             }
-            _ => cursor.facts(&header)?.is_ok(),
+            _ => cursor.facts(&header)?.ok().map(|said| said.log_first()),
         };
-        if !valid {
+        let Some(said) = said else {
             break;
-        }
+        };
+        sound.log_first = sound.log_first.max(said.unwrap_or(Lsn::FIRST));
         sound.end = GroupEnd {
             lsn: header.end_lsn(),
             offset: part.header.alignment.round_up(header.end_offset()),

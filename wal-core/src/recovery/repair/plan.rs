@@ -32,17 +32,24 @@ pub(super) struct Facts {
     /// The segments in which verification found damage.
     pub(super) damaged: Vec<SegmentId>,
     pub(super) log_first: Lsn,
+    /// The same, as far as a reader learns it.
+    pub(super) told: Lsn,
+    /// The last LSN that anything speaks of.
+    pub(super) last: Lsn,
     /// There is damage that none of the files explains which are not part of the log.
     pub(super) within: bool,
 }
 
 impl Facts {
-    /// Whether any of the `damaged` segments is part of the log, or may be.
+    /// Whether any of the `damaged` segments is part of the log, or may be; or whether a torn end speaks of more than a reader
+    /// finds there: LSNs that are not given again, or the log's first LSN.
     pub(super) fn is_within(&self, damaged: &[SegmentId]) -> bool {
-        let newest = self.parts.last().map_or(SegmentId::NONE, |part| part.file);
+        let newest = self.parts.last();
+        let id = newest.map_or(SegmentId::NONE, |part| part.file);
         let explained =
-            |id: &SegmentId| *id < newest && self.parts.iter().all(|part| part.file != *id);
-        !damaged.iter().all(explained)
+            |other: &SegmentId| *other < id && self.parts.iter().all(|part| part.file != *other);
+        let torn = newest.is_some_and(|part| part.end.lsn < self.last);
+        torn || self.told < self.log_first || !damaged.iter().all(explained)
     }
 }
 
@@ -95,6 +102,8 @@ pub(super) fn plan(facts: &Facts) -> RepairPlan {
         part.map_or(facts.damaged.contains(&id), |part| !part.whole)
             || sabotage::is("undamaged-segments-quarantined")
     };
+    // Without a new segment, the next open decides on what was begun after the newest one: a footer may name it.
+    let newest = parts.last().map_or(SegmentId::NONE, |part| part.file);
     let quarantine = facts.files.iter().copied();
     let remove = facts.files.iter().copied().rev();
     RepairPlan {
@@ -109,7 +118,9 @@ pub(super) fn plan(facts: &Facts) -> RepairPlan {
             kept: Lsn::ZERO,
         }),
         quarantine: quarantine.filter(|id| is_damaged(*id)).collect(),
-        remove: remove.filter(|id| !is_kept(*id)).collect(),
+        remove: remove
+            .filter(|id| !is_kept(*id) && (copy || *id < newest))
+            .collect(),
     }
 }
 

@@ -182,7 +182,9 @@ fn each_case_has_its_plan() {
             // Files outside the chain are those of which nothing can be read.
             damaged: case.others.iter().copied().map(SegmentId::new).collect(),
             log_first: Lsn::new(case.log_first),
+            told: Lsn::new(case.log_first),
             within: case.within,
+            last: Lsn::ZERO,
         };
         let plan = plan(&facts);
         let what = case.what;

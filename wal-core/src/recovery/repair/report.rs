@@ -66,6 +66,28 @@ impl RepairReport {
         self.damage.is_empty()
     }
 
+    /// Whether it made or removed a file.
+    pub(super) fn has_changed(&self) -> bool {
+        let made = self.new_segments.len() + self.replaced.len();
+        made + self.quarantined.len() + self.removed.len() > 0
+    }
+
+    /// Adds what was found and done after this.
+    pub(super) fn add(&mut self, further: Self) {
+        if further.is_whole() {
+            return;
+        }
+        self.damage.extend(further.damage);
+        self.gaps.extend(further.gaps);
+        self.records_kept += further.records_kept;
+        self.replaced.extend(further.replaced);
+        self.new_segments.extend(further.new_segments);
+        self.last_lsn = further.last_lsn;
+        self.quarantined.extend(further.quarantined);
+        self.removed.extend(further.removed);
+        self.bytes_needed += further.bytes_needed;
+    }
+
     /// How many LSNs are lost, and were not recorded as lost before.
     #[must_use]
     pub fn records_lost(&self) -> u64 {
@@ -99,9 +121,9 @@ impl fmt::Display for RepairReport {
         if self.is_whole() {
             return write!(f, "nothing is damaged; nothing to do");
         }
-        let (are, was) = match self.mode {
-            RepairMode::DryRun => ("would be", "would be"),
-            RepairMode::Apply => ("are", "was"),
+        let (is, are, was) = match self.mode {
+            RepairMode::DryRun => ("would be", "would be", "would be"),
+            RepairMode::Apply => ("is", "are", "was"),
         };
         for damage in &self.damage {
             writeln!(f, "damaged: {damage}")?;
@@ -117,7 +139,7 @@ impl fmt::Display for RepairReport {
             writeln!(f, "the bytes of {name} {are} kept under quarantine/")?;
         }
         for id in &self.replaced {
-            writeln!(f, "segment {id} {are} written anew")?;
+            writeln!(f, "segment {id} {is} written anew")?;
         }
         if let (Some(first), Some(last)) = (self.new_segments.first(), self.new_segments.last()) {
             writeln!(f, "segments {first} to {last} {are} written")?;

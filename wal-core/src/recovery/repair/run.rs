@@ -20,6 +20,9 @@ use crate::recovery::{GroupEnd, Listing, Wreck, assemble};
 use crate::sync::Arc;
 use crate::{Error, Result, sabotage};
 
+/// Times that a repaired log is looked at again.
+const ROUNDS: usize = 4;
+
 /// How a log is repaired.
 ///
 /// ```
@@ -93,7 +96,7 @@ impl RepairOptions {
 /// Records keep their LSNs. LSNs without a record become a gap that the log knows of: it opens, and readers [say
 /// so](Error::Gap) in their place. The next record never gets an LSN that was given before, as far as anything in the files tells.
 /// Of a batch that lost a record the others are kept. Damaged files are kept whole under `quarantine/`. Without damage nothing is
-/// done. It reads the whole log.
+/// done. It reads the whole log, and the repaired one again.
 ///
 /// A log that has a segment of version 2 of the format is repaired in place. Each damaged or missing segment before the newest is
 /// written anew under its own name, with the records that can be read. If the newest is damaged, what can be read of it is copied
@@ -101,6 +104,8 @@ impl RepairOptions {
 ///
 /// In a log of version 1, every record that can be read from the first damaged segment on is copied to new segments of the log's
 /// size. If only the newest segment is damaged, only that one is copied. [`RepairOptions`] repairs such a log in place as well.
+///
+/// The repaired log is verified, and damage that the first had hidden is repaired too: a dry run cannot tell that.
 ///
 /// # Durability
 /// With [`RepairMode::Apply`] the repaired log is durable when it returns. In version 2, one rename commits the repair of each
@@ -155,6 +160,30 @@ pub(crate) fn repair_on(
     if mode == RepairMode::Apply {
         write_pid(&**storage);
     }
+    let mut report = repair_once(ground, mode, version)?;
+    if mode == RepairMode::DryRun || sabotage::is("repair-not-verified") {
+        return Ok(report);
+    }
+    // Damage may hide other damage, which verification meets once the first is repaired.
+    let mut has_changed = report.has_changed();
+    for _ in 0..ROUNDS {
+        if !has_changed {
+            break;
+        }
+        let further = repair_once(ground, mode, version)?;
+        has_changed = further.has_changed();
+        report.add(further);
+    }
+    Ok(report)
+}
+
+/// Repairs what verification finds now.
+fn repair_once(
+    ground: &Ground,
+    mode: RepairMode,
+    version: Option<Version>,
+) -> Result<RepairReport> {
+    let storage = &ground.storage;
     let (damage, verified) = match crate::verify_storage(Arc::clone(storage)) {
         Ok(found) => {
             let whole = found.segments.iter().filter(|found| found.damage.is_none());
@@ -200,13 +229,13 @@ pub(crate) fn repair_on(
     repair.like.version = version;
     // Version 1 has no replacements.
     let verified: Vec<(SegmentId, Lsn)> = verified;
-    let facts = if version < Version::V2 {
-        inspect(&**storage, &wreck, &damaged, &[])?
-    } else {
-        let facts = inspect(&**storage, &wreck, &damaged, &verified)?;
+    let in_place = version >= Version::V2;
+    let verified = if in_place { &verified[..] } else { &[] };
+    let mut facts = inspect(&**storage, &wreck, &damaged, verified)?;
+    facts.last = repair.last_of(&facts)?;
+    if in_place {
         repair.find_replacements(slots(&wreck, &facts))?;
-        facts
-    };
+    }
     let plan = plan(&repair.facts_after(&facts, &[]));
     if plan.copy {
         repair.read_end(&plan)?;
@@ -250,6 +279,17 @@ impl Repair<'_> {
     fn header(&self, id: SegmentId) -> Result<SegmentHeader> {
         let drawn = header(&*self.ground.entropy, id, &self.like);
         drawn.map_err(self.io("drawing an epoch"))
+    }
+
+    /// The last LSN that anything speaks of. A record behind a torn end may be whole, though no header speaks of it.
+    fn last_of(&self, facts: &Facts) -> Result<Lsn> {
+        let (Some(newest), Some(found)) = (self.wreck.parts.last(), facts.parts.last()) else {
+            return Ok(facts.last);
+        };
+        let behind = (found.end.lsn, facts.last.max(found.end.lsn));
+        let parts = vec![newest.clone()];
+        let behind = Behind::read_parts(self.storage(), parts, behind, None)?;
+        Ok(facts.last.max(behind.last))
     }
 
     /// Reads the segments that are written anew.

@@ -93,10 +93,7 @@ pub(super) fn slots(wreck: &Wreck, facts: &Facts) -> Vec<Slot> {
             id,
             replaces: named.map_or(part.header.epoch, |link| link.predecessor_epoch),
             // It says who appended the records: no cursor of one that stays is invalid.
-            link: link
-                .filter(|_| !sabotage::is("replacement-link-made-again"))
-                .cloned()
-                .unwrap_or_else(made),
+            link: link.cloned().unwrap_or_else(made),
             last: last.max(after),
             next: at + 1,
             part: Some(at),
@@ -179,6 +176,8 @@ impl Facts {
             files: left(&self.files),
             damaged,
             log_first: self.log_first,
+            told: self.told,
+            last: self.last,
         }
     }
 }

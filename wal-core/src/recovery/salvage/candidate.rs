@@ -19,6 +19,9 @@ use crate::sync::Arc;
 use crate::unknown::Unknown;
 use crate::{Error, Result};
 
+/// Bytes of a file that are looked at at a time.
+const PIECE: usize = 1 << 20;
+
 /// A file that is a segment of the log.
 #[derive(Clone, Debug)]
 pub(crate) struct Candidate {
@@ -187,29 +190,38 @@ fn rebuild(
         log_capacity: raw.len,
         log_record_limit: raw.len,
     };
-    let alignments = [
-        like.map_or(Alignment::Eight, |like| like.alignment),
-        Alignment::Eight,
-        Alignment::Sector512,
-        Alignment::Sector4096,
-    ];
-    for alignment in alignments {
-        // The first group after the link, which may itself be damaged.
-        let from = alignment.round_up(HEADER_LEN + wal_format::LINK_LEN as u64);
-        let mut bytes = [0; 2 * LONGEST_LINK];
-        let filled = file.read_full_at(&mut bytes, from)?;
-        header.alignment = alignment;
-        let frame = header.frame();
-        let mut found = scan_headers(&bytes[..filled], Offset::new(from), frame);
-        if found
-            .next()
-            .is_some_and(|(group, _)| group.offset.get() == from || version > Version::V1)
-        {
-            return Ok(Some(header));
-        }
-    }
-    header.alignment = Alignment::Eight;
+    header.alignment = find_alignment(file, &header, like.map(|like| like.alignment))?;
     Ok(Some(header))
+}
+
+/// The alignment at which every group stands that verifies in the first bytes of the file: the neighbours', or the largest that
+/// leaves room for a record.
+fn find_alignment(
+    file: &dyn StorageFile,
+    header: &SegmentHeader,
+    like: Option<Alignment>,
+) -> io::Result<Alignment> {
+    let mut bytes = vec![0; PIECE.min(usize::try_from(header.capacity).unwrap_or(PIECE))];
+    let filled = file.read_full_at(&mut bytes, HEADER_LEN)?;
+    let found = scan_headers(&bytes[..filled], Offset::new(HEADER_LEN), header.frame());
+    // All links stand at the same place.
+    let offsets: Vec<u64> = found
+        .map(|(group, _)| group.offset.get())
+        .filter(|offset| *offset > HEADER_LEN)
+        .collect();
+    let fits = |alignment: &Alignment| {
+        let layout = SegmentHeader {
+            alignment: *alignment,
+            ..*header
+        }
+        .layout();
+        let stands = |offset: &u64| alignment.round_up(*offset) == *offset;
+        layout.max_record_limit() > 0 && offsets.iter().all(stands)
+    };
+    let largest = [Alignment::Sector4096, Alignment::Sector512];
+    let largest = largest.into_iter().filter(|_| !offsets.is_empty());
+    let mut alignments = like.into_iter().chain(largest);
+    Ok(alignments.find(fits).unwrap_or(Alignment::Eight))
 }
 
 /// The epoch of the first group in the file that is valid under the epoch that it names, and its version.
@@ -218,7 +230,6 @@ fn find_epoch(
     len: u64,
     log_id: LogId,
 ) -> io::Result<Option<(Epoch, Version)>> {
-    const PIECE: usize = 1 << 20;
     let mut piece = vec![0; PIECE.min(usize::try_from(len).unwrap_or(PIECE))];
     let mut start = HEADER_LEN;
     while start < len {

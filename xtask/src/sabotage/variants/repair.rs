@@ -24,8 +24,13 @@ pub(super) const VARIANTS: &[Variant] = &[
         "promises::in_place::bad_bytes_cost_their_records_and_their_segments",
     ),
     promise(
-        "replacement-link-made-again",
-        "a repair invalidates no cursor",
-        "promises::in_place::bad_bytes_cost_their_records_and_their_segments",
+        "repair-not-verified",
+        "a repaired log is whole",
+        "promises::control_damage::a_repaired_log_is_whole_whatever_was_hidden",
+    ),
+    promise(
+        "witness-after-the-link-ignored",
+        "damage to durable data is never called a torn end",
+        "promises::damage::a_footer_after_the_end_that_a_link_names_is_a_proof",
     ),
 ];

@@ -19,6 +19,11 @@ pub(super) const VARIANTS: &[Variant] = &[
         "promises::reserved_crashes::a_power_loss_at_every_change_of_sessions_with_no_byte_free",
     ),
     promise(
+        "file-kept-after-a-failed-sync",
+        "a sync that has failed is never tried again",
+        "promises::reserve::a_file_of_the_reserve_whose_sync_has_failed_is_not_used_again",
+    ),
+    promise(
         "reserve-not-remade",
         "with no byte free the log is opened any number of times",
         "promises::reserved::the_log_is_opened_any_number_of_times_with_no_byte_free",
