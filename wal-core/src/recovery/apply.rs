@@ -158,8 +158,13 @@ fn unneeded(scan: &Scan, tail: CopyTail) -> Vec<String> {
         .collect();
     if let Some(newest) = scan.chain.last().filter(|_| tail.whole) {
         let on_chain = |id: SegmentId| scan.chain.iter().any(|link| link.facts.id() == id);
+        // A truncation that only its groups tell may be lost in the next crash. The link is durable.
+        let link = &newest.link.body;
+        let truncated = scan.log_first <= link.log_first || sabotage::is("unproven-cut-believed");
+        let is_replaced = |id: SegmentId| truncated || id > link.predecessor;
         let replaced = listing.segments.iter().copied();
-        let replaced = replaced.filter(|id| *id < newest.facts.id() && !on_chain(*id));
+        let replaced =
+            replaced.filter(|id| *id < newest.facts.id() && !on_chain(*id) && is_replaced(*id));
         names.extend(replaced.map(wal_format::segment_name));
     }
     names

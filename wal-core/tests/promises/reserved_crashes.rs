@@ -1,9 +1,12 @@
 //! A log of version 2 loses nothing of what the reserve holds, wherever the power fails or the process is killed.
 
-use wal_core::RecordRef;
-use wal_io::fault::{DirectoryOrder, Fault, FaultConfig, Moment, Rename, Seeded, Unpersisted};
+use wal_core::{FsyncPolicy, Lsn, RecordRef};
+use wal_io::fault::{
+    DirectoryOrder, Fault, FaultConfig, Moment, OperationKind, Rename, Seeded, SystemError,
+    Unpersisted,
+};
 
-use crate::common::full_log::{ENDS, Log, Step, fill_up};
+use crate::common::full_log::{ENDS, End, Log, Step, fill_up};
 use crate::common::{large, policies};
 
 const KIB: u64 = 1 << 10;
@@ -152,4 +155,35 @@ fn a_power_loss_at_every_change_of_sessions_with_no_byte_free() {
 #[test]
 fn a_kill_at_every_change_of_sessions_with_no_byte_free() {
     a_fault_at_every_change(false);
+}
+
+/// What a killed process has written and not synced is there until the power fails: no file goes because of it.
+#[test]
+fn a_truncation_that_was_not_synced_removes_nothing_that_a_crash_brings_back() {
+    let mut cut_short = 0;
+    for change in 0..80 {
+        let mut log = Log::full(FsyncPolicy::Always, 128 * KIB, 0, End::Close);
+        log.step(Step::Record).expect("there is room");
+        assert!(log.is_in_reserve());
+        let failing = Fault::error(SystemError::Io).on(OperationKind::SyncData);
+        log.machine.storage.inject(failing);
+        let first = log.first + 33;
+        let truncated = log.wal().truncate_before(Lsn::new(first));
+        truncated.expect_err("the sync has failed");
+        log.wal = None;
+        log.machine.kill();
+        let cut = Fault::power_cut(Moment::Before).on_changes().after(change);
+        log.machine.storage.inject(cut);
+        cut_short += u32::from(log.try_open().is_err());
+        log.machine.storage = log.machine.storage.crash(&mut Seeded::streaky(change));
+        log.machine.storage.set_capacity(None);
+        let opened = log.try_open();
+        let wal = opened.unwrap_or_else(|error| panic!("change {change}: {error}"));
+        if wal.first_lsn().get() == first {
+            log.first = first;
+        }
+        log.wal = Some(wal);
+        log.check();
+    }
+    assert!(cut_short > 10, "{cut_short}");
 }

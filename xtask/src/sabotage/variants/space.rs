@@ -24,6 +24,11 @@ pub(super) const VARIANTS: &[Variant] = &[
         "promises::reserve::a_file_of_the_reserve_whose_sync_has_failed_is_not_used_again",
     ),
     promise(
+        "unproven-cut-believed",
+        "no file goes because of what a crash may take",
+        "promises::reserved_crashes::a_truncation_that_was_not_synced_removes_nothing_that_a_crash_brings_back",
+    ),
+    promise(
         "reserve-not-remade",
         "with no byte free the log is opened any number of times",
         "promises::reserved::the_log_is_opened_any_number_of_times_with_no_byte_free",
