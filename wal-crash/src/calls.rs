@@ -161,6 +161,12 @@ impl Runner {
                     Err(error) => Err(error),
                 }
             }
+            Call::TruncateWith(keep) => return self.truncate_with(wal, keep),
+            Call::AppendReserved(len) => {
+                return self
+                    .append(wal, &[len], Durable::Reserved)
+                    .map(|(next, _)| next);
+            }
             Call::TruncateAfter(back) => return self.truncate_after(wal, back, followers),
             Call::FillDisk(room) => {
                 let used = self.storage.used_space();
@@ -234,6 +240,7 @@ impl Runner {
     ) -> Result<(Next, Option<u64>), Stop> {
         let values: Vec<Vec<u8>> = lens.iter().map(|len| self.oracle.make(*len)).collect();
         let appended = match (&values[..], durable) {
+            ([value], Durable::Reserved) => wal.append_reserved(RecordRef::data(value)),
             ([value], Durable::Now) => wal.append_durable(RecordRef::data(value)),
             ([value], Durable::ByPolicy) => wal.append(RecordRef::data(value)),
             _ => {
@@ -276,6 +283,28 @@ impl Runner {
                 }
                 Ok((next, None))
             }
+        }
+    }
+
+    /// The record stands before its cut: no crash leaves the truncation without it.
+    fn truncate_with(&mut self, wal: &Wal, keep: u32) -> Result<Next, Stop> {
+        let (value, lsn) = (self.oracle.make(40), self.oracle.last() + 1);
+        let first = lsn.saturating_sub(u64::from(keep)).max(self.oracle.first());
+        self.oracle.ask_truncate_with(first, lsn);
+        let done = wal.truncate_before_with(Lsn::new(first), RecordRef::data(&value));
+        if wal.last_lsn().get() >= lsn {
+            self.oracle.submit(vec![value]);
+        }
+        match done {
+            Ok(position) if position.lsn.get() != lsn => {
+                broken(format!("LSN {} was given, {lsn} is next", position.lsn))
+            }
+            Ok(position) => {
+                self.place_found(position);
+                self.oracle.ack_truncate(first);
+                self.ack(lsn).map(|()| Next::Go)
+            }
+            Err(error) => self.failed(wal, &error),
         }
     }
 
@@ -532,4 +561,6 @@ fn is_no_descriptor(error: &Error) -> bool {
 enum Durable {
     ByPolicy,
     Now,
+    /// By policy, on a full disk too.
+    Reserved,
 }

@@ -145,11 +145,19 @@ impl Runner {
             }
         };
         let now = machine.image();
-        // What holds nothing of the log goes. And what is left of a truncation may contradict a segment that is whole.
+        // What holds nothing of the log goes, and of an end that nothing proves, a reader sees less than there is. And what is left of
+        // a truncation may contradict a segment that is whole, where the link that says where it ends is damaged.
+        let ends = &names[names.len().saturating_sub(2)..];
+        let has_lost_its_end = |name: &str| {
+            names
+                .windows(2)
+                .any(|pair| pair[0] == name && hit.contains(&pair[1]))
+        };
         let told = || report.removed.iter().chain(&report.quarantined);
         let goes = |name: &str| told().any(|told| told == name);
         let changed = |name: &&&str| {
-            let stays = !hit.contains(*name) && !goes(name);
+            let stays = !hit.contains(*name) && !goes(name) && !ends.contains(*name);
+            let stays = stays && !has_lost_its_end(name);
             stays && now.get(name) != damaged.get(name)
         };
         if report.new_segments.is_empty() && !report.is_whole() {

@@ -258,6 +258,16 @@ pub fn family() -> Vec<Program> {
         quiet(&[Call::Append(20), Call::Term(1), Call::Flush], End::Kill),
         quiet(&[Call::SetControl(2), Call::Append(10), Call::Sync], ends),
     ]);
+    lives.push(vec![quiet(
+        &[
+            Call::Append(20),
+            Call::Append(30),
+            Call::TruncateWith(1),
+            Call::AppendReserved(40),
+            Call::Sync,
+        ],
+        ends,
+    )]);
     let policies = [
         FsyncPolicy::Always,
         FsyncPolicy::Batch(Duration::from_millis(5)),

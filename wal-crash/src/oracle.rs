@@ -38,6 +38,8 @@ pub struct Oracle {
     first_asked: u64,
     /// The highest first LSN that was ever asked for.
     first_wanted: u64,
+    /// A first LSN, and the record without which it is not set.
+    record_of: Option<(u64, u64)>,
     /// No record above this may be acknowledged any more: it is in a file that is gone, or in a log that must have noticed that it
     /// was moved.
     most: Option<u64>,
@@ -187,6 +189,14 @@ impl Oracle {
     pub fn ask_truncate(&mut self, first: u64) {
         self.first_asked = self.first_asked.max(first);
         self.first_wanted = self.first_wanted.max(first);
+        self.record_of = None;
+    }
+
+    /// The same, together with the record `lsn`.
+    pub fn ask_truncate_with(&mut self, first: u64, lsn: u64) {
+        let raises = first > self.first_asked;
+        self.ask_truncate(first);
+        self.record_of = raises.then_some((first, lsn));
     }
 
     /// It returned Ok.
@@ -197,6 +207,7 @@ impl Oracle {
     /// A truncation of all behind `kept` was begun. Everything is made durable before.
     pub fn ask_cut(&mut self, kept: u64) {
         self.cut_asked = Some(kept);
+        self.record_of = None;
         self.called_durable = self.last();
     }
 
@@ -348,7 +359,12 @@ impl Oracle {
                 self.first_asked
             )));
         }
-        Ok(())
+        match self.record_of {
+            Some((truncated, lsn)) if first >= truncated && last < lsn => Err(Violation(format!(
+                "the log starts at LSN {first}, and the record {lsn} of that truncation is missing"
+            ))),
+            _ => Ok(()),
+        }
     }
 
     /// Checks what an open says of the stop before it.
@@ -400,6 +416,7 @@ impl Oracle {
         self.called_durable = last;
         self.first_acked = first;
         self.first_asked = first;
+        self.record_of = None;
         self.closes.retain(|at| *at <= last);
     }
 

@@ -90,6 +90,10 @@ pub enum Call {
     Meddle(Meddling),
     /// Removes all records but this many.
     TruncateBefore(u32),
+    /// Appends a record and removes all before it but this many, in one write.
+    TruncateWith(u32),
+    /// Appends a record of this many bytes, on a full disk too.
+    AppendReserved(u32),
     /// Removes this many of the newest records.
     TruncateAfter(u32),
     /// Raises the term by this much.

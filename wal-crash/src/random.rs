@@ -39,6 +39,10 @@ impl Program {
             for life in &mut lives {
                 life.change_control(&mut rng);
             }
+            let mut rng = Rng::new(seed.rotate_left(41));
+            for life in &mut lives {
+                life.use_reserve(&mut rng);
+            }
         }
         Self { seed, setup, lives }
     }
@@ -169,10 +173,27 @@ impl Life {
                 8 => Call::NoConsumer(which),
                 _ => Call::SetControl(which),
             };
-            // A close stays the last call.
-            let end = self.calls.len() - usize::from(self.calls.last() == Some(&Call::Closing));
-            self.calls.insert(rng.below(end as u64 + 1) as usize, call);
+            self.insert(rng, call);
         }
+    }
+
+    /// Puts calls that work on a full disk between the others.
+    fn use_reserve(&mut self, rng: &mut Rng) {
+        let count = rng.below(1 + self.calls.len() as u64 / 4);
+        for _ in 0..count {
+            let call = if rng.one_in(2) {
+                Call::TruncateWith(rng.below(20) as u32)
+            } else {
+                Call::AppendReserved(rng.below(500) as u32)
+            };
+            self.insert(rng, call);
+        }
+    }
+
+    /// Puts it anywhere. A close stays the last call.
+    fn insert(&mut self, rng: &mut Rng, call: Call) {
+        let end = self.calls.len() - usize::from(self.calls.last() == Some(&Call::Closing));
+        self.calls.insert(rng.below(end as u64 + 1) as usize, call);
     }
 
     /// A life that ends before it has well begun.

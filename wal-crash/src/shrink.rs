@@ -202,6 +202,8 @@ impl Search<'_> {
             | Call::WaitDurable(count)
             | Call::ReadFrom(count)
             | Call::TruncateBefore(count)
+            | Call::TruncateWith(count)
+            | Call::AppendReserved(count)
             | Call::TruncateAfter(count)
             | Call::Term(count)
             | Call::NoConsumer(count)
@@ -289,6 +291,8 @@ fn set_number(call: &mut Call, which: usize, to: u32) {
         | Call::WaitDurable(count)
         | Call::ReadFrom(count)
         | Call::TruncateBefore(count)
+        | Call::TruncateWith(count)
+        | Call::AppendReserved(count)
         | Call::TruncateAfter(count)
         | Call::FillDisk(count)
         | Call::FewFiles(count) => *count = to,

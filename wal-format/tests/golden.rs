@@ -375,6 +375,16 @@ fn copies_and_replacements_of_version_2_are_read_with_their_histories() {
     assert_eq!(replacement.header.replaces, Some(Epoch::new(44)));
     assert_eq!(replacement.header.log_capacity, 1 << 20);
     assert_eq!(replacement.records, [tail(3)]);
+    let reserve = read_2("reserve", 5);
+    assert_eq!(reserve.header.origin, Origin::Reserve);
+    let lengths = (reserve.header.log_capacity, reserve.header.capacity);
+    assert_eq!(lengths, (8 << 10, 32 << 10));
+    assert_eq!(reserve.histories(&[3, 4]), [none, first, second]);
+    let truncation = data(4, "LSN 1 and 2 go");
+    assert_eq!(reserve.records, [tail(3), truncation, data(5, "small")]);
+    let kinds = [Link, Control, Records, Stamp, Records, Control, Records];
+    assert_eq!(reserve.kinds(), kinds);
+    assert_eq!(reserve.facts[3].log_first(), Some(Lsn::new(3)));
 }
 
 /// The worked example of a page is `example`, and the kept file.

@@ -31,6 +31,7 @@ pub fn all() -> Vec<Golden> {
         ("truncated", 2, truncated()),
         ("repaired", 3, repaired()),
         ("replacement", 9, replacement()),
+        ("reserve", 5, in_reserve()),
     ];
     let segments = segments.map(|(name, id, bytes)| golden(Folder::V2, name, id, bytes));
     let mixed = mixed().into_iter().zip(1..);
@@ -329,6 +330,30 @@ fn replacement() -> Vec<u8> {
     push_copy(&mut segment, 3);
     segment.groups.set_time(NOW);
     segment.gap(5, 2).footer(SegmentId::new(5), 1).bytes()
+}
+
+/// A log goes on in its reserve: the newest record is copied, a truncation has its record before it, and a small record follows.
+/// New segments of the log would be shorter than the file.
+fn in_reserve() -> Vec<u8> {
+    let log = header_2(1, 8 << 10, Alignment::Eight);
+    let header = SegmentHeader {
+        origin: Origin::Reserve,
+        log_capacity: log.capacity,
+        log_record_limit: log.record_limit,
+        ..header_2(5, 32 << 10, Alignment::Eight)
+    };
+    let link = copy_link(LinkCause::Rotated, 0, &[stretch(3, FIRST)]);
+    let mut segment = Builder::new(header, &link, Lsn::new(2));
+    segment.table(&control(), 2);
+    push_copy(&mut segment, 3);
+    segment.groups.set_time(NOW);
+    segment.groups.close_group(Lsn::new(2));
+    segment
+        .stamp(3)
+        .records(&[RecordRef::data(b"LSN 1 and 2 go")], 3)
+        .change(&[ControlChange::First(Lsn::new(3))], 3)
+        .records(&[RecordRef::data(b"small")], 4);
+    segment.bytes_in(32 << 10)
 }
 
 /// The link of a segment that goes on where `before` ends now.

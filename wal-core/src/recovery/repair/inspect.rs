@@ -75,6 +75,7 @@ pub(super) fn inspect(
             // What precedes a part that is not whole cannot be told from it; then that one is damaged already.
             follows: follows || below.is_some_and(|(_, below)| !below.whole),
             whole: sound.whole && !damaged.contains(&part.file),
+            ends_badly: sound.whole && damaged.contains(&part.file),
             anchor: sound.anchor,
             end: sound.reached,
         });

@@ -16,6 +16,8 @@ pub(super) struct PartFacts {
     pub(super) follows: bool,
     /// Every group of it is valid, and its records can be read.
     pub(super) whole: bool,
+    /// So are they, but not its footer.
+    pub(super) ends_badly: bool,
     /// The end of the last group before anything that is not, among those that are proven durable.
     pub(super) anchor: Option<GroupEnd>,
     /// The end of the first group that reaches its last LSN before any damage.
@@ -74,9 +76,9 @@ pub(super) fn plan(facts: &Facts) -> RepairPlan {
     let damaged = parts.iter().position(|part| !part.follows || !part.whole);
     let copy = damaged.is_some() || facts.within;
     let damaged = damaged.unwrap_or(parts.len());
-    // A part that does not follow is of no use as a predecessor: the log has a hole before it.
+    // A part that does not follow is of no use as a predecessor: the log has a hole before it. Nor is one that stays damaged.
     let candidates = match parts.get(damaged) {
-        Some(part) if part.follows => damaged + 1,
+        Some(part) if part.follows && !part.ends_badly => damaged + 1,
         _ => damaged,
     };
     let anchor = parts[..candidates]

@@ -10,6 +10,7 @@ fn part(file: u64, first: u64, last: u64) -> PartFacts {
         first: Lsn::new(first),
         follows: true,
         whole: true,
+        ends_badly: false,
         anchor: Some(GroupEnd {
             lsn: Lsn::new(last),
             offset: 4096 + last,
@@ -86,6 +87,20 @@ fn cases() -> Vec<Case> {
         case(
             "the first group of a segment: its link may be lost in the next crash",
             vec![part(1, 1, 10), damaged(2, 11, 10), part(3, 21, 30)],
+            (1, 10),
+            &[2],
+            &[3, 2],
+        ),
+        case(
+            "a footer: the segment does not stay",
+            vec![
+                part(1, 1, 10),
+                PartFacts {
+                    ends_badly: true,
+                    ..damaged(2, 11, 20)
+                },
+                part(3, 21, 30),
+            ],
             (1, 10),
             &[2],
             &[3, 2],

@@ -161,20 +161,23 @@ pub(crate) fn repair_on(
         write_pid(&**storage);
     }
     let mut report = repair_once(ground, mode, version)?;
-    if mode == RepairMode::DryRun || sabotage::is("repair-not-verified") {
+    let is_dry = mode == RepairMode::DryRun || sabotage::is("repair-not-verified");
+    if is_dry || !report.has_changed() {
         return Ok(report);
     }
     // Damage may hide other damage, which verification meets once the first is repaired.
-    let mut has_changed = report.has_changed();
     for _ in 0..ROUNDS {
-        if !has_changed {
-            break;
-        }
         let further = repair_once(ground, mode, version)?;
-        has_changed = further.has_changed();
+        let has_changed = further.has_changed();
         report.add(further);
+        if !has_changed {
+            return Ok(report);
+        }
     }
-    Ok(report)
+    let left = crate::verify_storage(Arc::clone(storage))?;
+    left.damage()
+        .next()
+        .map_or(Ok(report), |damage| Err(damage.clone()))
 }
 
 /// Repairs what verification finds now.

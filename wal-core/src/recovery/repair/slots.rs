@@ -146,6 +146,7 @@ impl Facts {
             first: slot.after().min(end.lsn),
             follows: true,
             whole: true,
+            ends_badly: false,
             anchor: Some(*end),
             end: *end,
         };
