@@ -503,12 +503,15 @@ pub(crate) fn wait<T>(engine: &Engine, future: impl Future<Output = Result<T>>) 
         if engine.settings.driver == Driver::Threads {
             return false;
         }
-        let progress = engine.drive();
-        assert!(
-            progress,
-            "a call waits for something that no step will bring"
-        );
-        progress
+        if !engine.drive() {
+            // Another thread may be inside a step.
+            assert!(
+                engine.is_at_work(),
+                "a call waits for something that no step will bring"
+            );
+            sync::yield_now();
+        }
+        true
     };
     sync::block_on(future, stuck, || engine.pace().before_sleeping)
 }

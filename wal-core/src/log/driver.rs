@@ -273,6 +273,19 @@ impl Engine {
         turns.chain(&[Stamp, WriteAhead]).copied().find(due)
     }
 
+    /// Whether a thread is inside a step.
+    pub(crate) fn is_at_work(&self) -> bool {
+        let state = self.state();
+        let provides = state.next_spare.busy || state.extension.busy;
+        let removes = state.giving_back || state.retiring_busy;
+        state.writing
+            || state.syncing
+            || state.rewinding
+            || state.sealing_busy
+            || provides
+            || removes
+    }
+
     /// Runs every step that is due, on the caller's thread. True if there was any.
     pub(crate) fn drive(&self) -> bool {
         let mut any = false;
