@@ -354,7 +354,6 @@ impl Engine {
                     if state.filling.open_group_start().is_none() {
                         self.open_group(state);
                     }
-                    state.note_place();
                     state.gate = self.gate(state);
                     // The truncation stands behind its record, in the same write: none is without its record.
                     let early = sabotage::is("cut-before-its-record");
@@ -374,7 +373,6 @@ impl Engine {
                     if state.filling.open_group_start().is_none() {
                         self.open_group(state);
                     }
-                    state.note_place();
                     state.gate = self.gate(state);
                     let entered = state.push(records, bytes);
                     self.locked.figures.appended(state);
@@ -433,6 +431,7 @@ impl Engine {
             return Gate {
                 until: 0,
                 segment: active.segment.id(),
+                next_place: active.index.next_record(),
             };
         }
         let (start, end) = (state.filling.start().get(), state.filling.end().get());
@@ -445,7 +444,6 @@ impl Engine {
             .min(active.allocated.saturating_sub(reserve))
             .min(state.ahead.limit(active.segment.id()))
             .min(start + self.settings.buffer as u64)
-            .min(active.index.next_record())
             .saturating_sub(state.room_for_changes(active.segment.header.alignment));
         // Where somebody has to be told, and was not yet.
         let len = state.filling.len() as u64;
@@ -463,6 +461,7 @@ impl Engine {
         Gate {
             until,
             segment: active.segment.id(),
+            next_place: active.index.next_record(),
         }
     }
 

@@ -60,6 +60,8 @@ pub(crate) struct Gate {
     /// A file offset.
     pub(crate) until: u64,
     pub(crate) segment: SegmentId,
+    /// The index gets a record that starts at this file offset or after it.
+    pub(crate) next_place: u64,
 }
 
 /// Bytes on their way to the operating system.
@@ -298,11 +300,12 @@ impl State {
         self.shut_gate();
     }
 
-    /// Notes where the first of the next records will be, if it is far from the last one that was noted.
-    pub(crate) fn note_place(&mut self) {
-        let (lsn, offset) = (self.next_lsn, self.next_record_offset());
+    /// Notes the place of a record in the index.
+    #[cold]
+    fn note_place(&mut self, (lsn, offset): (Lsn, Offset)) {
         if let Some(active) = &mut self.active {
             active.index.record(lsn, offset);
+            self.gate.next_place = active.index.next_record();
         }
     }
 
@@ -313,11 +316,8 @@ impl State {
         for record in records {
             let place = self.filling.push(record);
             first.get_or_insert(place);
-            // An append of a single record has been noted by now, if it had to be.
-            if records.len() > 1
-                && let Some(active) = &mut self.active
-            {
-                active.index.record(place.0, place.1);
+            if place.1.get() >= self.gate.next_place {
+                self.note_place(place);
             }
             // Invariant 2: a batch lies in one group.
             if sabotage::is("batch-in-several-groups") {

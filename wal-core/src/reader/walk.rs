@@ -28,13 +28,20 @@ impl RawReader {
         }
     }
 
+    #[cold]
+    fn at_first_place(&mut self) -> Result<Option<Step>> {
+        match std::mem::take(&mut self.first_place) {
+            FirstPlace::Unknown => Ok(None),
+            FirstPlace::InIndex => self.at_index(),
+            FirstPlace::Hinted(id, offset) => self.at_hint(id, offset),
+        }
+    }
+
     fn walk(&mut self) -> Result<Step> {
-        let first = match std::mem::take(&mut self.first_place) {
-            FirstPlace::Unknown => None,
-            FirstPlace::InIndex => self.at_index()?,
-            FirstPlace::Hinted(id, offset) => self.at_hint(id, offset)?,
-        };
-        if let Some(step) = first {
+        // Once for a reader, and this is done for each record.
+        if self.first_place != FirstPlace::Unknown
+            && let Some(step) = self.at_first_place()?
+        {
             return Ok(step);
         }
         loop {
