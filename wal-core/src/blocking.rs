@@ -3,6 +3,7 @@
 //! Needs no runtime and no feature. Calls from many threads share commits.
 
 use std::path::Path;
+use std::time::Duration;
 
 use wal_format::{EncodedRecord, Lsn, Record, RecordRef, SegmentId, UnixMillis};
 
@@ -497,20 +498,29 @@ fn append(
     }
 }
 
+/// What another thread's step may take at most, where the caller drives the log: only tests do.
+const LONGEST_STEP: Duration = Duration::from_millis(300);
+const PAUSE: Duration = Duration::from_millis(1);
+
 /// Waits on this thread. Without threads of its own, the log's steps run here meanwhile.
 pub(crate) fn wait<T>(engine: &Engine, future: impl Future<Output = Result<T>>) -> Result<T> {
+    let mut waited = Duration::ZERO;
     let stuck = || {
         if engine.settings.driver == Driver::Threads {
             return false;
         }
-        if !engine.drive() {
-            // Another thread may be inside a step.
-            assert!(
-                engine.is_at_work(),
-                "a call waits for something that no step will bring"
-            );
-            sync::yield_now();
+        if engine.drive() {
+            waited = Duration::ZERO;
+            return true;
         }
+        // Another thread may be inside a step.
+        assert!(
+            engine.is_at_work() && waited < LONGEST_STEP,
+            "a call waits for something that no step will bring"
+        );
+        waited += PAUSE;
+        sync::yield_now();
+        std::thread::sleep(PAUSE);
         true
     };
     sync::block_on(future, stuck, || engine.pace().before_sleeping)
