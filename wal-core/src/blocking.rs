@@ -519,8 +519,7 @@ pub(crate) fn wait<T>(engine: &Engine, future: impl Future<Output = Result<T>>) 
             "a call waits for something that no step will bring"
         );
         waited += PAUSE;
-        sync::yield_now();
-        std::thread::sleep(PAUSE);
+        sync::sleep(PAUSE);
         true
     };
     sync::block_on(future, stuck, || engine.pace().before_sleeping)
