@@ -196,9 +196,10 @@ fn keys_that_have_expired_are_reclaimed() {
     store.put("kept", "value").expect("put");
     let stats = store.stats();
     assert_eq!(stats.keys, 1);
-    // Leaves of the ordered index have vacant places, how many depends on the order of the removals.
+    // How many vacant places a leaf of the ordered index keeps depends on the order of the removals, and so on the random hashes of
+    // the keys: 408, 472 or 616 bytes in 1,500 runs. It keeps at most 48 places of 24 bytes.
     let left = stats.memory_bytes - before;
-    assert!(left < 2048, "{left} bytes more than before");
+    assert!(left <= 48 * 24, "{left} bytes more than before");
     assert_eq!(stats.reclaimed, 1501);
     assert_eq!((stats.kept_versions, stats.views), (0, 0));
 }

@@ -20,7 +20,7 @@ use crate::recovery::{GroupEnd, Listing, Wreck, assemble};
 use crate::sync::Arc;
 use crate::{Error, Result, sabotage};
 
-/// Times that a repaired log is looked at again.
+/// How often a repaired log is verified and repaired again, at most.
 const ROUNDS: usize = 4;
 
 /// How a log is repaired.
@@ -284,7 +284,7 @@ impl Repair<'_> {
         drawn.map_err(self.io("drawing an epoch"))
     }
 
-    /// The last LSN that anything speaks of. A record behind a torn end may be whole, though no header speaks of it.
+    /// The last LSN that anything speaks of. A record after a torn group may be whole, though no header speaks of it.
     fn last_of(&self, facts: &Facts) -> Result<Lsn> {
         let (Some(newest), Some(found)) = (self.wreck.parts.last(), facts.parts.last()) else {
             return Ok(facts.last);
