@@ -9,9 +9,11 @@ use wal_format::{Alignment, Version};
 use wal_io::{DiskStorage, Storage};
 
 use crate::clock::{Clock, SystemClock};
+use crate::directory::Ground;
 use crate::entropy::{Entropy, SystemEntropy};
 use crate::handle::Handle;
-use crate::log::{Driver, Engine, Ground, Settings, Sizes};
+use crate::log::Engine;
+use crate::settings::{Driver, Settings, Sizes};
 use crate::sync::Arc;
 use crate::view::{Damaged, View};
 use crate::{Error, Prewrite, RecoveryMode, Result, WalConfig};

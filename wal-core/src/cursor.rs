@@ -7,7 +7,7 @@ use std::str::FromStr;
 
 use wal_format::{History, LogId, Lsn};
 
-use crate::log::ChainEntry;
+use crate::segment::ChainEntry;
 use crate::segment::history_at;
 use crate::sync::Arc;
 use crate::{Error, Result, sabotage};

@@ -471,3 +471,6 @@ impl fmt::Display for Corruption {
         )
     }
 }
+
+/// What failed, and the system's error: the cause of a poison.
+pub(crate) type Failure = (String, io::Error);

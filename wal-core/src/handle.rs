@@ -4,11 +4,12 @@ use wal_format::{Lsn, RecordRef, SegmentId, UnixMillis};
 
 use crate::control::ControlState;
 use crate::cursor::Lineage;
-use crate::log::{Engine, Mark};
+use crate::log::Engine;
 use crate::position::Start;
 use crate::reader::{self, RawReader, Source};
 use crate::recovery::RecoveryReport;
 use crate::replay::{Threads, replay};
+use crate::segment::Mark;
 use crate::stats::Stats;
 use crate::sync::Arc;
 use crate::view::View;

@@ -9,6 +9,7 @@ mod config;
 mod control;
 mod cursor;
 mod damaged;
+mod directory;
 #[doc(hidden)]
 pub mod entropy;
 mod error;
@@ -23,9 +24,12 @@ mod replay;
 mod reserved;
 mod sabotage;
 mod segment;
+mod settings;
 mod shell;
 mod stats;
 mod sync;
+#[doc(hidden)]
+pub mod timer;
 mod unknown;
 mod verify;
 mod view;

@@ -9,8 +9,8 @@ use wal_format::{Control, Lsn, SegmentId};
 use wal_io::{DiskStorage, OpenMode, Storage};
 
 use crate::clock::SystemClock;
+use crate::directory::{Ground, no_space_or_io, take_lock, write_pid};
 use crate::entropy::SystemEntropy;
-use crate::log::{Ground, no_space_or_io, take_lock, write_pid};
 use crate::recovery::{self, Listing, Scan};
 use crate::sync::Arc;
 use crate::{Error, Result, sabotage};

@@ -25,8 +25,9 @@ use std::io;
 use wal_format::{Lsn, Offset, Record, SegmentId};
 
 use crate::error::Corruption;
-use crate::log::{Engine, Era};
+use crate::log::Engine;
 use crate::position::Start;
+use crate::segment::Era;
 use crate::segment::SegmentCursor;
 use crate::sync::Arc;
 use crate::{Error, OnDamage, Position, Result, sabotage};

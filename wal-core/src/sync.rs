@@ -119,6 +119,11 @@ pub(crate) fn wake_all(wakers: Vec<Waker>) {
     }
 }
 
+/// Whether the calling thread is unwinding.
+pub(crate) fn is_panicking() -> bool {
+    thread::panicking()
+}
+
 /// Runs its closure if the thread unwinds past it.
 pub(crate) struct IfPanicking<F: FnMut()>(pub(crate) F);
 

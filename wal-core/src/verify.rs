@@ -9,8 +9,8 @@ use wal_format::{
 use wal_io::{DiskStorage, Storage};
 
 use crate::error::Corruption;
-use crate::log::ChainEntry;
 use crate::recovery::RecoveryReport;
+use crate::segment::ChainEntry;
 use crate::segment::{GroupStep, RecordStep, SegmentCursor, SegmentFacts, SegmentIndex};
 use crate::sync::{self, Arc};
 use crate::view::{Damaged, View};

@@ -6,7 +6,7 @@ use std::path::Path;
 use wal_format::LOCK_NAME;
 use wal_io::DiskStorage;
 
-use crate::log::read_pid;
+use crate::directory::read_pid;
 use crate::{Error, Result};
 
 /// A process that has a log open for writing.

@@ -1,4 +1,4 @@
-//! The log in a process that may do less than usual: its parent directory cannot be read or synced, no descriptor is left. Each
+//! The log in a process that may do less than usual: its parent directory cannot be read or synced, no descriptor or thread is left. Each
 //! test runs itself again in such a process, and says `skipped` where there is none to be had.
 
 #![cfg(target_os = "linux")]
@@ -11,6 +11,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use wal_core::blocking::Wal;
@@ -193,4 +194,61 @@ fn a_log_goes_on_into_the_next_segment_while_no_descriptor_is_left() {
     let outer = tempfile::tempdir().expect("a directory");
     let few = "ulimit -n 64 || exit 99; exec \"$@\"";
     again(name, &outer.path().join("log"), &["sh", "-c", few, "sh"]);
+}
+
+/// Starts threads until none can be started. They end when the result is dropped.
+fn take_all_threads() -> Vec<mpsc::Sender<()>> {
+    let mut taken = Vec::new();
+    loop {
+        let (sender, receiver) = mpsc::channel();
+        let waits = move || receiver.recv().is_ok();
+        if std::thread::Builder::new().spawn(waits).is_err() {
+            return taken;
+        }
+        taken.push(sender);
+        assert!(taken.len() < 1_000, "there is no limit");
+    }
+}
+
+/// A log that was idle has no threads, and gets none. What its policy promises is done all the same.
+#[test]
+fn a_log_keeps_its_promises_where_no_thread_can_be_started_any_more() {
+    let name = "a_log_keeps_its_promises_where_no_thread_can_be_started_any_more";
+    if let Some(dir) = limited() {
+        let policies = [
+            FsyncPolicy::Always,
+            FsyncPolicy::Batch(Duration::from_millis(20)),
+            FsyncPolicy::Os,
+        ];
+        for (number, policy) in policies.into_iter().enumerate() {
+            let config = WalConfig {
+                max_segment_size: 8 << 10,
+                fsync_policy: policy,
+                ..WalConfig::default()
+            };
+            let builder = Wal::builder(dir.join(number.to_string()));
+            let wal = builder.config(config).small_segments().open();
+            let wal = wal.expect("a log");
+            let taken = take_all_threads();
+            for _ in 0..20 {
+                wal.append(RecordRef::data(&[7; 3_000])).expect("appended");
+            }
+            let last = wal.last_lsn();
+            let begun = Instant::now();
+            while policy != FsyncPolicy::Os && wal.durable_lsn() < last {
+                assert!(begun.elapsed() < PATIENCE, "nobody syncs");
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            assert!(wal.list_segments().expect("segments").len() > 5);
+            assert!(std::thread::Builder::new().spawn(|| ()).is_err());
+            drop(taken);
+            wal.close().expect("closed");
+        }
+        return;
+    }
+    let outer = tempfile::tempdir().expect("a directory");
+    let few = "ulimit -v 6000000 || exit 99; export RUST_MIN_STACK=1000000000; exec \"$@\"";
+    let dir = outer.path().join("log");
+    fs::create_dir(&dir).expect("made");
+    again(name, &dir, &["sh", "-c", few, "sh"]);
 }

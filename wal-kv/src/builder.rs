@@ -240,20 +240,15 @@ impl<S> Builder<S> {
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) core: Arc<Core>,
-    thread: Option<crate::sync::JoinHandle<()>>,
     /// Whether the last handle waits until the thread has given up a snapshot.
     waits: bool,
 }
 
 impl Shared {
     fn start(core: Core) -> Result<Self> {
-        let core = Arc::new(core);
-        let thread = core.start()?;
-        Ok(Self {
-            core,
-            thread,
-            waits: true,
-        })
+        let core = Core::shared(core);
+        core.start()?;
+        Ok(Self { core, waits: true })
     }
 
     /// The last handle is dropped where nothing may wait.
@@ -275,9 +270,6 @@ impl Drop for Shared {
         if !self.waits && self.core.is_busy() {
             return;
         }
-        if let Some(thread) = self.thread.take() {
-            // A thread that panicked has nothing to finish.
-            let _ = thread.join();
-        }
+        self.core.join();
     }
 }

@@ -19,6 +19,7 @@ pub(crate) use ground::{
     RwLockReadGuard, cores,
 };
 use ground::{spawn_in, thread};
+pub(crate) use std::sync::Weak;
 
 /// Long enough for a thread that has been woken to take the lock that it waited for.
 const PAUSE: std::time::Duration = std::time::Duration::from_micros(20);

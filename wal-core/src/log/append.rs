@@ -9,12 +9,13 @@ use std::task::{Context, Poll};
 
 use wal_format::{EncodedRecord, InBatch, Lsn, RecordRef};
 
+use super::background::Work;
+use super::buffers::Gate;
+use super::engine::Engine;
 use super::entrant::Entrant;
-use super::eras::Era;
-use super::parked::{Park, Role};
-use super::state::{Gate, Provision, State};
-use super::waiters::Ticket;
-use super::{Driver, Engine, Goal};
+use super::rights::{REWIND, WRITE};
+use super::state::{Entered, State};
+use super::waiters::{Goal, Ticket};
 use crate::shell::Shell;
 use crate::{Error, FsyncPolicy, Position, Result, sabotage};
 
@@ -39,15 +40,6 @@ struct Waiting {
     /// Attempts of the keeper when this append first asked for space.
     segment_attempts: Option<u64>,
     extension_attempts: Option<u64>,
-}
-
-/// What an append was given.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Entered {
-    pub(super) first: Position,
-    pub(super) last: Lsn,
-    /// The LSNs are of this era.
-    pub(super) era: Era,
 }
 
 /// How far an append came without waiting.
@@ -140,15 +132,18 @@ impl Engine {
     ) -> Result<Begun> {
         let entrant = Entrant::records(records);
         let bytes = entrant.bytes();
-        let mut state = self.state();
-        let entered = if bytes > 0 && state.is_open_for(bytes) {
+        let mut state = self.locked.state();
+        let entered = if bytes > 0 && state.buffers.is_open_for(bytes) {
+            // It finds all as the one before it has left it, and concerns nobody.
             let entered = state.push(records, bytes);
-            self.locked.figures.appended(&state);
+            self.locked.appended(&state.buffers);
+            drop(state);
             entered
         } else {
-            Self::check_open(&state)?;
+            let mut state = self.guard(state);
+            state.life.check_open()?;
             if records.is_empty() {
-                let last = state.last_lsn();
+                let last = state.buffers.last_lsn();
                 drop(state);
                 return Ok(Begun::Done(self.next_position(), last));
             }
@@ -157,7 +152,6 @@ impl Engine {
                 Entry::BuffersFull | Entry::NeedsSpace => return Ok(Begun::NoRoom),
             }
         };
-        drop(state);
         if self.waits(durability) {
             return Ok(Begun::Entered(entered));
         }
@@ -238,44 +232,28 @@ impl Engine {
     ) -> Poll<Result<Entered>> {
         loop {
             let mut state = self.state();
-            Self::check_open(&state)?;
-            match self.enter_locked(&mut state, entrant, waiting)? {
-                Entry::Entered(entered) => return Poll::Ready(Ok(entered)),
-                Entry::BuffersFull => {
-                    let free = !state.writing;
-                    state
-                        .waiters
-                        .wait_for_room(&mut waiting.ticket, context.waker());
-                    // Without a writer thread the one who needs room makes it.
-                    if free && self.settings.config.fsync_policy == FsyncPolicy::Always {
-                        if shell.may_block() {
-                            state.writing = true;
-                            shell.run(|| self.write_one(state).map(drop))?;
-                            continue;
-                        }
-                        state.commit_requested = true;
-                        self.signal_syncer(&state);
-                    } else {
-                        self.signal_writer(&state);
-                    }
-                    return Poll::Pending;
-                }
-                Entry::NeedsSpace => {
-                    state
-                        .waiters
-                        .wait_for_room(&mut waiting.ticket, context.waker());
-                    self.signal_keeper(&state);
-                    // Under `Always` no timer syncs, and it may be that no caller waits for the earlier records.
-                    let unled = self.settings.config.fsync_policy == FsyncPolicy::Always
-                        && state.dirty.len() > 1
-                        && !sabotage::is("full-segments-without-a-commit");
-                    if unled {
-                        state.commit_requested = true;
-                        self.signal_syncer(&state);
-                    }
-                    return Poll::Pending;
-                }
+            state.life.check_open()?;
+            let entry = self.enter_locked(&mut state, entrant, waiting)?;
+            if let Entry::Entered(entered) = entry {
+                return Poll::Ready(Ok(entered));
             }
+            let ticket = &mut waiting.ticket;
+            state.waiters.wait_for_room(ticket, context.waker());
+            // No timer syncs or hands over under this policy, and it may be that no caller waits for the earlier records.
+            let unled = match entry {
+                _ if self.settings.config.fsync_policy != FsyncPolicy::Always => false,
+                Entry::BuffersFull => state.rights.are_free(WRITE),
+                _ => {
+                    state.progress.has_rotated() && !sabotage::is("full-segments-without-a-commit")
+                }
+            };
+            if unled && matches!(entry, Entry::BuffersFull) && shell.may_block() {
+                // The one who needs room makes it.
+                shell.run(|| self.perform(state, Work::HandOver))?;
+                continue;
+            }
+            state.background.commit_requested |= unled;
+            return Poll::Pending;
         }
     }
 
@@ -285,15 +263,15 @@ impl Engine {
         entrant: Entrant<'_, '_>,
         waiting: &mut Waiting,
     ) -> Result<Entry> {
-        if state.rewinding {
+        if !state.rights.are_free(REWIND) {
             // Everyone is woken when the LSNs are known again.
             return Ok(Entry::NeedsSpace);
         }
+        let next = state.buffers.next_lsn();
         if let Some(lsn) = entrant.first()
-            && lsn > state.next_lsn
+            && lsn > next
         {
             // They were, when the truncation was asked for.
-            let next = state.next_lsn;
             return Err(Error::NotAppended { lsn, next });
         }
         if let Entrant::Control(requested) = entrant {
@@ -303,9 +281,11 @@ impl Engine {
             check_lsns(state, records.len() as u64)?;
         }
         loop {
-            let Some(active) = &state.active else {
-                if state.spare.is_none() {
-                    return Self::ask(&mut state.next_spare, &mut waiting.segment_attempts);
+            let Some(active) = state.segments.active() else {
+                if state.segments.spare().is_none() {
+                    let attempts = &mut waiting.segment_attempts;
+                    state.background.spare.ask(0, attempts)?;
+                    return Ok(Entry::NeedsSpace);
                 }
                 self.rotate(state);
                 continue;
@@ -313,14 +293,16 @@ impl Engine {
             let (end, limit) = entrant.end_and_limit(state, &active.segment);
             // The reserve is left as soon as that is possible.
             let in_reserve = active.in_reserve.is_some();
-            if end > limit || (in_reserve && state.spare.is_some()) {
+            if end > limit || (in_reserve && state.segments.spare().is_some()) {
                 if !state.may_rotate() {
                     return Ok(Entry::NeedsSpace);
                 }
-                if state.spare.is_none() {
-                    return Self::ask(&mut state.next_spare, &mut waiting.segment_attempts);
+                if state.segments.spare().is_none() {
+                    let attempts = &mut waiting.segment_attempts;
+                    state.background.spare.ask(0, attempts)?;
+                    return Ok(Entry::NeedsSpace);
                 }
-                if !state.frozen.is_empty() {
+                if state.buffers.are_waiting() {
                     return Ok(Entry::BuffersFull);
                 }
                 self.rotate(state);
@@ -328,209 +310,128 @@ impl Engine {
             }
             let reserve = active.segment.header.capacity.saturating_sub(limit);
             if !in_reserve && end + reserve > active.allocated {
-                state.extension.need = end;
-                return Self::ask(&mut state.extension, &mut waiting.extension_attempts);
+                let attempts = &mut waiting.extension_attempts;
+                state.background.extension.ask(end, attempts)?;
+                return Ok(Entry::NeedsSpace);
             }
-            if end > state.ahead.limit(active.segment.id()) {
+            if end > state.prewriting.limit(active.id()) {
                 // Zeros are being written there, for a moment.
-                if let Some(active) = &mut state.active {
-                    active.widen_margin();
+                if let Some(active) = state.segments.active_mut() {
+                    active.prewritten.widen_margin();
                 }
                 return Ok(Entry::NeedsSpace);
             }
             // A whole table replaces what was set before it, and is not followed by that.
             let is_all = matches!(entrant, Entrant::Control(requested) if requested.is_all);
-            let waiting = state.room_for_changes(active.segment.header.alignment) as usize;
-            let full = state.filling.len() + waiting + entrant.bytes() > self.settings.buffer;
-            if (full && !state.is_filling_empty()) || (is_all && waiting > 0) {
-                if !state.frozen.is_empty() {
+            let changes = state.room_for_changes() as usize;
+            let len = state.buffers.filling().len() + changes + entrant.bytes();
+            let full = len > self.settings.buffer && !state.is_filling_empty();
+            if full || (is_all && changes > 0) {
+                if state.buffers.are_waiting() {
                     return Ok(Entry::BuffersFull);
                 }
                 state.freeze(&*self.clock);
                 continue;
             }
-            let entered = match entrant {
-                Entrant::Dropping(records, bytes, first) => {
-                    if state.filling.open_group_start().is_none() {
-                        self.open_group(state);
-                    }
-                    state.gate = self.gate(state);
-                    // The truncation stands behind its record, in the same write: none is without its record.
-                    let early = sabotage::is("cut-before-its-record");
-                    if early {
-                        self.push_cut(state, first);
-                    }
-                    let entered = state.push(records, bytes);
-                    if !early {
-                        self.push_cut(state, first);
-                    }
-                    state.shut_gate();
-                    self.locked.figures.appended(state);
-                    self.locked.figures.changed(state);
-                    entered
-                }
-                Entrant::Records(records, bytes) | Entrant::Reserved(records, bytes) => {
-                    if state.filling.open_group_start().is_none() {
-                        self.open_group(state);
-                    }
-                    state.gate = self.gate(state);
-                    let entered = state.push(records, bytes);
-                    self.locked.figures.appended(state);
-                    entered
-                }
-                Entrant::Cut(log_first) => {
-                    state.gate = self.gate(state);
-                    let cut = self.push_cut(state, log_first);
-                    self.locked.figures.changed(state);
-                    cut
-                }
-                Entrant::Control(requested) => {
-                    self.push_control(state, requested);
-                    state.gate = self.gate(state);
-                    Self::place(state)
-                }
-                Entrant::Room(_) => {
-                    state.gate = self.gate(state);
-                    return Ok(Entry::Entered(Self::place(state)));
-                }
-            };
-            self.after_enter(state);
-            return Ok(Entry::Entered(entered));
+            return Ok(Entry::Entered(self.enter_here(state, entrant)));
         }
     }
 
-    /// Asks the keeper for space once; fails when an attempt made for this append has failed.
-    fn ask(provision: &mut Provision, asked_at: &mut Option<u64>) -> Result<Entry> {
-        let at = *asked_at.get_or_insert(provision.attempts);
-        if provision.attempts > at
-            && let Some(error) = &provision.failed
-        {
-            return Err(error.clone());
+    /// There is room.
+    fn enter_here(&self, state: &mut State, entrant: Entrant<'_, '_>) -> Entered {
+        if entrant.batch().is_some() && state.buffers.filling().open_group_start().is_none() {
+            state.begin_group(&*self.clock);
         }
-        provision.wanted = true;
-        Ok(Entry::NeedsSpace)
-    }
-
-    /// What is noted of a group with its first record.
-    fn open_group(&self, state: &mut State) {
-        if state.filling_since.is_none() {
-            let now = self.clock.monotonic();
-            state.filling_since = Some(now);
-            state.last_append = now;
-        }
-        state.note_group(&*self.clock);
+        let entered = match entrant {
+            Entrant::Records(records, bytes) | Entrant::Reserved(records, bytes) => {
+                state.buffers.set_gate(self.gate(state));
+                return state.push(records, bytes);
+            }
+            Entrant::Dropping(records, bytes, first) => {
+                state.buffers.set_gate(self.gate(state));
+                // The truncation stands behind its record, in the same write: none is without its record.
+                let early = sabotage::is("cut-before-its-record");
+                if early {
+                    self.push_cut(state, first);
+                }
+                let entered = state.push(records, bytes);
+                if !early {
+                    self.push_cut(state, first);
+                }
+                state.buffers.shut_gate();
+                return entered;
+            }
+            Entrant::Cut(log_first) => self.push_cut(state, log_first),
+            Entrant::Control(requested) => {
+                self.push_control(state, requested);
+                state.place()
+            }
+            Entrant::Room(_) => state.place(),
+        };
+        state.buffers.set_gate(self.gate(state));
+        entered
     }
 
     /// How far the open group may grow before an append has to look again.
     fn gate(&self, state: &State) -> Gate {
-        let Some(active) = &state.active else {
+        let Some(active) = state.segments.active() else {
             return Gate::default();
         };
-        if active.in_reserve.is_some() {
-            // Each append is checked.
-            return Gate {
-                until: 0,
-                segment: active.segment.id(),
-                next_place: active.index.next_record(),
-            };
-        }
-        let (start, end) = (state.filling.start().get(), state.filling.end().get());
-        let limit = active.segment.data_limit;
-        let reserve = active.segment.header.capacity - limit;
-        // Near the highest LSN, each append is checked.
+        let filling = state.buffers.filling();
+        let (start, end) = (filling.start().get(), filling.end().get());
+        // In the reserve, and near the highest LSN, each append is checked.
         let numbered = check_lsns(state, self.settings.buffer as u64).is_ok();
-        let limit = if numbered { limit } else { 0 };
-        let mut until = limit
-            .min(active.allocated.saturating_sub(reserve))
-            .min(state.ahead.limit(active.segment.id()))
+        let checked = active.in_reserve.is_some() || !numbered;
+        let mut until = (active.segment.data_limit)
+            .min(active.allocated.saturating_sub(active.footer_room()))
+            .min(state.prewriting.limit(active.id()))
             .min(start + self.settings.buffer as u64)
-            .saturating_sub(state.room_for_changes(active.segment.header.alignment));
+            .saturating_sub(state.room_for_changes());
         // Where somebody has to be told, and was not yet.
-        let len = state.filling.len() as u64;
+        let len = filling.len() as u64;
         for (end, signal) in [
             (
                 start + len,
                 start + self.settings.hand_over_bytes as u64 - 1,
             ),
-            (end, Self::spare_from(active)),
+            (end, active.spare_from()),
         ] {
             if end <= signal {
                 until = until.min(signal);
             }
         }
         Gate {
-            until,
-            segment: active.segment.id(),
+            until: if checked { 0 } else { until },
+            segment: active.id(),
             next_place: active.index.next_record(),
         }
     }
 
     fn push_cut(&self, state: &mut State, log_first: Lsn) -> Entered {
         state.date_group(&*self.clock);
-        state.log_first = state.log_first.max(log_first);
-        let watermark = state.durable.lsn;
-        state.filling.cut(state.log_first, watermark);
-        state.filling_watermark = watermark;
-        state.cut_serial = state.filling_serial;
-        if let Some(active) = &mut state.active {
-            state.cut_segment = active.segment.id();
+        state.truncations.raise_first(log_first);
+        let (first, watermark) = (state.truncations.log_first(), state.progress.durable().lsn);
+        let buffers = &mut state.buffers;
+        buffers.add_group(watermark, |filling| filling.cut(first, watermark));
+        if let Some(active) = state.segments.active_mut() {
+            state.truncations.note_cut(buffers.serial(), active.id());
             if let Some(reserve) = &mut active.in_reserve {
                 reserve.truncated();
             }
         }
-        Self::place(state)
-    }
-
-    /// Where the next record goes.
-    fn place(state: &State) -> Entered {
-        let first = Position {
-            lsn: state.next_lsn,
-            segment_id: state.next_segment,
-            offset: state.filling.end(),
-        };
-        Entered {
-            first,
-            last: state.last_lsn(),
-            era: state.eras.now(),
-        }
-    }
-
-    /// Tells the threads what the append has made due. Until the [`Gate`] is reached, a later one makes nothing else due.
-    fn after_enter(&self, state: &State) {
-        if self.settings.driver == Driver::Caller {
-            return;
-        }
-        let threshold =
-            state.filling.len() >= self.settings.hand_over_bytes || !state.frozen.is_empty();
-        match self.settings.config.fsync_policy {
-            FsyncPolicy::Always => {}
-            FsyncPolicy::Batch(_) => {
-                if threshold && !state.writing {
-                    self.signal_writer(state);
-                }
-                self.nudge(state, Role::Syncer);
-            }
-            FsyncPolicy::Os => {
-                if state.parked.writer == Park::Idle || (threshold && !state.writing) {
-                    self.signal_writer(state);
-                }
-            }
-        }
-        if Self::spare_due(state) {
-            self.signal_keeper(state);
-        }
+        state.place()
     }
 }
 
 /// Whether `count` more records can get LSNs.
 fn check_lsns(state: &State, count: u64) -> Result<()> {
-    let last = state.last_lsn().get().checked_add(count);
+    let last = state.buffers.last_lsn().get().checked_add(count);
     // Two records never have the same LSN.
     if last.is_some_and(|last| last <= LAST_LSN.get()) || sabotage::is("lsns-without-an-end") {
         return Ok(());
     }
     Err(Error::NoMoreLsns {
-        next: state.next_lsn,
+        next: state.buffers.next_lsn(),
         limit: LAST_LSN,
     })
 }
@@ -549,7 +450,7 @@ impl Drop for RoomTicket<'_> {
             let mut state = self.engine.state();
             state.waiters.leave_room(ticket);
             // It may have been woken for room that it now leaves to the others.
-            Engine::tell_of_room(state);
+            state.waiters.wake_for_room();
         }
     }
 }

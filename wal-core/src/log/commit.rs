@@ -1,20 +1,18 @@
-//! Hand-over and sync: a leader does both for everyone who queued behind it.
-//!
-//! Whoever needs bytes durable and finds nobody at it becomes the leader: it hands over all that was appended so far, syncs
-//! once, moves the watermark and wakes all who are served, and the first who is not: that one leads next.
+//! A commit: a leader hands the buffers over to the operating system, syncs, and wakes all who waited for it.
 
 use std::io;
 use std::time::Duration;
 
-use wal_format::Lsn;
 use wal_io::StorageFileExt;
 
-use super::Engine;
-use super::ahead::PAGE;
-use super::parked::Role;
-use super::state::{Handover, LiveSegment, Mark, State, Unsynced};
-use crate::error::{is_no_space, same_error};
-use crate::sync::{Arc, IfPanicking, MutexGuard, Ordering, wake_all};
+use super::buffers::Handover;
+use super::engine::{Engine, Right, StateGuard};
+use super::prewritten::PAGE;
+use super::progress::{Naming, Scope, Syncing};
+use super::rights::{SYNC, WRITE};
+use crate::error::{Failure, is_no_space, same_error};
+use crate::segment::LiveSegment;
+use crate::sync::{Arc, Ordering};
 use crate::{FsyncPolicy, Result, sabotage};
 
 /// A sync that takes less is over before a thread has fallen asleep and was woken again.
@@ -27,36 +25,6 @@ pub(crate) struct Pace {
     pub(super) before_leading: u32,
     /// Before it sleeps, while another leads.
     pub(crate) before_sleeping: u32,
-}
-
-/// What failed, and the system's error: the cause of a poison.
-pub(super) type Failure = (String, io::Error);
-
-/// Which files a sync covers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Scope {
-    /// All that was handed over.
-    All,
-    /// Only segments that a later one has taken over from.
-    Rotated,
-}
-
-/// What a write has to do first about the name of its segment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Naming {
-    /// Nothing: the file has its name.
-    Done,
-    /// It is still called a spare.
-    Rename,
-    /// The same, and the name of the segment that it follows is not durable: without it the chain would have a hole.
-    SyncThenRename,
-}
-
-/// One file of a sync, and how far it will be synced.
-struct Target {
-    segment: Arc<LiveSegment>,
-    written: u64,
-    written_lsn: Lsn,
 }
 
 impl Engine {
@@ -76,107 +44,85 @@ impl Engine {
         }
     }
 
-    /// Leads a commit: the caller has taken `syncing`. All that was entered before the call is durable when it returns Ok.
+    /// Leads a commit: all that was entered before the call is durable when it returns Ok.
     ///
     /// The lock goes through the steps as a value: each gives it back only for its I/O.
-    pub(super) fn commit(&self, mut state: MutexGuard<'_, State>) -> Result<()> {
-        let alone = state.appended.calls - state.committed < 2;
-        state.lonely = if alone {
-            state.lonely.saturating_add(1)
-        } else {
-            0
-        };
-        state.committed = state.appended.calls;
-        state.offers.commit = None;
+    pub(super) fn commit(&self, right: Right<'_, SYNC>, mut state: StateGuard<'_>) -> Result<()> {
+        let calls = state.buffers.appended().calls;
+        state.background.begin_commit(calls);
+        let mut state = self.commit_all(&right, state)?;
+        state.give_back(right);
+        Ok(())
+    }
+
+    /// Hands over all that has entered, and syncs it.
+    pub(super) fn commit_all<'a, const WHICH: u16>(
+        &'a self,
+        right: &Right<'_, WHICH>,
+        state: StateGuard<'a>,
+    ) -> Result<StateGuard<'a>> {
         let serial = state.entered_serial();
-        match self.write_up_to(state, serial) {
-            Ok(state) => self.sync_files(state, Scope::All),
-            Err(error) => {
-                self.state().syncing = false;
-                Err(error)
-            }
-        }
+        let state = self.write_up_to(state, serial)?;
+        self.sync_files(right, state, Scope::All)
     }
 
     /// Hands over until the buffer `serial` is with the operating system; other writers may do a part of it.
     pub(super) fn write_up_to<'a>(
         &'a self,
-        mut state: MutexGuard<'a, State>,
+        mut state: StateGuard<'a>,
         serial: u64,
-    ) -> Result<MutexGuard<'a, State>> {
+    ) -> Result<StateGuard<'a>> {
         loop {
-            Self::check_poison(&state)?;
-            if state.written_serial >= serial {
+            state.life.check_poison()?;
+            if state.progress.written_serial() >= serial {
                 return Ok(state);
             }
-            if state.writing {
-                state.parked.leaders += 1;
-                state = self.leaders.wait(state);
-                state.parked.leaders -= 1;
-                continue;
-            }
-            state.writing = true;
-            state = self.write_one(state)?;
+            state = match state.take::<WRITE>() {
+                Some(right) => self.write_one(right, state)?,
+                None => state.until_free(WRITE),
+            };
         }
     }
 
-    /// Hands one buffer over: the caller has taken `writing`.
+    /// Hands one buffer over.
     pub(super) fn write_one<'a>(
         &'a self,
-        mut state: MutexGuard<'a, State>,
-    ) -> Result<MutexGuard<'a, State>> {
-        state.offers.write = None;
+        right: Right<'_, WRITE>,
+        mut state: StateGuard<'a>,
+    ) -> Result<StateGuard<'a>> {
+        state.background.offers.write = None;
         let Some(mut handover) = state.take_handover(&*self.clock) else {
-            state.writing = false;
+            state.give_back(right);
             return Ok(state);
         };
-        let naming = if state.renamed >= handover.segment.id() {
-            Naming::Done
-        } else if state.renamed > state.dir_synced {
-            Naming::SyncThenRename
-        } else {
-            Naming::Rename
-        };
+        let naming = state.progress.naming(handover.segment.id());
         // Taking the buffer made room.
-        Self::tell_of_room(state);
+        state.waiters.wake_for_room();
+        drop(state);
 
         let outcome = self.write_out(&mut handover, naming);
         let mut state = self.state();
-        state.writing = false;
+        state.give_back(right);
         // Invariant 5: a failed write is final, a full disk as well.
-        if let Err((during, error)) = outcome
+        if let Err(failure) = outcome
             && !sabotage::is("write-error-ignored")
-            && !(is_no_space(&error) && sabotage::is("full-disk-at-a-write-ignored"))
+            && !(is_no_space(&failure.1) && sabotage::is("full-disk-at-a-write-ignored"))
         {
-            return Err(self.poison(state, during, error));
+            return Err(state.poison(failure));
         }
-        self.note_written(&mut state, handover);
-        let mut wakers = state.take_written(&*self.clock);
-        if self.settings.config.fsync_policy == FsyncPolicy::Always && !state.frozen.is_empty() {
+        state.progress.note_written(&handover);
+        state
+            .buffers
+            .put_back(handover.groups, self.settings.buffer);
+        state.wake_written(&*self.clock);
+        if self.settings.config.fsync_policy == FsyncPolicy::Always && state.buffers.are_waiting() {
             // No thread of the log writes what is left: whoever waits for room may do it now.
-            state.waiters.take_room(&mut wakers);
-        }
-        if state.parked.leaders > 0 {
-            self.leaders.notify_all();
-        }
-        // Threads that read the state during this write found no deadline: its bytes were waiting neither to be written nor to
-        // be synced.
-        self.nudge(&state, Role::Writer);
-        self.nudge(&state, Role::Syncer);
-        if Self::rotated_sync_due(&state) {
-            // The last bytes of a rotated segment: under `Os` nobody else would sync it.
-            self.signal_keeper(&state);
-        }
-        if !wakers.is_empty() {
-            drop(state);
-            wake_all(wakers);
-            state = self.state();
+            state.waiters.wake_for_room();
         }
         Ok(state)
     }
 
     fn write_out(&self, handover: &mut Handover, naming: Naming) -> Result<(), Failure> {
-        let _guard = IfPanicking(|| self.poison_panicked("a write"));
         let segment = &handover.segment;
         let id = segment.id();
         // Invariant 1: a durable name behind one that is not is a hole in the chain.
@@ -206,129 +152,38 @@ impl Engine {
         Ok(())
     }
 
-    fn note_written(&self, state: &mut State, handover: Handover) {
-        let id = handover.segment.id();
-        let end = handover.groups.end().get();
-        state.renamed = state.renamed.max(id);
-        if let Some(dirty) = state
-            .dirty
-            .iter_mut()
-            .find(|dirty| dirty.segment.id() == id)
-        {
-            dirty.written = end;
-            dirty.written_lsn = handover.end_lsn;
-        }
-        state.written = Mark {
-            lsn: handover.end_lsn,
-            segment: id,
-            offset: end,
-        };
-        state.written_serial = handover.serial;
-        state.written_watermark = handover.watermark;
-        if let Some(since) = handover.since {
-            state.unsynced.push_back(Unsynced {
-                lsn: handover.end_lsn,
-                changes: handover.changes.then_some(handover.serial),
-                since,
-            });
-        }
-        let mut groups = handover.groups;
-        if state.free.len() < 2 {
-            groups.shrink_to(self.settings.buffer);
-            state.free.push(groups);
-        }
-    }
-
-    /// Syncs what `scope` names: the caller has taken `syncing`. It covers only writes that returned before it began.
-    pub(super) fn sync_files(&self, state: MutexGuard<'_, State>, scope: Scope) -> Result<()> {
-        let newest = state.dirty.back().map(|dirty| dirty.segment.id());
-        let targets: Vec<Target> = state
-            .dirty
-            .iter()
-            .filter(|dirty| dirty.written > dirty.synced)
-            .filter(|dirty| scope == Scope::All || Some(dirty.segment.id()) != newest)
-            .map(|dirty| Target {
-                segment: Arc::clone(&dirty.segment),
-                written: dirty.written,
-                written_lsn: dirty.written_lsn,
-            })
-            .collect();
-        let renamed = state.renamed;
-        let directory = renamed > state.dir_synced;
-        let serial = state.written_serial;
-        let watermark = state.written_watermark;
+    /// Syncs what `scope` names. It covers only writes that returned before it began. `_right` includes the right to sync.
+    pub(super) fn sync_files<'a, const WHICH: u16>(
+        &'a self,
+        _right: &Right<'_, WHICH>,
+        state: StateGuard<'a>,
+        scope: Scope,
+    ) -> Result<StateGuard<'a>> {
+        const { assert!(WHICH & SYNC != 0) }
+        let syncing = state.progress.begin_sync(scope);
         // Those whose successors get their durable names now.
-        let rotated: Vec<_> = state
-            .sealing
-            .iter()
-            .filter(|sealing| sealing.successor > state.dir_synced)
-            .map(|sealing| Arc::clone(&sealing.segment))
-            .collect();
+        let rotated = state.segments.followed_after(state.progress.named());
         drop(state);
 
-        let outcome = self.sync_out(&targets, &rotated, directory);
+        let outcome = self.sync_out(&syncing, &rotated);
         let mut state = self.state();
-        state.syncing = false;
         // Invariant 5: a failed sync is final.
-        if let Err((during, error)) = outcome
+        if let Err(failure) = outcome
             && !sabotage::is("sync-error-ignored")
         {
-            return Err(self.poison(state, during, error));
+            return Err(state.poison(failure));
         }
-        Self::check_poison(&state)?;
-        state.dir_synced = state.dir_synced.max(renamed);
-        for target in &targets {
-            let id = target.segment.id();
-            if let Some(dirty) = state
-                .dirty
-                .iter_mut()
-                .find(|dirty| dirty.segment.id() == id)
-            {
-                dirty.synced = target.written;
-                dirty.synced_lsn = target.written_lsn;
-                // Invariant 4: a sync covers only what was written before it began.
-                if sabotage::is("sync-covers-later-writes") {
-                    (dirty.synced, dirty.synced_lsn) = (dirty.written, dirty.written_lsn);
-                }
-            }
-        }
-        if scope == Scope::All {
-            state.synced_serial = state.synced_serial.max(serial);
-            state.proven = state.proven.max(watermark);
-        }
-        if state.settle() {
-            self.durable
-                .store(state.durable.lsn.get(), Ordering::Release);
-        }
-        self.after_sync(state);
-        Ok(())
-    }
-
-    fn after_sync(&self, mut state: MutexGuard<'_, State>) {
-        let mut wakers = state.take_synced(&*self.clock);
-        if !wakers.is_empty() {
-            state.lonely = 0;
-        }
+        state.life.check_poison()?;
+        state.progress.end_sync(&syncing);
+        state.wake_synced(&*self.clock);
         // A finished sync may be what a rotation waited for.
-        state.waiters.take_room(&mut wakers);
-        if state.parked.leaders > 0 {
-            self.leaders.notify_all();
-        }
-        self.nudge(&state, Role::Keeper);
-        self.nudge(&state, Role::Syncer);
-        drop(state);
-        wake_all(wakers);
+        state.waiters.wake_for_room();
+        Ok(state)
     }
 
-    fn sync_out(
-        &self,
-        targets: &[Target],
-        rotated: &[Arc<LiveSegment>],
-        directory: bool,
-    ) -> Result<(), Failure> {
-        let _guard = IfPanicking(|| self.poison_panicked("a sync"));
+    fn sync_out(&self, syncing: &Syncing, rotated: &[Arc<LiveSegment>]) -> Result<(), Failure> {
         // Invariant 6: without it the file may have no name after a crash.
-        if directory && !sabotage::is("name-sync-skipped") {
+        if syncing.directory && !sabotage::is("name-sync-skipped") {
             self.sync_directory()?;
             // A record is of no use in a segment after one that nobody can open again.
             if !sabotage::is("rotated-away-from-a-deleted-file") {
@@ -337,7 +192,8 @@ impl Engine {
                     .try_for_each(|segment| segment.check_linked())?;
             }
         }
-        for Target { segment, .. } in targets {
+        for target in &syncing.targets {
+            let segment = &target.segment;
             let begun = self.clock.monotonic();
             self.sync_segment(segment)
                 .map_err(|error| (format!("a sync of segment {}", segment.id()), error))?;
@@ -357,7 +213,9 @@ impl Engine {
     /// Through the handle that has written it, and once.
     fn sync_segment(&self, segment: &LiveSegment) -> io::Result<()> {
         // Invariant 1: a durable record implies all before it, in the segment before as well.
-        if sabotage::is("rotated-segment-not-synced") && segment.id() < self.state().renamed {
+        if sabotage::is("rotated-segment-not-synced")
+            && segment.id() < self.look().progress.renamed()
+        {
             return Ok(());
         }
         // Invariant 4: a fresh handle may not be told of an earlier error.
@@ -394,10 +252,5 @@ impl Engine {
             (during(), error)
         })?;
         self.check_place()
-    }
-
-    pub(super) fn poison_panicked(&self, during: &str) {
-        let error = io::Error::other("the storage panicked");
-        self.poison(self.state(), during.to_owned(), error);
     }
 }

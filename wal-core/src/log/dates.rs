@@ -6,16 +6,14 @@
 
 use std::time::Duration;
 
-use wal_format::{UnixMillis, Version};
+use wal_format::UnixMillis;
 
-use super::Engine;
-use super::state::State;
 use crate::clock::{AnchoredClock, Clock};
 use crate::sabotage;
 
 /// The log's own time.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Dates {
+pub(super) struct Dates {
     clock: AnchoredClock,
     /// The time of the last group, or of the latest one in the log.
     now: UnixMillis,
@@ -25,7 +23,7 @@ pub(crate) struct Dates {
 
 impl Dates {
     /// `latest` is the latest time in the log.
-    pub(crate) fn new(clock: &dyn Clock, latest: UnixMillis) -> Self {
+    pub(super) fn new(clock: &dyn Clock, latest: UnixMillis) -> Self {
         let known = Duration::from_millis(latest.get());
         let clock = AnchoredClock::new(clock.wall(), clock.boot(), known);
         Self {
@@ -35,17 +33,17 @@ impl Dates {
         }
     }
 
-    pub(crate) fn now(&self) -> UnixMillis {
+    pub(super) fn now(&self) -> UnixMillis {
         self.now
     }
 
     /// The time of a group that would end now.
-    fn time(&self, clock: &dyn Clock) -> UnixMillis {
+    pub(super) fn time(&self, clock: &dyn Clock) -> UnixMillis {
         millis(self.clock.time(clock.boot()))
     }
 
     /// A group ends. A correction takes place after it.
-    fn look(&mut self, clock: &dyn Clock) {
+    pub(super) fn look(&mut self, clock: &dyn Clock) {
         let (wall, boot) = (clock.wall(), clock.boot());
         self.now = millis(self.clock.time(boot));
         if let Some(offset) = self.clock.observe(wall, boot) {
@@ -54,48 +52,13 @@ impl Dates {
             self.set_back |= after < self.now && !sabotage::is("clock-set-back-unsaid");
         }
     }
+
+    /// Whether the next group of records has to say that the clock was set back.
+    pub(super) fn take_set_back(&mut self) -> bool {
+        std::mem::take(&mut self.set_back)
+    }
 }
 
 fn millis(time: Duration) -> UnixMillis {
     UnixMillis::new(u64::try_from(time.as_millis()).unwrap_or(u64::MAX))
-}
-
-impl Engine {
-    /// What the log's clock shows.
-    pub(crate) fn time(&self) -> UnixMillis {
-        self.state().dates.time(&*self.clock)
-    }
-}
-
-impl State {
-    /// A group of records is begun now.
-    pub(super) fn note_group(&mut self, clock: &dyn Clock) {
-        if sabotage::is("group-dated-when-it-begins") {
-            self.dates.look(clock);
-        }
-        let (first_lsn, offset) = (self.filling.next_lsn(), self.filling.end());
-        if let Some(active) = &mut self.active {
-            active.index.group(first_lsn, offset);
-        }
-        if std::mem::take(&mut self.dates.set_back) {
-            self.filling.set_back();
-        }
-    }
-
-    /// Dates the group of records that ends now, if one is open. Call it before anything that closes it.
-    pub(super) fn date_group(&mut self, clock: &dyn Clock) {
-        let Some(active) = &mut self.active else {
-            return;
-        };
-        if active.segment.header.version < Version::V2 || !self.filling.is_group_open() {
-            return;
-        }
-        // No record of the group is later than the group.
-        if !sabotage::is("group-dated-when-it-begins") {
-            self.dates.look(clock);
-        }
-        let now = self.dates.now;
-        self.filling.set_time(now);
-        active.index.group_end(now);
-    }
 }

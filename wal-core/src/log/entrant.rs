@@ -2,9 +2,10 @@
 
 use wal_format::{EncodedRecord, Lsn};
 
-use super::state::{LiveSegment, State};
+use super::state::State;
 use crate::control::Requested;
 use crate::sabotage;
+use crate::segment::LiveSegment;
 
 /// What enters the log.
 #[derive(Clone, Copy, Debug)]
@@ -77,17 +78,20 @@ impl<'a, 'r> Entrant<'a, 'r> {
     pub(super) fn end_and_limit(&self, state: &State, segment: &LiveSegment) -> (u64, u64) {
         let alignment = segment.header.alignment;
         // What waits beside the buffer comes after it.
-        let changes = state.room_for_changes(alignment);
+        let changes = state.changes.room(alignment);
+        let filling = state.buffers.filling();
         let cut = alignment.round_up(CUT_LEN as u64);
         let end = match self {
             Self::Records(_, bytes) | Self::Reserved(_, bytes) | Self::Room(bytes) => {
-                state.filling.room_for(*bytes) + changes
+                filling.room_for(*bytes) + changes
             }
-            Self::Dropping(_, bytes, _) => state.filling.room_for(*bytes) + cut + changes,
-            Self::Cut(_) => state.filling.end().get() + cut + changes,
-            Self::Control(requested) => state.end_with(requested, alignment),
+            Self::Dropping(_, bytes, _) => filling.room_for(*bytes) + cut + changes,
+            Self::Cut(_) => filling.end().get() + cut + changes,
+            Self::Control(requested) => {
+                filling.end().get() + state.changes.room_for(requested, alignment)
+            }
         };
-        let limit = match (self, state.in_reserve()) {
+        let limit = match (self, state.segments.in_reserve()) {
             (Self::Cut(_) | Self::Dropping(..), Some(reserve)) => reserve.truncation_limit(),
             (Self::Reserved(..) | Self::Control(_), Some(reserve)) => reserve.record_limit(),
             // What must be written on a full disk has its room.

@@ -1,17 +1,19 @@
 //! Figures of the state that are read without its lock: counters must answer while a large batch is copied under it.
 //!
-//! The state has the same figures. Who changes them there tells it here before the lock is released; a debug build checks that
-//! whenever the lock is taken. Deliberately absent: what somebody decides by, which is read under the lock.
+//! The state has the same figures. They are told here before the lock is released; a debug build checks that whenever the lock is
+//! taken. Deliberately absent: what somebody decides by, which is read under the lock.
 
 use wal_format::Lsn;
 
+use super::buffers::Buffers;
 use super::state::State;
+use crate::segment::Era;
 use crate::stats::Stats;
-use crate::sync::{AtomicU64, Mutex, MutexGuard, Ordering};
+use crate::sync::{AtomicBool, AtomicU64, Mutex, MutexGuard, Ordering};
 
-/// See the module's head.
+/// What an append changes, and what is counted with it.
 #[derive(Debug, Default)]
-pub(super) struct Figures {
+struct Figures {
     records: AtomicU64,
     bytes: AtomicU64,
     last_lsn: AtomicU64,
@@ -19,22 +21,33 @@ pub(super) struct Figures {
     segments: AtomicU64,
 }
 
+/// What readers look at with each record: on a cache line of its own, which an append does not change.
+#[derive(Debug, Default)]
+#[repr(align(64))]
+struct Published {
+    durable: AtomicU64,
+    era: AtomicU64,
+    poisoned: AtomicBool,
+}
+
 /// The state behind its lock, and its figures on the cache line that wanders from core to core with the lock.
 #[derive(Debug)]
 #[repr(C, align(64))]
 pub(super) struct Locked {
-    pub(super) figures: Figures,
+    figures: Figures,
     state: Mutex<State>,
+    published: Published,
 }
 
 impl Locked {
     pub(super) fn new(state: State) -> Self {
-        let figures = Figures::default();
-        figures.changed(&state);
-        Self {
-            figures,
+        let locked = Self {
+            figures: Figures::default(),
             state: Mutex::new(state),
-        }
+            published: Published::default(),
+        };
+        locked.changed(&locked.state.lock());
+        locked
     }
 
     #[inline]
@@ -42,50 +55,75 @@ impl Locked {
         let state = self.state.lock();
         // To the model checker each figure would be a step.
         if cfg!(all(debug_assertions, not(wal_shuttle))) {
-            self.figures.check(&state);
+            self.check(&state);
         }
         state
     }
-}
 
-impl Figures {
     /// Records have entered.
     #[inline]
-    pub(super) fn appended(&self, state: &State) {
-        set(&self.records, state.appended.records);
-        set(&self.bytes, state.appended.bytes);
-        set(&self.last_lsn, state.last_lsn().get());
+    pub(super) fn appended(&self, buffers: &Buffers) {
+        set(&self.figures.records, buffers.appended().records);
+        set(&self.figures.bytes, buffers.appended().bytes);
+        set(&self.figures.last_lsn, buffers.last_lsn().get());
     }
 
-    /// Anything else has changed: where the log begins or ends, or its segments.
+    /// Anything may have changed.
     pub(super) fn changed(&self, state: &State) {
-        self.appended(state);
-        set(&self.first_lsn, state.log_first.get());
-        set(&self.segments, state.chain.len() as u64);
+        self.appended(&state.buffers);
+        set(&self.figures.first_lsn, state.truncations.log_first().get());
+        set(&self.figures.segments, state.segments.chain().len() as u64);
+        let published = &self.published;
+        let durable = state.progress.durable().lsn.get();
+        if published.durable.load(Ordering::Relaxed) != durable {
+            published.durable.store(durable, Ordering::Release);
+        }
+        let era = state.truncations.eras().now().0;
+        if published.era.load(Ordering::Relaxed) != era {
+            published.era.store(era, Ordering::Release);
+        }
+        if state.life.poisoned().is_some() {
+            published.poisoned.store(true, Ordering::Release);
+        }
     }
 
     fn check(&self, state: &State) {
         let told = [
-            &self.records,
-            &self.last_lsn,
-            &self.first_lsn,
-            &self.segments,
+            &self.figures.records,
+            &self.figures.last_lsn,
+            &self.figures.first_lsn,
+            &self.figures.segments,
         ];
         let there = [
-            state.appended.records,
-            state.last_lsn().get(),
-            state.log_first.get(),
-            state.chain.len() as u64,
+            state.buffers.appended().records,
+            state.buffers.last_lsn().get(),
+            state.truncations.log_first().get(),
+            state.segments.chain().len() as u64,
         ];
         assert_eq!(told.map(get), there, "the state was changed and not told");
     }
 
     pub(super) fn tell(&self, stats: &mut Stats) {
-        stats.records_appended = get(&self.records);
-        stats.bytes_appended = get(&self.bytes);
-        stats.segments = get(&self.segments);
-        stats.first_lsn = Lsn::new(get(&self.first_lsn));
-        stats.last_lsn = Lsn::new(get(&self.last_lsn));
+        stats.records_appended = get(&self.figures.records);
+        stats.bytes_appended = get(&self.figures.bytes);
+        stats.segments = get(&self.figures.segments);
+        stats.first_lsn = Lsn::new(get(&self.figures.first_lsn));
+        stats.last_lsn = Lsn::new(get(&self.figures.last_lsn));
+    }
+
+    /// The highest LSN known to be on stable storage.
+    pub(super) fn durable(&self) -> Lsn {
+        Lsn::new(self.published.durable.load(Ordering::Acquire))
+    }
+
+    #[inline]
+    pub(super) fn era(&self) -> Era {
+        Era(self.published.era.load(Ordering::Acquire))
+    }
+
+    #[inline]
+    pub(super) fn is_poisoned(&self) -> bool {
+        self.published.poisoned.load(Ordering::Acquire)
     }
 }
 

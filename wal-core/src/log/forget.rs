@@ -5,13 +5,13 @@
 
 use wal_format::{Lsn, SegmentId, Version, segment_name};
 
-use super::eras::Era;
-use super::give_back::is_durable;
-use super::state::ChainEntry;
-use super::{Engine, Goal, no_space_or_io};
+use super::engine::Engine;
+use super::rights::SEAL;
+use super::waiters::Goal;
+use crate::directory::no_space_or_io;
 use crate::recovery::{self, Listing};
+use crate::segment::{ChainEntry, Era};
 use crate::shell::Shell;
-use crate::sync::Arc;
 use crate::{Error, Result, sabotage};
 
 impl Engine {
@@ -19,13 +19,13 @@ impl Engine {
     pub(super) async fn forget_before(&self, lsn: Lsn, shell: Shell) -> Result<()> {
         loop {
             let era = {
-                let state = self.state();
+                let state = self.look();
                 // They were, when the truncation was asked for.
-                if lsn > state.next_lsn {
-                    let next = state.next_lsn;
+                let next = state.buffers.next_lsn();
+                if lsn > next {
                     return Err(Error::NotAppended { lsn, next });
                 }
-                state.eras.now()
+                state.truncations.eras().now()
             };
             // A name may drop only durable records.
             match self.forget_in(era, lsn, shell).await {
@@ -41,9 +41,9 @@ impl Engine {
         self.reach_in(era, Goal::Durable, below.get(), shell)
             .await?;
         // So is the control state that the newest segment begins with.
-        let serial = self.state().entered_serial();
+        let serial = self.look().entered_serial();
         self.reach(Goal::Synced, serial, shell).await?;
-        let number = self.state().forgets.ask(lsn);
+        let number = self.state().truncations.forgets.ask(lsn);
         let asked = Forgotten {
             engine: self,
             number,
@@ -52,39 +52,40 @@ impl Engine {
         asked.take_error().map_or(Ok(()), Err)
     }
 
-    /// Carries out the requests. The caller has set `retiring_busy`.
+    /// Carries out the requests. The caller has the right to remove files.
     pub(super) fn forget_all(&self) {
         loop {
-            let Some((number, lsn)) = self.state().forgets.take() else {
+            let Some((number, lsn)) = self.state().truncations.forgets.take() else {
                 return;
             };
             let outcome = self.forget(lsn);
-            self.state().forgets.finish(number, outcome);
+            self.state().truncations.forgets.finish(number, outcome);
         }
     }
 
     fn forget(&self, lsn: Lsn) -> Result<()> {
         let (going, log_first) = {
-            let state = self.state();
-            Self::check_poison(&state)?;
-            let (first, durable) = (state.log_first, state.durable.lsn);
+            let state = self.look();
+            state.life.check_poison()?;
+            let durable = state.progress.durable().lsn;
             // It was durable when this was asked for.
             if lsn.prev() > durable && !sabotage::is("forgotten-beyond-the-end") {
-                let kept = Some(durable);
-                return Err(Error::Truncated { first, kept });
+                return Err(state.truncations.error(Some(durable)));
             }
-            state.check_retention(|| self.location())?;
+            state.changes.check_retention(|| self.location())?;
             // The newest always stays: it says where the log continues. And so does the newest that no crash takes: it has the
             // control state.
             let stays = |entry: &ChainEntry| {
-                is_durable(&state, entry.header.segment_id) || entry.header.version < Version::V2
+                state.progress.is_durable(entry.header.segment_id)
+                    || entry.header.version < Version::V2
             };
-            let newest = state.chain.iter().rposition(stays).unwrap_or(0);
-            let gone = state.chain[..newest]
+            let chain = state.segments.chain();
+            let newest = chain.iter().rposition(stays).unwrap_or(0);
+            let gone = chain[..newest]
                 .iter()
                 .take_while(|entry| entry.end.is_some_and(|(end, _)| end < lsn));
             let going: Vec<SegmentId> = gone.map(|entry| entry.header.segment_id).collect();
-            (going, state.log_first)
+            (going, state.truncations.log_first())
         };
         if log_first >= lsn {
             return Ok(());
@@ -103,27 +104,18 @@ impl Engine {
         let renamed = recovery::remember(storage, oldest, lsn, &firsts).map_err(|error| {
             no_space_or_io(storage, "the name that says where the log starts", error)
         })?;
-        if let Err((during, error)) = self.sync_directory() {
-            return Err(self.poison(self.state(), during, error));
+        if let Err(failure) = self.sync_directory() {
+            return Err(self.state().poison(failure));
         }
         let mut state = self.state();
-        state.log_first = state.log_first.max(lsn);
-        let gone = |id: SegmentId| going.contains(&id);
-        Arc::make_mut(&mut state.chain).retain(|entry| !gone(entry.header.segment_id));
-        self.locked.figures.changed(&state);
-        // No footer is needed any more.
-        state.sealing.retain(|sealing| !gone(sealing.segment.id()));
+        state.truncations.raise_first(lsn);
+        state.segments.forget(&going);
         // Only now, and not under a footer that is being written: readers must know that the file's end says nothing.
-        while state.sealing_busy {
-            drop(state);
-            crate::sync::sleep(std::time::Duration::from_micros(50));
-            state = self.state();
-        }
-        drop(state);
+        drop(state.until_free(SEAL));
         recovery::free_names(storage, lsn, &firsts);
         let others = going.iter().skip(usize::from(renamed));
         let others = others.map(|id| segment_name(*id));
-        self.state().retiring.extend(others);
+        self.state().leftovers.retire(others);
         Ok(())
     }
 }
@@ -136,7 +128,11 @@ struct Forgotten<'a> {
 
 impl Forgotten<'_> {
     fn take_error(&self) -> Option<Error> {
-        self.engine.state().forgets.take_error(self.number)
+        self.engine
+            .state()
+            .truncations
+            .forgets
+            .take_error(self.number)
     }
 }
 

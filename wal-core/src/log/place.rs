@@ -2,55 +2,14 @@
 //! may its file. A fork of the opener has handles that it must not use.
 //!
 //! The directory is checked at each of its syncs, so at each rotation, and at a close. The names of the newest file are counted
-//! after each of its syncs. The log then stops; see `poison.rs`.
+//! after each of its syncs. The log is then poisoned.
 
+use crate::directory::displacement;
 use std::io;
 
-use wal_io::{Place, Process, Storage};
-
-use super::Engine;
-use super::commit::Failure;
-use crate::error::{Displacement, Error};
-use crate::{Poisoned, Result, sabotage};
-
-/// What happened to the directory, if anything did.
-pub(crate) fn displacement(storage: &dyn Storage) -> Option<Displacement> {
-    match storage.place() {
-        Place::Here => None,
-        Place::Gone => Some(Displacement::DirectoryGone),
-        Place::Replaced => Some(Displacement::DirectoryReplaced),
-    }
-}
-
-/// The error of a log that is displaced before it is open.
-pub(crate) fn displaced(storage: &dyn Storage, what: Displacement) -> Error {
-    let poisoned = Poisoned {
-        location: storage.location(),
-        durable_lsn: wal_format::Lsn::ZERO,
-        lsn: None,
-        during: "opening the log".into(),
-        cause: crate::sync::Arc::new(io::Error::other(what)),
-    };
-    poisoned.error()
-}
-
-/// Refuses in a fork of the process that opened the log. Called before any lock is taken: another thread may have held it when
-/// the process was forked, and that thread does not exist in the fork.
-#[inline]
-pub(crate) fn check_process(process: &Process, storage: &dyn Storage) -> Result<()> {
-    if process.is_current() || sabotage::is("used-in-a-fork") {
-        return Ok(());
-    }
-    Err(other_process(process, storage))
-}
-
-#[cold]
-fn other_process(process: &Process, storage: &dyn Storage) -> Error {
-    Error::OtherProcess {
-        location: storage.location(),
-        opener: process.id(),
-    }
-}
+use super::engine::Engine;
+use crate::error::Failure;
+use crate::{Result, sabotage};
 
 impl Engine {
     /// Whether the path still leads to the log's directory.

@@ -8,41 +8,37 @@ use std::task::{Context, Poll};
 
 use wal_format::Lsn;
 
-use super::Engine;
-use super::eras::Era;
-use super::state::{State, Status};
-use super::waiters::Ticket;
+use super::background::Work;
+use super::engine::Engine;
+use super::rights::{RETIRE, REWIND};
+use super::state::State;
+use super::waiters::{Goal, Ticket};
+use crate::segment::Era;
 use crate::shell::{Shell, Way};
-use crate::sync::{self, IfPanicking, MutexGuard};
+use crate::sync;
 use crate::{Awaited, Error, Result, sabotage};
 
-/// What a caller waits for. The number that goes with it is an LSN for the first two, a buffer's serial for the next two.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Goal {
-    /// The record is with the operating system.
-    Written,
-    /// The record is on stable storage.
-    Durable,
-    /// The buffer, with all its control groups, is with the operating system.
-    HandedOver,
-    /// The same on stable storage.
-    Synced,
-    /// The log is closed.
-    Closed,
-    /// The files of truncated records are gone.
-    Retired,
-    /// The newest records are dropped, or the attempt has failed.
-    Rewound,
+impl Goal {
+    /// What is done to reach it.
+    fn work(self) -> Work {
+        match self {
+            Self::Written | Self::HandedOver => Work::HandOver,
+            Self::Durable | Self::Synced => Work::Commit,
+            Self::Closed => Work::Close,
+            Self::Retired => Work::Retire,
+            Self::Rewound => Work::Rewind,
+        }
+    }
 }
 
 impl Engine {
     /// Waits until the goal is reached for `number`; leads where nobody else does.
-    pub(crate) fn reach(&self, goal: Goal, number: u64, shell: Shell) -> Reach<'_> {
-        self.reach_in(self.era(), goal, number, shell)
+    pub(super) fn reach(&self, goal: Goal, number: u64, shell: Shell) -> Reach<'_> {
+        self.reach_in(self.locked.era(), goal, number, shell)
     }
 
     /// The same for an LSN that was given in `era`.
-    pub(crate) fn reach_in(&self, era: Era, goal: Goal, number: u64, shell: Shell) -> Reach<'_> {
+    pub(super) fn reach_in(&self, era: Era, goal: Goal, number: u64, shell: Shell) -> Reach<'_> {
         Reach {
             engine: self,
             goal,
@@ -58,7 +54,7 @@ impl Engine {
     /// All that was appended before the call is with the operating system when the future is ready.
     pub(crate) async fn flush(&self, shell: Shell) -> Result<()> {
         let (target, era) = self.target()?;
-        let serial = self.state().control_serial;
+        let serial = self.look().changes.serial();
         let reached = self.reach_in(era, Goal::Written, target, shell).await;
         or_removed(reached)?;
         self.reach(Goal::HandedOver, serial, shell).await
@@ -76,16 +72,16 @@ impl Engine {
     pub(crate) async fn wait_durable(&self, record: Awaited, shell: Shell) -> Result<()> {
         let Awaited { lsn, segment } = record;
         let era = {
-            let state = self.state();
+            let state = self.look();
             // Two records with the same LSN must not be confused.
             let segment = segment.filter(|_| !sabotage::is("awaited-by-lsn-alone"));
-            let era = segment.map_or(state.eras.now(), |segment| state.eras.of(segment));
-            let kept = state.eras.kept_since(era).filter(|kept| lsn > *kept);
+            let eras = state.truncations.eras();
+            let era = segment.map_or(eras.now(), |segment| eras.of(segment));
+            let kept = eras.kept_since(era).filter(|kept| lsn > *kept);
             if kept.is_some() {
-                let first = state.log_first;
-                return Err(Error::Truncated { first, kept });
+                return Err(state.truncations.error(kept));
             }
-            let next = state.next_lsn;
+            let next = state.buffers.next_lsn();
             if lsn >= next {
                 return Err(Error::NotAppended { lsn, next });
             }
@@ -95,118 +91,62 @@ impl Engine {
     }
 
     fn target(&self) -> Result<(u64, Era)> {
-        let state = self.state();
-        Self::check_poison(&state)?;
-        match state.status {
-            Status::Closed => Err(Error::Closed),
-            Status::Open | Status::Closing | Status::Poisoned(_) => {
-                Ok((state.last_lsn().get(), state.eras.now()))
-            }
-        }
-    }
-
-    fn is_reached(state: &State, goal: Goal, number: u64) -> bool {
-        match goal {
-            Goal::Written => state.written.lsn.get() >= number,
-            // Invariant 4: written is not durable.
-            Goal::Durable if sabotage::is("acknowledged-when-written") => {
-                state.written.lsn.get() >= number
-            }
-            Goal::Durable => state.durable.lsn.get() >= number,
-            Goal::HandedOver => state.written_serial >= number,
-            Goal::Synced => state.synced_serial >= number,
-            Goal::Closed => matches!(state.status, Status::Closed),
-            Goal::Retired => {
-                state.forgets.is_done(number) && state.retiring.is_empty() && !state.retiring_busy
-            }
-            Goal::Rewound => state.rewinds.is_done(number),
-        }
-    }
-
-    /// The error of a waiter that can no longer be served.
-    fn unreachable(state: &State, goal: Goal, number: u64) -> Option<Error> {
-        match &state.status {
-            Status::Poisoned(poisoned) => {
-                let error = poisoned.error();
-                Some(if matches!(goal, Goal::Written | Goal::Durable) {
-                    error.for_lsn(Lsn::new(number))
-                } else {
-                    error
-                })
-            }
-            Status::Closed => Some(Error::Closed),
-            Status::Open | Status::Closing => None,
-        }
-    }
-
-    fn may_lead(state: &State, goal: Goal) -> bool {
-        if state.rewinding {
-            return false;
-        }
-        match goal {
-            Goal::Written | Goal::HandedOver => !state.writing,
-            // Invariant 3: of two syncs of one file, one may get the error and the other Ok.
-            Goal::Durable | Goal::Synced => !state.syncing || sabotage::is("two-syncs-in-flight"),
-            Goal::Rewound => !state.syncing,
-            Goal::Closed => !state.syncing && !state.closing,
-            Goal::Retired => !state.retiring_busy,
+        let state = self.look();
+        match state.life.ended() {
+            Some(error) => Err(error),
+            None => Ok((
+                state.buffers.last_lsn().get(),
+                state.truncations.eras().now(),
+            )),
         }
     }
 
     /// Asks a thread of the engine's own to do what the caller must not block for.
-    fn delegate(&self, state: &mut State, goal: Goal) {
+    fn delegate(state: &mut State, goal: Goal) {
         match goal {
             Goal::Written | Goal::HandedOver | Goal::Durable | Goal::Synced => {
-                state.commit_requested = true;
-                self.signal_syncer(state);
+                state.background.commit_requested = true;
             }
-            Goal::Closed => {
-                state.close_requested = true;
-                self.signal_syncer(state);
-            }
-            Goal::Retired => self.signal_keeper(state),
-            // The queue says what is to do.
-            Goal::Rewound => self.signal_syncer(state),
+            Goal::Closed => state.background.close_requested = true,
+            // The queues say what is to do.
+            Goal::Retired | Goal::Rewound => {}
         }
     }
+}
 
-    /// Does the work for everyone who waits: the caller has taken the right to.
-    fn lead(&self, goal: Goal, state: MutexGuard<'_, State>) -> Result<()> {
-        // Whoever waits for the leader must not wait for ever. A thread of the log has a guard of its own.
-        let _guard = IfPanicking(|| self.poison_panicked("a step that a caller led"));
-        match goal {
-            Goal::Written | Goal::HandedOver => self.write_one(state).map(drop),
-            Goal::Durable | Goal::Synced => self.commit(state),
-            Goal::Closed => {
-                drop(state);
-                self.finish_close()
-            }
-            Goal::Retired => {
-                drop(state);
-                self.retire()
-            }
-            Goal::Rewound => {
-                drop(state);
-                self.rewind()
-            }
+fn is_reached(state: &State, goal: Goal, number: u64) -> bool {
+    let progress = &state.progress;
+    match goal {
+        Goal::Written => progress.written().lsn.get() >= number,
+        // Invariant 4: written is not durable.
+        Goal::Durable if sabotage::is("acknowledged-when-written") => {
+            progress.written().lsn.get() >= number
         }
+        Goal::Durable => progress.durable().lsn.get() >= number,
+        Goal::HandedOver => progress.written_serial() >= number,
+        Goal::Synced => progress.synced_serial() >= number,
+        Goal::Closed => state.life.is_closed(),
+        Goal::Retired => {
+            state.truncations.forgets.is_done(number)
+                && state.leftovers.retiring().is_none()
+                && state.rights.are_free(RETIRE)
+        }
+        Goal::Rewound => state.truncations.rewinds.is_done(number),
     }
+}
 
-    fn take_lead(state: &mut State, goal: Goal) {
-        match goal {
-            Goal::Written | Goal::HandedOver => state.writing = true,
-            Goal::Durable | Goal::Synced => state.syncing = true,
-            Goal::Closed => {
-                state.syncing = true;
-                state.closing = true;
-            }
-            Goal::Retired => state.retiring_busy = true,
-            Goal::Rewound => {
-                state.syncing = true;
-                state.begin_rewinding();
-            }
-        }
-    }
+/// The error of a waiter that can no longer be served.
+fn unreachable(state: &State, goal: Goal, number: u64) -> Option<Error> {
+    let error = state.life.ended()?;
+    Some(if matches!(goal, Goal::Written | Goal::Durable) {
+        error.for_lsn(Lsn::new(number))
+    } else {
+        error
+    })
+}
+
+fn may_lead(state: &State, goal: Goal) -> bool {
+    state.rights.are_free(REWIND | goal.work().rights())
 }
 
 /// Records that were removed on purpose meanwhile need not be anywhere; what stays was made durable first.
@@ -221,7 +161,7 @@ fn or_removed(reached: Result<()>) -> Result<()> {
 ///
 /// Dropping it changes nothing: the records stay in the log. Their commit goes on, on the engine's own thread if need be.
 #[derive(Debug)]
-pub(crate) struct Reach<'a> {
+pub(super) struct Reach<'a> {
     engine: &'a Engine,
     goal: Goal,
     number: u64,
@@ -236,20 +176,18 @@ impl Reach<'_> {
     /// What came of it, once that is known.
     fn outcome(&self, state: &State) -> Option<Result<()>> {
         if matches!(self.goal, Goal::Written | Goal::Durable)
-            && let Some(kept) = state.eras.kept_since(self.era)
+            && let Some(kept) = state.truncations.eras().kept_since(self.era)
             && self.number > kept.get()
             // Two records with the same LSN must not be confused.
             && !sabotage::is("waiter-of-an-earlier-era-served")
         {
             // The number may be another record's by now.
-            let first = state.log_first;
-            let kept = Some(kept);
-            return Some(Err(Error::Truncated { first, kept }));
+            return Some(Err(state.truncations.error(Some(kept))));
         }
-        if Engine::is_reached(state, self.goal, self.number) {
+        if is_reached(state, self.goal, self.number) {
             return Some(Ok(()));
         }
-        Engine::unreachable(state, self.goal, self.number).map(Err)
+        unreachable(state, self.goal, self.number).map(Err)
     }
 }
 
@@ -273,7 +211,7 @@ impl Future for Reach<'_> {
                 }
                 return Poll::Ready(outcome);
             }
-            if !Engine::may_lead(&state, goal) {
+            if !may_lead(&state, goal) {
                 state
                     .waiters
                     .wait_for(goal, this.number, &mut this.ticket, context.waker());
@@ -282,7 +220,7 @@ impl Future for Reach<'_> {
             if !this.yielded {
                 // Who is ready to append joins this commit instead of waiting for the next.
                 this.yielded = true;
-                match this.shell.gives_way(state.lonely) {
+                match this.shell.gives_way(state.background.lonely()) {
                     Way::Ahead => {}
                     Way::ToThreads => {
                         drop(state);
@@ -302,12 +240,11 @@ impl Future for Reach<'_> {
                 state
                     .waiters
                     .wait_for(goal, this.number, &mut this.ticket, context.waker());
-                engine.delegate(&mut state, goal);
+                Engine::delegate(&mut state, goal);
                 return Poll::Pending;
             }
-            Engine::take_lead(&mut state, goal);
             // An error is in the state by now: the next round finds it there.
-            let _ = this.shell.run(|| engine.lead(goal, state));
+            let _ = this.shell.run(|| engine.perform(state, goal.work()));
         }
     }
 }
@@ -325,7 +262,7 @@ impl Drop for Reach<'_> {
         let over = self.outcome(&state).is_some();
         // It may have been this future's turn to lead, and the records are in the log: the engine's thread goes on.
         if !over {
-            self.engine.delegate(&mut state, self.goal);
+            Engine::delegate(&mut state, self.goal);
         }
     }
 }

@@ -8,10 +8,10 @@ use std::io;
 use wal_format::{Control, GroupKind, Offset, SegmentId};
 use wal_io::OpenMode;
 
-use super::Engine;
-use super::state::{ChainEntry, LiveSegment, Sealing};
+use super::engine::Engine;
 use crate::recovery::GroupEnd;
 use crate::sabotage;
+use crate::segment::{ChainEntry, LiveSegment, Sealing};
 use crate::segment::{GroupStep, SegmentCursor, SegmentFacts, SegmentIndex};
 use crate::sync::Arc;
 
@@ -30,11 +30,11 @@ impl Engine {
         }
         let header = entry.header;
         let written = {
-            let state = self.state();
-            let active = state.active.as_ref();
+            let state = self.look();
+            let active = state.segments.active();
             let active = active.filter(|active| active.segment.header.epoch == header.epoch);
             active.map(|active| {
-                let end = state.filling.end().get();
+                let end = state.buffers.filling().end().get();
                 (
                     Arc::clone(&active.segment),
                     active.records,
@@ -76,7 +76,7 @@ impl Engine {
             return Ok(None);
         };
         index.cut(end.offset);
-        let until = self.state().dates.now();
+        let until = self.look().dates.now();
         Ok(Some(Sealing {
             segment,
             end_lsn: end.lsn,

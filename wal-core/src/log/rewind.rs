@@ -6,21 +6,24 @@
 
 use std::io;
 
-use wal_format::{Control, Epoch, GroupKind, History, LinkCause, Lsn, Offset, Origin, SegmentId};
+use wal_format::{Control, Epoch, GroupKind, LinkCause, Lsn, Offset, Origin, SegmentId};
 use wal_io::OpenMode;
 
-use super::begin::{Predecessor, link_body};
-use super::commit::Failure;
-use super::commit::Scope;
-use super::open::draw_history;
-use super::rotate::new_header;
-use super::state::{Active, ChainEntry, Dirty, LiveSegment, Mark, Sealing, Spare, State, Status};
-use super::{Engine, Goal};
-use crate::error::Corruption;
+use super::engine::{Engine, Right, StateGuard};
+use super::in_reserve::Way;
+use super::rights::{REWIND, SYNC, WRITE};
+use super::segments::{Active, Spare};
+use super::truncations::Rewind;
+use super::waiters::Goal;
+use crate::error::{Corruption, Failure};
 use crate::recovery::{Copied, Copy, GroupEnd, Source};
-use crate::segment::{GroupStep, RecordStep, SegmentCursor, SegmentFacts, copied};
+use crate::segment::{
+    ChainEntry, GroupStep, LiveSegment, Mark, Predecessor, RecordStep, Sealing, SegmentCursor,
+    SegmentFacts, copied, link_body,
+};
+use crate::settings::{draw_history, new_header};
 use crate::shell::Shell;
-use crate::sync::{Arc, Ordering, wake_all};
+use crate::sync::Arc;
 use crate::{Error, Result, sabotage};
 
 /// Where the log is cut.
@@ -32,48 +35,15 @@ struct Place {
     rest: Option<Source>,
 }
 
-/// What is asked for.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Rewind {
-    /// To drop the records above this LSN.
-    To(Lsn),
-    /// To go on in the reserve, with all records.
-    IntoReserve,
-}
-
-/// How the log goes on in a new segment.
-#[derive(Debug)]
-pub(super) struct Way {
-    /// For messages.
-    pub(super) what: &'static str,
-    /// What the new segment follows.
-    pub(super) predecessor: Predecessor,
-    /// The last LSN before it.
-    pub(super) end_lsn: Lsn,
-    /// The last segment of the chain that stays, and where its data ends.
-    pub(super) stays: Option<(usize, GroupEnd)>,
-    /// The first segment of the chain whose histories count for what is copied.
-    pub(super) parts_from: usize,
-    /// What is copied.
-    pub(super) sources: Vec<Source>,
-    /// The last LSN that stays.
-    pub(super) kept: Lsn,
-    pub(super) control: Control,
-    /// Of the records to come.
-    pub(super) history: History,
-    /// It is a segment in the reserve, and no record is dropped.
-    pub(super) into_reserve: bool,
-    /// The segment that stays becomes shorter.
-    pub(super) shortens: bool,
-}
-
 impl Engine {
     /// Removes all records above `lsn`; 0 stands for all records.
     pub(crate) async fn truncate_after(&self, lsn: Lsn, shell: Shell) -> Result<()> {
         let number = {
             let mut state = self.state();
-            Self::check_rewind(&state, lsn)?;
-            state.rewinds.ask(Rewind::To(lsn))
+            state.life.check_open()?;
+            let last = state.buffers.last_lsn();
+            state.truncations.kept_by(lsn, last)?;
+            state.truncations.rewinds.ask(Rewind::To(lsn))
         };
         let asked = Asked {
             engine: self,
@@ -86,91 +56,70 @@ impl Engine {
         self.reach(Goal::Retired, 0, shell).await
     }
 
-    /// The last LSN that stays, if there is any to drop.
-    fn check_rewind(state: &State, lsn: Lsn) -> Result<Option<Lsn>> {
-        Self::check_open(state)?;
-        let last = state.last_lsn();
-        if lsn > last {
-            let next = state.next_lsn;
-            return Err(Error::NotAppended { lsn, next });
-        }
-        let before = state.log_first.prev();
-        if lsn < before && lsn != Lsn::ZERO {
-            return Err(Error::Truncated {
-                first: state.log_first,
-                kept: None,
-            });
-        }
-        let kept = lsn.max(before);
-        Ok((kept < last).then_some(kept))
-    }
-
-    /// Carries out what was asked for: the caller has taken `syncing` and `rewinding`.
-    pub(super) fn rewind(&self) -> Result<()> {
-        let outcome = self.quiesce().map(|()| self.rewind_all());
+    /// Carries out what was asked for.
+    pub(super) fn rewind(
+        &self,
+        right: Right<'_, { SYNC | REWIND }>,
+        state: StateGuard<'_>,
+    ) -> Result<()> {
+        let outcome = self.quiesce(&right, state).map(|()| self.rewind_all());
         let mut state = self.state();
-        state.rewinding = false;
-        state.syncing = false;
-        let mut wakers = Vec::new();
-        state.waiters.take_all(&mut wakers);
-        drop(state);
-        for condvar in [&self.writer, &self.syncer, &self.keeper, &self.leaders] {
-            condvar.notify_all();
-        }
-        wake_all(wakers);
+        state.give_back(right);
+        state.waiters.wake_all();
         outcome
     }
 
-    /// Makes all durable and finishes what is under way. Nothing new begins while `rewinding` is taken.
-    fn quiesce(&self) -> Result<()> {
-        let state = self.state();
-        let serial = state.entered_serial();
-        let state = self.write_up_to(state, serial)?;
+    /// Makes all durable and finishes what is under way. Nothing new begins meanwhile.
+    fn quiesce<'a>(
+        &'a self,
+        right: &Right<'_, { SYNC | REWIND }>,
+        state: StateGuard<'a>,
+    ) -> Result<()> {
         // What stays is durable before a segment says that it ends there.
-        sabotage::unless("truncation-before-all-is-durable", || {
-            self.sync_files(state, Scope::All)
-        })?;
-        self.settle_housekeeping()?;
-        let mut state = self.state();
-        while state.writing {
-            state.parked.leaders += 1;
-            state = self.leaders.wait(state);
-            state.parked.leaders -= 1;
+        if sabotage::is("truncation-before-all-is-durable") {
+            let serial = state.entered_serial();
+            drop(self.write_up_to(state, serial)?);
+        } else {
+            drop(self.commit_all(right, state)?);
         }
-        Self::check_poison(&state)
+        self.settle_housekeeping()?;
+        let state = self.state().until_free(WRITE);
+        state.life.check_poison()
     }
 
     fn rewind_all(&self) {
         loop {
-            let Some((number, rewind)) = self.state().rewinds.take() else {
+            let Some((number, rewind)) = self.state().truncations.rewinds.take() else {
                 return;
             };
             let outcome = match rewind {
                 Rewind::To(lsn) => self.rewind_to(lsn),
                 Rewind::IntoReserve => self.go_into_reserve(),
             };
-            self.state().rewinds.finish(number, outcome);
+            self.state().truncations.rewinds.finish(number, outcome);
         }
     }
 
     fn rewind_to(&self, lsn: Lsn) -> Result<()> {
         let (chain, kept, kept_history, mut control, log_first, in_reserve) = {
-            let state = self.state();
-            let Some(kept) = Self::check_rewind(&state, lsn)? else {
+            let state = self.look();
+            state.life.check_open()?;
+            let (last, segments) = (state.buffers.last_lsn(), &state.segments);
+            let Some(kept) = state.truncations.kept_by(lsn, last)? else {
                 return Ok(());
             };
-            let mut chain = state.chain.to_vec();
+            let mut chain = segments.chain().to_vec();
             if let Some(active) = chain.last_mut() {
-                let end = (state.last_lsn(), state.filling.end().get());
+                let end = (last, state.buffers.filling().end().get());
                 active.end.get_or_insert(end);
             }
             (
                 chain,
                 kept,
-                state.history_of(kept),
-                state.control.clone(),
-                state.log_first,
-                state.in_reserve().cloned(),
+                segments.history_of(kept),
+                state.changes.control().clone(),
+                state.truncations.log_first(),
+                segments.in_reserve().cloned(),
             )
         };
         let place = self.place_of(&chain, kept, log_first)?;
@@ -210,7 +159,7 @@ impl Engine {
         let (id, spare) = {
             let mut state = self.state();
             // Its file may serve if the disk is full.
-            (state.next_segment, state.spare.take())
+            (state.segments.next(), state.segments.take_spare())
         };
         let spare_id = spare.as_ref().map(|spare| spare.segment.id());
         match self.make_next(chain, log_first, way, id, spare_id) {
@@ -234,9 +183,9 @@ impl Engine {
     /// Whether the file that the log goes on after still has a name, if this process writes it.
     fn check_predecessor(&self, id: SegmentId) -> Result<(), Failure> {
         let active = {
-            let state = self.state();
-            let active = state.active.as_ref().map(|active| &active.segment);
-            active.filter(|segment| segment.id() == id).map(Arc::clone)
+            let state = self.look();
+            let active = state.segments.active_is(id);
+            active.map(|active| Arc::clone(&active.segment))
         };
         active.map_or(Ok(()), |segment| segment.check_linked())
     }
@@ -265,7 +214,7 @@ impl Engine {
             reserve: self.settings.reserve(),
             only_reserve: way.into_reserve,
         };
-        let log_id = self.state().log_id;
+        let log_id = self.look().segments.log_id();
         let mut new = new_header(&self.settings, &*self.entropy, id, log_id)
             .map_err(|error| Error::io(self.location(), "drawing an epoch", error))?;
         new.origin = Origin::Copy;
@@ -283,8 +232,8 @@ impl Engine {
             Ok(copied) => {
                 let checked = self.check_place();
                 let checked = checked.and_then(|()| self.check_predecessor(way.predecessor.id));
-                if let Err((during, cause)) = checked {
-                    return Err(self.poison(self.state(), during, cause));
+                if let Err(failure) = checked {
+                    return Err(self.state().poison(failure));
                 }
                 // Best effort: if it fails, the file keeps its length.
                 let cut = way.stays.filter(|_| way.shortens);
@@ -296,7 +245,7 @@ impl Engine {
             // Whether the log has its new end is known only after reopening.
             Err(error) if committed => {
                 let during = format!("giving segment {id} its name");
-                Err(self.poison(self.state(), during, io::Error::other(error)))
+                Err(self.state().poison((during, io::Error::other(error))))
             }
             Err(error) => Err(error),
         }
@@ -307,7 +256,7 @@ impl Engine {
         let Some(spare) = spare else { return };
         let name = wal_format::spare_name(spare.segment.id());
         if self.storage.open(&name, OpenMode::Read).is_ok() {
-            self.state().spare = Some(spare);
+            self.state().segments.set_spare(spare);
         }
     }
 
@@ -408,114 +357,49 @@ impl Engine {
         shortened: Option<Sealing>,
     ) {
         let kept = way.kept;
-        let mut state = self.state();
-        (state.control, state.history) = (way.control.clone(), way.history);
-        let at = way.stays;
-        let at = at.map(|(at, end)| (chain[at].header.segment_id, end));
         let header = copied.header;
         let id = header.segment_id;
-        // By its id: a truncation of the oldest records may have taken segments off the chain meanwhile.
-        let stays = at.and_then(|(stays, _)| {
-            let same = |entry: &ChainEntry| entry.header.segment_id == stays;
-            state.chain.iter().position(same)
+        let stays = way.stays;
+        let stays = stays.map(|(at, end)| (chain[at].header.segment_id, end));
+        let mut state = self.state();
+        let gone = state.segments.drop_after(stays.map(|(id, _)| id));
+        state.leftovers.retire(gone);
+        let ended = stays.and_then(|(_, end)| {
+            let newest = state.segments.end_newest((end.lsn, end.offset))?;
+            Some((newest, end.offset))
         });
-        let stays = stays.map_or(0, |at| at + 1);
-        let chain = Arc::make_mut(&mut state.chain);
-        for entry in chain.split_off(stays).into_iter().rev() {
-            let name = wal_format::segment_name(entry.header.segment_id);
-            state.retiring.push_back(name);
+        let newest = ended.map(|(header, _)| header.segment_id);
+        // The segment that stays gets a footer that names the new one, so that a missing file is noticed: where it ends now, or
+        // after the dropped records. One of an earlier session gets none.
+        let active = state.segments.take_active();
+        let written = active.as_ref().map(Active::id);
+        let before = ended.filter(|_| newest != written && shortened.is_none());
+        state.leftovers.replace(id, before);
+        // A truncation of the oldest records may have removed it since.
+        let shortened = shortened.filter(|sealing| newest == Some(sealing.segment.id()));
+        let active = active.filter(|active| newest == Some(active.id()));
+        let sealing = shortened.or_else(|| active.map(|active| state.sealing(active, id)));
+        if let Some(sealing) = sealing.filter(|_| !sabotage::is("cut-segment-not-sealed")) {
+            state.segments.seal_later(sealing);
         }
-        let mut before = None;
-        if let (Some((_, end)), Some(entry)) = (at, Arc::make_mut(&mut state.chain).last_mut()) {
-            entry.end = Some((end.lsn, end.offset));
-            before = Some((entry.header, end.offset));
-        }
-        // A segment of this session gets a footer: where it ends now, or after the dropped records.
-        let written = state.active.as_ref().map(|active| active.segment.id());
-        let before = before.filter(|(header, _)| Some(header.segment_id) != written);
-        state.replace(id, before.filter(|_| shortened.is_none()));
-        state.seal_rewound(id, shortened);
-        Arc::make_mut(&mut state.chain).push(ChainEntry {
-            header,
-            first_lsn: copied.first_lsn,
-            histories: copied.link.histories.clone(),
-            end: None,
-        });
-        state.next_lsn = kept.next();
-        self.locked.figures.changed(&state);
-        state.next_segment = id.next();
+        let (control, history) = (way.control.clone(), way.history);
+        state.changes.replace(control, history);
         state.reserve &= !copied.was_reserve;
-        let end = copied.end_offset.get();
         let mark = Mark {
             lsn: kept,
             segment: id,
-            offset: end,
+            offset: copied.end_offset.get(),
         };
-        (state.written, state.durable) = (mark, mark);
-        (state.written_watermark, state.proven) = (kept, kept);
-        (state.renamed, state.dir_synced) = (id, id);
-        state.cut_segment = id;
-        state.unsynced.clear();
-        state.dirty.clear();
-        state.predecessor = None;
-        state.unmarked = false;
-        state.shut_gate();
-        state.filling.reset(
-            header.frame(),
-            copied.end_offset,
-            copied.end_digest,
-            kept.next(),
-        );
         let segment = Arc::new(LiveSegment::new(header, Arc::clone(&copied.file)));
-        state.dirty.push_back(Dirty {
-            segment: Arc::clone(&segment),
-            written: end,
-            written_lsn: kept,
-            synced: end,
-            synced_lsn: kept,
-            end: None,
-        });
-        state.active = Some(Active::of(segment, copied));
-        if !way.into_reserve {
-            state.eras.begin(kept, id);
-            self.era.store(state.eras.now().0, Ordering::Release);
-        }
-        self.durable.store(kept.get(), Ordering::Release);
-    }
-}
-
-impl State {
-    /// The segment that stays gets a footer that names the new one, so that a missing file is noticed.
-    fn seal_rewound(&mut self, successor: SegmentId, shortened: Option<Sealing>) {
-        let (end_lsn, end_offset, end_digest) =
-            (self.last_lsn(), self.filling.end(), self.filling.previous());
-        let active = self.active.take();
-        let newest = self.chain.last().map(|entry| entry.header.segment_id);
-        // A truncation of the oldest records may have removed it since.
-        let stays = |sealing: &Sealing| newest == Some(sealing.segment.id());
-        if let Some(sealing) = shortened.filter(stays)
-            && !sabotage::is("cut-segment-not-sealed")
-        {
-            self.sealing.push_back(sealing);
-            return;
-        }
-        let Some(active) = active else {
-            return;
-        };
-        // A missing new segment is noticed.
-        if newest == Some(active.segment.id()) && !sabotage::is("cut-segment-not-sealed") {
-            self.sealing.push_back(Sealing {
-                segment: active.segment,
-                end_lsn,
-                end_offset,
-                end_digest,
-                records: active.records,
-                index: active.index,
-                control: self.control.clone(),
-                until: self.dates.now(),
-                successor,
-            });
-        }
+        state.progress.restart(mark, Arc::clone(&segment));
+        state
+            .truncations
+            .rewound((!way.into_reserve).then_some(kept), id);
+        let (end, digest) = (copied.end_offset, copied.end_digest);
+        state.buffers.go_on(segment.frame, end, digest, kept.next());
+        let active = Active::of(segment, copied);
+        let histories = copied.link.histories.clone();
+        state.segments.begin(active, copied.first_lsn, histories);
     }
 }
 
@@ -561,7 +445,11 @@ pub(super) struct Asked<'a> {
 
 impl Asked<'_> {
     pub(super) fn take_error(&self) -> Option<Error> {
-        self.engine.state().rewinds.take_error(self.number)
+        self.engine
+            .state()
+            .truncations
+            .rewinds
+            .take_error(self.number)
     }
 }
 
@@ -571,9 +459,9 @@ impl Drop for Asked<'_> {
             return;
         }
         let mut state = self.engine.state();
-        let _ = state.rewinds.take_error(self.number);
-        if matches!(state.status, Status::Poisoned(_) | Status::Closed) {
-            state.rewinds.clear();
+        let _ = state.truncations.rewinds.take_error(self.number);
+        if state.life.ended().is_some() {
+            state.truncations.rewinds.clear();
         }
     }
 }

@@ -1,17 +1,34 @@
 //! Who waits for what: appends for room, callers for a hand-over or a sync.
 //!
-//! Wakers are taken out under the lock and woken after it is released, all in one pass. A waiter is never forgotten: each
+//! Wakers are taken out under the lock and woken after it is released, all in one pass ([`Engine::state`](super::engine::Engine)). A waiter is never forgotten: each
 //! registration is removed by whoever wakes it, or by the future that made it when it is dropped.
 
 use std::collections::BTreeMap;
 use std::task::Waker;
 use std::time::Duration;
 
-use super::reach::Goal;
+/// What a caller waits for. The number that goes with it is an LSN for the first two, a buffer's serial for the next two.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Goal {
+    /// The record is with the operating system.
+    Written,
+    /// The record is on stable storage.
+    Durable,
+    /// The buffer, with all its control groups, is with the operating system.
+    HandedOver,
+    /// The same on stable storage.
+    Synced,
+    /// The log is closed.
+    Closed,
+    /// The files of truncated records are gone.
+    Retired,
+    /// The newest records are dropped, or the attempt has failed.
+    Rewound,
+}
 
 /// Names one registration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Ticket {
+pub(super) struct Ticket {
     number: u64,
     issued: u64,
 }
@@ -20,17 +37,17 @@ pub(crate) struct Ticket {
 ///
 /// The future that was woken may be kept and never polled, or its thread may be blocked. After [`LEAD_WITHIN`] the syncer leads.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Offers {
-    pub(crate) write: Option<Duration>,
-    pub(crate) commit: Option<Duration>,
+pub(super) struct Offers {
+    pub(super) write: Option<Duration>,
+    pub(super) commit: Option<Duration>,
 }
 
 /// How long a waiter that was woken to lead may take to do so.
-pub(crate) const LEAD_WITHIN: Duration = Duration::from_millis(5);
+pub(super) const LEAD_WITHIN: Duration = Duration::from_millis(5);
 
 /// All registrations.
 #[derive(Debug, Default)]
-pub(crate) struct Waiters {
+pub(super) struct Waiters {
     issued: u64,
     room: BTreeMap<Ticket, Waker>,
     written: BTreeMap<Ticket, Waker>,
@@ -38,6 +55,8 @@ pub(crate) struct Waiters {
     durable: BTreeMap<Ticket, Waker>,
     synced: BTreeMap<Ticket, Waker>,
     finished: BTreeMap<Ticket, Waker>,
+    /// To be woken when the lock is released.
+    woken: Vec<Waker>,
 }
 
 impl Waiters {
@@ -60,7 +79,7 @@ impl Waiters {
     }
 
     /// Registers, or renews a registration.
-    pub(crate) fn wait_for(
+    pub(super) fn wait_for(
         &mut self,
         goal: Goal,
         number: u64,
@@ -71,55 +90,71 @@ impl Waiters {
         self.list(goal).insert(ticket, waker.clone());
     }
 
-    pub(crate) fn leave(&mut self, goal: Goal, ticket: Ticket) {
+    pub(super) fn leave(&mut self, goal: Goal, ticket: Ticket) {
         self.list(goal).remove(&ticket);
     }
 
-    pub(crate) fn wait_for_room(&mut self, ticket: &mut Option<Ticket>, waker: &Waker) {
+    pub(super) fn wait_for_room(&mut self, ticket: &mut Option<Ticket>, waker: &Waker) {
         let ticket = *ticket.get_or_insert_with(|| self.ticket(0));
         self.room.insert(ticket, waker.clone());
     }
 
-    pub(crate) fn leave_room(&mut self, ticket: Ticket) {
+    pub(super) fn leave_room(&mut self, ticket: Ticket) {
         self.room.remove(&ticket);
     }
 
-    /// Those for whom there may be room now.
-    pub(crate) fn take_room(&mut self, into: &mut Vec<Waker>) {
-        into.extend(std::mem::take(&mut self.room).into_values());
+    /// Wakes those for whom there may be room now.
+    pub(super) fn wake_for_room(&mut self) {
+        self.woken
+            .extend(std::mem::take(&mut self.room).into_values());
     }
 
-    /// The waiters for `number` or less, and the first of the others, which is to lead next. Also says whether more waiters
+    /// Wakes the waiters for `number` or less, and the first of the others, which is to lead next. Says whether more waiters
     /// depend on it.
     #[must_use]
-    pub(crate) fn take_reached(&mut self, goal: Goal, number: u64, into: &mut Vec<Waker>) -> bool {
+    pub(super) fn wake_reached(&mut self, goal: Goal, number: u64) -> bool {
+        let mut woken = std::mem::take(&mut self.woken);
         let list = self.list(goal);
         while let Some(entry) = list.first_entry() {
             let reached = entry.key().number <= number;
-            into.push(entry.remove());
+            woken.push(entry.remove());
             if !reached {
                 break;
             }
         }
-        !list.is_empty()
+        let more = !list.is_empty();
+        self.woken = woken;
+        more
     }
 
-    /// Those who wait for a piece of housekeeping.
-    pub(crate) fn take_finished(&mut self, into: &mut Vec<Waker>) {
-        into.extend(std::mem::take(&mut self.finished).into_values());
+    /// Wakes those who wait for a piece of housekeeping.
+    pub(super) fn wake_for_housekeeping(&mut self) {
+        self.woken
+            .extend(std::mem::take(&mut self.finished).into_values());
     }
 
-    /// Everyone: the log is closed or poisoned.
-    pub(crate) fn take_all(&mut self, into: &mut Vec<Waker>) {
-        for list in [
+    /// Wakes everyone: the log is closed or poisoned, or LSNs have changed.
+    pub(super) fn wake_all(&mut self) {
+        let lists = [
             &mut self.room,
             &mut self.written,
             &mut self.handed_over,
             &mut self.durable,
             &mut self.synced,
             &mut self.finished,
-        ] {
-            into.extend(std::mem::take(list).into_values());
+        ];
+        for list in lists {
+            self.woken.extend(std::mem::take(list).into_values());
         }
+    }
+
+    /// Whether anyone is to be woken.
+    pub(super) fn are_woken(&self) -> bool {
+        !self.woken.is_empty()
+    }
+
+    /// Those to be woken.
+    pub(super) fn take_woken(&mut self) -> Vec<Waker> {
+        std::mem::take(&mut self.woken)
     }
 }

@@ -7,7 +7,7 @@ use wal_format::{Lsn, Offset, Record, SegmentId, Version};
 use wal_io::StorageFile;
 
 use super::{Place, RawReader, Source, Step, read_error};
-use crate::log::{ChainEntry, Mark};
+use crate::segment::{ChainEntry, Mark};
 use crate::segment::{SEEK_WINDOW, SegmentCursor, SegmentFacts, record_after, record_at};
 use crate::sync::Arc;
 use crate::{Error, Position, Result};

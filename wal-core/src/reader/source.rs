@@ -5,8 +5,10 @@
 use wal_format::{Lsn, SegmentId};
 
 use crate::Result;
-use crate::log::{ChainEntry, Engine, Era, Mark, check_process};
+use crate::directory::check_process;
+use crate::log::Engine;
 use crate::segment::Files;
+use crate::segment::{ChainEntry, Era, Mark};
 use crate::sync::Arc;
 use crate::view::View;
 

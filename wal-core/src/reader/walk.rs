@@ -7,7 +7,7 @@ use std::io;
 use wal_format::{GroupKind, Lsn, Offset};
 
 use super::{FirstPlace, RawReader, Source, Step, read_error};
-use crate::log::{ChainEntry, Mark};
+use crate::segment::{ChainEntry, Mark};
 use crate::segment::{GroupStep, RecordStep};
 use crate::{Error, Position, Result, sabotage};
 

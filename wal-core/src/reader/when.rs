@@ -8,7 +8,7 @@ use std::io;
 use wal_format::{GroupKind, Lsn, PageStart, UnixMillis, Version};
 
 use super::{RawReader, Source, read_error};
-use crate::log::{ChainEntry, Dated, Mark};
+use crate::segment::{ChainEntry, Dated, Mark};
 use crate::segment::{GroupStep, Hint, SEEK_WINDOW, SegmentCursor, WALK_WINDOW};
 use crate::sync::Arc;
 use crate::{Error, Result};

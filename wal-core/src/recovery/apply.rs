@@ -12,8 +12,8 @@ use super::copy::{Copied, Copy, Source};
 use super::plan::{CopyTail, Plan};
 use super::reserve::{Reserve, remove_or_reuse};
 use super::scan::Scan;
-use crate::log::link_body;
 use crate::segment::copied;
+use crate::segment::link_body;
 use crate::{Error, Result, sabotage};
 
 /// What was done.

@@ -20,7 +20,7 @@ use super::reserve::{
 };
 use super::tail::GroupEnd;
 use crate::error::is_no_space;
-use crate::log::create_segment_file;
+use crate::segment::create_segment_file;
 use crate::segment::{GroupStep, RecordStep, SegmentCursor, SegmentIndex};
 use crate::sync::Arc;
 use crate::{Error, Result, sabotage};

@@ -5,8 +5,8 @@ use std::io;
 use wal_format::{FileName, Lsn, RESERVE_2_NAME, RESERVE_NAME, SegmentId};
 use wal_io::{EntryKind, Storage};
 
+use crate::directory::displaced;
 use crate::error::Displacement;
-use crate::log::displaced;
 use crate::{Error, Result, sabotage};
 
 /// The highest number that a file may have. New files get higher ones, and these must not run out.

@@ -9,7 +9,7 @@ use super::scan::Scan;
 use super::surplus::Surplus;
 use super::tail::{GroupEnd, Stop};
 use crate::error::Corruption;
-use crate::log::Predecessor;
+use crate::segment::Predecessor;
 use crate::segment::SegmentFacts;
 use crate::{Error, Result, sabotage};
 

@@ -19,8 +19,8 @@ use wal_io::{OpenMode, Storage, StorageFile, StorageFileExt};
 
 use super::copy::Needs;
 use super::report::ReserveCounts;
-use crate::log::allocate;
 use crate::sabotage;
+use crate::segment::allocate;
 use crate::segment::decode_header;
 use crate::sync::Arc;
 

@@ -192,3 +192,14 @@ impl SegmentIndex {
         }
     }
 }
+
+/// Where in a segment the first group is that ended at or after a time.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Dated {
+    /// There is none.
+    Before,
+    /// The group with this first LSN.
+    In(Lsn),
+    /// This group, or one after it.
+    From(Hint),
+}

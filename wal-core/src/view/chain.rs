@@ -9,9 +9,9 @@
 use wal_format::{LinkBody, LinkCause, Lsn, SegmentHeader, SegmentId};
 
 use crate::damaged::Gap;
-use crate::log::{ChainEntry, Eras, Mark};
 use crate::recovery::{ChainLink, Scan};
 use crate::sabotage;
+use crate::segment::{ChainEntry, Eras, Mark};
 use crate::segment::{LinkFacts, SegmentFacts};
 use crate::sync::Arc;
 

@@ -9,8 +9,8 @@ use std::io;
 
 use wal_format::{GroupKind, Lsn, SegmentHeader};
 
-use crate::log::{ChainEntry, Mark};
 use crate::recovery::{GroupEnd, Scan};
+use crate::segment::{ChainEntry, Mark};
 use crate::segment::{Files, GroupStep, SEEK_WINDOW, SegmentCursor};
 use crate::sync::Arc;
 

@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use wal_core::timer::{Alarm, Timer};
 use wal_core::{FsyncPolicy, Lsn};
 
 use super::Core;
@@ -13,11 +14,15 @@ use super::clock::Unmarked;
 use crate::history::Mark;
 use crate::index::Writer;
 use crate::sabotage;
-use crate::sync::{Arc, AtomicBool, AtomicU64, Condvar, JoinHandle, Mutex, Ordering, pause, spawn};
+use crate::sync::{
+    AtomicBool, AtomicU64, Condvar, JoinHandle, Mutex, Ordering, Weak, pause, spawn,
+};
 use crate::{Error, Result};
 
 /// Expired keys are reclaimed so often.
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
+/// If the system has no thread for the store, another attempt is made after this time.
+const RETRY: Duration = Duration::from_millis(10);
 /// At most this many at a time: writers wait meanwhile.
 const SWEPT_AT_ONCE: usize = 64;
 
@@ -30,7 +35,7 @@ pub(crate) enum Driver {
     Caller,
 }
 
-/// The thread, or what stands in for it.
+/// The thread, or what stands in for it. An idle store has none.
 #[derive(Debug)]
 pub(crate) struct Background {
     policy: FsyncPolicy,
@@ -45,12 +50,18 @@ pub(crate) struct Background {
     stopping: AtomicBool,
     /// The thread is at work, and not waiting for some.
     busy: AtomicBool,
+    /// It starts with work, and ends some time after the last of it.
+    thread: Mutex<Option<JoinHandle<()>>>,
+    core: Weak<Core>,
+    timer: Mutex<Option<Timer>>,
 }
 
 #[derive(Debug, Default)]
 struct Wanted {
     tick: bool,
     stop: bool,
+    /// There is a thread, or one is about to be started.
+    runs: bool,
 }
 
 impl Background {
@@ -65,7 +76,15 @@ impl Background {
             swept_at: AtomicU64::new(0),
             stopping: AtomicBool::new(false),
             busy: AtomicBool::new(false),
+            thread: Mutex::default(),
+            core: Weak::new(),
+            timer: Mutex::default(),
         }
+    }
+
+    /// The store that this is the background of.
+    pub(crate) fn belong_to(&mut self, core: &Weak<Core>) {
+        self.core = Weak::clone(core);
     }
 
     pub(super) fn policy(&self) -> FsyncPolicy {
@@ -81,8 +100,53 @@ impl Background {
     }
 
     pub(super) fn wake(&self) {
-        self.wanted.lock().tick = true;
-        self.condvar.notify_all();
+        let mut wanted = self.wanted.lock();
+        wanted.tick = true;
+        let starts = self.driver == Driver::Thread && !wanted.runs && !wanted.stop;
+        wanted.runs |= starts;
+        drop(wanted);
+        if starts {
+            self.start();
+        } else {
+            self.condvar.notify_all();
+        }
+    }
+
+    /// Starts the thread, which counts as running.
+    fn start(&self) {
+        if !self.try_start() {
+            self.wanted.lock().runs = false;
+            self.ring_in(RETRY);
+        }
+    }
+
+    fn try_start(&self) -> bool {
+        let mut thread = self.thread.lock();
+        // From here on, who stops the thread finds this one.
+        let core = self.core.upgrade().filter(|_| !self.wanted.lock().stop);
+        let Some(core) = core else { return true };
+        match spawn("wal-kv", move || core.run()) {
+            Ok(handle) => {
+                *thread = Some(handle);
+                true
+            }
+            Err(_) => false,
+        }
+    }
+
+    fn ring_in(&self, time: Duration) {
+        if let Some(timer) = &*self.timer.lock() {
+            timer.ring_in(time, self.core.clone());
+        }
+    }
+
+    /// After [`Core::stop`]: waits until the thread has ended.
+    pub(crate) fn join(&self) {
+        let thread = self.thread.lock().take();
+        if let Some(thread) = thread {
+            // A thread that panicked has nothing to finish.
+            let _ = thread.join();
+        }
     }
 
     /// The log has this many bytes since the last snapshot.
@@ -97,10 +161,8 @@ impl Background {
 
     /// Versions wait to be forgotten, more than a write sees to.
     pub(super) fn has_backlog(&self) {
-        let mut wanted = self.wanted.lock();
-        if !wanted.tick {
-            wanted.tick = true;
-            self.condvar.notify_all();
+        if !self.wanted.lock().tick {
+            self.wake();
         }
     }
 
@@ -114,23 +176,19 @@ impl Background {
 }
 
 impl Core {
-    /// Starts the thread, unless the caller drives.
-    pub(crate) fn start(self: &Arc<Self>) -> Result<Option<JoinHandle<()>>> {
+    /// Begins the background work, unless the caller drives.
+    pub(crate) fn start(&self) -> Result<()> {
         if self.background.driver == Driver::Caller {
-            return Ok(None);
+            return Ok(());
         }
+        let timer = Timer::shared().map_err(|error| {
+            let location = self.storage.location();
+            Error::io(location, "starting the timer's thread", error)
+        })?;
+        *self.background.timer.lock() = Some(timer);
         // A log that was long already may be due for a snapshot.
         self.background.wake();
-        let core = Arc::clone(self);
-        let thread = spawn("wal-kv", move || core.run());
-        let io = |error| {
-            Error::io(
-                self.storage.location(),
-                "starting the store's thread",
-                error,
-            )
-        };
-        thread.map(Some).map_err(io)
+        Ok(())
     }
 
     /// Ends the thread soon; a snapshot that it is writing is given up.
@@ -138,6 +196,7 @@ impl Core {
         self.background.stopping.store(true, Ordering::Release);
         self.background.wanted.lock().stop = true;
         self.background.condvar.notify_all();
+        *self.background.timer.lock() = None;
         if !sabotage::is("kv-close-wakes-nobody-at-the-bound") {
             self.bound.wake();
         }
@@ -150,24 +209,46 @@ impl Core {
 
     fn run(&self) {
         loop {
-            let retries = self.bound.has_failed();
-            {
-                let mut wanted = self.background.wanted.lock();
-                if !wanted.stop && !wanted.tick {
-                    wanted = if retries || self.background.expiring.load(Ordering::Relaxed) {
-                        self.background.condvar.wait_for(wanted, SWEEP_EVERY)
-                    } else {
-                        self.background.condvar.wait(wanted)
-                    };
-                }
-                if wanted.stop {
-                    return;
-                }
-                wanted.tick = false;
-                self.background.busy.store(true, Ordering::Release);
+            let watches = self.watches();
+            let mut wanted = self.background.wanted.lock();
+            if !wanted.stop && !wanted.tick {
+                wanted = self.background.condvar.wait_for(wanted, SWEEP_EVERY);
             }
+            let told = wanted.stop || wanted.tick;
+            drop(wanted);
+            let is_due = !told && watches && self.is_look_due();
+            let mut wanted = self.background.wanted.lock();
+            if wanted.stop || !(wanted.tick || is_due) {
+                wanted.runs = false;
+                drop(wanted);
+                self.look_later();
+                return;
+            }
+            wanted.tick = false;
+            self.background.busy.store(true, Ordering::Release);
+            drop(wanted);
             self.tick();
             self.background.busy.store(false, Ordering::Release);
+        }
+    }
+
+    /// Whether something may become due that no write tells of.
+    fn watches(&self) -> bool {
+        self.bound.has_failed() || self.background.expiring.load(Ordering::Relaxed)
+    }
+
+    /// Whether it is due now. A model has no time, so it may always be.
+    fn is_look_due(&self) -> bool {
+        cfg!(wal_shuttle)
+            || self.is_retry_due()
+            || self.index.ledger().has_expired(self.index.now())
+            || self.index.time().observe().is_some()
+    }
+
+    /// Has an alarm ring if something may become due.
+    fn look_later(&self) {
+        if self.watches() && !self.background.is_stopping() {
+            self.background.ring_in(SWEEP_EVERY);
         }
     }
 
@@ -323,6 +404,34 @@ impl Core {
             Reclaimed::Some { mark }
         } else {
             Reclaimed::All { mark }
+        }
+    }
+}
+
+impl Alarm for Core {
+    /// Starts the thread if there is work. If the system has no thread for it, the timer's own does the work.
+    fn ring(&self) {
+        if self.check_process().is_err() {
+            return;
+        }
+        let is_due = self.is_look_due();
+        let mut wanted = self.background.wanted.lock();
+        // A thread sees to it.
+        if wanted.runs || wanted.stop {
+            return;
+        }
+        wanted.tick |= is_due;
+        let starts = wanted.tick;
+        wanted.runs = starts;
+        drop(wanted);
+        if !starts {
+            return self.look_later();
+        }
+        if !self.background.try_start() {
+            self.background.wanted.lock().tick = false;
+            self.tick();
+            self.background.wanted.lock().runs = false;
+            self.look_later();
         }
     }
 }

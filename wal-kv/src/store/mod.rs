@@ -85,6 +85,19 @@ struct Counters {
 }
 
 impl Core {
+    /// The store, known to its own background.
+    pub(crate) fn shared(mut core: Self) -> Arc<Self> {
+        Arc::new_cyclic(|this| {
+            core.background.belong_to(this);
+            core
+        })
+    }
+
+    /// After [`stop`](Self::stop): waits until the thread has ended.
+    pub(crate) fn join(&self) {
+        self.background.join();
+    }
+
     /// Refuses in a fork of the process that opened the store, before any lock is taken.
     pub(crate) fn check_process(&self) -> Result<()> {
         Ok(self.wal.check_process()?)

@@ -7,11 +7,11 @@ use wal_io::Storage;
 
 use super::inspect::{Behind, GROUP};
 use super::plan::RepairPlan;
-use crate::log::{Predecessor, link_body};
 use crate::recovery::copy::Copy;
 use crate::recovery::filling::Filling;
 use crate::recovery::{Part, Reserve, Step, Taken, Walk, Wreck};
 use crate::segment::Files;
+use crate::segment::{Predecessor, link_body};
 use crate::sync::Arc;
 use crate::{Error, Result, sabotage};
 

@@ -2,9 +2,9 @@
 
 use wal_format::{Epoch, LinkCause, Lsn, Offset, SegmentId};
 
-use crate::log::Predecessor;
 use crate::recovery::GroupEnd;
 use crate::sabotage;
+use crate::segment::Predecessor;
 
 /// A part of the log, as far as it is whole.
 #[derive(Clone, Copy, Debug)]

@@ -11,11 +11,11 @@ use wal_io::Storage;
 use super::copy::Feed;
 use super::inspect::Behind;
 use super::slots::Slot;
-use crate::log::{LiveSegment, Sealing, write_footer};
 use crate::recovery::copy::{Copied, Copy, Needs};
 use crate::recovery::filling::Filling;
 use crate::recovery::{GroupEnd, Part, Reserve, Wreck};
 use crate::segment::SegmentFacts;
+use crate::segment::{LiveSegment, Sealing, write_footer};
 use crate::sync::Arc;
 use crate::{Result, sabotage};
 

@@ -6,9 +6,9 @@
 use wal_format::{Epoch, Histories, History, LinkBody, LinkCause, Lsn, Offset, SegmentId};
 
 use super::plan::{Facts, PartFacts};
-use crate::log::{Predecessor, link_body};
 use crate::recovery::{GroupEnd, Part, Wreck};
 use crate::sabotage;
+use crate::segment::{Predecessor, link_body};
 
 /// A segment that is written anew. A link that names it is followed by another segment of the log.
 #[derive(Clone, Debug)]

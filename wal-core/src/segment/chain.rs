@@ -1,9 +1,26 @@
-//! What a new segment begins with: what its link says, and where its records start.
+//! The chain of segments that makes a log: what is known of each, and what a link says of the segment before it.
 
-use wal_format::{Epoch, Histories, History, Layout, LinkBody, LinkCause, Lsn, Offset, SegmentId};
+use wal_format::{
+    Epoch, Histories, Layout, LinkBody, LinkCause, Lsn, Offset, SegmentHeader, SegmentId,
+};
 
-use super::state::State;
-use crate::segment::history_at;
+/// A place in the log: the last LSN before it, and where it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Mark {
+    pub(crate) lsn: Lsn,
+    pub(crate) segment: SegmentId,
+    pub(crate) offset: u64,
+}
+
+/// A segment of the log, as readers see it.
+#[derive(Clone, Debug)]
+pub(crate) struct ChainEntry {
+    pub(crate) header: SegmentHeader,
+    pub(crate) first_lsn: Lsn,
+    pub(crate) histories: Histories,
+    /// Last LSN and end offset; `None` while the segment is active.
+    pub(crate) end: Option<(Lsn, u64)>,
+}
 
 /// The end of what the log takes from a segment: what the next link says of it.
 #[derive(Clone, Copy, Debug)]
@@ -28,24 +45,6 @@ impl Predecessor {
             cause: link.cause,
             kept: link.kept,
         }
-    }
-}
-
-impl State {
-    /// Where the first record of the next segment will stand.
-    pub(crate) fn first_of_next(&self, layout: Layout) -> Offset {
-        let start = layout.data_start_after(self.control.table_len() as u64);
-        Offset::new(start + wal_format::GROUP_HEADER_LEN as u64)
-    }
-
-    /// The history of a record of the chain, or of the one before its first.
-    pub(crate) fn history_of(&self, lsn: Lsn) -> History {
-        let entries = self.chain.iter();
-        let entry = entries.rev().find(|entry| entry.first_lsn <= lsn);
-        let entry = entry.or(self.chain.first());
-        entry.map_or(History::NONE, |entry| {
-            history_at(entry.first_lsn, &entry.histories, lsn)
-        })
     }
 }
 

@@ -1,10 +1,55 @@
 //! Segment size, record limit and padding of new segments: chosen by the opener, or else those of the existing log.
 
+use crate::Prewrite;
+use crate::RecoveryMode;
+use crate::WalConfig;
+use crate::entropy::Entropy;
+use crate::recovery::Reserve;
+use std::io;
+use std::time::Duration;
+use wal_format::Epoch;
+use wal_format::History;
+use wal_format::LogId;
+use wal_format::Origin;
+use wal_format::SegmentId;
 use wal_format::{Alignment, Layout, SegmentHeader, Version};
 
-use super::Settings;
 use crate::recovery::Scan;
 use crate::{Error, Result, sabotage};
+
+/// What the builder decided.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    pub(crate) config: WalConfig,
+    pub(crate) sizes: Sizes,
+    pub(crate) alignment: Alignment,
+    /// The version of new segments.
+    pub(crate) version: Version,
+    pub(crate) record_limit: u64,
+    /// Largest payload of one group: one batch is at most this long.
+    pub(crate) batch_limit: u64,
+    /// Bytes of one buffer; two are in use.
+    pub(crate) buffer: usize,
+    /// Hand-over begins when this much is waiting, or `hand_over_after`, whichever is first.
+    pub(crate) hand_over_bytes: usize,
+    pub(crate) hand_over_after: Duration,
+    /// An idle log whose last records are not proven yet gets a stamp after this time.
+    pub(crate) stamp_after: Duration,
+    pub(crate) driver: Driver,
+    pub(crate) recovery: RecoveryMode,
+    pub(crate) prewrite: Prewrite,
+    /// Check now and then that the path still leads to the directory.
+    pub(crate) path_check: bool,
+}
+
+/// Who runs the background steps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Driver {
+    /// Threads of the engine's own.
+    Threads,
+    /// Whoever calls: a call that would wait runs the steps itself. Deterministic.
+    Caller,
+}
 
 /// What the opener chose. `None` means the log's own value, or the default in a new log.
 #[derive(Clone, Copy, Debug)]
@@ -153,6 +198,27 @@ impl Settings {
     }
 }
 
+impl Settings {
+    /// Whether the reserve of a log with such a newest segment is long enough.
+    pub(crate) fn continues(&self, newest: &SegmentHeader) -> bool {
+        let same = newest.version == self.version
+            && newest.log_capacity == self.config.max_segment_size
+            && newest.alignment == self.alignment;
+        same || !self.reserve().is_kept()
+    }
+
+    /// The space that the log keeps for a full disk.
+    pub(crate) fn reserve(&self) -> Reserve {
+        let size = self.config.max_segment_size;
+        Reserve::of(&SegmentHeader {
+            capacity: size,
+            log_capacity: size,
+            version: self.version,
+            ..idle_header(self, LogId::from_bytes([0; 16]))
+        })
+    }
+}
+
 /// The segment whose sizes were chosen by an opener: the newest one that is not a copy. A copy may be larger. If there are only
 /// copies, the smallest is the best guess.
 fn model(scan: &Scan) -> Option<SegmentHeader> {
@@ -162,4 +228,68 @@ fn model(scan: &Scan) -> Option<SegmentHeader> {
     newest
         .or_else(|| chain.min_by_key(|header| header.capacity))
         .copied()
+}
+
+/// A place holder for the writer's header while there is no active segment.
+pub(crate) fn idle_header(settings: &Settings, log_id: LogId) -> SegmentHeader {
+    SegmentHeader {
+        log_id,
+        segment_id: SegmentId::NONE,
+        epoch: Epoch::new(0),
+        capacity: 0,
+        record_limit: 0,
+        node_id: settings.config.node_id,
+        alignment: settings.alignment,
+        allocated: 0,
+        origin: Origin::Spare,
+        version: Version::V1,
+        replaces: None,
+        log_capacity: 0,
+        log_record_limit: 0,
+    }
+}
+
+/// The header of a segment that this log makes next.
+pub(crate) fn new_header(
+    settings: &Settings,
+    entropy: &dyn Entropy,
+    id: SegmentId,
+    log_id: LogId,
+) -> io::Result<SegmentHeader> {
+    let mut epoch = 0;
+    while epoch == 0 {
+        epoch = entropy.next()?;
+        // Each file has an epoch of its own: bytes of another do not verify in it.
+        if sabotage::is("epoch-not-new") {
+            epoch = 1;
+        }
+    }
+    Ok(SegmentHeader {
+        log_id,
+        segment_id: id,
+        epoch: Epoch::new(epoch),
+        capacity: settings.config.max_segment_size,
+        record_limit: settings.record_limit,
+        node_id: settings.config.node_id,
+        alignment: settings.alignment,
+        allocated: settings.config.max_segment_size,
+        origin: Origin::Spare,
+        version: settings.version,
+        replaces: None,
+        log_capacity: settings.config.max_segment_size,
+        log_record_limit: settings.record_limit,
+    })
+}
+
+/// A history for records that are appended from now on. Segments of version 1 have none.
+pub(crate) fn draw_history(settings: &Settings, entropy: &dyn Entropy) -> io::Result<History> {
+    let mut history = 0;
+    while settings.version >= Version::V2 && history == 0 {
+        history = entropy.next()?;
+        // A record whose LSN was given again has another history than the one before it.
+        if sabotage::is("history-not-renewed") {
+            history = 1;
+        }
+    }
+    Ok(History::new(history))
 }

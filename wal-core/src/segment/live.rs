@@ -5,8 +5,7 @@ use std::io;
 use wal_format::{Frame, SegmentHeader, SegmentId};
 use wal_io::StorageFile;
 
-use super::commit::Failure;
-use crate::error::Displacement;
+use crate::error::{Displacement, Failure};
 use crate::sabotage;
 use crate::sync::Arc;
 
@@ -40,7 +39,7 @@ impl LiveSegment {
     }
 
     /// Whether the file still has a name. True if the system cannot say.
-    pub(super) fn check_linked(&self) -> Result<(), Failure> {
+    pub(crate) fn check_linked(&self) -> Result<(), Failure> {
         if !self.linked || sabotage::is("deleted-file-acknowledged") {
             return Ok(());
         }
