@@ -25,7 +25,6 @@ mod sabotage;
 mod segment;
 mod shell;
 mod stats;
-mod sync;
 mod unknown;
 mod verify;
 mod view;
@@ -57,6 +56,7 @@ pub use wal_format::{
     Compression, Expiry, IntoBytes, Lsn, Offset, Record, RecordKind, RecordRef, SegmentId,
     UnixMillis,
 };
+use wal_sync as sync;
 pub use writer::{Writer, writer};
 
 /// Compiles the examples of the repository's documents.

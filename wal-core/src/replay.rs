@@ -22,6 +22,15 @@ pub enum Threads {
     Exactly(NonZeroUsize),
 }
 
+impl Threads {
+    pub(crate) fn count(self) -> usize {
+        match self {
+            Self::PerCore => sync::cores(),
+            Self::Exactly(threads) => threads.get(),
+        }
+    }
+}
+
 /// LSNs of one segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Part {
@@ -60,7 +69,7 @@ pub(crate) fn replay<S: Send>(
         }
         outcome.map(|next| (state, next))
     };
-    let mut outcomes = sync::in_parallel(threads, parts.len(), read);
+    let mut outcomes = sync::in_parallel(threads.count(), parts.len(), read);
     // The first in the order of LSNs.
     if sabotage::is("replay-error-of-any-segment") {
         outcomes.reverse();

@@ -1,26 +1,27 @@
-//! Locks, atomics and threads of the standard library. What stands in for them under the model checker is in `model.rs`.
+//! Locks, atomics and threads of the standard library. `model.rs` has those of the model checker.
 
 use std::hint;
 use std::sync::{LazyLock, PoisonError, TryLockError};
 use std::time::Duration;
 
-pub(crate) use std::sync::MutexGuard;
-pub(crate) use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-pub(crate) use std::thread::JoinHandle;
+pub use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+pub use std::sync::{MutexGuard, RwLockReadGuard, RwLockWriteGuard};
+pub use std::thread::JoinHandle;
 pub(super) use std::{thread, thread_local};
 
-/// A mutual-exclusion lock.
+/// A mutual-exclusion lock. It is not poisoned: see the head of this crate.
 #[derive(Debug, Default)]
-pub(crate) struct Mutex<T>(std::sync::Mutex<T>);
+pub struct Mutex<T>(std::sync::Mutex<T>);
 
 impl<T> Mutex<T> {
-    pub(crate) fn new(value: T) -> Self {
+    /// A free lock.
+    pub fn new(value: T) -> Self {
         Self(std::sync::Mutex::new(value))
     }
 
-    /// Takes the lock, also after a holder panicked: the state is guarded by the log's own poison.
+    /// Takes the lock, even after a holder has panicked.
     #[inline]
-    pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
+    pub fn lock(&self) -> MutexGuard<'_, T> {
         match self.0.try_lock() {
             Ok(guard) => guard,
             Err(TryLockError::Poisoned(error)) => error.into_inner(),
@@ -28,11 +29,11 @@ impl<T> Mutex<T> {
         }
     }
 
-    /// Leaves the lock to whoever has it for a while, longer each time, and only then sleeps.
+    /// Spins for a while, longer after each failed attempt, and only then sleeps.
     ///
-    /// Nothing slow happens under the log's lock, so it is free again in well under a microsecond. Who tried again at once would
-    /// take the lock's cache lines to its core and back for each record; who waits lets the other thread append dozens of
-    /// records first (docs/performance.md has what that brings).
+    /// Nothing slow happens under these locks: the log's is free again in well under a microsecond. A thread that tried again
+    /// at once would move the lock's cache lines to its core and back for each record. A thread that spins lets the other one
+    /// append dozens of records first (docs/performance.md has the figures).
     #[cold]
     fn lock_contended(&self) -> MutexGuard<'_, T> {
         if *SPINS {
@@ -51,41 +52,63 @@ impl<T> Mutex<T> {
     }
 }
 
-/// Where there is only one core, whoever holds a lock does not run meanwhile.
+/// With one core, the holder of a lock does not run while another thread spins.
 static SPINS: LazyLock<bool> = LazyLock::new(|| cores() > 1);
+
+/// A lock for many readers or one writer. It is not poisoned either.
+#[derive(Debug, Default)]
+pub struct RwLock<T>(std::sync::RwLock<T>);
+
+impl<T> RwLock<T> {
+    /// A free lock.
+    pub fn new(value: T) -> Self {
+        Self(std::sync::RwLock::new(value))
+    }
+
+    /// Takes the lock for reading.
+    #[inline]
+    pub fn read(&self) -> RwLockReadGuard<'_, T> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes the lock for writing.
+    #[inline]
+    pub fn write(&self) -> RwLockWriteGuard<'_, T> {
+        self.0.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 /// A condition variable.
 #[derive(Debug, Default)]
-pub(crate) struct Condvar(std::sync::Condvar);
+pub struct Condvar(std::sync::Condvar);
 
 impl Condvar {
-    pub(crate) fn wait<'a, T>(&self, guard: MutexGuard<'a, T>) -> MutexGuard<'a, T> {
+    /// Waits until it is notified, or until a spurious wake-up.
+    pub fn wait<'a, T>(&self, guard: MutexGuard<'a, T>) -> MutexGuard<'a, T> {
         self.0.wait(guard).unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn wait_for<'a, T>(
-        &self,
-        guard: MutexGuard<'a, T>,
-        limit: Duration,
-    ) -> MutexGuard<'a, T> {
+    /// The same, but for no longer than `limit`.
+    pub fn wait_for<'a, T>(&self, guard: MutexGuard<'a, T>, limit: Duration) -> MutexGuard<'a, T> {
         self.0
             .wait_timeout(guard, limit)
             .unwrap_or_else(PoisonError::into_inner)
             .0
     }
 
-    pub(crate) fn notify_all(&self) {
+    /// Wakes all threads that wait.
+    pub fn notify_all(&self) {
         self.0.notify_all();
     }
 }
 
-/// Gives the processor away for a while.
-pub(crate) fn sleep(time: Duration) {
+/// Sleeps.
+pub fn sleep(time: Duration) {
     thread::sleep(time);
 }
 
 /// How many threads can run at the same time.
-pub(super) fn cores() -> usize {
+pub fn cores() -> usize {
     thread::available_parallelism().map_or(1, usize::from)
 }
 

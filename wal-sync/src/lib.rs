@@ -1,43 +1,51 @@
-//! The one module that knows locks, atomics and threads, so that a model checker can take their place.
+#![doc = include_str!("../README.md")]
 //!
-//! `sync/system.rs` has those of the standard library. With `--cfg wal_shuttle` those of `sync/model.rs` are compiled in their place:
-//! every lock, condition variable, atomic and thread is shuttle's, which runs the threads one at a time, in an order of its
-//! own (`tests/shuttle.rs`). Deliberately absent: time, which is the clock's ([`crate::clock`]); only how to wait for it is here.
+//! Deliberately absent: time, which is the clock's; only waiting for it is here.
 //!
-//! A lock here has no poisoning of its own: the log has its own, which knows about durability ([`crate::log`]).
+//! A lock here has no poisoning of its own. The log has its own, which knows about durability, and what a store guards with
+//! a lock is changed in steps that do not panic.
+#![forbid(unsafe_code)]
 
 #[cfg(wal_shuttle)]
-#[path = "sync/model.rs"]
-mod ground;
+mod model;
 #[cfg(not(wal_shuttle))]
-#[path = "sync/system.rs"]
-mod ground;
+mod system;
 
 use std::cell::Cell;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::task::{Context, Poll, Wake, Waker};
+use std::time::Duration;
 
-pub(crate) use std::sync::Arc;
+#[cfg(wal_shuttle)]
+use model as backend;
+#[cfg(not(wal_shuttle))]
+use system as backend;
 
-pub(crate) use ground::{
-    AtomicBool, AtomicU64, Condvar, JoinHandle, Mutex, MutexGuard, Ordering, sleep,
+pub use std::sync::Arc;
+
+pub use backend::{
+    AtomicBool, AtomicU64, Condvar, JoinHandle, Mutex, MutexGuard, Ordering, RwLock,
+    RwLockReadGuard, RwLockWriteGuard, cores, sleep,
 };
-use ground::{cores, spawn_in, thread};
+use backend::{spawn_in, thread};
 
-use crate::Threads;
+/// Long enough for a thread that has been woken to take the lock that it waited for.
+const PAUSE: Duration = Duration::from_micros(20);
+
+/// Lets other threads go first.
+pub fn pause() {
+    sleep(PAUSE);
+}
 
 /// Starts a named thread.
-pub(crate) fn spawn(
-    name: &str,
-    body: impl FnOnce() + Send + 'static,
-) -> std::io::Result<JoinHandle<()>> {
+pub fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> std::io::Result<JoinHandle<()>> {
     thread::Builder::new().name(name.into()).spawn(body)
 }
 
 /// Whether the caller runs on the thread of `handle`.
-pub(crate) fn is_current(handle: &JoinHandle<()>) -> bool {
+pub fn is_current(handle: &JoinHandle<()>) -> bool {
     handle.thread().id() == thread::current().id()
 }
 
@@ -68,26 +76,26 @@ impl Unpark {
     }
 }
 
-ground::thread_local! {
+backend::thread_local! {
     /// The thread's own waker, while no call uses it.
     static UNPARK: Cell<Option<Arc<Unpark>>> = const { Cell::new(None) };
 }
 
 /// Gives the rest of the time slice to the threads that are ready.
-pub(crate) fn yield_now() {
+pub fn yield_now() {
     thread::yield_now();
 }
 
-/// Runs a future on the calling thread, which sleeps while it waits. `stuck` is called before each sleep; if it made
-/// progress (a test drives the log by hand), the future is polled again instead. `patience` says how often the thread gives
-/// way before it sleeps: what it waits for may take less than falling asleep and being woken.
-pub(crate) fn block_on<F: Future>(
+/// Runs a future on the calling thread, which sleeps while it waits. `stuck` is called before each sleep. If it made
+/// progress (a test drives the log by hand), the future is polled again instead. `patience` is how often the thread yields
+/// before it sleeps, because the wait may be shorter than falling asleep and being woken.
+pub fn block_on<F: Future>(
     future: F,
     mut stuck: impl FnMut() -> bool,
     patience: impl Fn() -> u32,
 ) -> F::Output {
     let mut future = pin!(future);
-    // A call inside a call (a storage that keeps a log of its own) gets a waker of its own.
+    // A call inside a call (from a storage that keeps a log itself) gets another waker.
     let unpark = UNPARK.with(Cell::take).unwrap_or_else(Unpark::new);
     let waker = Waker::from(Arc::clone(&unpark));
     let mut context = Context::from_waker(&waker);
@@ -113,14 +121,15 @@ pub(crate) fn block_on<F: Future>(
 }
 
 /// Wakes all wakers, even if one of them panics. A panic affects neither the other waiters nor the log.
-pub(crate) fn wake_all(wakers: Vec<Waker>) {
+pub fn wake_all(wakers: Vec<Waker>) {
     for waker in wakers {
         let _ = catch_unwind(AssertUnwindSafe(|| waker.wake()));
     }
 }
 
 /// Runs its closure if the thread unwinds past it.
-pub(crate) struct IfPanicking<F: FnMut()>(pub(crate) F);
+#[derive(Debug)]
+pub struct IfPanicking<F: FnMut()>(pub F);
 
 impl<F: FnMut()> Drop for IfPanicking<F> {
     fn drop(&mut self) {
@@ -130,17 +139,13 @@ impl<F: FnMut()> Drop for IfPanicking<F> {
     }
 }
 
-/// Calls `work` with 0 to `count - 1`, each once and the lower ones first; the results in order. The calling thread is one of
-/// `threads`, and does all of it where no other can be started.
-pub(crate) fn in_parallel<T: Send>(
-    threads: Threads,
+/// Calls `work` with 0 to `count - 1`, each once and the lower ones first, on at most `threads` threads. Returns the results
+/// in order. The calling thread is one of them, and does all the work if no other can be started.
+pub fn in_parallel<T: Send>(
+    threads: usize,
     count: usize,
     work: impl Fn(usize) -> T + Sync,
 ) -> Vec<T> {
-    let threads = match threads {
-        Threads::PerCore => cores(),
-        Threads::Exactly(threads) => threads.get(),
-    };
     let threads = threads.min(count);
     if threads < 2 {
         return (0..count).map(work).collect();
@@ -173,17 +178,13 @@ pub(crate) fn in_parallel<T: Send>(
 
 #[cfg(all(test, not(wal_shuttle)))]
 mod tests {
-    use super::ground::with_threads_left;
+    use super::backend::with_threads_left;
     use super::*;
-
-    fn four() -> Threads {
-        Threads::Exactly(std::num::NonZeroUsize::MIN.saturating_add(3))
-    }
 
     #[test]
     fn work_goes_on_with_fewer_threads_where_the_system_has_no_more() {
         for left in 0..5 {
-            let results = with_threads_left(left, || in_parallel(four(), 20, |at| at * at));
+            let results = with_threads_left(left, || in_parallel(4, 20, |at| at * at));
             assert_eq!(
                 results,
                 (0..20).map(|at| at * at).collect::<Vec<_>>(),
