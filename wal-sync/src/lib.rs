@@ -40,11 +40,16 @@ pub fn pause() {
 }
 
 /// Starts a named thread.
+///
+/// # Errors
+///
+/// The system has no more threads.
 pub fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> std::io::Result<JoinHandle<()>> {
     thread::Builder::new().name(name.into()).spawn(body)
 }
 
 /// Whether the caller runs on the thread of `handle`.
+#[must_use]
 pub fn is_current(handle: &JoinHandle<()>) -> bool {
     handle.thread().id() == thread::current().id()
 }

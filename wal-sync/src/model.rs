@@ -120,6 +120,7 @@ pub fn sleep(_time: Duration) {
 }
 
 /// How many threads can run at the same time.
+#[must_use]
 pub fn cores() -> usize {
     2
 }

@@ -108,6 +108,7 @@ pub fn sleep(time: Duration) {
 }
 
 /// How many threads can run at the same time.
+#[must_use]
 pub fn cores() -> usize {
     thread::available_parallelism().map_or(1, usize::from)
 }
