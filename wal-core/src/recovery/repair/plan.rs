@@ -127,5 +127,4 @@ pub(super) fn plan(facts: &Facts) -> RepairPlan {
 }
 
 #[cfg(test)]
-#[path = "plan_tests.rs"]
 mod tests;

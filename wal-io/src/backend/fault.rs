@@ -34,7 +34,7 @@
 //! # Example
 //!
 //! ```
-#![doc = include_str!("../../../examples/naive_format.rs")]
+#![doc = include_str!("../../examples/naive_format.rs")]
 //! ```
 //!
 //! # What is deliberately absent

@@ -3,6 +3,7 @@
 //! A rule is one function from the tree to its findings; `RULES` lists them all. A rule reads
 //! `Tree` and nothing else, so a test gives it a tree of a few lines. Nothing here changes a file.
 
+mod imports;
 mod lexer;
 mod manifest;
 mod paths;

@@ -3,7 +3,7 @@
 //! ```text
 //! candidate.rs   each file with a segment's name, as far as it can be made out
 //! survey.rs      what the group headers of a segment say
-//! mod.rs         which parts make the log
+//! salvage.rs     which parts make the log
 //! walk.rs        the records that can be read of them
 //! ```
 //!

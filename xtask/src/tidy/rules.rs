@@ -1,6 +1,7 @@
 //! All rules. A new one is a function in the file of its kind, a line here, and a test that shows
 //! a file which breaks it.
 
+mod circles;
 mod docs;
 mod layers;
 mod manifests;
@@ -44,6 +45,11 @@ pub(super) const RULES: &[Rule] = &[
         check: rust::module_head,
     },
     Rule {
+        name: "module-file",
+        asks: "a module is in `x.rs` and `x/` (in tests, `x/mod.rs` keeps a helper from being a test)",
+        check: rust::module_files,
+    },
+    Rule {
         name: "unsafe",
         asks: "every crate root forbids unsafe code (wal-io may deny it and allow it in one file)",
         check: rust::unsafe_code,
@@ -82,6 +88,11 @@ pub(super) const RULES: &[Rule] = &[
         name: "layer",
         asks: "a crate does not name what its layer must not know",
         check: layers::unknown_to,
+    },
+    Rule {
+        name: "circle",
+        asks: "no circle of files that import from each other",
+        check: circles::circles,
     },
     Rule {
         name: "dependency",

@@ -1,0 +1,316 @@
+//! Files of a crate that import from each other, directly or through other files.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+
+use crate::tidy::Finding;
+use crate::tidy::imports::{self, Import};
+use crate::tidy::tree::Tree;
+
+/// Files that are in a circle still. This list only becomes shorter.
+const KNOWN: &[&str] = &[
+    "wal-bench/peers/src/lanes.rs",
+    "wal-bench/peers/src/lib.rs",
+    "wal-bench/peers/src/log.rs",
+    "wal-bench/peers/src/log/commitlog.rs",
+    "wal-bench/peers/src/log/okaywal.rs",
+    "wal-bench/peers/src/log/okaywal_replay.rs",
+    "wal-bench/peers/src/log/open_wal.rs",
+    "wal-bench/peers/src/log/open_wal_group.rs",
+    "wal-bench/peers/src/log/raft_engine.rs",
+    "wal-bench/peers/src/log/walrus.rs",
+    "wal-bench/peers/src/store.rs",
+    "wal-bench/peers/src/store/fjall.rs",
+    "wal-bench/peers/src/store/redb.rs",
+    "wal-bench/peers/src/store/rocksdb.rs",
+    "wal-bench/peers/src/store/sled.rs",
+    "wal-bench/peers/src/store/sqlite.rs",
+    "wal-bench/src/contest.rs",
+    "wal-bench/src/errand.rs",
+    "wal-bench/src/figures.rs",
+    "wal-bench/src/load.rs",
+    "wal-bench/src/options.rs",
+    "wal-bench/src/probe.rs",
+    "wal-bench/src/report.rs",
+    "wal-bench/src/table.rs",
+    "wal-bench/src/turn.rs",
+    "wal-bench/src/workloads.rs",
+    "wal-bench/src/workloads/append_buffered.rs",
+    "wal-bench/src/workloads/append_durable.rs",
+    "wal-bench/src/workloads/batch_durable.rs",
+    "wal-bench/src/workloads/common.rs",
+    "wal-bench/src/workloads/compression.rs",
+    "wal-bench/src/workloads/footprint.rs",
+    "wal-bench/src/workloads/kv.rs",
+    "wal-bench/src/workloads/kv/get.rs",
+    "wal-bench/src/workloads/kv/open.rs",
+    "wal-bench/src/workloads/kv/pause.rs",
+    "wal-bench/src/workloads/kv/put.rs",
+    "wal-bench/src/workloads/kv/scan.rs",
+    "wal-bench/src/workloads/lag.rs",
+    "wal-bench/src/workloads/open.rs",
+    "wal-bench/src/workloads/parallel.rs",
+    "wal-bench/src/workloads/point_read.rs",
+    "wal-bench/src/workloads/preallocate.rs",
+    "wal-bench/src/workloads/replay.rs",
+    "wal-bench/src/workloads/rotation.rs",
+    "wal-cli/src/errors.rs",
+    "wal-cli/src/facts.rs",
+    "wal-cli/src/output.rs",
+    "wal-core/src/control.rs",
+    "wal-core/src/cursor.rs",
+    "wal-core/src/damaged.rs",
+    "wal-core/src/log/ahead.rs",
+    "wal-core/src/log/append.rs",
+    "wal-core/src/log/begin.rs",
+    "wal-core/src/log/commit.rs",
+    "wal-core/src/log/control.rs",
+    "wal-core/src/log/dates.rs",
+    "wal-core/src/log/entrant.rs",
+    "wal-core/src/log/figures.rs",
+    "wal-core/src/log/give_back.rs",
+    "wal-core/src/log/live.rs",
+    "wal-core/src/log/mod.rs",
+    "wal-core/src/log/open.rs",
+    "wal-core/src/log/place.rs",
+    "wal-core/src/log/reach.rs",
+    "wal-core/src/log/reserve.rs",
+    "wal-core/src/log/rewind.rs",
+    "wal-core/src/log/rotate.rs",
+    "wal-core/src/log/sizes.rs",
+    "wal-core/src/log/state.rs",
+    "wal-core/src/log/waiters.rs",
+    "wal-core/src/reader.rs",
+    "wal-core/src/reader/skip.rs",
+    "wal-core/src/reader/source.rs",
+    "wal-core/src/recovery/apply.rs",
+    "wal-core/src/recovery/control.rs",
+    "wal-core/src/recovery/copy.rs",
+    "wal-core/src/recovery/list.rs",
+    "wal-core/src/recovery/plan.rs",
+    "wal-core/src/recovery/recorded.rs",
+    "wal-core/src/recovery/repair/copy.rs",
+    "wal-core/src/recovery/repair/inspect.rs",
+    "wal-core/src/recovery/repair/plan.rs",
+    "wal-core/src/recovery/repair/replace.rs",
+    "wal-core/src/recovery/repair/run.rs",
+    "wal-core/src/recovery/repair/slots.rs",
+    "wal-core/src/recovery/report.rs",
+    "wal-core/src/recovery/reserve.rs",
+    "wal-core/src/recovery/salvage.rs",
+    "wal-core/src/recovery/salvage/candidate.rs",
+    "wal-core/src/recovery/salvage/survey.rs",
+    "wal-core/src/recovery/salvage/walk.rs",
+    "wal-core/src/recovery/scan.rs",
+    "wal-core/src/replay.rs",
+    "wal-core/src/segment/files.rs",
+    "wal-core/src/segment/known.rs",
+    "wal-core/src/segment/salvage.rs",
+    "wal-core/src/segment/search.rs",
+    "wal-core/src/verify.rs",
+    "wal-core/src/view.rs",
+    "wal-core/src/view/chain.rs",
+    "wal-core/src/view/tip.rs",
+    "wal-crash/src/calls.rs",
+    "wal-crash/src/control.rs",
+    "wal-crash/src/cursors.rs",
+    "wal-crash/src/meddling.rs",
+    "wal-crash/src/run.rs",
+    "wal-crash/src/space.rs",
+    "wal-crash/src/watch.rs",
+    "wal-format/src/compress.rs",
+    "wal-format/src/compress/zstd.rs",
+    "wal-format/src/error.rs",
+    "wal-format/src/group/header.rs",
+    "wal-format/src/record.rs",
+    "wal-format/src/record/owned.rs",
+    "wal-io/src/backend/fault.rs",
+    "wal-io/src/backend/fault/image.rs",
+    "wal-io/src/backend/fault/space.rs",
+    "wal-io/src/backend/fault/world.rs",
+    "wal-kv/src/index.rs",
+    "wal-kv/src/index/apply.rs",
+    "wal-kv/src/index/ordered.rs",
+    "wal-kv/src/index/ordered/node.rs",
+    "wal-kv/src/index/trim.rs",
+    "wal-kv/src/kv.rs",
+    "wal-kv/src/kv/write.rs",
+    "wal-kv/src/store.rs",
+    "wal-kv/src/store/bound.rs",
+    "wal-kv/src/store/clock.rs",
+    "wal-kv/src/store/limits.rs",
+    "wal-kv/src/store/maintain.rs",
+    "wal-soak/src/kv/opened.rs",
+    "wal-soak/src/kv/sampler.rs",
+    "xtask/src/sabotage/build.rs",
+    "xtask/src/sabotage/variants.rs",
+    "xtask/src/sabotage/variants/clock.rs",
+    "xtask/src/sabotage/variants/control.rs",
+    "xtask/src/sabotage/variants/environment.rs",
+    "xtask/src/sabotage/variants/history.rs",
+    "xtask/src/sabotage/variants/place.rs",
+    "xtask/src/sabotage/variants/progress.rs",
+    "xtask/src/sabotage/variants/repair.rs",
+    "xtask/src/sabotage/variants/reports.rs",
+    "xtask/src/sabotage/variants/space.rs",
+    "xtask/src/sabotage/variants/versions.rs",
+    "xtask/src/tidy.rs",
+    "xtask/src/tidy/rules.rs",
+    "xtask/src/tidy/rules/circles.rs",
+    "xtask/src/tidy/rules/docs.rs",
+    "xtask/src/tidy/rules/docs/tables.rs",
+    "xtask/src/tidy/rules/docs/tests_named.rs",
+    "xtask/src/tidy/rules/layers.rs",
+    "xtask/src/tidy/rules/manifests.rs",
+    "xtask/src/tidy/rules/rust.rs",
+    "xtask/src/tidy/rules/text.rs",
+];
+
+pub(super) fn circles(tree: &Tree) -> Vec<Finding> {
+    check(tree, KNOWN)
+}
+
+fn check(tree: &Tree, known: &[&str]) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let mut circular = BTreeSet::new();
+    for src in tree.sources() {
+        let imports = imports::of(tree, &src);
+        for circle in components(&imports) {
+            if !circle.iter().all(|file| known.contains(file)) {
+                let file = circle.first().copied().unwrap_or_default();
+                let remedy = "move what both files of an import need to a file below them";
+                findings.push(Finding::new(file, 1, describe(&circle, &imports), remedy));
+            }
+            circular.extend(circle.into_iter().map(str::to_owned));
+        }
+    }
+    for file in known.iter().filter(|file| !circular.contains(**file)) {
+        let remedy = "remove it from KNOWN in xtask/src/tidy/rules/circles.rs";
+        findings.push(Finding::new(file, 1, "no longer in a circle", remedy));
+    }
+    findings
+}
+
+/// The sets of files of which each imports from each other one, directly or not.
+fn components<'a>(imports: &[Import<'a>]) -> BTreeSet<BTreeSet<&'a str>> {
+    let mut direct: BTreeMap<&'a str, BTreeSet<&'a str>> = BTreeMap::new();
+    for import in imports {
+        direct.entry(import.from).or_default().insert(import.to);
+    }
+    let reached_from = |file: &'a str| {
+        let mut reached = BTreeSet::new();
+        let mut next = vec![file];
+        while let Some(file) = next.pop() {
+            let to = direct.get(file).into_iter().flatten().copied();
+            next.extend(to.filter(|to| reached.insert(*to)));
+        }
+        reached
+    };
+    let reached: BTreeMap<&'a str, BTreeSet<&'a str>> = direct
+        .keys()
+        .map(|file| (*file, reached_from(file)))
+        .collect();
+    let back = |file: &str, other: &str| reached.get(other).is_some_and(|all| all.contains(file));
+    let component = |(file, all): (&&'a str, &BTreeSet<&'a str>)| {
+        all.iter()
+            .copied()
+            .filter(|other| back(file, other))
+            .collect()
+    };
+    let components = reached.iter().map(component);
+    components
+        .filter(|files: &BTreeSet<&str>| !files.is_empty())
+        .collect()
+}
+
+/// The imports within a circle: `a.rs uses B of c.rs`.
+fn describe(circle: &BTreeSet<&str>, imports: &[Import<'_>]) -> String {
+    let mut items: BTreeMap<(&str, &str), Vec<&str>> = BTreeMap::new();
+    for import in imports {
+        if circle.contains(import.from) && circle.contains(import.to) {
+            let pair = (import.from, import.to);
+            items.entry(pair).or_default().push(&import.item);
+        }
+    }
+    let mut text = format!("a circle of {} files", circle.len());
+    for ((from, to), items) in items {
+        let _ = write!(text, "\n  {from} uses {} of {to}", items.join(", "));
+    }
+    text + "\n "
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const COMMIT: (&str, &str) = (
+        "a/src/log/commit.rs",
+        "use super::Engine;\nuse crate::{State, Unused as _};\nfn write(engine: &Engine) {}\n",
+    );
+    const STATE: (&str, &str) = ("a/src/log/state.rs", "pub(crate) struct State;\n");
+    const ROOT: (&str, &str) = (
+        "a/src/lib.rs",
+        "mod log;\npub(crate) use log::{Engine, State};\n",
+    );
+
+    fn with_log(log: &str) -> Vec<Finding> {
+        check(
+            &Tree::of(&[COMMIT, STATE, ROOT, ("a/src/log.rs", log)]),
+            &[],
+        )
+    }
+
+    #[test]
+    fn a_circle_is_found_and_named() {
+        for log in [
+            "mod commit;\nmod state;\npub(crate) use state::State;\nstruct Engine;\n\
+             impl Engine { fn go(&self) { commit::write(self); } }\n",
+            "mod commit;\nmod state;\npub(crate) use state::State;\nuse crate::log::commit as step;\n\
+             struct Engine;\nimpl Engine { fn go(&self) { assert!(step::write(self)); } }\n",
+        ] {
+            let found = with_log(log);
+            assert_eq!(found.len(), 1, "{found:#?}");
+            assert_eq!(found[0].path, "a/src/log.rs");
+            let expected = "a circle of 2 files\n  \
+                            a/src/log.rs uses write of a/src/log/commit.rs\n  \
+                            a/src/log/commit.rs uses Engine of a/src/log.rs\n ";
+            assert_eq!(found[0].what, expected);
+        }
+    }
+
+    #[test]
+    fn a_file_that_passes_a_name_on_does_not_use_it() {
+        let log = "mod commit;\nmod state;\npub(crate) use commit::write;\npub(crate) use state::State;\n\
+                   struct Engine;\n#[cfg(test)]\nmod tests { use super::commit::write; }\n";
+        assert_eq!(with_log(log), []);
+    }
+
+    #[test]
+    fn a_circle_through_a_third_file_is_found() {
+        let found = check(
+            &Tree::of(&[
+                ("a/src/main.rs", "mod b;\nmod c;\nmod d;\n"),
+                ("a/src/b.rs", "use crate::c::C;\npub struct B;\n"),
+                ("a/src/c.rs", "use crate::d::D;\npub struct C;\n"),
+                ("a/src/d.rs", "use crate::b;\npub struct D(b::B);\n"),
+            ]),
+            &[],
+        );
+        assert_eq!(found.len(), 1);
+        assert!(found[0].what.contains("a/src/d.rs uses B of a/src/b.rs"));
+    }
+
+    #[test]
+    fn a_known_circle_must_exist() {
+        let log = "mod commit;\nstruct Engine;\nfn go() { commit::write(); }\n";
+        let tree = Tree::of(&[COMMIT, ("a/src/log.rs", log), ("a/src/lib.rs", "mod log;")]);
+        assert_eq!(check(&tree, &[COMMIT.0, "a/src/log.rs"]), []);
+        assert_eq!(check(&tree, &[COMMIT.0]).len(), 1);
+        let gone = check(&tree, &[COMMIT.0, STATE.0, "a/src/log.rs"]);
+        assert_eq!(gone.len(), 1);
+        assert_eq!(
+            (gone[0].path.as_str(), gone[0].what.as_str()),
+            (STATE.0, "no longer in a circle")
+        );
+    }
+}
