@@ -58,7 +58,9 @@ pub fn decompress(
     raw_len: usize,
 ) -> Result<Vec<u8>, DecompressError> {
     let raw = match compression {
-        Compression::None if stored.len() != raw_len => Err(length(raw_len, stored.len() as u64)),
+        Compression::None if stored.len() != raw_len => {
+            Err(DecompressError::length(raw_len, stored.len() as u64))
+        }
         Compression::None => Ok(stored.to_vec()),
         #[cfg(feature = "lz4")]
         Compression::Lz4 => lz4(stored, raw_len),
@@ -70,14 +72,7 @@ pub fn decompress(
     if raw.len() == raw_len {
         Ok(raw)
     } else {
-        Err(length(raw_len, raw.len() as u64))
-    }
-}
-
-fn length(expected: usize, found: u64) -> DecompressError {
-    DecompressError::Length {
-        expected: expected as u64,
-        found,
+        Err(DecompressError::length(raw_len, raw.len() as u64))
     }
 }
 
@@ -86,7 +81,7 @@ fn lz4(stored: &[u8], raw_len: usize) -> Result<Vec<u8>, DecompressError> {
     // No byte of an LZ4 block makes more than 255, so a larger claim is not worth an allocation.
     let most = stored.len().saturating_mul(255);
     if raw_len > most {
-        return Err(length(raw_len, most as u64));
+        return Err(DecompressError::length(raw_len, most as u64));
     }
     let mut raw = vec![0; raw_len];
     let found = lz4_flex::block::decompress_into(stored, &mut raw)

@@ -18,9 +18,7 @@ mod wire;
 pub use checksum::{Digest, Salt, crc32};
 pub use compress::{compress, decompress};
 pub use control::{Consumer, Control, ControlBody, ControlChange, MOST_NAME, changes_len};
-pub use error::{
-    DecompressError, EncodeError, GroupError, HeaderError, InvalidAt, RecordError, SegmentError,
-};
+pub use error::{DecompressError, EncodeError, GroupError, HeaderError, RecordError};
 pub use group::{
     Frame, GroupFacts, GroupHeader, GroupKind, GroupWriter, RecordsCursor, begins_group,
     decode_control, decode_cut, decode_gap, decode_index, decode_other, decode_stamp, scan_headers,
@@ -40,9 +38,10 @@ pub use record::{
 };
 pub use segment::{
     BorrowedRecord, FileName, Footer, FooterFacts, FooterMore, FooterTrailer, GroupBody, GroupView,
-    Groups, Histories, History, IndexBuilder, IndexEntry, LOCK_NAME, LOCK_PID_NAME, LinkBody,
-    LinkCause, Origin, Page, PageFacts, PageStart, Place, QUARANTINE_NAME, RESERVE_2_NAME,
-    RESERVE_NAME, Records, RecordsView, SegmentHeader, SegmentView, Stretch, decode_page,
-    find_in_page, first_name, last_at, segment_name, spare_name, temporary_name,
+    Groups, Histories, History, IndexBuilder, IndexEntry, InvalidAt, LOCK_NAME, LOCK_PID_NAME,
+    LinkBody, LinkCause, Origin, Page, PageFacts, PageStart, Place, QUARANTINE_NAME,
+    RESERVE_2_NAME, RESERVE_NAME, Records, RecordsView, SegmentError, SegmentHeader, SegmentView,
+    Stretch, decode_page, find_in_page, first_name, last_at, segment_name, spare_name,
+    temporary_name,
 };
 pub use version::Version;

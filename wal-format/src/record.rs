@@ -226,16 +226,4 @@ impl<'a> RecordRef<'a> {
     pub const fn expiry(&self) -> Expiry {
         self.expiry
     }
-
-    /// Copies the record into one of its own.
-    #[must_use]
-    pub fn to_record(&self) -> Record {
-        Record::from_parts(
-            self.kind,
-            self.key.into_bytes(),
-            self.value.into_bytes(),
-            self.compression,
-            self.expiry,
-        )
-    }
 }

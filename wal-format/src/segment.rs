@@ -24,4 +24,7 @@ pub use name::{
     FileName, LOCK_NAME, LOCK_PID_NAME, QUARANTINE_NAME, RESERVE_2_NAME, RESERVE_NAME, first_name,
     segment_name, spare_name, temporary_name,
 };
-pub use view::{BorrowedRecord, GroupBody, GroupView, Groups, Records, RecordsView, SegmentView};
+pub use view::{
+    BorrowedRecord, GroupBody, GroupView, Groups, InvalidAt, Records, RecordsView, SegmentError,
+    SegmentView,
+};

@@ -3,6 +3,7 @@
 //! A rule is one function from the tree to its findings; `RULES` lists them all. A rule reads
 //! `Tree` and nothing else, so a test gives it a tree of a few lines. Nothing here changes a file.
 
+mod finding;
 mod imports;
 mod lexer;
 mod manifest;
@@ -11,7 +12,6 @@ mod rules;
 mod scope;
 mod tree;
 
-use std::fmt;
 use std::process::ExitCode;
 
 use crate::cargo::root;
@@ -24,42 +24,6 @@ pub(crate) struct Args {
     /// Print the rules and check nothing.
     #[arg(long)]
     list: bool,
-}
-
-/// A rule, its name, and what it asks for in one line.
-struct Rule {
-    name: &'static str,
-    asks: &'static str,
-    check: fn(&Tree) -> Vec<Finding>,
-}
-
-/// A place that breaks a rule.
-#[derive(Debug, PartialEq, Eq)]
-struct Finding {
-    path: String,
-    /// From 1; 0 where the whole file is meant.
-    line: usize,
-    /// What is there.
-    what: String,
-    /// What to do about it.
-    remedy: String,
-}
-
-impl Finding {
-    fn new(path: &str, line: usize, what: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Self {
-            path: path.to_owned(),
-            line,
-            what: what.into(),
-            remedy: remedy.into(),
-        }
-    }
-}
-
-impl fmt::Display for Finding {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.what, self.remedy)
-    }
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {

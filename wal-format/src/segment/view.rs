@@ -8,12 +8,39 @@ mod content;
 
 pub use content::{BorrowedRecord, GroupBody, GroupView, Records, RecordsView};
 
-use crate::error::{GroupError, InvalidAt, SegmentError};
+use crate::error::{GroupError, HeaderError};
 use crate::group::{Frame, GroupFacts, GroupHeader, GroupKind, RecordsCursor, scan_headers};
 use crate::ids::{Lsn, Offset, SegmentId};
 use crate::limits::{GROUP_HEADER_LEN, HEADER_LEN};
 use crate::segment::{Footer, SegmentHeader};
 use crate::wire::is_zero;
+
+/// The first invalid place of a segment.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("invalid at offset {offset}, where LSN {lsn} is expected: {error}")]
+pub struct InvalidAt {
+    /// Where the group that is not valid starts, or would start.
+    pub offset: Offset,
+    /// The LSN expected there.
+    pub lsn: Lsn,
+    /// What is wrong.
+    pub error: GroupError,
+    /// A group header behind the place that proves that it was durable: then the place is
+    /// corruption. `None` proves nothing: a torn tail, or damage that only the rest of the log
+    /// (a successor) can prove.
+    pub witness: Option<GroupHeader>,
+}
+
+/// Why a whole segment was not accepted.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SegmentError {
+    /// The segment header is not valid.
+    #[error(transparent)]
+    Header(#[from] HeaderError),
+    /// A group is not valid.
+    #[error(transparent)]
+    Invalid(#[from] InvalidAt),
+}
 
 /// A segment in memory.
 #[derive(Clone, Copy, Debug)]

@@ -147,17 +147,6 @@ impl FaultStorage {
         Self::boot(state.after_crash(chooser), Arc::clone(&self.path))
     }
 
-    /// What the disk really holds now, behind the cache: what would be left if the power failed and nothing that was not synced
-    /// had been written back. Where a sync has failed or lied, this and [`image`](Self::image) differ for good. Not an
-    /// operation: it is not counted, and the machine goes on.
-    #[must_use]
-    pub fn on_disk(&self) -> Image {
-        let state = self.world.lock();
-        let left = state.after_crash(&mut Script::default());
-        drop(state);
-        Self::boot(left, Arc::clone(&self.path)).image()
-    }
-
     /// The process is killed; gives what the next one finds: all that was written, whether synced or
     /// not, and no lock held. This storage and its files are dead from now on.
     #[must_use = "the kill has no effect but what it gives, and the end of this storage"]

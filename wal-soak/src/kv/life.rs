@@ -10,7 +10,7 @@ use wal_kv::{Error, FsyncPolicy};
 
 use super::journal::Journal;
 use super::keys::Items;
-use super::opened;
+use super::opened::{self, Base};
 use super::plan::{KvLife, Leave, Plan};
 use super::reader;
 use super::sampler;
@@ -202,7 +202,7 @@ fn numbers(shared: &Shared<'_>, thread: u64) -> Numbers {
 }
 
 /// Runs the threads until the life is over.
-fn load(shared: &Shared<'_>, base: &sampler::Base) -> Result<(), String> {
+fn load(shared: &Shared<'_>, base: &Base) -> Result<(), String> {
     let time = match shared.life.end {
         End::Itself => shared.life.time,
         End::Kill | End::KillEarly => shared.life.time + FORGOTTEN,

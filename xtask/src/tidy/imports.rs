@@ -74,6 +74,10 @@ impl<'a> Modules<'a> {
         Self(modules)
     }
 
+    fn has_items(&self, module: &str, name: &str, rest: &str) -> bool {
+        !rest.is_empty() && self.0.contains_key(&below(module, name))
+    }
+
     /// The file and the item that `path` means in `module`; nothing if it is not of this crate, or a module.
     fn find(&self, module: &str, path: &str, steps: usize) -> Option<(&'a str, String)> {
         let steps = steps.checked_sub(1)?;
@@ -88,7 +92,10 @@ impl<'a> Modules<'a> {
                 steps,
             ),
             "" => None,
-            name if here.defined.contains(name) => Some((here.file, name.to_owned())),
+            // `mod store` has the items of `store::...`, whatever else has that name.
+            name if here.defined.contains(name) && !self.has_items(module, name, rest) => {
+                Some((here.file, name.to_owned()))
+            }
             name => self.find(&below(module, name), rest, steps).or_else(|| {
                 // `use name::...` names another crate.
                 let gives = |import: &&Named| {

@@ -8,10 +8,7 @@ mod manifests;
 mod rust;
 mod text;
 
-use super::Rule;
-
-/// The crates that other projects link.
-const LIBRARIES: [&str; 5] = ["wal-format", "wal-io", "wal-sync", "wal-core", "wal-kv"];
+use super::finding::Rule;
 
 pub(super) const RULES: &[Rule] = &[
     Rule {

@@ -1,6 +1,6 @@
 //! Variants that break this: a log is its directory, wherever that is by now, in the process that opened it.
 
-use super::{Variant, promise, test};
+use crate::sabotage::variant::{Variant, promise, test};
 
 pub(super) const VARIANTS: &[Variant] = &[
     promise(

@@ -1,6 +1,6 @@
 //! Mistakes about calls that wait, and about the resources that the log holds.
 
-use super::{Variant, promise, test};
+use crate::sabotage::variant::{Variant, promise, test};
 
 pub(super) const VARIANTS: &[Variant] = &[
     promise(

@@ -1,6 +1,6 @@
 //! Mistakes of a repair that writes damaged segments anew in their places.
 
-use super::{Variant, promise};
+use crate::sabotage::variant::{Variant, promise};
 
 pub(super) const VARIANTS: &[Variant] = &[
     promise(

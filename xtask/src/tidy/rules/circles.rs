@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
-use crate::tidy::Finding;
+use crate::tidy::finding::Finding;
 use crate::tidy::imports::{self, Import};
 use crate::tidy::tree::Tree;
 
@@ -54,9 +54,6 @@ const KNOWN: &[&str] = &[
     "wal-bench/src/workloads/preallocate.rs",
     "wal-bench/src/workloads/replay.rs",
     "wal-bench/src/workloads/rotation.rs",
-    "wal-cli/src/errors.rs",
-    "wal-cli/src/facts.rs",
-    "wal-cli/src/output.rs",
     "wal-core/src/control.rs",
     "wal-core/src/cursor.rs",
     "wal-core/src/damaged.rs",
@@ -111,23 +108,6 @@ const KNOWN: &[&str] = &[
     "wal-core/src/view.rs",
     "wal-core/src/view/chain.rs",
     "wal-core/src/view/tip.rs",
-    "wal-crash/src/calls.rs",
-    "wal-crash/src/control.rs",
-    "wal-crash/src/cursors.rs",
-    "wal-crash/src/meddling.rs",
-    "wal-crash/src/run.rs",
-    "wal-crash/src/space.rs",
-    "wal-crash/src/watch.rs",
-    "wal-format/src/compress.rs",
-    "wal-format/src/compress/zstd.rs",
-    "wal-format/src/error.rs",
-    "wal-format/src/group/header.rs",
-    "wal-format/src/record.rs",
-    "wal-format/src/record/owned.rs",
-    "wal-io/src/backend/fault.rs",
-    "wal-io/src/backend/fault/image.rs",
-    "wal-io/src/backend/fault/space.rs",
-    "wal-io/src/backend/fault/world.rs",
     "wal-kv/src/index.rs",
     "wal-kv/src/index/apply.rs",
     "wal-kv/src/index/ordered.rs",
@@ -140,30 +120,11 @@ const KNOWN: &[&str] = &[
     "wal-kv/src/store/clock.rs",
     "wal-kv/src/store/limits.rs",
     "wal-kv/src/store/maintain.rs",
+    "wal-soak/src/kv/life.rs",
     "wal-soak/src/kv/opened.rs",
+    "wal-soak/src/kv/reader.rs",
     "wal-soak/src/kv/sampler.rs",
-    "xtask/src/sabotage/build.rs",
-    "xtask/src/sabotage/variants.rs",
-    "xtask/src/sabotage/variants/clock.rs",
-    "xtask/src/sabotage/variants/control.rs",
-    "xtask/src/sabotage/variants/environment.rs",
-    "xtask/src/sabotage/variants/history.rs",
-    "xtask/src/sabotage/variants/place.rs",
-    "xtask/src/sabotage/variants/progress.rs",
-    "xtask/src/sabotage/variants/repair.rs",
-    "xtask/src/sabotage/variants/reports.rs",
-    "xtask/src/sabotage/variants/space.rs",
-    "xtask/src/sabotage/variants/versions.rs",
-    "xtask/src/tidy.rs",
-    "xtask/src/tidy/rules.rs",
-    "xtask/src/tidy/rules/circles.rs",
-    "xtask/src/tidy/rules/docs.rs",
-    "xtask/src/tidy/rules/docs/tables.rs",
-    "xtask/src/tidy/rules/docs/tests_named.rs",
-    "xtask/src/tidy/rules/layers.rs",
-    "xtask/src/tidy/rules/manifests.rs",
-    "xtask/src/tidy/rules/rust.rs",
-    "xtask/src/tidy/rules/text.rs",
+    "wal-soak/src/kv/writer.rs",
 ];
 
 pub(super) fn circles(tree: &Tree) -> Vec<Finding> {

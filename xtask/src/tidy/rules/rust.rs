@@ -1,7 +1,6 @@
 //! Rules about Rust code, whatever its layer.
 
-use super::LIBRARIES;
-use crate::tidy::Finding;
+use crate::tidy::finding::Finding;
 use crate::tidy::lexer::lines_with_word;
 use crate::tidy::paths;
 use crate::tidy::tree::Tree;
@@ -135,6 +134,9 @@ pub(super) fn unwraps(tree: &Tree) -> Vec<Finding> {
     let remedy = "return an error; where it cannot happen, `expect` and say why";
     in_libraries(tree, &[".unwrap()", ".unwrap_err()", "panic!"], remedy)
 }
+
+/// The crates that other projects link.
+const LIBRARIES: [&str; 5] = ["wal-format", "wal-io", "wal-sync", "wal-core", "wal-kv"];
 
 /// A suite that a library ships for others' tests fails as tests do.
 const SHIPPED_TESTS: &str = "/src/conformance";
