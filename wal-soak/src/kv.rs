@@ -6,6 +6,7 @@
 //! journal.rs  what is known of the writes of a life
 //! model.rs    what the store must hold
 //! life.rs     one process
+//! shared.rs   what its threads share
 //! opened.rs   opening, and what is checked of it
 //! writer.rs   the calls that write
 //! reader.rs   the calls that read
@@ -23,6 +24,7 @@ mod plan;
 mod reader;
 mod rows;
 mod sampler;
+mod shared;
 mod store;
 mod writer;
 
@@ -30,7 +32,7 @@ use std::process::ExitCode;
 
 use crate::harness::{Event, Length, Life, Place, Round, Row, Subject};
 
-pub use life::Args;
+pub use shared::Args;
 
 /// The store.
 #[derive(Clone, Copy, Debug, Default)]

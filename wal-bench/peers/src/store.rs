@@ -1,5 +1,6 @@
 //! The key-value stores, one file each. All have a cache that holds the whole data set of the workloads, as wal-kv does.
 
+mod common;
 mod fjall;
 mod redb;
 #[cfg(feature = "rocksdb")]
@@ -23,9 +24,3 @@ pub(crate) fn all() -> Vec<Box<dyn PeerStore>> {
         Box::new(rocksdb::RocksDb),
     ]
 }
-
-/// Bytes of each one's cache.
-const CACHE: u64 = 512 << 20;
-
-/// Puts of one transaction, where the store has no cheaper way to put without a sync.
-const PUTS: usize = 1000;

@@ -8,8 +8,8 @@ use anyhow::ensure;
 use serde::{Deserialize, Serialize};
 use wal_core::{FsyncPolicy, Lsn, RecordRef, Stats, WalConfig, blocking::Wal};
 
-use crate::options::{GIB, KIB, MIB};
 use crate::payload::Payloads;
+use crate::size::{GIB, KIB, MIB};
 
 /// The policies, with the window of `Batch` that all workloads use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

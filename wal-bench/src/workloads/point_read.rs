@@ -7,14 +7,14 @@ use std::path::Path;
 use anyhow::ensure;
 use wal_core::{FormatVersion, Lsn, Position, RecordRef, Start, blocking::Wal};
 
-use super::Workload;
 use super::common::{Policy, counted, discard, log_dir, size_name};
 use crate::contest::{Contest, Ground, Outcome};
 use crate::limits::{RawChunk, RawPoint};
 use crate::load::{Until, on_threads};
-use crate::options::{KIB, MIB, Size};
 use crate::payload::{Payloads, scattered};
+use crate::size::{KIB, MIB, Size};
 use crate::turn::{Measure, Turn};
+use crate::workload::Workload;
 
 pub(super) const WORKLOAD: Workload = Workload {
     name: "point-read",

@@ -7,9 +7,9 @@ use wal_kv::{Error, FsyncPolicy, Pair, UnixMillis};
 
 use super::journal::wall;
 use super::keys::{Items, Kind, written_by};
-use super::life::{Args, micros};
 use super::model::{Found, Lost, Model};
 use super::plan::{KvLife, Plan};
+use super::shared::{Args, micros};
 use super::store::Store;
 use crate::harness::system::{Memory, OWN, Space, descriptors, forget_peak, threads};
 use crate::harness::{Event, Gauges};

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use wal_kv::{Snapshots, Stats};
 
 use super::journal::Journal;
-use super::life::{Shared, micros};
 use super::opened::{Base, MARGIN, REPLAYED, own_threads};
+use super::shared::{Shared, micros};
 use crate::harness::Event;
 use crate::harness::system::{Memory, OWN, Space, descriptors};
 

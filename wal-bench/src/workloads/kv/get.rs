@@ -6,7 +6,7 @@ use std::path::Path;
 
 use anyhow::ensure;
 
-use super::{VALUE, count_name, counts, fill, filled, filled_peers, key, on_threads};
+use super::pairs::{VALUE, count_name, counts, fill, filled, filled_peers, key, on_threads};
 use crate::contest::{Contest, Ground, Outcome};
 use crate::limits::{RawMap, RawShards};
 use crate::payload::scattered;

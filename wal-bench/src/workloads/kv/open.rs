@@ -1,77 +1,27 @@
 //! Opening, from the log alone and from a snapshot. Each open is a process of its own, so that its memory can be told from the
 //! benchmark's.
 
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::ensure;
-use bytes::Bytes;
-use serde::{Deserialize, Serialize};
-use wal_kv::blocking::KvStore;
 
-use super::{PAIR, config, count_name, fill, filled, filled_peers};
+use super::pairs::{PAIR, count_name, fill, filled, filled_peers, key};
 use crate::contest::{Contest, Ground, Outcome};
-use crate::errand::Found;
-use crate::limits::{Chunks, RawChunk, RawMap, RawShards};
-use crate::memory;
-use crate::options::Size;
+use crate::errand::{Errand, Opening};
+use crate::limits::{RawChunk, RawMap};
 use crate::peer::{PeerStore, Reached};
+use crate::size::Size;
 use crate::turn::{Measure, Turn};
 use crate::watch::Stopwatch;
-use crate::workloads::common::{Policy, log_dir};
+use crate::workloads::common::log_dir;
 use crate::workloads::footprint::file_bytes;
 
-/// What a process of its own does.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) enum Errand {
-    /// Opens a store.
-    Store(PathBuf),
-    /// Reads raw-chunk's file into a `HashMap`.
-    Map(PathBuf),
-    /// Reads it into shards.
-    Shards(PathBuf),
-    /// Reads it into a `HashMap` and a `BTreeMap`.
-    TwoMaps(PathBuf),
-}
-
-impl Errand {
-    pub(crate) fn serve(&self) -> anyhow::Result<Found> {
-        let (base, watch) = (memory::peak(), Stopwatch::start());
-        match self {
-            Self::Store(dir) => {
-                let store = KvStore::open(dir, config(Policy::Os))?;
-                let found = Found::of(&watch, base, store.len() as u64);
-                store.close()?;
-                Ok(found)
-            }
-            Self::Map(dir) => {
-                let map = RawMap::read(&mut Chunks::open(dir)?)?;
-                let keys = map.map().len();
-                Ok(Found::of(&watch, base, keys as u64))
-            }
-            Self::Shards(dir) => {
-                let shards = RawShards::read(&mut Chunks::open(dir)?)?;
-                Ok(Found::of(&watch, base, shards.len() as u64))
-            }
-            Self::TwoMaps(dir) => {
-                let map = RawMap::read(&mut Chunks::open(dir)?)?;
-                // The bytes are shared, as those of the store's two indexes are.
-                let pairs = map.map();
-                let pairs = pairs
-                    .iter()
-                    .map(|(key, value)| (key.clone(), value.clone()));
-                let ordered: BTreeMap<Bytes, Bytes> = pairs.collect();
-                Ok(Found::of(&watch, base, ordered.len() as u64))
-            }
-        }
-    }
-
-    fn turn(self, keys: u64) -> anyhow::Result<Turn> {
-        let found = crate::errand::Errand::Kv(self).run()?;
-        let records = found.records;
-        ensure!(records == keys, "{records} of {keys} keys were found");
-        Ok(found.turn(keys * PAIR))
-    }
+/// In a process of its own.
+fn turn(opening: Opening, keys: u64) -> anyhow::Result<Turn> {
+    let found = Errand::Kv(opening).run()?;
+    let records = found.records;
+    ensure!(records == keys, "{records} of {keys} keys were found");
+    Ok(found.turn(keys * PAIR))
 }
 
 fn sizes(size: Size) -> Vec<u64> {
@@ -121,18 +71,18 @@ fn open(ground: &Ground<'_>, keys: u64, dir: &Path) -> anyhow::Result<Outcome> {
     let raw = place("raw");
     let mut contest = Contest::new(Measure::Milliseconds);
     contest.limit(&case, "raw-map", |_| {
-        Errand::Map(raw.clone()).turn(keys)?.with_bytes_of(&raw)
+        turn(Opening::Map(raw.clone()), keys)?.with_bytes_of(&raw)
     });
     contest.limit(&case, "raw-shards", |_| {
-        Errand::Shards(raw.clone()).turn(keys)?.with_bytes_of(&raw)
+        turn(Opening::Shards(raw.clone()), keys)?.with_bytes_of(&raw)
     });
     contest.limit(&case, "raw-maps", |_| {
-        Errand::TwoMaps(raw.clone()).turn(keys)?.with_bytes_of(&raw)
+        turn(Opening::TwoMaps(raw.clone()), keys)?.with_bytes_of(&raw)
     });
     for (name, place) in [("log only", place("log")), ("snapshot", place("snapshot"))] {
         contest.log(&case, name, move |_| {
             let own = log_dir(&place);
-            Errand::Store(own.clone()).turn(keys)?.with_bytes_of(&own)
+            turn(Opening::Store(own.clone()), keys)?.with_bytes_of(&own)
         });
     }
     for peer in stores {
@@ -161,7 +111,7 @@ fn opened_by(peer: &dyn PeerStore, dir: &Path, keys: u64) -> anyhow::Result<Opti
     let Some(map) = peer.open(dir, Reached::Buffered)? else {
         return Ok(None);
     };
-    let found = map.get(&super::key(0))?;
+    let found = map.get(&key(0))?;
     let elapsed = watch.elapsed();
     ensure!(found.is_some(), "the first key is not there");
     drop(map);

@@ -7,13 +7,15 @@ use anyhow::ensure;
 use wal_core::RecordRef;
 use wal_kv::{KvConfig, blocking::KvStore};
 
-use super::{PAIR, VALUE, config, count_name, counts, fill, filled, key, on_threads, open_store};
+use super::pairs::{
+    PAIR, VALUE, config, count_name, counts, fill, filled, key, on_threads, open_store,
+};
 use crate::contest::{Contest, Ground, Outcome};
 use crate::limits::{Prewritten, RawChunk, RawGroup, RawMap, RawShards};
 use crate::load::{Done, Until};
-use crate::options::{MIB, Size};
 use crate::payload::{Payloads, scattered};
 use crate::peer::{PeerStore, Reached};
+use crate::size::{MIB, Size};
 use crate::turn::{Measure, Turn};
 use crate::workloads::common::{
     Policy, check_last, counted, discard, prepared, while_zeros_are_written,
