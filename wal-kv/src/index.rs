@@ -24,6 +24,7 @@ mod pile;
 #[cfg(all(test, not(wal_shuttle)))]
 mod recount;
 mod shard;
+mod sparse;
 #[cfg(all(test, not(wal_shuttle)))]
 mod tests;
 mod trim;
@@ -35,20 +36,21 @@ use std::hash::{BuildHasher as _, Hasher as _};
 use std::ops::Bound;
 
 use bytes::Bytes;
+use wal_core::UnixMillis;
 use wal_io::Process;
 
 use crate::sabotage;
 use crate::sync::{Arc, AtomicU64, Mutex, MutexGuard, Ordering, RwLock, RwLockReadGuard, pause};
 use crate::time::{Now, Time};
 
-pub(crate) use apply::{Change, Writer};
+pub(crate) use apply::Change;
 pub(crate) use ledger::{Held, Ledger};
 pub(crate) use load::Loader;
 use memory::Memory;
 pub(crate) use memory::{PLACES, kept, live};
 use ordered::Ordered;
 use shard::Shard;
-use trim::Sparse;
+use sparse::Sparse;
 pub(crate) use version::{Version, cost};
 pub(crate) use views::Opened;
 use views::ViewId;
@@ -62,6 +64,17 @@ const SHARDS: usize = if cfg!(wal_shuttle) { 2 } else { 512 };
 type Hasher = foldhash::fast::RandomState;
 #[cfg(wal_shuttle)]
 type Hasher = foldhash::fast::FixedState;
+
+/// What a writer needs. All changes of the index but forgetting are made under its lock, in the order of the log.
+#[derive(Debug, Default)]
+pub(crate) struct Writer {
+    scratch: Vec<u8>,
+    /// The time, by the wall clock that the store goes by, of which the log or a snapshot knows.
+    pub(crate) marked: UnixMillis,
+}
+
+/// How many things that are due are done before the ledger's lock is given up: less than 100 us of work.
+const STEP: usize = 64;
 
 /// When a change is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -394,7 +407,7 @@ impl Drop for Hold {
         ledger.close_view(self.view);
         while ledger.has_unneeded() {
             let visible = ledger.last_visible();
-            self.index.settle_some(&mut ledger, visible, apply::STEP);
+            self.index.settle_some(&mut ledger, visible, STEP);
             drop(ledger);
             // Writers first. A lock that is taken again at once passes over who sleeps for it: a pause lets them wake up.
             pause();

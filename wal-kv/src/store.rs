@@ -39,7 +39,6 @@ use crate::sync::{Arc, AtomicU64, Mutex, Ordering};
 use crate::view::{Pair, View};
 
 use bound::Bound;
-use limits::Limits;
 pub(crate) use maintain::{Background, Driver};
 pub(crate) use open::{Progress, Settings};
 pub(crate) use write::{Attempt, Guard, Ready, Written, applied};
@@ -60,6 +59,13 @@ pub(crate) struct Core {
     counters: Counters,
     background: Background,
     bound: Bound,
+}
+
+/// Most bytes of memory; `None` without a limit.
+#[derive(Clone, Copy, Debug)]
+struct Limits {
+    live: Option<u64>,
+    views: Option<u64>,
 }
 
 #[derive(Debug, Default)]

@@ -1,8 +1,7 @@
 //! `cargo xtask sabotage`: breaks the log on purpose, one way at a time, and asks whether a test notices.
 //!
 //! ```text
-//! variant.rs   a mistake: its name, which rule it breaks, and who notices
-//! variants.rs  all mistakes
+//! variants.rs  what can be broken, which rule that breaks, and who notices
 //! document.rs  the table in docs/testing.md
 //! build.rs     one build with all variants, in a target directory of its own
 //! trial.rs     one run under one variant, within a limit of time
@@ -14,7 +13,6 @@
 mod build;
 mod document;
 mod trial;
-mod variant;
 mod variants;
 
 use std::fmt;
@@ -24,8 +22,7 @@ use std::time::{Duration, Instant};
 use crate::soak;
 use build::{Built, Programs, WithCommand};
 use trial::{Trial, Verdict};
-use variant::{Seen, Target, Test, Variant};
-use variants::variants;
+use variants::{Seen, Test, Variant, variants};
 
 /// Which variants, and how hard the suite tries.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -161,7 +158,7 @@ fn has_strace() -> bool {
 }
 
 /// What has to be built: the random programs always, for the baseline.
-fn targets(chosen: &[&'static Variant]) -> Vec<Target> {
+fn targets(chosen: &[&'static Variant]) -> Vec<build::Target> {
     let mut targets: Vec<_> = tests(chosen).map(|test| test.target).collect();
     targets.sort_unstable();
     targets.dedup();

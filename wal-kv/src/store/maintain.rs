@@ -4,114 +4,26 @@
 //! record without a key that says how late it was, so that a clock that is set back while the store is closed revives nothing.
 //! Deliberately absent: how a snapshot is written (`snapshot.rs`).
 
+mod background;
+
 use std::time::Duration;
 
-use wal_core::{FsyncPolicy, Lsn};
+use wal_core::Lsn;
 
 use super::Core;
 use super::clock::Unmarked;
 use crate::history::Mark;
 use crate::index::Writer;
 use crate::sabotage;
-use crate::sync::{Arc, AtomicBool, AtomicU64, Condvar, JoinHandle, Mutex, Ordering, pause, spawn};
+use crate::sync::{Arc, JoinHandle, Ordering, pause, spawn};
 use crate::{Error, Result};
+
+pub(crate) use background::{Background, Driver};
 
 /// Expired keys are reclaimed so often.
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
 /// At most this many at a time: writers wait meanwhile.
 const SWEPT_AT_ONCE: usize = 64;
-
-/// Who runs what is due.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Driver {
-    /// A thread of the store's own.
-    Thread,
-    /// Whoever writes. Deterministic.
-    Caller,
-}
-
-/// The thread, or what stands in for it.
-#[derive(Debug)]
-pub(crate) struct Background {
-    policy: FsyncPolicy,
-    driver: Driver,
-    wanted: Mutex<Wanted>,
-    condvar: Condvar,
-    /// Bytes of the log at which to look whether a snapshot is due.
-    look_at: AtomicU64,
-    expiring: AtomicBool,
-    /// When the last sweep began, in nanoseconds of the monotonic clock.
-    swept_at: AtomicU64,
-    stopping: AtomicBool,
-    /// The thread is at work, and not waiting for some.
-    busy: AtomicBool,
-}
-
-#[derive(Debug, Default)]
-struct Wanted {
-    tick: bool,
-    stop: bool,
-}
-
-impl Background {
-    pub(super) fn new(policy: FsyncPolicy, driver: Driver) -> Self {
-        Self {
-            policy,
-            driver,
-            wanted: Mutex::default(),
-            condvar: Condvar::default(),
-            look_at: AtomicU64::new(0),
-            expiring: AtomicBool::new(false),
-            swept_at: AtomicU64::new(0),
-            stopping: AtomicBool::new(false),
-            busy: AtomicBool::new(false),
-        }
-    }
-
-    pub(super) fn policy(&self) -> FsyncPolicy {
-        self.policy
-    }
-
-    pub(super) fn driver(&self) -> Driver {
-        self.driver
-    }
-
-    pub(super) fn is_stopping(&self) -> bool {
-        self.stopping.load(Ordering::Acquire)
-    }
-
-    pub(super) fn wake(&self) {
-        self.wanted.lock().tick = true;
-        self.condvar.notify_all();
-    }
-
-    /// The log has this many bytes since the last snapshot.
-    #[inline]
-    pub(super) fn logged(&self, bytes: u64) {
-        if bytes >= self.look_at.load(Ordering::Relaxed) {
-            // Not again before the thread has looked.
-            self.look_at.store(u64::MAX, Ordering::Relaxed);
-            self.wake();
-        }
-    }
-
-    /// Versions wait to be forgotten, more than a write sees to.
-    pub(super) fn has_backlog(&self) {
-        let mut wanted = self.wanted.lock();
-        if !wanted.tick {
-            wanted.tick = true;
-            self.condvar.notify_all();
-        }
-    }
-
-    #[inline]
-    pub(super) fn has_expiring_keys(&self) {
-        if !self.expiring.load(Ordering::Relaxed) {
-            self.expiring.store(true, Ordering::Relaxed);
-            self.wake();
-        }
-    }
-}
 
 impl Core {
     /// Starts the thread, unless the caller drives.

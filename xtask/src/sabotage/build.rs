@@ -7,8 +7,15 @@ use std::process::{Command, Stdio};
 use anyhow::Context as _;
 
 use super::trial::Trial;
-use super::variant::{Target, Test};
+use super::variants::Test;
 use crate::cargo::{Cargo, root};
+
+/// A test program; the unit tests of a package have the name of its library.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Target {
+    pub(super) package: &'static str,
+    pub(super) name: &'static str,
+}
 
 /// Which random programs to run.
 #[derive(Debug, Clone, Copy)]

@@ -5,8 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use super::trial::{Trial, Verdict, seed_in};
-use super::variant::Seen;
-use super::variants::variants;
+use super::variants::{Seen, variants};
 use crate::cargo::root;
 
 /// The names in `sabotage::is("NAME")` and `sabotage::unless("NAME", ..)` of all files below `folder`.

@@ -1,6 +1,6 @@
 //! Mistakes about time: clocks that are set, and keys that expire.
 
-use crate::sabotage::variant::{Variant, promise, store};
+use super::{Variant, promise, store};
 
 /// By one of the jumps that happen.
 const fn jump(name: &'static str, breaks: &'static str, by: &'static str) -> Variant {

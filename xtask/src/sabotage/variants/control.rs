@@ -1,6 +1,6 @@
 //! Mistakes with the control state: a term and consumers.
 
-use crate::sabotage::variant::{Variant, programs, promise};
+use super::{Variant, programs, promise};
 
 pub(super) const VARIANTS: &[Variant] = &[
     promise(

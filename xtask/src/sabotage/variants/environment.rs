@@ -1,6 +1,6 @@
 //! Mistakes about the environment: exhausted descriptors, slow calls, hundreds of sessions, a fault in a system call.
 
-use crate::sabotage::variant::{Variant, fault, programs, sessions};
+use super::{Variant, fault, programs, sessions};
 
 pub(super) const VARIANTS: &[Variant] = &[
     // Descriptors that run out, and slow calls.

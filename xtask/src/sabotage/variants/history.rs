@@ -1,6 +1,6 @@
 //! Mistakes in what readers are told about truncations, the log's end and LSNs, and in their number of open files.
 
-use crate::sabotage::variant::{Variant, promise};
+use super::{Variant, promise};
 
 pub(super) const VARIANTS: &[Variant] = &[
     promise(

@@ -1,6 +1,6 @@
 //! Variants that break this: a log is its directory, wherever that is by now, in the process that opened it.
 
-use crate::sabotage::variant::{Variant, promise, test};
+use super::{Variant, promise, test};
 
 pub(super) const VARIANTS: &[Variant] = &[
     promise(

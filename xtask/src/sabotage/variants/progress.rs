@@ -1,6 +1,6 @@
 //! Mistakes about calls that wait, and about the resources that the log holds.
 
-use crate::sabotage::variant::{Variant, promise, test};
+use super::{Variant, promise, test};
 
 pub(super) const VARIANTS: &[Variant] = &[
     promise(

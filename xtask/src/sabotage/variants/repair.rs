@@ -1,6 +1,6 @@
 //! Mistakes of a repair that writes damaged segments anew in their places.
 
-use crate::sabotage::variant::{Variant, promise};
+use super::{Variant, promise};
 
 pub(super) const VARIANTS: &[Variant] = &[
     promise(

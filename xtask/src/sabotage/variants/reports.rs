@@ -1,6 +1,6 @@
 //! Mistakes in reports and counts, and in the sizes that an opener takes from the log.
 
-use crate::sabotage::variant::{Variant, promise, store, test};
+use super::{Variant, promise, store, test};
 
 pub(super) const VARIANTS: &[Variant] = &[
     promise(

@@ -1,6 +1,6 @@
 //! Mistakes about the log's space on disk, and about full disks.
 
-use crate::sabotage::variant::{Variant, programs, promise};
+use super::{Variant, programs, promise};
 
 pub(super) const VARIANTS: &[Variant] = &[
     promise(

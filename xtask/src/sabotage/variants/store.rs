@@ -1,6 +1,6 @@
 //! The bounds of the store: what it takes on disk and in memory.
 
-use crate::sabotage::variant::{Variant, test};
+use super::{Variant, test};
 
 const fn bound(name: &'static str, breaks: &'static str, finds: &'static str) -> Variant {
     test(name, breaks, "wal-kv", "disk_bound", finds)

@@ -1,6 +1,6 @@
 //! What a store keeps in memory, versions for views, deletes and keys that have expired, and its limit.
 
-use crate::sabotage::variant::{Variant, store};
+use super::{Variant, store};
 
 pub(super) const VARIANTS: &[Variant] = &[
     store(
