@@ -8,13 +8,14 @@
 //! walk.rs     from record to record, group to group, segment to segment
 //! enter.rs    entering a segment, near an LSN
 //! visit.rs    many records at a time, borrowed
-//! skip.rs     going on past damage
+//! skip.rs     going on past damage; skipped.rs is what it has in hand
 //! when.rs     the place of a time
 //! source.rs   who knows the log
 //! ```
 
 mod enter;
 mod skip;
+mod skipped;
 mod source;
 mod visit;
 mod walk;
@@ -31,7 +32,7 @@ use crate::segment::SegmentCursor;
 use crate::sync::Arc;
 use crate::{Error, OnDamage, Position, Result, sabotage};
 
-use skip::Skip;
+use skipped::Skip;
 pub(crate) use source::Source;
 pub(crate) use when::lsn_at;
 

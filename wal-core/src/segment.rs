@@ -8,6 +8,7 @@ mod facts;
 mod files;
 mod index;
 mod known;
+mod learn;
 mod lineage;
 mod point;
 mod salvage;

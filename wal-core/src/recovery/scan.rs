@@ -12,23 +12,12 @@ use wal_io::Storage;
 use super::list::Listing;
 use super::recorded::recorded_gaps;
 use super::surplus::Surplus;
-use super::tail::{GroupEnd, Stop, TailFacts, find_end, scan_tail};
+use super::tail::{ChainLink, GroupEnd, Stop, TailFacts, find_end, scan_tail};
 use super::witness::look_beyond;
 use crate::error::Corruption;
 use crate::segment::{LinkFacts, SegmentFacts};
 use crate::sync::Arc;
 use crate::{Error, Result, sabotage};
-
-/// A segment of the chain.
-#[derive(Debug)]
-pub(crate) struct ChainLink {
-    pub(crate) facts: SegmentFacts,
-    pub(crate) link: LinkFacts,
-    /// What the log takes from it.
-    pub(crate) end: GroupEnd,
-    /// Its groups, where they were read.
-    pub(crate) tail: Option<TailFacts>,
-}
 
 /// Proof of durability from a segment that is not on the chain (any more).
 #[derive(Clone, Copy, Debug)]
@@ -532,5 +521,24 @@ impl Scan {
         let last_surplus = find(&self.chain[last], self.anchor.offset)?;
         (self.surplus, self.last_surplus) = (surplus, last_surplus);
         Ok(())
+    }
+}
+
+impl Scan {
+    /// The node ids of the segments but for `own`, oldest first, each once. Without `own` that of the newest segment is left out.
+    pub(crate) fn other_node_ids(&self, own: Option<u32>) -> Vec<u32> {
+        let mut ids = Vec::new();
+        let mut chain = self.chain.iter().map(|link| link.facts.header.node_id);
+        let own = own.or(chain.clone().next_back());
+        // A log that another node wrote is reported.
+        if sabotage::is("node-ids-not-compared") {
+            return ids;
+        }
+        for id in chain.by_ref().filter(|id| Some(*id) != own) {
+            if !ids.contains(&id) {
+                ids.push(id);
+            }
+        }
+        ids
     }
 }

@@ -15,10 +15,12 @@ use wal_format::{
 };
 use wal_io::{StorageFile, StorageFileExt};
 
-use super::search::TRIAL;
 use super::window::{WINDOW, Window};
 use crate::sync::Arc;
 use crate::unknown::Unknown;
+
+/// What trying one LSN costs, in bytes looked at.
+pub(super) const TRIAL: u64 = 8;
 
 /// What was found.
 #[derive(Debug)]

@@ -9,7 +9,7 @@ use std::io;
 
 use wal_format::{Lsn, MIN_RECORD_LEN, Offset, crc32};
 
-use super::salvage::{Run, Salvage};
+use super::salvage::{Run, Salvage, TRIAL};
 
 /// Which LSNs a place is tried for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,9 +19,6 @@ enum Reach {
     /// As many as have room in between.
     Far,
 }
-
-/// What trying one LSN costs, in bytes looked at.
-pub(super) const TRIAL: u64 = 8;
 
 impl Salvage {
     /// The next confirmed record of the run, and its LSN.

@@ -10,7 +10,7 @@ use wal_io::{OpenMode, Storage};
 
 use super::plan::{Facts, PartFacts};
 use super::report::LostRecords;
-use crate::recovery::copy::Needs;
+use crate::recovery::needs::Needs;
 use crate::recovery::{GroupEnd, Part, Step, Walk, Wreck};
 use crate::segment::{Files, GroupStep, RecordStep, SegmentCursor};
 use crate::sync::Arc;
