@@ -12,10 +12,10 @@ use anyhow::{Context as _, ensure};
 use serde::{Deserialize, Serialize};
 use wal_core::blocking::Wal;
 
+use crate::common::{Policy, fill};
 use crate::found::Found;
 use crate::memory;
 use crate::watch::Stopwatch;
-use crate::workloads::{Policy, fill};
 
 pub(crate) use opening::Opening;
 

@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+mod common;
 pub mod compare;
 mod contest;
 mod errand;
@@ -12,6 +13,7 @@ pub mod limits;
 mod load;
 mod memory;
 mod options;
+mod pairs;
 mod payload;
 pub mod peer;
 mod probe;

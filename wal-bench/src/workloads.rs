@@ -5,7 +5,6 @@
 mod append_buffered;
 mod append_durable;
 mod batch_durable;
-mod common;
 mod compression;
 mod footprint;
 mod kv;
@@ -18,9 +17,6 @@ mod replay;
 mod rotation;
 
 use crate::workload::{GROUPS, Workload};
-
-pub(crate) use common::{Policy, fill};
-pub(crate) use kv::config;
 
 /// All of them, in the order in which they are run.
 pub(crate) const ALL: &[&Workload] = &[

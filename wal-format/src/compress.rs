@@ -3,23 +3,11 @@
 //! Deliberately absent: a choice of levels, and any allocation that the stored bytes and
 //! `raw_len` together do not justify.
 
+use crate::compression::Compression;
 use crate::error::{DecompressError, EncodeError};
-use crate::record::Compression;
 
 #[cfg(feature = "zstd")]
 mod zstd;
-
-impl Compression {
-    /// Whether this build can compress and decompress it.
-    #[must_use]
-    pub const fn is_available(self) -> bool {
-        match self {
-            Self::None => true,
-            Self::Lz4 => cfg!(feature = "lz4"),
-            Self::Zstd => cfg!(feature = "zstd"),
-        }
-    }
-}
 
 /// Compresses `raw`; `None` if that does not make it shorter, or if nothing is to be done.
 ///

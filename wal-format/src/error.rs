@@ -3,8 +3,8 @@
 //! Deliberately absent: what to do about it. Whether an invalid place is a torn tail or
 //! corruption depends on proof that lies elsewhere in the log; these errors only state it.
 
+use crate::compression::Compression;
 use crate::ids::{Epoch, Lsn, Offset, SegmentId};
-use crate::record::Compression;
 
 /// Why a record was not encoded. Nothing was written.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

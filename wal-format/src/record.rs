@@ -10,6 +10,8 @@ mod owned;
 
 use std::time::Duration;
 
+use crate::compression::Compression;
+
 pub use decode::{
     RecordHead, borrow_record, check_value, end_batch, read_record, read_record_in, remask_record,
     slice_record, verify_record,
@@ -54,18 +56,6 @@ impl RecordKind {
     pub const fn has_value(self) -> bool {
         !matches!(self, Self::Delete)
     }
-}
-
-/// How a value is stored.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum Compression {
-    /// As it is.
-    #[default]
-    None = 0,
-    /// As an LZ4 block.
-    Lz4 = 1,
-    /// As a Zstandard frame.
-    Zstd = 2,
 }
 
 /// Whether the next record belongs to the same batch.

@@ -7,11 +7,12 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use wal_kv::blocking::KvStore;
 
+use crate::common::Policy;
 use crate::found::Found;
 use crate::limits::{Chunks, RawMap, RawShards};
 use crate::memory;
+use crate::pairs::config;
 use crate::watch::Stopwatch;
-use crate::workloads::{Policy, config};
 
 /// What is opened.
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -10,7 +10,7 @@ use std::thread;
 
 use wal_core::{RecordRef, Wal};
 
-use super::common::{Policy, begun, check_last, counted, discard, log_dir, size_name};
+use crate::common::{Policy, begun, check_last, counted, discard, log_dir, size_name};
 use crate::contest::{Contest, Ground, Outcome};
 use crate::limits::RawChunk;
 use crate::load::{Flavour, Sampler, histogram_of};

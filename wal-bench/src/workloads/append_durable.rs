@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use wal_core::{RecordRef, Wal};
 
-use super::common::{
+use crate::common::{
     Policy, check_last, counted, log_dir, prepared, size_name, while_zeros_are_written,
 };
 use crate::contest::{Contest, Ground, Outcome};

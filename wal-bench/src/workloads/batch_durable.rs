@@ -4,7 +4,7 @@ use std::path::Path;
 
 use wal_core::{RecordRef, blocking::Wal};
 
-use super::common::{Policy, begun, check_last, prepared, size_name};
+use crate::common::{Policy, begun, check_last, prepared, size_name};
 use crate::contest::{Contest, Ground, Outcome};
 use crate::limits::{Prewritten, RawDirect};
 use crate::load::{Done, Until, on_threads};

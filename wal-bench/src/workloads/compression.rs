@@ -5,7 +5,7 @@ use std::path::Path;
 
 use wal_core::{Compression, RecordRef};
 
-use super::common::{Policy, begun, check_last, discard, size_name};
+use crate::common::{Policy, begun, check_last, discard, size_name};
 use crate::contest::{Contest, Ground, Outcome};
 use crate::payload::Payloads;
 use crate::size::{KIB, MIB, Size};

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use wal_core::RecordRef;
 
-use super::common::{Policy, begun, counted, fill, log_dir, size_name};
+use crate::common::{Policy, begun, counted, fill, log_dir, size_name};
 use crate::contest::{Contest, Ground, Outcome};
 use crate::errand::{Errand, Writing};
 use crate::load::{Until, on_threads};

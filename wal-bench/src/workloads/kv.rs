@@ -13,14 +13,11 @@
 
 mod get;
 mod open;
-mod pairs;
 mod pause;
 mod put;
 mod scan;
 
 use crate::workload::Workload;
-
-pub(crate) use pairs::config;
 
 pub(super) const PUT: Workload = Workload {
     name: "kv-put",

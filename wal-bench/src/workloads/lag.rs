@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::ensure;
 use wal_core::{Lsn, RecordRef, blocking::Wal};
 
-use super::common::{Policy, begun, check_last, log_dir, size_name};
+use crate::common::{Policy, begun, check_last, log_dir, size_name};
 use crate::contest::{Contest, Ground, Outcome};
 use crate::load::{histogram_of, nanos};
 use crate::payload::Payloads;

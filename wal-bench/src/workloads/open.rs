@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::ensure;
 
-use super::common::{Policy, counted, log_dir, size_name};
+use crate::common::{Policy, counted, log_dir, size_name};
 use crate::contest::{Contest, Ground, Outcome};
 use crate::errand::{Errand, Writing};
 use crate::size::{GIB, KIB, MIB, Size};

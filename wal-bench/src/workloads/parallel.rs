@@ -10,7 +10,7 @@ use std::thread;
 use anyhow::ensure;
 use wal_core::blocking::Wal;
 
-use super::common::{Policy, closed, counted, log_dir, size_name};
+use crate::common::{Policy, closed, counted, log_dir, size_name};
 use crate::contest::{Contest, Ground, Outcome};
 use crate::size::{KIB, MIB, Size};
 use crate::turn::{Measure, Turn};

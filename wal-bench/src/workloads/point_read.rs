@@ -7,7 +7,7 @@ use std::path::Path;
 use anyhow::ensure;
 use wal_core::{FormatVersion, Lsn, Position, RecordRef, Start, blocking::Wal};
 
-use super::common::{Policy, counted, discard, log_dir, size_name};
+use crate::common::{Policy, counted, discard, log_dir, size_name};
 use crate::contest::{Contest, Ground, Outcome};
 use crate::limits::{RawChunk, RawPoint};
 use crate::load::{Until, on_threads};

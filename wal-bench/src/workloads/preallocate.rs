@@ -4,7 +4,7 @@ use std::path::Path;
 
 use wal_core::{RecordRef, WalConfig};
 
-use super::common::{Policy, begun, check_last, discard, size_name};
+use crate::common::{Policy, begun, check_last, discard, size_name};
 use crate::contest::Outcome;
 use crate::contest::{Contest, Ground};
 use crate::load::{Until, on_threads};

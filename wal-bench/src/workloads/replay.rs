@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::ensure;
 use wal_core::{Lsn, Wal, blocking};
 
-use super::common::{Policy, closed, log_dir, size_name};
+use crate::common::{Policy, closed, log_dir, size_name};
 use crate::contest::{Contest, Ground, Outcome};
 use crate::limits::{Chunks, RawChunk};
 use crate::load::Flavour;

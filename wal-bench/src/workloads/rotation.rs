@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use wal_core::RecordRef;
 
-use super::common::{Policy, begun, check_last, counted, discard, size_name};
+use crate::common::{Policy, begun, check_last, counted, discard, size_name};
 use crate::contest::{Contest, Ground, Outcome};
 use crate::load::{histogram_of, nanos};
 use crate::payload::Payloads;

@@ -9,10 +9,11 @@ mod content;
 pub use content::{BorrowedRecord, GroupBody, GroupView, Records, RecordsView};
 
 use crate::error::{GroupError, HeaderError};
+use crate::group::Footer;
 use crate::group::{Frame, GroupFacts, GroupHeader, GroupKind, RecordsCursor, scan_headers};
 use crate::ids::{Lsn, Offset, SegmentId};
 use crate::limits::{GROUP_HEADER_LEN, HEADER_LEN};
-use crate::segment::{Footer, SegmentHeader};
+use crate::segment::SegmentHeader;
 use crate::wire::is_zero;
 
 /// The first invalid place of a segment.

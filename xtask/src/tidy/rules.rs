@@ -88,7 +88,7 @@ pub(super) const RULES: &[Rule] = &[
     },
     Rule {
         name: "circle",
-        asks: "no circle of files that import from each other",
+        asks: "no circle of files, nor of folders, that import from each other",
         check: circles::circles,
     },
     Rule {

@@ -5,15 +5,15 @@ use std::path::Path;
 
 use anyhow::ensure;
 
-use super::pairs::{PAIR, count_name, fill, filled, filled_peers, key};
+use crate::common::log_dir;
 use crate::contest::{Contest, Ground, Outcome};
 use crate::errand::{Errand, Opening};
 use crate::limits::{RawChunk, RawMap};
+use crate::pairs::{PAIR, count_name, fill, filled, filled_peers, key};
 use crate::peer::{PeerStore, Reached};
 use crate::size::Size;
 use crate::turn::{Measure, Turn};
 use crate::watch::Stopwatch;
-use crate::workloads::common::log_dir;
 use crate::workloads::footprint::file_bytes;
 
 /// In a process of its own.

@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 
 use wal_kv::blocking::KvStore;
 
-use super::pairs::{PAIR, VALUE, count_name, counts, filled, key};
 use crate::contest::{Contest, Ground, Outcome};
 use crate::load::{histogram, nanos};
+use crate::pairs::{PAIR, VALUE, count_name, counts, filled, key};
 use crate::payload::{Payloads, scattered};
 use crate::size::Size;
 use crate::turn::{Measure, Turn};

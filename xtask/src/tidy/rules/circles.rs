@@ -1,4 +1,7 @@
-//! Files of a crate that import from each other, directly or through other files.
+//! Files of a crate, and folders of it, that import from each other, directly or through others.
+//!
+//! A folder and the file of its name are one module. If `log` imports from `recovery`, then nothing in `recovery` imports from
+//! `log`: the modules at the top of a crate are its layers.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -7,7 +10,7 @@ use crate::tidy::finding::Finding;
 use crate::tidy::imports::{self, Import};
 use crate::tidy::tree::Tree;
 
-/// Files that are in a circle still. This list only becomes shorter.
+/// Files and modules that are in a circle still. This list only becomes shorter.
 const KNOWN: &[&str] = &[
     "wal-core/src/control.rs",
     "wal-core/src/cursor.rs",
@@ -84,64 +87,101 @@ fn check(tree: &Tree, known: &[&str]) -> Vec<Finding> {
     let mut circular = BTreeSet::new();
     for src in tree.sources() {
         let imports = imports::of(tree, &src);
-        for circle in components(&imports) {
-            if !circle.iter().all(|file| known.contains(file)) {
-                let file = circle.first().copied().unwrap_or_default();
-                let remedy = "move what both files of an import need to a file below them";
-                findings.push(Finding::new(file, 1, describe(&circle, &imports), remedy));
+        for (circle, what) in described(&imports, &src) {
+            if let Some(one) = circle.iter().find(|one| !known.contains(one)) {
+                let remedy = "move what both ends of an import need to a file below them";
+                findings.push(Finding::new(one, 1, what, remedy));
             }
             circular.extend(circle.into_iter().map(str::to_owned));
         }
     }
-    for file in known.iter().filter(|file| !circular.contains(**file)) {
+    for one in known.iter().filter(|one| !circular.contains(**one)) {
         let remedy = "remove it from KNOWN in xtask/src/tidy/rules/circles.rs";
-        findings.push(Finding::new(file, 1, "no longer in a circle", remedy));
+        findings.push(Finding::new(one, 1, "no longer in a circle", remedy));
     }
     findings
 }
 
-/// The sets of files of which each imports from each other one, directly or not.
-fn components<'a>(imports: &[Import<'a>]) -> BTreeSet<BTreeSet<&'a str>> {
-    let mut direct: BTreeMap<&'a str, BTreeSet<&'a str>> = BTreeMap::new();
-    for import in imports {
-        direct.entry(import.from).or_default().insert(import.to);
+/// Files or modules of which each imports from each other one, directly or not.
+type Circle<'a> = BTreeSet<&'a str>;
+
+/// The circles of files, and those of modules that do not follow from them, each with its imports.
+fn described<'a>(imports: &[Import<'a>], src: &str) -> Vec<(Circle<'a>, String)> {
+    let module = |file: &'a str| module(src, file);
+    let of_files = circles_of(imports, &|file| file);
+    let same: BTreeSet<Circle<'a>> = of_files
+        .iter()
+        .map(|circle| circle.iter().map(|file| module(file)).collect())
+        .collect();
+    let mut all = Vec::new();
+    for circle in of_files {
+        let what = describe(&circle, imports, &|file| file);
+        all.push((circle, what));
     }
-    let reached_from = |file: &'a str| {
+    for circle in circles_of(imports, &module) {
+        if !same.contains(&circle) {
+            let what = describe(&circle, imports, &module);
+            all.push((circle, what));
+        }
+    }
+    all
+}
+
+/// `a/src/b` for `a/src/b.rs` and all files in the folder of that name.
+fn module<'a>(src: &str, file: &'a str) -> &'a str {
+    let inside = &file[src.len() + 1..];
+    let len = inside.find('/').unwrap_or(inside.len() - ".rs".len());
+    &file[..src.len() + 1 + len]
+}
+
+/// `end` is the file or the module of a file.
+fn circles_of<'a>(
+    imports: &[Import<'a>],
+    end: &dyn Fn(&'a str) -> &'a str,
+) -> BTreeSet<Circle<'a>> {
+    let mut direct: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    for import in imports {
+        let (from, to) = (end(import.from), end(import.to));
+        if from != to {
+            direct.entry(from).or_default().insert(to);
+        }
+    }
+    let reached_from = |from: &&'a str| {
         let mut reached = BTreeSet::new();
-        let mut next = vec![file];
-        while let Some(file) = next.pop() {
-            let to = direct.get(file).into_iter().flatten().copied();
+        let mut next = vec![*from];
+        while let Some(one) = next.pop() {
+            let to = direct.get(one).into_iter().flatten().copied();
             next.extend(to.filter(|to| reached.insert(*to)));
         }
-        reached
+        (*from, reached)
     };
-    let reached: BTreeMap<&'a str, BTreeSet<&'a str>> = direct
-        .keys()
-        .map(|file| (*file, reached_from(file)))
-        .collect();
-    let back = |file: &str, other: &str| reached.get(other).is_some_and(|all| all.contains(file));
-    let component = |(file, all): (&&'a str, &BTreeSet<&'a str>)| {
-        all.iter()
-            .copied()
-            .filter(|other| back(file, other))
-            .collect()
+    let reached: BTreeMap<&str, BTreeSet<&str>> = direct.keys().map(reached_from).collect();
+    let circle = |(from, all): (&&str, &BTreeSet<&'a str>)| {
+        let back = |to: &&str| reached.get(to).is_some_and(|all| all.contains(from));
+        all.iter().copied().filter(back).collect()
     };
-    let components = reached.iter().map(component);
-    components
-        .filter(|files: &BTreeSet<&str>| !files.is_empty())
+    let circles = reached.iter().map(circle);
+    circles
+        .filter(|circle: &BTreeSet<_>| !circle.is_empty())
         .collect()
 }
 
 /// The imports within a circle: `a.rs uses B of c.rs`.
-fn describe(circle: &BTreeSet<&str>, imports: &[Import<'_>]) -> String {
+fn describe<'a>(
+    circle: &BTreeSet<&str>,
+    imports: &[Import<'a>],
+    end: &dyn Fn(&'a str) -> &'a str,
+) -> String {
     let mut items: BTreeMap<(&str, &str), Vec<&str>> = BTreeMap::new();
     for import in imports {
-        if circle.contains(import.from) && circle.contains(import.to) {
+        let (from, to) = (end(import.from), end(import.to));
+        if from != to && circle.contains(from) && circle.contains(to) {
             let pair = (import.from, import.to);
             items.entry(pair).or_default().push(&import.item);
         }
     }
-    let mut text = format!("a circle of {} files", circle.len());
+    let circle: Vec<&str> = circle.iter().copied().collect();
+    let mut text = format!("a circle of {}", circle.join(", "));
     for ((from, to), items) in items {
         let _ = write!(text, "\n  {from} uses {} of {to}", items.join(", "));
     }
@@ -180,7 +220,7 @@ mod tests {
             let found = with_log(log);
             assert_eq!(found.len(), 1, "{found:#?}");
             assert_eq!(found[0].path, "a/src/log.rs");
-            let expected = "a circle of 2 files\n  \
+            let expected = "a circle of a/src/log.rs, a/src/log/commit.rs\n  \
                             a/src/log.rs uses write of a/src/log/commit.rs\n  \
                             a/src/log/commit.rs uses Engine of a/src/log.rs\n ";
             assert_eq!(found[0].what, expected);
@@ -221,5 +261,21 @@ mod tests {
             (gone[0].path.as_str(), gone[0].what.as_str()),
             (STATE.0, "no longer in a circle")
         );
+    }
+
+    #[test]
+    fn a_circle_of_folders_is_found() {
+        let tree = Tree::of(&[
+            ("a/src/lib.rs", "mod b;\nmod c;\n"),
+            ("a/src/b.rs", "mod d;\npub struct B;\n"),
+            ("a/src/b/d.rs", "use crate::c::C;\n"),
+            ("a/src/c.rs", "use crate::b::B;\npub struct C;\n"),
+        ]);
+        let found = check(&tree, &[]);
+        assert_eq!(found.len(), 1);
+        let expected = "a circle of a/src/b, a/src/c\n  a/src/b/d.rs uses C of a/src/c.rs\n  \
+                        a/src/c.rs uses B of a/src/b.rs\n ";
+        assert_eq!(found[0].what, expected);
+        assert_eq!(check(&tree, &["a/src/b", "a/src/c"]), []);
     }
 }

@@ -7,33 +7,33 @@ use std::thread;
 use wal_kv::blocking::KvStore;
 use wal_kv::{KvConfig, Snapshots};
 
+use crate::common::{Policy, log_dir};
 use crate::load::{Sampler, histogram_of};
 use crate::payload::{Payloads, scattered};
 use crate::peer::{PeerMap, PeerStore, Reached};
 use crate::size::{MIB, Size};
 use crate::turn::Turn;
 use crate::watch::Stopwatch;
-use crate::workloads::common::{Policy, log_dir};
 
 /// Bytes of a value, and of a key with its value.
-pub(super) const VALUE: u64 = 100;
-pub(super) const PAIR: u64 = 16 + VALUE;
+pub(crate) const VALUE: u64 = 100;
+pub(crate) const PAIR: u64 = 16 + VALUE;
 
 /// Keys of the sizes that a workload has.
-pub(super) fn counts(size: Size) -> &'static [u64] {
+pub(crate) fn counts(size: Size) -> &'static [u64] {
     size.pick(&[500], &[200_000], &[1_000_000, 10_000_000])
 }
 
 /// The key of pair `n`. Its neighbours' keys are nowhere near it.
 #[inline]
-pub(super) fn key(n: u64) -> [u8; 16] {
+pub(crate) fn key(n: u64) -> [u8; 16] {
     let mut key = [0; 16];
     key[..8].copy_from_slice(&scattered(n, 0).to_be_bytes());
     key[8..].copy_from_slice(&n.to_be_bytes());
     key
 }
 
-pub(super) fn count_name(count: u64) -> String {
+pub(crate) fn count_name(count: u64) -> String {
     match (count % 1_000_000, count % 1000) {
         (0, _) => format!("{} M keys", count / 1_000_000),
         (_, 0) => format!("{} k keys", count / 1000),
@@ -51,12 +51,12 @@ pub(crate) fn config(policy: Policy) -> KvConfig {
     }
 }
 
-pub(super) fn open_store(dir: &Path, config: KvConfig) -> wal_kv::Result<KvStore> {
+pub(crate) fn open_store(dir: &Path, config: KvConfig) -> wal_kv::Result<KvStore> {
     KvStore::open(log_dir(dir), config)
 }
 
 /// As many pairs, each put once.
-pub(super) fn fill(
+pub(crate) fn fill(
     count: u64,
     mut put: impl FnMut(&[u8; 16], &[u8]) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
@@ -65,7 +65,7 @@ pub(super) fn fill(
 }
 
 /// A store of `count` keys.
-pub(super) fn filled(dir: &Path, count: u64) -> anyhow::Result<KvStore> {
+pub(crate) fn filled(dir: &Path, count: u64) -> anyhow::Result<KvStore> {
     let store = open_store(dir, config(Policy::Os))?;
     fill(count, |key, value| {
         store.put(key, value)?;
@@ -76,7 +76,7 @@ pub(super) fn filled(dir: &Path, count: u64) -> anyhow::Result<KvStore> {
 }
 
 /// Peers whose stores have `count` keys each; those that fail are named in `left_out`.
-pub(super) fn filled_peers<'a>(
+pub(crate) fn filled_peers<'a>(
     dir: &Path,
     count: u64,
     stores: &'a [Box<dyn PeerStore>],
@@ -109,7 +109,7 @@ fn filled_peer(
 
 /// Each of `threads` threads calls `call` with its number and the call's, `each` times. One call in 64 is timed: the clock would
 /// be a quarter of a get.
-pub(super) fn on_threads(
+pub(crate) fn on_threads(
     threads: u64,
     each: u64,
     call: impl Fn(u64, u64) -> anyhow::Result<()> + Sync,

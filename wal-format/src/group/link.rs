@@ -2,11 +2,12 @@
 //!
 //! Deliberately absent: proof. A link says nothing about what was durable.
 
+use super::decode::check_body;
+use super::header::{GroupHeader, GroupKind};
 use crate::error::GroupError;
-use crate::group::{GroupHeader, GroupKind, check_body};
+use crate::histories::{Histories, History};
 use crate::ids::{Epoch, Lsn, Offset, SegmentId};
 use crate::limits::LINK_BODY_LEN;
-use crate::segment::{Histories, History};
 use crate::version::Version;
 use crate::wire::{is_zero, put, u16_at, u32_at, u64_at};
 

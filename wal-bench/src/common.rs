@@ -29,7 +29,7 @@ impl Policy {
     }
 
     /// As the rows name it.
-    pub(super) fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Always => "Always",
             Self::Batch => "Batch(5ms)",
@@ -55,7 +55,7 @@ impl Policy {
 }
 
 /// Bytes as the rows name them.
-pub(super) fn size_name(bytes: u64) -> String {
+pub(crate) fn size_name(bytes: u64) -> String {
     for (unit, name) in [(GIB, "GiB"), (MIB, "MiB"), (KIB, "KiB")] {
         if bytes >= unit && bytes.is_multiple_of(unit) {
             return format!("{} {name}", bytes / unit);
@@ -65,7 +65,7 @@ pub(super) fn size_name(bytes: u64) -> String {
 }
 
 /// "1 writer", "8 writers".
-pub(super) fn counted(count: u64, what: &str) -> String {
+pub(crate) fn counted(count: u64, what: &str) -> String {
     match count {
         1 => format!("1 {what}"),
         _ => format!("{count} {what}s"),
@@ -73,12 +73,12 @@ pub(super) fn counted(count: u64, what: &str) -> String {
 }
 
 /// Where a turn has its log.
-pub(super) fn log_dir(dir: &Path) -> PathBuf {
+pub(crate) fn log_dir(dir: &Path) -> PathBuf {
     dir.join("log")
 }
 
 /// A new log whose first segment is there: it is made with the first append.
-pub(super) fn begun(dir: &Path, config: WalConfig) -> wal_core::Result<Wal> {
+pub(crate) fn begun(dir: &Path, config: WalConfig) -> wal_core::Result<Wal> {
     let wal = Wal::open(log_dir(dir), config)?;
     wal.append(RecordRef::data(b"the first"))?;
     wal.sync()?;
@@ -86,14 +86,14 @@ pub(super) fn begun(dir: &Path, config: WalConfig) -> wal_core::Result<Wal> {
 }
 
 /// The same under `Always`, with time to write zeros ahead of the records: the files of the limits were written before, too.
-pub(super) fn prepared(dir: &Path) -> wal_core::Result<Wal> {
+pub(crate) fn prepared(dir: &Path) -> wal_core::Result<Wal> {
     let wal = begun(dir, Policy::Always.config())?;
     while_zeros_are_written(|| wal.stats());
     Ok(wal)
 }
 
 /// Returns when no zeros were written for a while, or it has taken too long.
-pub(super) fn while_zeros_are_written(stats: impl Fn() -> Stats) {
+pub(crate) fn while_zeros_are_written(stats: impl Fn() -> Stats) {
     let begun = Instant::now();
     let mut seen = 0;
     while begun.elapsed() < MOST_PREPARING {
@@ -121,7 +121,7 @@ pub(crate) fn fill(wal: &Wal, record: u64, bytes: u64) -> wal_core::Result<u64> 
 }
 
 /// A closed log of that kind in `log`; returns the number of its records.
-pub(super) fn closed(
+pub(crate) fn closed(
     log: &Path,
     config: WalConfig,
     record: u64,
@@ -134,7 +134,7 @@ pub(super) fn closed(
 }
 
 /// A contender that lost or doubled a record has no figure.
-pub(super) fn check_last(found: Lsn, expected: u64) -> anyhow::Result<()> {
+pub(crate) fn check_last(found: Lsn, expected: u64) -> anyhow::Result<()> {
     ensure!(
         found.get() == expected,
         "the log holds {found} records, {expected} were appended"
@@ -144,7 +144,7 @@ pub(super) fn check_last(found: Lsn, expected: u64) -> anyhow::Result<()> {
 
 /// Ends a log that nobody will read. Its files are cut to nothing first: dropping the last handle syncs, and what the turn wrote
 /// would go down to the disk for nothing.
-pub(super) fn discard<W>(wal: W, dir: &Path) -> anyhow::Result<()> {
+pub(crate) fn discard<W>(wal: W, dir: &Path) -> anyhow::Result<()> {
     for entry in std::fs::read_dir(log_dir(dir))? {
         let path = entry?.path();
         if path.is_file() {

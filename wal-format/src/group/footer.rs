@@ -3,11 +3,13 @@
 //!
 //! Deliberately absent: looking up. The index is a sorted list.
 
+use super::decode::check_body;
+use super::frame::Frame;
+use super::header::{GroupHeader, GroupKind};
 use super::index::PageFacts;
 use crate::checksum::crc32;
 use crate::control::Control;
 use crate::error::GroupError;
-use crate::group::{Frame, GroupHeader, GroupKind, check_body};
 use crate::ids::{Epoch, Lsn, Offset, SegmentId};
 use crate::limits::{
     Alignment, FOOTER_FIXED_LEN, FOOTER_FIXED_LEN_2, FOOTER_TRAILER_LEN, GROUP_HEADER_LEN,
