@@ -8,9 +8,10 @@ use crate::log::{Engine, Mark};
 use crate::position::Start;
 use crate::reader::{self, RawReader, Source};
 use crate::recovery::RecoveryReport;
-use crate::replay::{Threads, replay};
+use crate::replay::replay;
 use crate::stats::Stats;
 use crate::sync::Arc;
+use crate::threads::Threads;
 use crate::view::View;
 use crate::{Error, Position, Result, sabotage};
 

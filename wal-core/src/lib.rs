@@ -19,12 +19,14 @@ mod position;
 mod prepared;
 mod reader;
 mod recovery;
+mod repair;
 mod replay;
 mod reserved;
 mod sabotage;
 mod segment;
 mod shell;
 mod stats;
+mod threads;
 mod unknown;
 mod verify;
 mod view;
@@ -42,12 +44,10 @@ pub use position::{Appended, Awaited, Position, Start};
 pub use prepared::Prepared;
 #[doc(hidden)]
 pub use recovery::ReserveCounts;
-pub use recovery::{
-    LostRecords, RecoveryReport, RepairMode, RepairOptions, RepairReport, Tail, repair,
-    repair_storage,
-};
-pub use replay::Threads;
+pub use recovery::{LostRecords, RecoveryReport, RepairMode, RepairReport, Tail};
+pub use repair::{RepairOptions, repair, repair_storage};
 pub use stats::Stats;
+pub use threads::Threads;
 pub use verify::{SegmentReport, VerifyOptions, VerifyReport, verify, verify_storage};
 #[cfg(feature = "tokio")]
 pub use wal::{Reader, Wal};

@@ -10,7 +10,7 @@
 //! recorded.rs losses that a repair has recorded, and nodes that wrote the log
 //! copy.rs    copies records to a segment of its own (filling.rs); truncation and repair do it too
 //! salvage    what is left of a damaged log
-//! repair     makes a damaged log one that opens
+//! repaired.rs what a repair found and did
 //! ```
 //!
 //! No byte of an old segment that belongs to the log is ever modified, so a crash inside recovery loses nothing and changes no verdict.
@@ -25,7 +25,7 @@ mod list;
 mod needs;
 mod plan;
 mod recorded;
-mod repair;
+mod repaired;
 mod report;
 mod reserve;
 mod salvage;
@@ -36,12 +36,13 @@ mod witness;
 
 pub(crate) use apply::{Applied, NewSegment, apply};
 pub(crate) use copy::{Changed, Copied, Copy, Source};
+pub(crate) use filling::Filling;
 pub(crate) use forget::{free_names, remember};
 pub(crate) use list::Listing;
+pub(crate) use needs::Needs;
 pub(crate) use plan::{Plan, check_end, plan};
 pub(crate) use recorded::lost_in;
-pub(crate) use repair::repair_on;
-pub use repair::{LostRecords, RepairMode, RepairOptions, RepairReport, repair, repair_storage};
+pub use repaired::{LostRecords, RepairMode, RepairReport};
 pub(crate) use report::format_versions;
 pub use report::{RecoveryReport, ReserveCounts, Tail};
 pub(crate) use reserve::{Counts, Reserve, ensure_reserve, remove_or_reuse, reserve_limit};

@@ -3,33 +3,12 @@
 //! Deliberately absent: one order of all records, which a [`Reader`](crate::blocking::Reader) has; and going on past damage, which is
 //! its as well ([`OnDamage`](crate::OnDamage)).
 
-use std::num::NonZeroUsize;
-
 use wal_format::{Lsn, RecordRef};
 
 use crate::position::Start;
 use crate::reader::{RawReader, Source};
 use crate::sync::{self, AtomicU64, Ordering};
-use crate::{Error, Position, Result, sabotage};
-
-/// On how many threads something is done.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Threads {
-    /// On as many as there are cores for this process.
-    #[default]
-    PerCore,
-    /// On this many; with 1, on the calling thread alone.
-    Exactly(NonZeroUsize),
-}
-
-impl Threads {
-    pub(crate) fn count(self) -> usize {
-        match self {
-            Self::PerCore => sync::cores(),
-            Self::Exactly(threads) => threads.get(),
-        }
-    }
-}
+use crate::{Error, Position, Result, Threads, sabotage};
 
 /// LSNs of one segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

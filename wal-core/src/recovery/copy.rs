@@ -109,7 +109,7 @@ pub(crate) struct Copy<'a> {
 
 impl Copy<'_> {
     /// Costs nothing where there is no error: it is asked for at every record.
-    pub(super) fn io(&self, doing: &'static str) -> impl Fn(io::Error) -> Error + use<'_> {
+    pub(crate) fn io(&self, doing: &'static str) -> impl Fn(io::Error) -> Error + use<'_> {
         move |error| {
             let location = self.location.to_owned();
             if is_no_space(&error) {
@@ -145,7 +145,7 @@ impl Copy<'_> {
     }
 
     /// The same with other content than [`sources`](Self::sources): `content` fills the segment up to [`last`](Self::last).
-    pub(super) fn run_with(
+    pub(crate) fn run_with(
         &self,
         new: SegmentHeader,
         preallocate: bool,
@@ -167,7 +167,7 @@ impl Copy<'_> {
     }
 
     /// Writes and syncs the copy under its temporary name. Changes nothing of the log, whether it fails or not.
-    pub(super) fn prepare(
+    pub(crate) fn prepare(
         &self,
         new: SegmentHeader,
         preallocate: bool,
@@ -189,7 +189,7 @@ impl Copy<'_> {
     }
 
     /// Gives the prepared copy its final name, durably. `committed` is called when the rename was tried and may have been done.
-    pub(super) fn name(&self, id: SegmentId, committed: impl FnOnce()) -> Result<()> {
+    pub(crate) fn name(&self, id: SegmentId, committed: impl FnOnce()) -> Result<()> {
         let name = Self::temporary(id);
         let final_name = wal_format::segment_name(id);
         let renamed = self.storage.rename(&name, &final_name);

@@ -4,16 +4,16 @@ use wal_format::{Layout, SegmentHeader};
 
 /// What a copy needs room for.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Needs {
+pub(crate) struct Needs {
     /// Bytes of groups, headers and padding included.
-    pub(super) data: u64,
+    pub(crate) data: u64,
     /// The longest record.
-    pub(super) record_limit: u64,
+    pub(crate) record_limit: u64,
 }
 
 impl Needs {
     /// Large enough for what is copied, and for its records' limit.
-    pub(super) fn size(self, preallocate: bool, mut header: SegmentHeader) -> SegmentHeader {
+    pub(crate) fn size(self, preallocate: bool, mut header: SegmentHeader) -> SegmentHeader {
         header.record_limit = header.record_limit.max(self.record_limit);
         while header.layout().max_record_limit() < header.record_limit {
             header.capacity = header.capacity.saturating_mul(2);
@@ -30,12 +30,12 @@ impl Needs {
     }
 
     /// Whether it fits into a segment with this header.
-    pub(super) fn fits(self, header: &SegmentHeader) -> bool {
+    pub(crate) fn fits(self, header: &SegmentHeader) -> bool {
         self.least(header) <= header.capacity
     }
 
     /// Bytes that the copy, the link, a stamp and the footer need.
-    pub(super) fn least(self, header: &SegmentHeader) -> u64 {
+    pub(crate) fn least(self, header: &SegmentHeader) -> u64 {
         let alignment = header.alignment;
         let most = header.capacity.max(self.data * 2);
         let layout = Layout {

@@ -8,9 +8,9 @@ use wal_format::{
 };
 use wal_io::{OpenMode, Storage};
 
-use super::plan::{Facts, PartFacts};
-use super::report::LostRecords;
-use crate::recovery::needs::Needs;
+use super::decision::{Facts, PartFacts};
+use crate::recovery::LostRecords;
+use crate::recovery::Needs;
 use crate::recovery::{GroupEnd, Part, Step, Walk, Wreck};
 use crate::segment::{Files, GroupStep, RecordStep, SegmentCursor};
 use crate::sync::Arc;

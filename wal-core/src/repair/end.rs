@@ -5,11 +5,11 @@
 use wal_format::{InBatch, LinkCause, Lsn, SegmentHeader, SegmentId};
 use wal_io::Storage;
 
+use super::decision::RepairPlan;
 use super::inspect::{Behind, GROUP};
-use super::plan::RepairPlan;
 use crate::log::{Predecessor, link_body};
-use crate::recovery::copy::Copy;
-use crate::recovery::filling::Filling;
+use crate::recovery::Copy;
+use crate::recovery::Filling;
 use crate::recovery::{Part, Reserve, Step, Taken, Walk, Wreck};
 use crate::segment::Files;
 use crate::sync::Arc;

@@ -4,11 +4,10 @@
 //! ```text
 //! inspect.rs      reads only: how far each part of the log is whole, what can be read of it
 //! slots.rs        pure functions: which segments are written anew, and how they begin
-//! plan.rs         a pure function: what is copied from the end of the log, and what is removed
+//! decision.rs     a pure function: what is copied from the end of the log, and what is removed
 //! replace.rs      the segments that are written anew; each rename commits one
-//! copy.rs         the new segments at the end; their renames are the commit
+//! end.rs          the new segments at the end; their renames are the commit
 //! quarantine.rs   damaged files, whole
-//! report.rs       what was found and done
 //! ```
 //!
 //! In version 1 of the format no segment can be written anew: all from the first damaged one on is the end.
@@ -16,15 +15,13 @@
 //! A crash at any point leaves a log of which the same records can be read; repairing again comes to the same records.
 //! Deliberately absent: guesses. Nothing that does not verify in its place is taken for a record.
 
-mod copy;
+mod decision;
+mod end;
 mod inspect;
-mod plan;
 mod quarantine;
 mod replace;
-mod report;
 mod run;
 mod slots;
 
-pub use report::{LostRecords, RepairMode, RepairReport};
 pub(crate) use run::repair_on;
 pub use run::{RepairOptions, repair, repair_storage};

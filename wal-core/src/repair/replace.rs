@@ -8,13 +8,13 @@ use std::io;
 use wal_format::{Alignment, Control, SegmentHeader, UnixMillis};
 use wal_io::Storage;
 
-use super::copy::Feed;
+use super::end::Feed;
 use super::inspect::Behind;
 use super::slots::Slot;
 use crate::log::{LiveSegment, Sealing, write_footer};
-use crate::recovery::copy::{Copied, Copy};
-use crate::recovery::filling::Filling;
-use crate::recovery::needs::Needs;
+use crate::recovery::Filling;
+use crate::recovery::Needs;
+use crate::recovery::{Copied, Copy};
 use crate::recovery::{GroupEnd, Part, Reserve, Wreck};
 use crate::segment::SegmentFacts;
 use crate::sync::Arc;

@@ -67,13 +67,13 @@ impl RepairReport {
     }
 
     /// Whether it made or removed a file.
-    pub(super) fn has_changed(&self) -> bool {
+    pub(crate) fn has_changed(&self) -> bool {
         let made = self.new_segments.len() + self.replaced.len();
         made + self.quarantined.len() + self.removed.len() > 0
     }
 
     /// Adds what was found and done after this.
-    pub(super) fn add(&mut self, further: Self) {
+    pub(crate) fn add(&mut self, further: Self) {
         if further.is_whole() {
             return;
         }

@@ -6,17 +6,17 @@ use std::time::Duration;
 use wal_format::{Epoch, Lsn, Origin, SegmentHeader, SegmentId, Version};
 use wal_io::{DiskStorage, Storage};
 
-use super::copy::write;
+use super::decision::{Facts, RepairPlan, plan};
+use super::end::write;
 use super::inspect::{Behind, inspect};
-use super::plan::{Facts, RepairPlan, plan};
 use super::quarantine::quarantine;
 use super::replace::Replacement;
-use super::report::{RepairMode, RepairReport};
 use super::slots::{Slot, slots};
 use crate::clock::SystemClock;
 use crate::entropy::{Entropy, SystemEntropy};
 use crate::log::{Ground, take_lock, write_pid};
 use crate::recovery::{GroupEnd, Listing, Wreck, assemble};
+use crate::recovery::{RepairMode, RepairReport};
 use crate::sync::Arc;
 use crate::{Error, Result, sabotage};
 

@@ -5,7 +5,7 @@
 
 use wal_format::{Epoch, Histories, History, LinkBody, LinkCause, Lsn, Offset, SegmentId};
 
-use super::plan::{Facts, PartFacts};
+use super::decision::{Facts, PartFacts};
 use crate::log::{Predecessor, link_body};
 use crate::recovery::{GroupEnd, Part, Wreck};
 use crate::sabotage;
