@@ -47,7 +47,7 @@ pub(crate) enum Step {
 }
 
 #[derive(Debug)]
-struct Place {
+struct InSegment {
     id: SegmentId,
     cursor: SegmentCursor,
     /// Where the segment's data ends, once that is fixed.
@@ -64,7 +64,7 @@ pub(crate) struct RawReader {
     only: Option<SegmentId>,
     next: Lsn,
     first_place: FirstPlace,
-    place: Option<Place>,
+    place: Option<InSegment>,
     /// What was read is of this era.
     era: Era,
     /// An error was returned that ends the reader.

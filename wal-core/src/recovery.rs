@@ -46,7 +46,7 @@ pub use repaired::{LostRecords, RepairMode, RepairReport};
 pub(crate) use report::format_versions;
 pub use report::{RecoveryReport, ReserveCounts, Tail};
 pub(crate) use reserve::{Counts, Reserve, ensure_reserve, remove_or_reuse, reserve_limit};
-pub(crate) use salvage::{Part, Step, Taken, Walk, Wreck, assemble};
+pub(crate) use salvage::{Part, Taken, Walk, Walked, Wreck, assemble};
 pub(crate) use scan::{Scan, scan};
 pub(crate) use surplus::Surplus;
 pub(crate) use tail::{ChainLink, GroupEnd};

@@ -12,7 +12,7 @@ use crate::{Error, Position, Result, Threads, sabotage};
 
 /// LSNs of one segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Part {
+struct Share {
     first: Lsn,
     last: Lsn,
 }
@@ -81,7 +81,7 @@ fn removed(source: &Source, kept: Option<Lsn>) -> Error {
 }
 
 /// Each segment's LSNs; those that no segment has belong to the one before them, whose reader says what has become of them.
-fn parts(source: &Source, start: Lsn, last: Lsn) -> Vec<Part> {
+fn parts(source: &Source, start: Lsn, last: Lsn) -> Vec<Share> {
     let segments = source.chain();
     let firsts = segments.iter().map(|entry| entry.first_lsn);
     let mut begins: Vec<Lsn> = firsts.filter(|first| *first > start).collect();
@@ -91,7 +91,7 @@ fn parts(source: &Source, start: Lsn, last: Lsn) -> Vec<Part> {
     let ends = begins[1..].iter().map(|next| next.prev());
     let parts = begins.iter().zip(ends.chain([last]));
     parts
-        .map(|(&first, end)| Part {
+        .map(|(&first, end)| Share {
             first,
             last: end.min(last),
         })
@@ -102,7 +102,7 @@ fn parts(source: &Source, start: Lsn, last: Lsn) -> Vec<Part> {
 /// Reads a part; the LSN behind the last record that was read.
 fn read_part(
     source: &Source,
-    part: Part,
+    part: Share,
     each: impl FnMut(RecordRef<'_>, Position),
     go_on: impl Fn() -> bool,
 ) -> Result<Lsn> {

@@ -315,7 +315,7 @@ impl Index {
     }
 
     /// Puts the older versions in the place of those that are too new, and drops what has no value.
-    fn as_seen_at(&self, lsn: u64, found: Found, out: &mut Vec<Version>) {
+    fn as_seen_at(&self, lsn: u64, found: Taken, out: &mut Vec<Version>) {
         let too_new = found.highest > lsn;
         if too_new {
             for version in out.iter_mut().filter(|version| version.lsn() > lsn) {
@@ -335,14 +335,14 @@ fn as_bound(bound: &Bound<Vec<u8>>) -> Bound<&[u8]> {
 
 /// What a stretch of versions holds.
 #[derive(Clone, Copy, Debug)]
-struct Found {
+struct Taken {
     highest: u64,
     tombstones: usize,
 }
 
 /// First looks at all versions, their values too, which the processor does for many at a time; then counts a reference to each,
 /// which it does one by one but finds in its cache.
-fn take(versions: &[Version], out: &mut Vec<Version>) -> Found {
+fn take(versions: &[Version], out: &mut Vec<Version>) -> Taken {
     let (mut highest, mut tombstones, mut touched) = (0, 0, 0);
     for version in versions {
         highest = highest.max(version.lsn());
@@ -351,7 +351,7 @@ fn take(versions: &[Version], out: &mut Vec<Version>) -> Found {
     }
     std::hint::black_box(touched);
     out.extend_from_slice(versions);
-    Found {
+    Taken {
         highest,
         tombstones,
     }

@@ -22,4 +22,4 @@ mod write;
 
 pub(crate) use format::VERSION;
 pub(crate) use read::{Reader, Unusable};
-pub(crate) use write::{Writer, Written};
+pub(crate) use write::{SnapshotWriter, WrittenSnapshot};

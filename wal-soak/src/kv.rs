@@ -32,7 +32,7 @@ use std::process::ExitCode;
 
 use crate::harness::{Event, Length, Life, Place, Round, Row, Subject};
 
-pub use shared::Args;
+pub use shared::LifeArgs;
 
 /// The store.
 #[derive(Clone, Copy, Debug, Default)]
@@ -89,7 +89,7 @@ impl Subject for Kv {
 
 /// A process of a round. It tells what it finds, and fails if a promise is broken.
 #[must_use]
-pub fn life(args: &Args) -> ExitCode {
+pub fn life(args: &LifeArgs) -> ExitCode {
     match life::live(args) {
         Ok(()) => ExitCode::SUCCESS,
         Err(what) => {

@@ -58,7 +58,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         ensure!(status.success(), "{step} failed");
     }
 
-    println!("{}", Outcome::HEAD);
+    println!("{}", Fuzzed::HEAD);
     let left = Mutex::new(targets.iter());
     let next = || left.lock().ok().and_then(|mut left| left.next());
     let worker = || -> anyhow::Result<usize> {
@@ -133,7 +133,7 @@ fn command_line(target: &str, args: &Args) -> Cargo {
 
 /// What came of one target.
 #[derive(Debug)]
-struct Outcome {
+struct Fuzzed {
     target: String,
     seed: u32,
     stats: Stats,
@@ -142,7 +142,7 @@ struct Outcome {
     tail: Vec<String>,
 }
 
-fn fuzz(target: &str, args: &Args) -> anyhow::Result<Outcome> {
+fn fuzz(target: &str, args: &Args) -> anyhow::Result<Fuzzed> {
     let cargo = command_line(target, args);
     let mut child = cargo
         .command()
@@ -150,7 +150,7 @@ fn fuzz(target: &str, args: &Args) -> anyhow::Result<Outcome> {
         .stderr(Stdio::piped())
         .spawn()
         .with_context(|| format!("could not start {cargo}"))?;
-    let mut outcome = Outcome {
+    let mut outcome = Fuzzed {
         target: target.to_owned(),
         seed: args.seed,
         stats: Stats::default(),
@@ -170,7 +170,7 @@ fn fuzz(target: &str, args: &Args) -> anyhow::Result<Outcome> {
     Ok(outcome)
 }
 
-impl Outcome {
+impl Fuzzed {
     const HEAD: &'static str =
         "target                  seed   executions  seconds  executions/s  crashes";
 
@@ -183,7 +183,7 @@ impl Outcome {
     }
 }
 
-impl std::fmt::Display for Outcome {
+impl std::fmt::Display for Fuzzed {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self {
             target,
@@ -250,7 +250,7 @@ mod tests {
 
     #[test]
     fn a_find_is_shown_with_what_to_do() {
-        let mut outcome = Outcome {
+        let mut outcome = Fuzzed {
             target: "record".into(),
             seed: 1,
             stats: Stats::default(),

@@ -249,7 +249,7 @@ fn run_cases(args: &Args, lab: &Lab, surveyed: &Surveyed, cases: &[Case]) -> any
 }
 
 /// A case that is worth telling: what was struck, how it ended, what is wrong, and how to see it again.
-fn told(case: &Case, seen: &judge::Seen, broken: &[String]) -> String {
+fn told(case: &Case, seen: &judge::Observed, broken: &[String]) -> String {
     let mut lines = vec![format!("{case}: {:?}", seen.ran.ended)];
     lines.extend(seen.struck.iter().map(|call| format!("   struck: {call}")));
     lines.extend(

@@ -9,10 +9,10 @@ use std::io;
 
 use wal_format::{Lsn, Offset, SegmentId};
 
-use super::skipped::{Gap, Salvaging, Skip};
+use super::skipped::{Salvaging, Skip, Unread};
 use super::{RawReader, Source, Step, read_error};
 use crate::error::Corruption;
-use crate::recovery::{Part, Step as Walked, Walk};
+use crate::recovery::{Part, Walk, Walked};
 use crate::sync::Arc;
 use crate::{Error, OnDamage, Position, Result};
 
@@ -96,7 +96,7 @@ impl RawReader {
             gap.cause = gap.cause.take().or(cause);
         } else {
             let from = self.next;
-            self.skip.gap = Some(Gap { from, to, cause });
+            self.skip.gap = Some(Unread { from, to, cause });
         }
         self.next = to.next();
     }

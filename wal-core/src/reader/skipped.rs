@@ -9,7 +9,7 @@ use crate::{Error, Position};
 #[derive(Debug, Default)]
 pub(super) struct Skip {
     /// LSNs that cannot be read, up to where the reader is; it says so before it says anything else.
-    pub(super) gap: Option<Gap>,
+    pub(super) gap: Option<Unread>,
     /// The record behind them.
     pub(super) held: Option<(Record, Position)>,
     pub(super) walk: Option<Salvaging>,
@@ -28,7 +28,7 @@ impl Skip {
 }
 
 #[derive(Debug)]
-pub(super) struct Gap {
+pub(super) struct Unread {
     pub(super) from: Lsn,
     pub(super) to: Lsn,
     pub(super) cause: Option<Error>,

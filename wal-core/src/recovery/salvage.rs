@@ -26,7 +26,7 @@ use crate::sync::Arc;
 use crate::{Error, Result};
 use candidate::{Candidate, Survey, candidates};
 use survey::survey;
-pub(crate) use walk::{Step, Taken, Walk};
+pub(crate) use walk::{Taken, Walk, Walked};
 
 /// What the log takes from one file.
 #[derive(Clone, Debug)]

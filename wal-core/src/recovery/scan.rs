@@ -123,8 +123,8 @@ pub(crate) fn scan(storage: &Arc<dyn Storage>, listing: Listing) -> Result<Scan>
         .map(|(id, _)| *id)
     {
         match scan.walk(&segments, newest)? {
-            Walk::Done => break,
-            Walk::Below(id) => {
+            ChainWalk::Done => break,
+            ChainWalk::Below(id) => {
                 below = id;
                 scan.forget_chain();
             }
@@ -179,7 +179,7 @@ fn check_copy(location: &str, facts: &SegmentFacts) -> Result<()> {
     })))
 }
 
-enum Walk {
+enum ChainWalk {
     Done,
     /// Only segments below this one can carry the log.
     Below(SegmentId),
@@ -259,7 +259,7 @@ impl Scan {
         &mut self,
         segments: &BTreeMap<SegmentId, SegmentFacts>,
         newest: SegmentId,
-    ) -> Result<Walk> {
+    ) -> Result<ChainWalk> {
         self.push_newest(&segments[&newest])?;
         loop {
             let first = &self.chain[0];
@@ -267,7 +267,7 @@ impl Scan {
             let id = first.facts.id();
             let predecessor = link.body.predecessor;
             if link.body.end_lsn < self.log_first {
-                return Ok(Walk::Done);
+                return Ok(ChainWalk::Done);
             }
             if predecessor == SegmentId::NONE {
                 return Err(self.no_beginning(id, link.body.end_lsn));
@@ -280,7 +280,7 @@ impl Scan {
                         link.body.end_lsn
                     ),
                 ));
-                return Ok(Walk::Done);
+                return Ok(ChainWalk::Done);
             };
             // A copy of another file under this name is not the file.
             let epoch_counts = !sabotage::is("epoch-of-the-one-before-not-compared");
@@ -289,7 +289,7 @@ impl Scan {
             }
             let Ok(predecessor_link) = facts.link.clone() else {
                 check_copy(&self.location, facts)?;
-                return Ok(Walk::Below(predecessor));
+                return Ok(ChainWalk::Below(predecessor));
             };
             self.push_predecessor(facts, predecessor_link, &link)?;
         }

@@ -6,11 +6,11 @@ use wal_format::{InBatch, LinkCause, Lsn, SegmentHeader, SegmentId};
 use wal_io::Storage;
 
 use super::decision::RepairPlan;
-use super::inspect::{Behind, GROUP};
+use super::inspect::{GROUP, Rest};
 use crate::log::{Predecessor, link_body};
 use crate::recovery::Copy;
 use crate::recovery::Filling;
-use crate::recovery::{Part, Reserve, Step, Taken, Walk, Wreck};
+use crate::recovery::{Part, Reserve, Taken, Walk, Walked, Wreck};
 use crate::segment::Files;
 use crate::sync::Arc;
 use crate::{Error, Result, sabotage};
@@ -24,7 +24,7 @@ pub(super) fn write(
     storage: &Arc<dyn Storage>,
     wreck: &Wreck,
     plan: &RepairPlan,
-    behind: &Behind,
+    behind: &Rest,
     new: &[SegmentHeader],
     before_names: impl FnOnce() -> Result<()>,
 ) -> Result<()> {
@@ -100,7 +100,7 @@ struct Output<'a, 'b, E> {
 pub(super) struct Feed {
     walk: Walk,
     /// The first step of the next segment.
-    pending: Option<Step>,
+    pending: Option<Walked>,
     next: Lsn,
     /// A record waits for the next one: the last record before a gap ends its batch.
     held: Option<Box<Taken>>,
@@ -148,26 +148,26 @@ impl Feed {
                 None => self.walk.step().map_err(&output.io)?,
             };
             let step = match step {
-                Some(Step::Record(taken)) if taken.lsn > last => {
-                    self.pending = Some(Step::Record(taken));
+                Some(Walked::Record(taken)) if taken.lsn > last => {
+                    self.pending = Some(Walked::Record(taken));
                     None
                 }
                 step => step,
             };
             let next = self.next;
-            let goes_on = matches!(&step, Some(Step::Record(taken)) if taken.lsn == next);
+            let goes_on = matches!(&step, Some(Walked::Record(taken)) if taken.lsn == next);
             if let Some(record) = self.held.take() {
                 output.push(&mut self.lost, &record, goes_on)?;
             }
             match step {
-                Some(Step::Record(taken)) => {
+                Some(Walked::Record(taken)) => {
                     if !goes_on {
                         self.lost = Some(taken.lsn.prev());
                     }
                     self.next = taken.lsn.next();
                     self.held = Some(taken);
                 }
-                Some(Step::Gap { to }) => {
+                Some(Walked::Gap { to }) => {
                     self.lost = Some(to);
                     self.next = to.next();
                 }

@@ -11,7 +11,7 @@ use wal_io::{OpenMode, Storage};
 use super::decision::{Facts, PartFacts};
 use crate::recovery::LostRecords;
 use crate::recovery::Needs;
-use crate::recovery::{GroupEnd, Part, Step, Walk, Wreck};
+use crate::recovery::{GroupEnd, Part, Walk, Walked, Wreck};
 use crate::segment::{Files, GroupStep, RecordStep, SegmentCursor};
 use crate::sync::Arc;
 use crate::{Error, Result, sabotage};
@@ -185,7 +185,7 @@ fn sound(storage: &dyn Storage, part: &Part, proven: Lsn) -> io::Result<Sound> {
         None => part.highest.min(proven),
     };
     let expected = expected.max(sound.end.lsn);
-    // Behind the last record stands a stamp or a cut at most; whether that matters is for verification to say.
+    // Rest the last record stands a stamp or a cut at most; whether that matters is for verification to say.
     sound.whole = sound.end.lsn == expected;
     Ok(sound)
 }
@@ -206,7 +206,7 @@ fn records(cursor: &mut SegmentCursor) -> io::Result<bool> {
 
 /// What lies behind the place from which everything is copied.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Behind {
+pub(super) struct Rest {
     /// The last LSN: of what was found, or of what anything speaks of.
     pub(super) last: Lsn,
     pub(super) records: u64,
@@ -260,7 +260,7 @@ impl Piece {
 /// More groups than any loss needs that is not made up.
 const MOST_GAP_GROUPS: u64 = 1 << 16;
 
-impl Behind {
+impl Rest {
     /// Where nothing is copied.
     pub(super) fn nothing(wreck: &Wreck) -> Self {
         Self {
@@ -307,8 +307,8 @@ impl Behind {
                 Error::io(location.clone(), what, error)
             })?;
             let (from, to) = match &step {
-                Some(Step::Record(taken)) => (taken.lsn, taken.lsn),
-                Some(Step::Gap { to }) => (next, *to),
+                Some(Walked::Record(taken)) => (taken.lsn, taken.lsn),
+                Some(Walked::Gap { to }) => (next, *to),
                 None => (last.next(), last),
             };
             if next < from {
@@ -317,7 +317,7 @@ impl Behind {
                 behind.end_batch(from.prev(), new);
             }
             match step {
-                Some(Step::Record(taken)) => {
+                Some(Walked::Record(taken)) => {
                     let head = &taken.head;
                     // A group of its own.
                     behind.batch.breaks += u64::from(taken.set_back);
@@ -331,7 +331,7 @@ impl Behind {
                         behind.end_batch(to, new);
                     }
                 }
-                Some(Step::Gap { .. }) => {
+                Some(Walked::Gap { .. }) => {
                     behind.end_batch(next.prev(), new);
                     behind.gap_of(next, to);
                     behind.end_batch(to, new);

@@ -9,7 +9,7 @@ use wal_format::{Alignment, Control, SegmentHeader, UnixMillis};
 use wal_io::Storage;
 
 use super::end::Feed;
-use super::inspect::Behind;
+use super::inspect::Rest;
 use super::slots::Slot;
 use crate::log::{LiveSegment, Sealing, write_footer};
 use crate::recovery::Filling;
@@ -26,7 +26,7 @@ pub(super) struct Replacement {
     pub(super) slot: Slot,
     /// Except for the lengths.
     pub(super) header: SegmentHeader,
-    pub(super) content: Behind,
+    pub(super) content: Rest,
     /// When its last record had been appended, or later.
     until: UnixMillis,
 }
@@ -40,7 +40,7 @@ impl Replacement {
         header: SegmentHeader,
         now: UnixMillis,
     ) -> Result<Self> {
-        let content = Behind::read_parts(
+        let content = Rest::read_parts(
             storage,
             parts(wreck, &slot),
             (slot.after(), slot.last),

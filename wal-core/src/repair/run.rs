@@ -8,7 +8,7 @@ use wal_io::{DiskStorage, Storage};
 
 use super::decision::{Facts, RepairPlan, plan};
 use super::end::write;
-use super::inspect::{Behind, inspect};
+use super::inspect::{Rest, inspect};
 use super::quarantine::quarantine;
 use super::replace::Replacement;
 use super::slots::{Slot, slots};
@@ -224,7 +224,7 @@ fn repair_once(
         like: like.header,
         wreck: &wreck,
         replacements: Vec::new(),
-        behind: Behind::nothing(&wreck),
+        behind: Rest::nothing(&wreck),
         new: Vec::new(),
     };
     let newest = wreck.parts.iter().map(|part| part.header.version).max();
@@ -260,7 +260,7 @@ struct Repair<'a> {
     /// Segments that are written anew under their ids.
     replacements: Vec<Replacement>,
     /// What is copied from the log's end.
-    behind: Behind,
+    behind: Rest,
     /// The headers of the segments to which it is copied.
     new: Vec<SegmentHeader>,
 }
@@ -291,7 +291,7 @@ impl Repair<'_> {
         };
         let behind = (found.end.lsn, facts.last.max(found.end.lsn));
         let parts = vec![newest.clone()];
-        let behind = Behind::read_parts(self.storage(), parts, behind, None)?;
+        let behind = Rest::read_parts(self.storage(), parts, behind, None)?;
         Ok(facts.last.max(behind.last))
     }
 
@@ -329,7 +329,7 @@ impl Repair<'_> {
     fn read_end(&mut self, plan: &RepairPlan) -> Result<()> {
         let mut id = self.wreck.listing.next_id();
         let first = self.header(id)?;
-        self.behind = Behind::read(self.storage(), self.wreck, plan.after, &first)?;
+        self.behind = Rest::read(self.storage(), self.wreck, plan.after, &first)?;
         for _ in &self.behind.pieces {
             let header = self.header(id)?;
             self.new.push(header);

@@ -50,7 +50,7 @@ pub(super) struct Run {
 }
 
 #[derive(Clone, Copy, Debug)]
-enum State {
+enum Stage {
     Group(u64),
     Records(Run),
     End,
@@ -76,7 +76,7 @@ pub(crate) struct Salvage {
     last: Option<Lsn>,
     /// The LSN expected next.
     pub(super) next: Lsn,
-    state: State,
+    state: Stage,
     /// Bytes that searches may still look at, so that no input holds a reader up.
     pub(super) budget: u64,
     trouble: Option<(u64, String)>,
@@ -105,7 +105,7 @@ impl Salvage {
             limit,
             last,
             next,
-            state: State::Group(offset),
+            state: Stage::Group(offset),
             budget: BUDGET,
             trouble: None,
             time: UnixMillis::new(0),
@@ -144,9 +144,9 @@ impl Salvage {
         loop {
             let (state, next) = (self.state, self.next);
             let found = match state {
-                State::Group(offset) => self.group(offset),
-                State::Records(run) => self.record(run),
-                State::End => return Ok(None),
+                Stage::Group(offset) => self.group(offset),
+                Stage::Records(run) => self.record(run),
+                Stage::End => return Ok(None),
             };
             match found {
                 Ok(None) => {}
@@ -166,7 +166,7 @@ impl Salvage {
     }
 
     fn group(&mut self, offset: u64) -> io::Result<Option<Found>> {
-        self.state = State::End;
+        self.state = Stage::End;
         if offset >= self.limit {
             return Ok(None);
         }
@@ -175,7 +175,7 @@ impl Salvage {
             // A link has no records. Only version 1 says where it ends.
             Err(_) if offset == HEADER_LEN && self.header.version == Version::V1 => {
                 let start = self.header.layout().data_start();
-                self.state = State::Group(start);
+                self.state = Stage::Group(start);
                 Ok(None)
             }
             Err(_) if offset == HEADER_LEN => {
@@ -193,12 +193,12 @@ impl Salvage {
     fn enter(&mut self, header: &GroupHeader) -> Option<Found> {
         self.next = self.next.max(header.first_lsn);
         let then = self.header.alignment.round_up(header.end_offset());
-        self.state = State::Group(then);
+        self.state = Stage::Group(then);
         self.set_back |= header.set_back;
         match header.kind {
             GroupKind::Records if header.record_count > 0 => {
                 self.time = header.time;
-                self.state = State::Records(Run {
+                self.state = Stage::Records(Run {
                     offset: header.payload_offset().get(),
                     end: header.end_offset(),
                     until: Some(header.next_lsn()),
@@ -214,7 +214,7 @@ impl Salvage {
                 })
             }
             GroupKind::Footer => {
-                self.state = State::End;
+                self.state = Stage::End;
                 None
             }
             _ => None,
@@ -237,9 +237,9 @@ impl Salvage {
         };
         self.state = if until == Some(self.next) {
             // Nothing is lost: a stamp, or the padding of another alignment.
-            State::Group(end)
+            Stage::Group(end)
         } else {
-            State::Records(Run {
+            Stage::Records(Run {
                 offset: offset + GROUP_HEADER_LEN as u64,
                 end,
                 until,
@@ -299,7 +299,7 @@ impl Salvage {
     }
 
     fn record(&mut self, run: Run) -> io::Result<Option<Found>> {
-        self.state = State::Group(run.then);
+        self.state = Stage::Group(run.then);
         let lsn = self.next;
         if run.offset >= run.end
             || run.until.is_some_and(|until| lsn >= until)
@@ -327,7 +327,7 @@ impl Salvage {
     }
 
     fn go_on(&mut self, run: Run) {
-        self.state = State::Records(run);
+        self.state = Stage::Records(run);
     }
 
     /// The next record behind one that does not verify, and its LSN.

@@ -10,7 +10,7 @@ use crate::index::Version;
 
 /// A snapshot that is being written.
 #[derive(Debug)]
-pub(crate) struct Writer<'a> {
+pub(crate) struct SnapshotWriter<'a> {
     file: &'a dyn StorageFile,
     lsn: u64,
     compression: Compression,
@@ -23,7 +23,7 @@ pub(crate) struct Writer<'a> {
 
 /// What was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Written {
+pub(crate) struct WrittenSnapshot {
     pub(crate) pairs: u64,
     /// Bytes of the pairs before compression.
     pub(crate) raw: u64,
@@ -31,7 +31,7 @@ pub(crate) struct Written {
     pub(crate) len: u64,
 }
 
-impl<'a> Writer<'a> {
+impl<'a> SnapshotWriter<'a> {
     /// Begins a snapshot of the state at `lsn`; `time` is the highest that the clock has shown.
     pub(crate) fn begin(
         file: &'a dyn StorageFile,
@@ -117,13 +117,13 @@ impl<'a> Writer<'a> {
     }
 
     /// Ends the snapshot; `time` is the highest that the clock has shown by now. Nothing is synced yet.
-    pub(crate) fn finish(mut self, time: UnixMillis) -> io::Result<Written> {
+    pub(crate) fn finish(mut self, time: UnixMillis) -> io::Result<WrittenSnapshot> {
         self.end_block()?;
         self.tail.time = time;
         let tail = self.tail.encode(self.lsn, self.offset, &self.index);
         self.index.extend_from_slice(&tail);
         self.file.write_all_at(&self.index, self.offset)?;
-        Ok(Written {
+        Ok(WrittenSnapshot {
             pairs: self.tail.pairs,
             raw: self.tail.raw,
             len: self.offset + self.index.len() as u64,

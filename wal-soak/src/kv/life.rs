@@ -11,7 +11,7 @@ use super::opened::{self, Base};
 use super::plan::{KvLife, Leave, Plan};
 use super::reader;
 use super::sampler;
-use super::shared::{Args, Shared};
+use super::shared::{LifeArgs, Shared};
 use super::store::{Store, runtime};
 use super::writer::Writer;
 use crate::harness::{End, Event, Gauges, Length, Numbers};
@@ -23,7 +23,7 @@ const FORGOTTEN: Duration = Duration::from_secs(60);
 ///
 /// # Errors
 /// A promise that is broken, or what kept the harness from going on.
-pub(crate) fn live(args: &Args) -> Result<(), String> {
+pub(crate) fn live(args: &LifeArgs) -> Result<(), String> {
     let plan = Plan::of(
         args.seed,
         args.round,
@@ -116,7 +116,7 @@ fn snapshots(shared: &Shared<'_>, mut numbers: Numbers) -> Result<(), String> {
     Ok(())
 }
 
-fn leave(args: &Args, life: &KvLife, store: Store) -> Result<(), String> {
+fn leave(args: &LifeArgs, life: &KvLife, store: Store) -> Result<(), String> {
     let last = store.stats().log.last_lsn.get();
     let waits = store.drop_waits();
     let durable = match life.leave {

@@ -9,7 +9,7 @@ use super::journal::wall;
 use super::keys::{Items, Kind, written_by};
 use super::model::{Found, Lost, Model};
 use super::plan::{KvLife, Plan};
-use super::shared::{Args, micros};
+use super::shared::{LifeArgs, micros};
 use super::store::Store;
 use crate::harness::system::{Memory, OWN, Space, descriptors, forget_peak, threads};
 use crate::harness::{Event, Gauges};
@@ -50,7 +50,7 @@ pub(crate) fn own_threads() -> u64 {
 
 /// Opens and checks; `None` if it could not be opened for lack of space or descriptors.
 pub(crate) fn open(
-    args: &Args,
+    args: &LifeArgs,
     plan: &Plan,
     life: &KvLife,
     runtime: Option<Runtime>,

@@ -14,7 +14,7 @@ use crate::harness::{Event, Gauges};
 
 /// Which life of which round.
 #[derive(Clone, Debug, clap::Args)]
-pub struct Args {
+pub struct LifeArgs {
     /// The seed of the run.
     #[arg(long)]
     pub seed: u64,
@@ -37,7 +37,7 @@ pub struct Args {
 
 /// What all threads of a life share.
 pub(crate) struct Shared<'a> {
-    pub(crate) args: &'a Args,
+    pub(crate) args: &'a LifeArgs,
     pub(crate) plan: &'a Plan,
     pub(crate) life: &'a KvLife,
     pub(crate) number: u64,
