@@ -5,7 +5,7 @@
 //!
 //! ```text
 //! reader.rs   the next record: from memory where that is enough, and what makes it not enough
-//! walk.rs     from record to record, group to group, segment to segment
+//! advance.rs  from record to record, group to group, segment to segment
 //! enter.rs    entering a segment, near an LSN
 //! visit.rs    many records at a time, borrowed
 //! skip.rs     going on past damage; skipped.rs is what it has in hand
@@ -13,12 +13,12 @@
 //! source.rs   who knows the log
 //! ```
 
+mod advance;
 mod enter;
 mod skip;
 mod skipped;
 mod source;
 mod visit;
-mod walk;
 mod when;
 
 use std::io;

@@ -3,7 +3,6 @@
 //! Deliberately absent: which segments make the log (see [`crate::recovery`]) and how far a reader may go (see
 //! [`crate::reader`]).
 
-mod cursor;
 mod facts;
 mod files;
 mod index;
@@ -13,12 +12,13 @@ mod lineage;
 mod point;
 mod salvage;
 mod search;
+mod steps;
 mod window;
 
-pub(crate) use cursor::{GroupStep, RecordStep, SegmentCursor};
 pub(crate) use facts::{LinkFacts, NEWEST, SegmentFacts, check_link, decode_header, read_link};
 pub(crate) use files::Files;
 pub(crate) use index::{Hint, SegmentIndex};
 pub(crate) use lineage::{copied, history_at};
 pub(crate) use point::{SEEK_WINDOW, WALK_WINDOW, record_after, record_at};
 pub(crate) use salvage::{Found, Salvage};
+pub(crate) use steps::{GroupStep, RecordStep, SegmentCursor};

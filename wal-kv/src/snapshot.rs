@@ -13,13 +13,13 @@
 //! the tail's: the index and the tail's head), masked with the snapshot's LSN and the offset of the part, so that bytes of another
 //! place or another snapshot do not verify. The time is the highest that the store's clock has shown.
 //!
-//! `write.rs` writes one block by block, `read.rs` verifies and reads it on many threads. Deliberately absent: names, renames, and
+//! `writer.rs` writes one block by block, `reader.rs` verifies and reads it on many threads. Deliberately absent: names, renames, and
 //! which snapshot is to be used (`store/`).
 
 mod format;
-mod read;
-mod write;
+mod reader;
+mod writer;
 
 pub(crate) use format::VERSION;
-pub(crate) use read::{Reader, Unusable};
-pub(crate) use write::{SnapshotWriter, WrittenSnapshot};
+pub(crate) use reader::{Reader, Unusable};
+pub(crate) use writer::{SnapshotWriter, WrittenSnapshot};

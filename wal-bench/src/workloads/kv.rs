@@ -12,7 +12,7 @@
 //! million in the short set too.
 
 mod get;
-mod open;
+mod open_store;
 mod pause;
 mod put;
 mod scan;
@@ -37,7 +37,7 @@ pub(super) const SCAN: Workload = Workload {
 };
 pub(super) const OPEN: Workload = Workload {
     name: "kv-open",
-    run: open::run,
+    run: open_store::run,
 };
 pub(super) const PAUSE: Workload = Workload {
     name: "kv-pause",

@@ -65,18 +65,19 @@ pub(super) fn named(code: &str) -> Vec<Named> {
 
 /// The names of the items that a file defines outside of functions and blocks.
 pub(super) fn defined(code: &str) -> BTreeSet<&str> {
-    const ITEMS: [&str; 10] = [
-        "struct",
-        "enum",
-        "union",
-        "trait",
-        "type",
-        "fn",
-        "const",
-        "static",
-        "mod",
-        "macro_rules",
-    ];
+    let mut names = types(code);
+    let others = ["fn", "const", "static", "mod", "macro_rules"];
+    names.extend(items(code, &others));
+    names
+}
+
+/// Those that are types.
+pub(super) fn types(code: &str) -> BTreeSet<&str> {
+    items(code, &["struct", "enum", "union", "trait", "type"])
+}
+
+/// Those that one of these words begins.
+fn items<'a>(code: &'a str, kinds: &[&str]) -> BTreeSet<&'a str> {
     let tokens: Vec<_> = tokens(code).into_iter().map(|(token, _)| token).collect();
     let mut depth = 0_usize;
     let mut names = BTreeSet::new();
@@ -87,7 +88,7 @@ pub(super) fn defined(code: &str) -> BTreeSet<&str> {
         match token {
             Token::Other('{') => depth += 1,
             Token::Other('}') => depth = depth.saturating_sub(1),
-            Token::Word(word) if depth == 0 && ITEMS.contains(word) => {
+            Token::Word(word) if depth == 0 && kinds.contains(word) => {
                 let (name, next) = (after.next(), after.next());
                 let elsewhere = *word == "mod" && next == Some(&Token::Other(';'));
                 match name {
@@ -299,5 +300,6 @@ mod tests {
             defined(code).into_iter().collect::<Vec<_>>(),
             ["C", "I", "a", "e", "g"]
         );
+        assert_eq!(types(code).into_iter().collect::<Vec<_>>(), ["C"]);
     }
 }

@@ -5,6 +5,7 @@ mod circles;
 mod docs;
 mod layers;
 mod manifests;
+mod names;
 mod rust;
 mod text;
 
@@ -90,6 +91,11 @@ pub(super) const RULES: &[Rule] = &[
         name: "circle",
         asks: "no circle of files, nor of folders, that import from each other",
         check: circles::circles,
+    },
+    Rule {
+        name: "name",
+        asks: "two types or two files of a crate have the same name only if they mean the same",
+        check: names::one_meaning,
     },
     Rule {
         name: "dependency",
