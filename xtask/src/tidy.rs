@@ -15,6 +15,7 @@ mod tree;
 use std::process::ExitCode;
 
 use crate::cargo::root;
+use finding::{Finding, Rule};
 use rules::RULES;
 use tree::Tree;
 

@@ -9,7 +9,7 @@ mod names;
 mod rust;
 mod text;
 
-use super::finding::Rule;
+use super::Rule;
 
 pub(super) const RULES: &[Rule] = &[
     Rule {

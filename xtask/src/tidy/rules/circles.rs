@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
-use crate::tidy::finding::Finding;
+use crate::tidy::Finding;
 use crate::tidy::imports::{self, Import};
 use crate::tidy::tree::Tree;
 

@@ -6,7 +6,7 @@ mod tests_named;
 
 use std::collections::BTreeMap;
 
-use crate::tidy::finding::Finding;
+use crate::tidy::Finding;
 use crate::tidy::tree::Tree;
 
 use markdown::{Link, anchors};

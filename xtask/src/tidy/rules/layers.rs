@@ -1,6 +1,6 @@
 //! Rules about what the code of a layer may name. Tests may name anything.
 
-use crate::tidy::finding::Finding;
+use crate::tidy::Finding;
 use crate::tidy::paths::{self, Named};
 use crate::tidy::tree::Tree;
 

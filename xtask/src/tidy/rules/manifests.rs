@@ -1,6 +1,6 @@
 //! Rules about `Cargo.toml` files, and about what documents say of them.
 
-use crate::tidy::finding::Finding;
+use crate::tidy::Finding;
 use crate::tidy::manifest;
 use crate::tidy::tree::{File, Tree};
 

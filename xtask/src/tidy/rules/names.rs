@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::tidy::finding::Finding;
+use crate::tidy::Finding;
 use crate::tidy::paths;
 use crate::tidy::tree::Tree;
 

@@ -1,6 +1,6 @@
 //! Rules about Rust code, whatever its layer.
 
-use crate::tidy::finding::Finding;
+use crate::tidy::Finding;
 use crate::tidy::lexer::lines_with_word;
 use crate::tidy::paths;
 use crate::tidy::tree::Tree;

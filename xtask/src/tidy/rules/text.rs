@@ -1,6 +1,6 @@
 //! Rules about any text file.
 
-use crate::tidy::finding::Finding;
+use crate::tidy::Finding;
 use crate::tidy::lexer::is_word;
 use crate::tidy::tree::Tree;
 

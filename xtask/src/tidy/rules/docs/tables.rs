@@ -1,7 +1,7 @@
 //! Tables: each row has as many cells as the header.
 
 use super::markdown::prose;
-use crate::tidy::finding::Finding;
+use crate::tidy::Finding;
 use crate::tidy::tree::Tree;
 
 /// A row of a table.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::markdown::prose;
 use super::tables;
-use crate::tidy::finding::Finding;
+use crate::tidy::Finding;
 use crate::tidy::tree::Tree;
 
 /// Underscores that only the name of a test has, outside a table's column of tests.
