@@ -11,9 +11,8 @@ use crate::recovery::RecoveryReport;
 use crate::replay::replay;
 use crate::stats::Stats;
 use crate::sync::Arc;
-use crate::threads::Threads;
 use crate::view::View;
-use crate::{Error, Position, Result, sabotage};
+use crate::{Error, Position, Result, Threads, sabotage};
 
 #[derive(Debug)]
 enum Behind {

@@ -26,7 +26,6 @@ mod sabotage;
 mod segment;
 mod shell;
 mod stats;
-mod threads;
 mod unknown;
 mod verify;
 mod view;
@@ -35,7 +34,9 @@ mod wal;
 mod writer;
 
 pub use builder::Builder;
-pub use config::{FsyncPolicy, MAX_BATCH_WINDOW, OnDamage, Prewrite, RecoveryMode, WalConfig};
+pub use config::{
+    FsyncPolicy, MAX_BATCH_WINDOW, OnDamage, Prewrite, RecoveryMode, Threads, WalConfig,
+};
 #[doc(hidden)]
 pub use control::{ConsumerState, ControlChange, ControlState};
 pub use cursor::{Cursor, NotACursor};
@@ -47,7 +48,6 @@ pub use recovery::ReserveCounts;
 pub use recovery::{LostRecords, RecoveryReport, RepairMode, RepairReport, Tail};
 pub use repair::{RepairOptions, repair, repair_storage};
 pub use stats::Stats;
-pub use threads::Threads;
 pub use verify::{SegmentReport, VerifyOptions, VerifyReport, verify, verify_storage};
 #[cfg(feature = "tokio")]
 pub use wal::{Reader, Wal};

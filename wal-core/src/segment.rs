@@ -20,5 +20,5 @@ pub(crate) use files::Files;
 pub(crate) use index::{Hint, SegmentIndex};
 pub(crate) use lineage::{copied, history_at};
 pub(crate) use point::{SEEK_WINDOW, WALK_WINDOW, record_after, record_at};
-pub(crate) use salvage::{Found, Salvage};
+pub(crate) use salvage::{Salvage, Salvaged};
 pub(crate) use steps::{GroupStep, RecordStep, SegmentCursor};

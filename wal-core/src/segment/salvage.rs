@@ -24,7 +24,7 @@ pub(super) const TRIAL: u64 = 8;
 
 /// What was found.
 #[derive(Debug)]
-pub(crate) enum Found {
+pub(crate) enum Salvaged {
     /// A record that verifies under its LSN and place.
     Record {
         lsn: Lsn,
@@ -140,7 +140,7 @@ impl Salvage {
     }
 
     /// The next record, or recorded loss; `None` at the end. LSNs ascend.
-    pub(crate) fn step(&mut self) -> io::Result<Option<Found>> {
+    pub(crate) fn step(&mut self) -> io::Result<Option<Salvaged>> {
         loop {
             let (state, next) = (self.state, self.next);
             let found = match state {
@@ -165,7 +165,7 @@ impl Salvage {
         self.window.slice(offset, head.total_len() as usize)
     }
 
-    fn group(&mut self, offset: u64) -> io::Result<Option<Found>> {
+    fn group(&mut self, offset: u64) -> io::Result<Option<Salvaged>> {
         self.state = Stage::End;
         if offset >= self.limit {
             return Ok(None);
@@ -190,7 +190,7 @@ impl Salvage {
         }
     }
 
-    fn enter(&mut self, header: &GroupHeader) -> Option<Found> {
+    fn enter(&mut self, header: &GroupHeader) -> Option<Salvaged> {
         self.next = self.next.max(header.first_lsn);
         let then = self.header.alignment.round_up(header.end_offset());
         self.state = Stage::Group(then);
@@ -209,7 +209,7 @@ impl Salvage {
             }
             GroupKind::Gap if header.record_count > 0 => {
                 self.next = header.next_lsn();
-                Some(Found::Gap {
+                Some(Salvaged::Gap {
                     to: header.end_lsn(),
                 })
             }
@@ -298,7 +298,7 @@ impl Salvage {
         Ok(None)
     }
 
-    fn record(&mut self, run: Run) -> io::Result<Option<Found>> {
+    fn record(&mut self, run: Run) -> io::Result<Option<Salvaged>> {
         self.state = Stage::Group(run.then);
         let lsn = self.next;
         if run.offset >= run.end
@@ -314,7 +314,7 @@ impl Salvage {
                 offset: offset + head.total_len(),
                 ..run
             });
-            return Ok(Some(Found::Record { lsn, offset, head }));
+            return Ok(Some(Salvaged::Record { lsn, offset, head }));
         }
         self.note(offset, format!("no valid record with LSN {lsn}"));
         if let Some((offset, lsn)) = self.resync(&run)? {

@@ -1,6 +1,6 @@
 //! Which file of a crate names an item of which other file. A name is followed through re-exports to the file that defines it.
 //!
-//! Deliberately absent: methods, which need no import; and globs, which clippy finds.
+//! Deliberately absent: methods, which need no import; globs, which clippy finds; and names that macros make.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -21,10 +21,13 @@ pub(super) fn of<'a>(tree: &'a Tree, src: &str) -> Vec<Import<'a>> {
     let modules = Modules::of(tree, src);
     let mut imports: Vec<Import<'a>> = Vec::new();
     for (path, module) in &modules.0 {
-        for named in module.named.iter().filter(|named| module.uses(named)) {
+        for named in &module.named {
             let Some((to, item)) = modules.find(path, &named.path, MOST_STEPS) else {
                 continue;
             };
+            if !module.uses(named) && !modules.needs_no_name(named, to, &item) {
+                continue;
+            }
             let import = Import {
                 from: module.file,
                 to,
@@ -78,6 +81,18 @@ impl<'a> Modules<'a> {
         !rest.is_empty() && self.0.contains_key(&below(module, name))
     }
 
+    /// Whether an import is of a trait, whose methods are called without its name.
+    fn needs_no_name(&self, named: &Named, file: &str, item: &str) -> bool {
+        let is_for_this_file = named
+            .imported
+            .as_ref()
+            .is_some_and(|imported| !imported.again);
+        let mut files = self.0.values().filter(|module| module.file == file);
+        let declaration = format!("trait {item}");
+        is_for_this_file
+            && files.any(|module| !lines_with_word(module.code, &declaration).is_empty())
+    }
+
     /// The file and the item that `path` means in `module`; nothing if it is not of this crate, or a module.
     fn find(&self, module: &str, path: &str, steps: usize) -> Option<(&'a str, String)> {
         let steps = steps.checked_sub(1)?;
@@ -111,12 +126,11 @@ impl<'a> Modules<'a> {
 }
 
 impl Module<'_> {
-    /// Whether the file itself uses what it names, and does not only pass it on.
+    /// Whether the file itself uses what it names, and does not only pass it on: to other files, or to the modules below it.
     fn uses(&self, named: &Named) -> bool {
-        let passed_on = named.imported.as_ref().filter(|imported| imported.again);
-        passed_on.is_none_or(|imported| {
+        named.imported.as_ref().is_none_or(|imported| {
             let lines = lines_with_word(self.code, &imported.name);
-            lines.iter().any(|line| *line != named.line)
+            imported.name == "_" || lines.iter().any(|line| *line != named.line)
         })
     }
 }

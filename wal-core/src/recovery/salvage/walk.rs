@@ -8,7 +8,7 @@ use bytes::Bytes;
 use wal_format::{Lsn, Offset, Record, RecordHead, SegmentId, UnixMillis};
 
 use super::Part;
-use crate::segment::{Files, Found, Salvage};
+use crate::segment::{Files, Salvage, Salvaged};
 use crate::sync::Arc;
 
 /// A record as it is stored.
@@ -90,11 +90,11 @@ impl Walk {
             };
             let found = open.step()?;
             let step = match found {
-                Some(Found::Gap { to }) => Some(Walked::Gap {
+                Some(Salvaged::Gap { to }) => Some(Walked::Gap {
                     to: last.map_or(to, |last| to.min(last)),
                 }),
-                Some(Found::Record { lsn, .. }) if lsn < self.next => None,
-                Some(Found::Record { lsn, offset, head }) => {
+                Some(Salvaged::Record { lsn, .. }) if lsn < self.next => None,
+                Some(Salvaged::Record { lsn, offset, head }) => {
                     let bytes = open.record_bytes(offset, &head);
                     match wal_format::read_record(&bytes, &head) {
                         Ok(record) => Some(Walked::Record(Box::new(Taken {

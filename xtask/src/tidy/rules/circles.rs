@@ -231,12 +231,35 @@ mod tests {
     }
 
     #[test]
+    fn a_name_for_the_modules_below_is_passed_on() {
+        let log =
+            "mod commit;\nmod state;\nuse commit::write;\nuse state::State;\nstruct Engine;\n";
+        assert_eq!(with_log(log), []);
+    }
+
+    #[test]
+    fn a_trait_is_used_by_its_methods() {
+        let found = check(
+            &Tree::of(&[
+                ("a/src/lib.rs", "mod b;\nmod c;\n"),
+                ("a/src/b.rs", "use crate::c::Write;\nstruct B;\n"),
+                (
+                    "a/src/c.rs",
+                    "pub trait Write {}\nimpl Write for crate::b::B {}\n",
+                ),
+            ]),
+            &[],
+        );
+        assert_eq!(found.len(), 1);
+    }
+
+    #[test]
     fn a_circle_through_a_third_file_is_found() {
         let found = check(
             &Tree::of(&[
                 ("a/src/main.rs", "mod b;\nmod c;\nmod d;\n"),
-                ("a/src/b.rs", "use crate::c::C;\npub struct B;\n"),
-                ("a/src/c.rs", "use crate::d::D;\npub struct C;\n"),
+                ("a/src/b.rs", "use crate::c::C;\npub struct B(C);\n"),
+                ("a/src/c.rs", "use crate::d::D;\npub struct C(D);\n"),
                 ("a/src/d.rs", "use crate::b;\npub struct D(b::B);\n"),
             ]),
             &[],
@@ -264,8 +287,8 @@ mod tests {
         let tree = Tree::of(&[
             ("a/src/lib.rs", "mod b;\nmod c;\n"),
             ("a/src/b.rs", "mod d;\npub struct B;\n"),
-            ("a/src/b/d.rs", "use crate::c::C;\n"),
-            ("a/src/c.rs", "use crate::b::B;\npub struct C;\n"),
+            ("a/src/b/d.rs", "use crate::c::C;\nfn d(_: C) {}\n"),
+            ("a/src/c.rs", "use crate::b::B;\npub struct C(B);\n"),
         ]);
         let found = check(&tree, &[]);
         assert_eq!(found.len(), 1);
