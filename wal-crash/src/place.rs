@@ -1,4 +1,4 @@
-//! Where the log is, and what was done to its directory. Absent: doing it (see `meddling`).
+//! Where the log is, and what `meddling` has done to its directory.
 
 use wal_core::SegmentId;
 use wal_io::fault::Image;

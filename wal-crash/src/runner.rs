@@ -1,4 +1,4 @@
-//! The state of a run, and how a call of it can end. Absent: what changes the state.
+//! The state of a run, and how a call of it can end.
 
 use std::sync::{Arc, Mutex};
 

@@ -1,4 +1,4 @@
-//! The control states that a log may have. Absent: the calls that change it (see `control`).
+//! The control states that a log may have, after the calls in `control`.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! How a value is stored. Deliberately absent: compressing it (`compress.rs`).
+//! The kinds of compression (`compress.rs` has the functions).
 
 /// How a value is stored.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]

@@ -1,9 +1,9 @@
 #![doc = include_str!("../README.md")]
 //!
-//! Deliberately absent: time, which is the clock's; only waiting for it is here.
+//! The clock has the time; only waiting for it is here.
 //!
-//! A lock here has no poisoning of its own. The log has its own, which knows about durability, and what a store guards with
-//! a lock is changed in steps that do not panic.
+//! A panic does not poison a lock. The log has a poison of its own, which knows about durability, and the store changes what
+//! a lock guards in steps that do not panic.
 #![forbid(unsafe_code)]
 
 #[cfg(wal_shuttle)]

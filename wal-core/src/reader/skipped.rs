@@ -1,4 +1,4 @@
-//! What a reader that skips damage has in hand. Deliberately absent: skipping (`skip.rs`).
+//! What a reader that skips damage has in hand (`skip.rs`).
 
 use wal_format::{Lsn, Record, SegmentId};
 

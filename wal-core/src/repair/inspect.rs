@@ -9,9 +9,7 @@ use wal_format::{
 use wal_io::{OpenMode, Storage};
 
 use super::decision::{Facts, PartFacts};
-use crate::recovery::LostRecords;
-use crate::recovery::Needs;
-use crate::recovery::{GroupEnd, Part, Walk, Walked, Wreck};
+use crate::recovery::{GroupEnd, LostRecords, Needs, Part, Walk, Walked, Wreck};
 use crate::segment::{Files, GroupStep, RecordStep, SegmentCursor};
 use crate::sync::Arc;
 use crate::{Error, Result, sabotage};

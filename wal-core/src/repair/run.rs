@@ -15,8 +15,7 @@ use super::slots::{Slot, slots};
 use crate::clock::SystemClock;
 use crate::entropy::{Entropy, SystemEntropy};
 use crate::log::{Ground, take_lock, write_pid};
-use crate::recovery::{GroupEnd, Listing, Wreck, assemble};
-use crate::recovery::{RepairMode, RepairReport};
+use crate::recovery::{GroupEnd, Listing, RepairMode, RepairReport, Wreck, assemble};
 use crate::sync::Arc;
 use crate::{Error, Result, sabotage};
 

@@ -1,4 +1,4 @@
-//! Shards that have lost most of their keys. Deliberately absent: shrinking them (`trim.rs`).
+//! Shards that have lost most of their keys, for `trim.rs` to shrink.
 
 use crate::sync::{AtomicBool, Mutex, Ordering};
 

@@ -1,4 +1,4 @@
-//! Where the log stands, as seen by its bound. Deliberately absent: what a writer does there.
+//! Where the log stands, as seen by its bound.
 
 use std::time::Duration;
 
