@@ -18,9 +18,10 @@ use std::path::Path;
 use anyhow::{Context as _, ensure};
 use serde_json::Value;
 
-use crate::contest::Role;
+use crate::figures::Role;
 use crate::figures::Summary;
-use crate::report::{Report, Row, SCHEMA};
+use crate::report::{Report, SCHEMA};
+use crate::row::Row;
 use crate::turn::Measure;
 
 /// Of the lower median, for ratios and for figures that no clock has part in.

@@ -4,15 +4,14 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use serde::{Deserialize, Serialize};
 use wal_io::{DiskStorage, Storage as _};
 
-use crate::figures::{Latency, Ratio, Summary};
+use crate::figures::{Latency, Ratio, Role, Summary};
 use crate::host::Host;
 use crate::load::histogram;
-use crate::options::Size;
 use crate::peer::Field;
-use crate::report::Row;
+use crate::row::Row;
+use crate::size::Size;
 use crate::turn::{Measure, Turn};
 
 /// Where the turns take place, and what is known of it.
@@ -40,18 +39,6 @@ impl fmt::Debug for Ground<'_> {
             .field("size", &self.size)
             .finish_non_exhaustive()
     }
-}
-
-/// Who takes part.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Role {
-    /// Hand-written, for the others to be divided by.
-    Limit,
-    /// The log, in one of its ways.
-    Log,
-    /// A log or a store from elsewhere.
-    Peer,
 }
 
 /// Runs one turn in an empty directory, which is removed afterwards; `None` from who does not offer what is asked.

@@ -2,19 +2,22 @@
 //!
 //! The running program is started again with the hidden option `--errand`; what it did comes back as a line of JSON.
 
+mod opening;
+
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use serde::{Deserialize, Serialize};
 use wal_core::blocking::Wal;
 
+use crate::common::{Policy, fill};
+use crate::found::Found;
 use crate::memory;
-use crate::turn::Turn;
-use crate::watch::{Elapsed, Stopwatch};
-use crate::workloads::{KvErrand, Policy, fill};
+use crate::watch::Stopwatch;
+
+pub(crate) use opening::Opening;
 
 /// What the process does.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -26,7 +29,7 @@ pub(crate) enum Errand {
     /// Opens a log.
     Open(PathBuf),
     /// Something with a store.
-    Kv(KvErrand),
+    Kv(Opening),
 }
 
 /// The log that is written.
@@ -37,47 +40,6 @@ pub(crate) struct Writing {
     pub(crate) segment: u64,
     pub(crate) record: u64,
     pub(crate) bytes: u64,
-}
-
-/// What the process found.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub(crate) struct Found {
-    nanos: u64,
-    cpu_nanos: Option<u64>,
-    /// Most memory beyond what it began with.
-    peak: Option<u64>,
-    /// Appended, or found in the log.
-    pub(crate) records: u64,
-    pub(crate) segments: usize,
-    pub(crate) unproven: u64,
-}
-
-impl Found {
-    /// What has passed since `watch` was started, with memory of `base`, for the given number of records.
-    pub(crate) fn of(watch: &Stopwatch, base: Option<u64>, records: u64) -> Self {
-        let elapsed = watch.elapsed();
-        let nanos = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
-        let peak = memory::peak().zip(base);
-        Self {
-            nanos: nanos(elapsed.time),
-            cpu_nanos: elapsed.cpu.map(nanos),
-            peak: peak.map(|(peak, base)| peak.saturating_sub(base)),
-            records,
-            ..Self::default()
-        }
-    }
-
-    /// As a turn of one call, which moved `bytes` bytes.
-    pub(crate) fn turn(&self, bytes: u64) -> Turn {
-        let elapsed = Elapsed {
-            time: Duration::from_nanos(self.nanos),
-            cpu: self.cpu_nanos.map(Duration::from_nanos),
-        };
-        Turn {
-            peak: self.peak,
-            ..Turn::new(1, bytes, elapsed)
-        }
-    }
 }
 
 impl Errand {

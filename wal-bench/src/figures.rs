@@ -3,7 +3,17 @@
 use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 
-use crate::contest::Role;
+/// Who takes part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// Hand-written, for the others to be divided by.
+    Limit,
+    /// The log, in one of its ways.
+    Log,
+    /// A log or a store from elsewhere.
+    Peer,
+}
 
 /// What several turns gave.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]

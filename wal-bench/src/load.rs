@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use hdrhistogram::Histogram;
 
-use crate::options::{KIB, MIB, Size};
+use crate::size::{KIB, MIB, Size};
 use crate::watch::{Elapsed, Stopwatch};
 
 /// How long each writer goes on.

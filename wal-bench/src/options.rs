@@ -3,9 +3,10 @@
 use std::path::PathBuf;
 
 use clap::builder::PossibleValuesParser;
-use serde::{Deserialize, Serialize};
 
-use crate::workloads::{self, Workload};
+use crate::size::Size;
+use crate::workload::Workload;
+use crate::workloads;
 
 /// The workloads of a log, in turns with hand-written limits.
 #[derive(Clone, Debug, Default, clap::Parser)]
@@ -71,31 +72,3 @@ impl Options {
         }
     }
 }
-
-/// How much is run. What that means for a workload stands at the head of its file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Size {
-    /// Everything once, in a moment.
-    Quick,
-    /// Less than five minutes on a disk of 200 MB/s.
-    Short,
-    /// Everything.
-    Full,
-}
-
-impl Size {
-    /// One of three values.
-    #[must_use]
-    pub fn pick<T>(self, quick: T, short: T, full: T) -> T {
-        match self {
-            Self::Quick => quick,
-            Self::Short => short,
-            Self::Full => full,
-        }
-    }
-}
-
-pub(crate) const KIB: u64 = 1 << 10;
-pub(crate) const MIB: u64 = 1 << 20;
-pub(crate) const GIB: u64 = 1 << 30;

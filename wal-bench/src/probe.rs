@@ -10,7 +10,7 @@ use wal_io::{DiskStorage, OpenMode, Storage as _, StorageFileExt as _};
 
 use crate::figures::Latency;
 use crate::load::{histogram_of, nanos};
-use crate::options::{KIB, MIB, Size};
+use crate::size::{KIB, MIB, Size};
 use crate::turn::Turn;
 use crate::watch::Stopwatch;
 

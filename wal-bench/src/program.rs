@@ -18,7 +18,7 @@ use crate::errand::Errand;
 use crate::options::Options;
 use crate::peer::Field;
 use crate::report::Report;
-use crate::workloads::run_with;
+use crate::run::run_with;
 
 /// The `main` of a program that measures the log, the limits and the peers of `field`. It ends with failure if the report
 /// is worse than the one that `--compare` names, and is so again when the worse workloads are measured once more.

@@ -4,13 +4,12 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::contest::Role;
-use crate::figures::{Latency, Ratio, Summary};
+use crate::row::Row;
+
 use crate::host::Host;
-use crate::options::Size;
 use crate::probe::Probe;
+use crate::size::Size;
 use crate::table;
-use crate::turn::Measure;
 
 /// Version of the report's JSON. A program reads its own only.
 pub const SCHEMA: u32 = 1;
@@ -49,41 +48,6 @@ pub struct Section {
     pub rows: Vec<Row>,
     /// Peers that failed, and how.
     pub left_out: Vec<String>,
-}
-
-/// One contender in one case.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Row {
-    /// What the case is.
-    pub case: String,
-    /// Who it is.
-    pub contender: String,
-    /// Of a peer.
-    pub version: Option<String>,
-    /// Whether it is a limit, the log or a peer.
-    pub role: Role,
-    /// What the main figure is.
-    pub measure: Measure,
-    /// The main figure of each turn.
-    pub turns: Vec<f64>,
-    /// The main figure.
-    pub summary: Summary,
-    /// Payload, where there is any.
-    pub mib_per_second: Option<Summary>,
-    /// Of single calls, over all turns.
-    pub latency: Option<Latency>,
-    /// Microseconds of processor time for one record (or one open), of all threads together.
-    pub cpu_micros: Option<Summary>,
-    /// Syncs of files.
-    pub syncs_per_second: Option<Summary>,
-    /// Bytes written for each byte of payload.
-    pub bytes_per_byte: Option<Summary>,
-    /// Most memory beyond what the process began with.
-    pub peak_mib: Option<Summary>,
-    /// To each limit of the case, to other ways of the log, to each peer of the case.
-    pub ratios: Vec<Ratio>,
-    /// What else there is to say.
-    pub note: Option<String>,
 }
 
 impl fmt::Display for Report {

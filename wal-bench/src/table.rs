@@ -2,9 +2,9 @@
 
 use std::fmt;
 
-use crate::contest::Role;
+use crate::figures::Role;
 use crate::figures::{Ratio, Summary};
-use crate::report::Row;
+use crate::row::Row;
 use crate::turn::Measure;
 
 /// Writes `rows`, those of one measure together.

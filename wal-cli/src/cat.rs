@@ -115,7 +115,7 @@ fn print(
             break;
         }
         let written = if args.json {
-            json_line(out, &Line::of(&record, position))
+            json_line(out, &JsonRecord::of(&record, position))
         } else {
             bytes(out, &record)
         };
@@ -138,7 +138,7 @@ fn bytes(out: &mut impl Write, record: &Record) -> io::Result<()> {
 
 /// A record as JSON.
 #[derive(Debug, Serialize)]
-struct Line<'a> {
+struct JsonRecord<'a> {
     lsn: u64,
     segment_id: u64,
     offset: u64,
@@ -155,7 +155,7 @@ struct Line<'a> {
     expires_at_ms: Option<u64>,
 }
 
-impl<'a> Line<'a> {
+impl<'a> JsonRecord<'a> {
     fn of(record: &'a Record, position: Position) -> Self {
         let kind = record.kind();
         let (key, key_base64) = text_or_base64(kind.has_key().then_some(&record.key));
@@ -200,7 +200,7 @@ mod tests {
             segment_id: 2.into(),
             offset: 4096.into(),
         };
-        serde_json::to_string(&Line::of(record, position)).unwrap()
+        serde_json::to_string(&JsonRecord::of(record, position)).unwrap()
     }
 
     fn text(record: &Record) -> Vec<u8> {

@@ -5,8 +5,16 @@ use std::path::Path;
 
 use wal_core::{Corruption, Error};
 
-use crate::facts::lsns;
 use crate::file_size;
+
+/// `LSN 7`, or `LSNs 7 to 9`.
+pub(crate) fn lsns(from: u64, to: u64) -> String {
+    if from == to {
+        format!("LSN {from}")
+    } else {
+        format!("LSNs {from} to {to}")
+    }
+}
 
 /// What an error says on standard error.
 pub(crate) fn describe(error: &Error) -> String {

@@ -5,7 +5,7 @@ use std::path::Path;
 use serde::Serialize;
 use wal_core::{Error, FormatVersion, Lsn, RecoveryReport, Tail, Writer};
 
-use crate::errors;
+use crate::errors::{self, lsns};
 use crate::output::{Failure, Table};
 
 /// The facts of a log that `stat` and `verify` share.
@@ -227,15 +227,6 @@ impl Gap {
                 format_args!("{}, as a repair recorded", lsns(*from, *to)),
             );
         }
-    }
-}
-
-/// `LSN 7`, or `LSNs 7 to 9`.
-pub(crate) fn lsns(from: u64, to: u64) -> String {
-    if from == to {
-        format!("LSN {from}")
-    } else {
-        format!("LSNs {from} to {to}")
     }
 }
 

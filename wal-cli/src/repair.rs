@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use serde::Serialize;
 use wal_core::{Error, FormatVersion, LostRecords, RepairMode, RepairOptions, RepairReport};
 
-use crate::facts::{Damage, lsns};
+use crate::errors::lsns;
+use crate::facts::Damage;
 use crate::output::{Exit, Failure, Table, report};
 
 const AFTER_HELP: &str = "\

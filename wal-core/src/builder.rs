@@ -44,7 +44,7 @@ pub struct Builder<W> {
     buffer: usize,
     sector_padding: Option<u32>,
     version: Option<Version>,
-    mode: Mode,
+    mode: Access,
     lock_wait: Duration,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
@@ -58,7 +58,7 @@ pub struct Builder<W> {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Mode {
+enum Access {
     Write,
     ReadOnly,
     /// Read-only, also where a writer would be refused for damage.
@@ -91,7 +91,7 @@ impl<W> Builder<W> {
             buffer: BUFFER,
             sector_padding: None,
             version: None,
-            mode: Mode::Write,
+            mode: Access::Write,
             lock_wait: Duration::ZERO,
             clock: Arc::new(SystemClock::default()),
             entropy: Arc::new(SystemEntropy),
@@ -205,7 +205,7 @@ impl<W> Builder<W> {
     /// shown; [`RecoveryReport::proven_lsn`](crate::RecoveryReport::proven_lsn) says from where on.
     #[must_use]
     pub fn read_only(mut self) -> Self {
-        self.mode = Mode::ReadOnly;
+        self.mode = Access::ReadOnly;
         self
     }
 
@@ -213,7 +213,7 @@ impl<W> Builder<W> {
     /// the error in its place; one that [skips damage](crate::OnDamage::Skip) returns those behind it too.
     #[must_use]
     pub fn read_damaged(mut self) -> Self {
-        self.mode = Mode::ReadDamaged;
+        self.mode = Access::ReadDamaged;
         self
     }
 
@@ -342,7 +342,7 @@ impl<W> Builder<W> {
     pub(crate) fn build(self) -> Result<Handle> {
         let settings = self.settings()?;
         let damaged = match self.mode {
-            Mode::Write => {
+            Access::Write => {
                 let ground = Ground {
                     storage: self.storage,
                     clock: self.clock,
@@ -352,8 +352,8 @@ impl<W> Builder<W> {
                 let (engine, report) = Engine::open(ground, &settings)?;
                 return Ok(Handle::writer(engine, report));
             }
-            Mode::ReadOnly => Damaged::Refuse,
-            Mode::ReadDamaged => Damaged::Defer,
+            Access::ReadOnly => Damaged::Refuse,
+            Access::ReadDamaged => Damaged::Defer,
         };
         Ok(Handle::reader(View::open(self.storage, damaged)?))
     }

@@ -3,9 +3,10 @@
 //! Everything that few users need is on the [builder](crate::Builder), so that the configuration stays four fields that
 //! can be written as one literal.
 
+use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use crate::{Error, Result};
+use crate::{Error, Result, sync};
 
 /// When an `append` returns, and what a crash can take back.
 ///
@@ -126,4 +127,23 @@ pub enum Prewrite {
     Ahead,
     /// Never: the device is written to by the records alone.
     Off,
+}
+
+/// On how many threads something is done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Threads {
+    /// On as many as there are cores for this process.
+    #[default]
+    PerCore,
+    /// On this many; with 1, on the calling thread alone.
+    Exactly(NonZeroUsize),
+}
+
+impl Threads {
+    pub(crate) fn count(self) -> usize {
+        match self {
+            Self::PerCore => sync::cores(),
+            Self::Exactly(threads) => threads.get(),
+        }
+    }
 }

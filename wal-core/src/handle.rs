@@ -8,12 +8,12 @@ use crate::log::Engine;
 use crate::position::Start;
 use crate::reader::{self, RawReader, Source};
 use crate::recovery::RecoveryReport;
-use crate::replay::{Threads, replay};
+use crate::replay::replay;
 use crate::segment::Mark;
 use crate::stats::Stats;
 use crate::sync::Arc;
 use crate::view::View;
-use crate::{Error, Position, Result, sabotage};
+use crate::{Error, Position, Result, Threads, sabotage};
 
 #[derive(Debug)]
 enum Behind {

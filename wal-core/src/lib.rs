@@ -20,6 +20,7 @@ mod position;
 mod prepared;
 mod reader;
 mod recovery;
+mod repair;
 mod replay;
 mod reserved;
 mod sabotage;
@@ -27,7 +28,6 @@ mod segment;
 mod settings;
 mod shell;
 mod stats;
-mod sync;
 #[doc(hidden)]
 pub mod timer;
 mod unknown;
@@ -38,7 +38,9 @@ mod wal;
 mod writer;
 
 pub use builder::Builder;
-pub use config::{FsyncPolicy, MAX_BATCH_WINDOW, OnDamage, Prewrite, RecoveryMode, WalConfig};
+pub use config::{
+    FsyncPolicy, MAX_BATCH_WINDOW, OnDamage, Prewrite, RecoveryMode, Threads, WalConfig,
+};
 #[doc(hidden)]
 pub use control::{ConsumerState, ControlChange, ControlState};
 pub use cursor::{Cursor, NotACursor};
@@ -47,11 +49,8 @@ pub use position::{Appended, Awaited, Position, Start};
 pub use prepared::Prepared;
 #[doc(hidden)]
 pub use recovery::ReserveCounts;
-pub use recovery::{
-    LostRecords, RecoveryReport, RepairMode, RepairOptions, RepairReport, Tail, repair,
-    repair_storage,
-};
-pub use replay::Threads;
+pub use recovery::{LostRecords, RecoveryReport, RepairMode, RepairReport, Tail};
+pub use repair::{RepairOptions, repair, repair_storage};
 pub use stats::Stats;
 pub use verify::{SegmentReport, VerifyOptions, VerifyReport, verify, verify_storage};
 #[cfg(feature = "tokio")]
@@ -61,6 +60,7 @@ pub use wal_format::{
     Compression, Expiry, IntoBytes, Lsn, Offset, Record, RecordKind, RecordRef, SegmentId,
     UnixMillis,
 };
+use wal_sync as sync;
 pub use writer::{Writer, writer};
 
 /// Compiles the examples of the repository's documents.

@@ -5,19 +5,20 @@
 //!
 //! ```text
 //! reader.rs   the next record: from memory where that is enough, and what makes it not enough
-//! walk.rs     from record to record, group to group, segment to segment
+//! advance.rs  from record to record, group to group, segment to segment
 //! enter.rs    entering a segment, near an LSN
 //! visit.rs    many records at a time, borrowed
-//! skip.rs     going on past damage
+//! skip.rs     going on past damage; skipped.rs is what it has in hand
 //! when.rs     the place of a time
 //! source.rs   who knows the log
 //! ```
 
+mod advance;
 mod enter;
 mod skip;
+mod skipped;
 mod source;
 mod visit;
-mod walk;
 mod when;
 
 use std::io;
@@ -32,7 +33,7 @@ use crate::segment::SegmentCursor;
 use crate::sync::Arc;
 use crate::{Error, OnDamage, Position, Result, sabotage};
 
-use skip::Skip;
+use skipped::Skip;
 pub(crate) use source::Source;
 pub(crate) use when::lsn_at;
 
@@ -47,7 +48,7 @@ pub(crate) enum Step {
 }
 
 #[derive(Debug)]
-struct Place {
+struct InSegment {
     id: SegmentId,
     cursor: SegmentCursor,
     /// Where the segment's data ends, once that is fixed.
@@ -64,7 +65,7 @@ pub(crate) struct RawReader {
     only: Option<SegmentId>,
     next: Lsn,
     first_place: FirstPlace,
-    place: Option<Place>,
+    place: Option<InSegment>,
     /// What was read is of this era.
     era: Era,
     /// An error was returned that ends the reader.

@@ -3,28 +3,16 @@
 //! Deliberately absent: one order of all records, which a [`Reader`](crate::blocking::Reader) has; and going on past damage, which is
 //! its as well ([`OnDamage`](crate::OnDamage)).
 
-use std::num::NonZeroUsize;
-
 use wal_format::{Lsn, RecordRef};
 
 use crate::position::Start;
 use crate::reader::{RawReader, Source};
 use crate::sync::{self, AtomicU64, Ordering};
-use crate::{Error, Position, Result, sabotage};
-
-/// On how many threads something is done.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Threads {
-    /// On as many as there are cores for this process.
-    #[default]
-    PerCore,
-    /// On this many; with 1, on the calling thread alone.
-    Exactly(NonZeroUsize),
-}
+use crate::{Error, Position, Result, Threads, sabotage};
 
 /// LSNs of one segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Part {
+struct Share {
     first: Lsn,
     last: Lsn,
 }
@@ -60,7 +48,7 @@ pub(crate) fn replay<S: Send>(
         }
         outcome.map(|next| (state, next))
     };
-    let mut outcomes = sync::in_parallel(threads, parts.len(), read);
+    let mut outcomes = sync::in_parallel(threads.count(), parts.len(), read);
     // The first in the order of LSNs.
     if sabotage::is("replay-error-of-any-segment") {
         outcomes.reverse();
@@ -93,7 +81,7 @@ fn removed(source: &Source, kept: Option<Lsn>) -> Error {
 }
 
 /// Each segment's LSNs; those that no segment has belong to the one before them, whose reader says what has become of them.
-fn parts(source: &Source, start: Lsn, last: Lsn) -> Vec<Part> {
+fn parts(source: &Source, start: Lsn, last: Lsn) -> Vec<Share> {
     let segments = source.chain();
     let firsts = segments.iter().map(|entry| entry.first_lsn);
     let mut begins: Vec<Lsn> = firsts.filter(|first| *first > start).collect();
@@ -103,7 +91,7 @@ fn parts(source: &Source, start: Lsn, last: Lsn) -> Vec<Part> {
     let ends = begins[1..].iter().map(|next| next.prev());
     let parts = begins.iter().zip(ends.chain([last]));
     parts
-        .map(|(&first, end)| Part {
+        .map(|(&first, end)| Share {
             first,
             last: end.min(last),
         })
@@ -114,7 +102,7 @@ fn parts(source: &Source, start: Lsn, last: Lsn) -> Vec<Part> {
 /// Reads a part; the LSN behind the last record that was read.
 fn read_part(
     source: &Source,
-    part: Part,
+    part: Share,
     each: impl FnMut(RecordRef<'_>, Position),
     go_on: impl Fn() -> bool,
 ) -> Result<Lsn> {

@@ -38,7 +38,7 @@ impl Shell {
         match self {
             Self::Blocking => true,
             #[cfg(feature = "tokio")]
-            Self::Async => place() != Place::Elsewhere,
+            Self::Async => place() != Where::Elsewhere,
         }
     }
 
@@ -55,7 +55,7 @@ impl Shell {
             #[cfg(feature = "tokio")]
             Self::Async => {
                 let tries = lonely < LONELY || lonely.is_multiple_of(2 * LONELY);
-                if tries || place() != Place::OnWorker {
+                if tries || place() != Where::OnWorker {
                     Way::ToTasks
                 } else {
                     Way::Ahead
@@ -70,8 +70,8 @@ impl Shell {
             Self::Blocking => work(),
             #[cfg(feature = "tokio")]
             Self::Async => match place() {
-                Place::OnWorker => tokio::task::block_in_place(work),
-                Place::Here | Place::Elsewhere => work(),
+                Where::OnWorker => tokio::task::block_in_place(work),
+                Where::Here | Where::Elsewhere => work(),
             },
         }
     }
@@ -80,7 +80,7 @@ impl Shell {
 /// Where blocking work of a future belongs.
 #[cfg(feature = "tokio")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Place {
+enum Where {
     /// No worker is held: on this thread.
     Here,
     /// On this worker, which hands its other tasks to another thread first.
@@ -90,7 +90,7 @@ enum Place {
 }
 
 #[cfg(feature = "tokio")]
-fn place() -> Place {
+fn place() -> Where {
     use tokio::runtime::{Handle, RuntimeFlavor, worker_index};
 
     // The future of `block_on` itself, and the tasks of a `LocalSet`, run on a thread that is no worker. The first shares its
@@ -99,13 +99,13 @@ fn place() -> Place {
     if worker_index().is_none() {
         let in_task = tokio::task::try_id().is_some();
         if in_task && !sabotage::is("local-task-blocks-its-thread") {
-            return Place::Elsewhere;
+            return Where::Elsewhere;
         }
-        return Place::Here;
+        return Where::Here;
     }
     match Handle::try_current().map(|handle| handle.runtime_flavor()) {
-        Ok(RuntimeFlavor::MultiThread) => Place::OnWorker,
-        Ok(_) => Place::Elsewhere,
-        Err(_) => Place::Here,
+        Ok(RuntimeFlavor::MultiThread) => Where::OnWorker,
+        Ok(_) => Where::Elsewhere,
+        Err(_) => Where::Here,
     }
 }

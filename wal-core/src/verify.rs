@@ -151,7 +151,7 @@ impl VerifyOptions {
     fn verify_view(self, view: &View) -> Result<VerifyReport> {
         let chain = view.chain();
         let verify = |at: usize| verify_segment(view, &chain[at]);
-        let segments = sync::in_parallel(self.threads, chain.len(), verify);
+        let segments = sync::in_parallel(self.threads.count(), chain.len(), verify);
         let segments = segments.into_iter().collect::<Result<Vec<_>>>()?;
         Ok(VerifyReport {
             recovery: view.report().clone(),

@@ -9,14 +9,7 @@ use wal_io::fault::{Access, SystemError};
 
 use crate::oracle::After;
 use crate::program::{Call, Eye, Life};
-use crate::run::{Runner, Stop, broken};
-
-/// Whether the life goes on after a call.
-pub(crate) enum Next {
-    Go,
-    /// The handle is of no use any more.
-    Over,
-}
+use crate::runner::{Next, Runner, Stop, broken};
 
 /// A reader that stays open, and the LSN that it must give next.
 #[derive(Debug)]

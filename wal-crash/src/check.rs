@@ -8,7 +8,7 @@ use wal_core::{Error, Lsn};
 use wal_io::fault::Background;
 
 use crate::oracle::{After, Violation};
-use crate::run::{Runner, Stop, broken};
+use crate::runner::{Runner, Stop, broken};
 
 impl Runner {
     /// A read-only open shows what a writer would recover, and changes nothing. Gives the first LSN and the last.

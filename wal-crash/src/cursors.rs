@@ -3,19 +3,15 @@
 use std::collections::BTreeMap;
 
 use wal_core::blocking::Wal;
-use wal_core::{Cursor, Error, Lsn};
+use wal_core::{Error, Lsn};
 
 use crate::oracle::Violation;
-use crate::run::Runner;
+use crate::runner::Runner;
 
 /// Cursors that are kept at a time.
 const MOST: usize = 48;
 /// Values shorter than this are not told apart.
 const TOLD_APART: usize = 8;
-
-/// Saved cursors, each with the value of its record.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Saved(Vec<(Cursor, Vec<u8>)>);
 
 impl Runner {
     /// Saves cursors of the newest records, durable or not, and of some older ones. Reads no file.

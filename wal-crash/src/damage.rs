@@ -15,7 +15,7 @@ use wal_io::fault::{Fault, FaultConfig, Moment, Seeded};
 
 use crate::oracle::{Oracle, Violation};
 use crate::rng::Rng;
-use crate::run::Runner;
+use crate::runner::Runner;
 use crate::space::segment_name;
 
 /// Changes of a repair of a few segments, roughly.

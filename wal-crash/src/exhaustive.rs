@@ -11,7 +11,8 @@ use crate::finish::Ended;
 use crate::oracle::Violation;
 use crate::outcome::Outcome;
 use crate::program::{Call, Choices, End, Format, Life, Program, Setup};
-use crate::run::{Runner, guarded};
+use crate::run::guarded;
+use crate::runner::Runner;
 
 /// How far to go at one crash point.
 #[derive(Clone, Copy, Debug)]

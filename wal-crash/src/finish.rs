@@ -10,7 +10,7 @@ use wal_io::fault::{Background, Chooser, Script};
 use crate::oracle::{After, Violation};
 use crate::outcome::Outcome;
 use crate::program::{Choices, Life};
-use crate::run::{Runner, Stop, broken};
+use crate::runner::{Runner, Stop, broken};
 use crate::source::Source;
 
 /// How a life came to be without power.

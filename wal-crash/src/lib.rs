@@ -6,6 +6,7 @@
 //! random.rs      programs from a seed
 //! text.rs        a program as one line, and back
 //! oracle.rs      what must be there: the records in order, how far they were acknowledged, where batches end
+//! runner.rs      the state of a run; states.rs the control state that it expects, place.rs where the log is
 //! run.rs         runs a program on wal-io's `FaultStorage`; calls.rs its calls, check.rs what every open is held against,
 //!                control.rs the control state, finish.rs the open after the last life, source.rs its choices
 //! damage.rs      damage at rest to what the last life has left, and its repair
@@ -36,13 +37,16 @@ mod finish;
 mod meddling;
 mod oracle;
 mod outcome;
+mod place;
 mod program;
 mod random;
 mod rng;
 mod run;
+mod runner;
 mod shrink;
 mod source;
 mod space;
+mod states;
 mod text;
 mod watch;
 

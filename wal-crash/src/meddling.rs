@@ -6,12 +6,12 @@ use wal_core::{Error, Lsn, Position, RecordRef, SegmentId};
 use wal_io::FaultStorage;
 use wal_io::fault::{Background, Image};
 
-use crate::calls::Next;
-use crate::control::States;
 use crate::oracle::Violation;
+use crate::place::{Displaced, Neighbour};
 use crate::program::Meddling;
-use crate::run::{Runner, Stop, broken};
+use crate::runner::{Next, Runner, Stop, broken};
 use crate::space::segment_name;
+use crate::states::States;
 
 /// The file that users may take for stale; see docs/durability.md.
 const LOCK_NAME: &str = "lock";
@@ -19,65 +19,6 @@ const LOCK_NAME: &str = "lock";
 const NEIGHBOUR_RECORDS: u64 = 8;
 /// Its identities are its own.
 const NEIGHBOUR_SEED: u64 = 0x0BAD_CAFE;
-
-/// Where the log is, and what is beside it.
-#[derive(Clone, Debug)]
-pub(crate) struct Whereabouts {
-    name: String,
-    moves: u32,
-    /// The segment that took this life's last record.
-    written: Option<SegmentId>,
-    /// What was done to it in this life.
-    displaced: Option<Displaced>,
-    neighbours: Vec<Neighbour>,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Displaced {
-    by: Meddling,
-    /// The newest segment at that time.
-    newest: SegmentId,
-    /// The last LSN before that segment.
-    before_newest: u64,
-}
-
-/// Another log, which nobody uses.
-#[derive(Clone, Debug)]
-struct Neighbour {
-    name: String,
-    segments: Image,
-}
-
-impl Default for Whereabouts {
-    fn default() -> Self {
-        Self {
-            name: "log".into(),
-            moves: 0,
-            written: None,
-            displaced: None,
-            neighbours: Vec::new(),
-        }
-    }
-}
-
-impl Whereabouts {
-    /// Whether a call may fail because the log or its file is not where it was.
-    pub(crate) fn is_displaced(&self) -> bool {
-        self.displaced.is_some()
-    }
-
-    pub(crate) fn is_deleted(&self) -> bool {
-        self.by() == Some(Meddling::RemoveDirectory)
-    }
-
-    pub(crate) fn has_lost_files(&self) -> bool {
-        self.is_deleted() || self.by() == Some(Meddling::RemoveNewest)
-    }
-
-    fn by(&self) -> Option<Meddling> {
-        self.displaced.map(|displaced| displaced.by)
-    }
-}
 
 impl Runner {
     /// At most one of these in a life, but for the lock's file.

@@ -15,15 +15,14 @@ use wal_io::fault::{
 };
 
 use crate::calls::Followers;
-use crate::control::States;
-use crate::cursors::Saved;
-use crate::meddling::Whereabouts;
 use crate::oracle::{After, Oracle, Violation};
 use crate::outcome::Outcome;
-use crate::program::{End, Format, Ill, Life, Program, Setup, Trouble, Where};
+use crate::place::Whereabouts;
+use crate::program::{End, Format, Ill, Life, Program, Trouble, Where};
 use crate::rng::Rng;
+use crate::runner::{Limits, Runner, Saved, Stop, Watching, broken};
 use crate::source::Source;
-use crate::watch::Watching;
+use crate::states::States;
 
 /// Runs `program`.
 ///
@@ -54,14 +53,6 @@ pub(crate) fn guarded<T>(action: impl FnOnce() -> Result<T, Violation>) -> Resul
     }
 }
 
-/// Why a run goes no further.
-#[derive(Debug)]
-pub(crate) enum Stop {
-    Broken(Violation),
-    /// The log says that it is damaged, and the disk has lied; or one of its files was deleted.
-    Loud,
-}
-
 /// Whether an error there is no reason to give the log up: nothing that was promised depends on it.
 fn is_harmless(place: Where) -> bool {
     match place {
@@ -71,78 +62,6 @@ fn is_harmless(place: Where) -> bool {
             kind.opens() || matches!(kind, OperationKind::Allocate | OperationKind::Read)
         }
     }
-}
-
-impl From<Violation> for Stop {
-    fn from(violation: Violation) -> Self {
-        Self::Broken(violation)
-    }
-}
-
-pub(crate) fn broken<T>(text: impl Into<String>) -> Result<T, Stop> {
-    Err(Stop::Broken(Violation(text.into())))
-}
-
-/// What keeps calls from working until it is lifted.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Limits {
-    pub(crate) disk: bool,
-    pub(crate) files: bool,
-    pub(crate) read_only: bool,
-}
-
-impl Limits {
-    pub(crate) fn any(self) -> bool {
-        self.disk || self.files || self.read_only
-    }
-}
-
-/// A run under way.
-#[derive(Clone)]
-#[allow(
-    clippy::struct_excessive_bools,
-    reason = "each is a fact of the run by itself"
-)]
-pub(crate) struct Runner {
-    pub(crate) setup: Setup,
-    pub(crate) storage: FaultStorage,
-    pub(crate) clock: ManualClock,
-    pub(crate) oracle: Oracle,
-    pub(crate) outcome: Outcome,
-    pub(crate) after: After,
-    /// The log was closed and not opened since.
-    pub(crate) clean: bool,
-    /// A call of this life has failed, or something in its background.
-    pub(crate) failed: bool,
-    pub(crate) limits: Limits,
-    /// Whether files could not be opened, or the file system was read-only, at some time in this life.
-    pub(crate) was_limited: bool,
-    /// Whether the file system was read-only at some time in this life.
-    pub(crate) was_read_only: bool,
-    /// What a read-only open has shown, and every open must show until one has succeeded.
-    pub(crate) expected: Option<(u64, u64)>,
-    /// Whether all that the life found is on disk: then a crash cannot take it away.
-    at_rest: bool,
-    /// A sync has failed since the last reboot: the cache may show what the disk does not have, until it is evicted.
-    pub(crate) haunted: bool,
-    /// How many times in a row recovery was cut short.
-    depth: usize,
-    opening: bool,
-    /// Whether errors are planned for this life, and how many faults had struck before it.
-    pub(crate) errors_planned: bool,
-    /// Whether one of them may end the log: a write, a sync or a rename that fails.
-    final_planned: bool,
-    /// Whether syncs are among the operations that they may strike, and claim what is not true.
-    lies_planned: bool,
-    struck_before: u64,
-    pub(crate) seed: u64,
-    pub(crate) sources: Vec<Arc<Mutex<Source>>>,
-    /// A reader of another process. It stays until the machine or the writer ends in disorder.
-    pub(crate) watching: Watching,
-    /// Where the log is, and what is beside it.
-    pub(crate) place: Whereabouts,
-    pub(crate) cursors: Saved,
-    pub(crate) control: States,
 }
 
 impl Runner {

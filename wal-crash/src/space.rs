@@ -7,7 +7,7 @@ use wal_core::blocking::Wal;
 
 use crate::oracle::Violation;
 use crate::program::Format;
-use crate::run::Runner;
+use crate::runner::Runner;
 
 /// Files are cut at a multiple of this.
 const BLOCK: u64 = 4096;

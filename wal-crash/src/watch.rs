@@ -2,42 +2,10 @@
 //!
 //! Its records are kept, and compared with the model whenever it reports the end. Readers of the writing handle are in `calls`.
 
-use wal_core::blocking::{Reader, Wal};
+use wal_core::blocking::Wal;
 use wal_core::{Error, Lsn};
 
-use crate::calls::Next;
-use crate::run::{Runner, Stop, broken};
-
-/// The reader, and what it was given since it began.
-#[derive(Debug)]
-pub(crate) struct Watcher {
-    reader: Reader,
-    first: u64,
-    given: Vec<Vec<u8>>,
-    /// Since it was at the end the newest records were dropped, or the writer was closed or dropped and opened again: it may be told
-    /// though nothing that it has read was removed.
-    doubtful: bool,
-}
-
-/// The reader of a run, if there is one. A copy of a run, which is made for each state that a crash can leave, has none.
-#[derive(Debug, Default)]
-pub(crate) struct Watching(pub(crate) Option<Watcher>);
-
-impl Clone for Watching {
-    fn clone(&self) -> Self {
-        Self(None)
-    }
-}
-
-impl Watcher {
-    fn lsns(&self) -> impl Iterator<Item = (u64, &Vec<u8>)> {
-        (self.first..).zip(&self.given)
-    }
-
-    fn next(&self) -> u64 {
-        self.first + self.given.len() as u64
-    }
-}
+use crate::runner::{Next, Runner, Stop, Watcher, broken};
 
 impl Runner {
     /// Something happens that the log may not be able to tell from a truncation of what was read.

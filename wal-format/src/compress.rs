@@ -3,23 +3,11 @@
 //! Deliberately absent: a choice of levels, and any allocation that the stored bytes and
 //! `raw_len` together do not justify.
 
+use crate::compression::Compression;
 use crate::error::{DecompressError, EncodeError};
-use crate::record::Compression;
 
 #[cfg(feature = "zstd")]
 mod zstd;
-
-impl Compression {
-    /// Whether this build can compress and decompress it.
-    #[must_use]
-    pub const fn is_available(self) -> bool {
-        match self {
-            Self::None => true,
-            Self::Lz4 => cfg!(feature = "lz4"),
-            Self::Zstd => cfg!(feature = "zstd"),
-        }
-    }
-}
 
 /// Compresses `raw`; `None` if that does not make it shorter, or if nothing is to be done.
 ///
@@ -58,7 +46,9 @@ pub fn decompress(
     raw_len: usize,
 ) -> Result<Vec<u8>, DecompressError> {
     let raw = match compression {
-        Compression::None if stored.len() != raw_len => Err(length(raw_len, stored.len() as u64)),
+        Compression::None if stored.len() != raw_len => {
+            Err(DecompressError::length(raw_len, stored.len() as u64))
+        }
         Compression::None => Ok(stored.to_vec()),
         #[cfg(feature = "lz4")]
         Compression::Lz4 => lz4(stored, raw_len),
@@ -70,14 +60,7 @@ pub fn decompress(
     if raw.len() == raw_len {
         Ok(raw)
     } else {
-        Err(length(raw_len, raw.len() as u64))
-    }
-}
-
-fn length(expected: usize, found: u64) -> DecompressError {
-    DecompressError::Length {
-        expected: expected as u64,
-        found,
+        Err(DecompressError::length(raw_len, raw.len() as u64))
     }
 }
 
@@ -86,7 +69,7 @@ fn lz4(stored: &[u8], raw_len: usize) -> Result<Vec<u8>, DecompressError> {
     // No byte of an LZ4 block makes more than 255, so a larger claim is not worth an allocation.
     let most = stored.len().saturating_mul(255);
     if raw_len > most {
-        return Err(length(raw_len, most as u64));
+        return Err(DecompressError::length(raw_len, most as u64));
     }
     let mut raw = vec![0; raw_len];
     let found = lz4_flex::block::decompress_into(stored, &mut raw)

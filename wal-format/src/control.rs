@@ -5,8 +5,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::error::GroupError;
+use crate::histories::History;
 use crate::ids::{Lsn, SegmentId};
-use crate::segment::History;
 use crate::wire::{is_zero, put, u16_at, u32_at, u64_at};
 
 /// The first byte of a payload: all that is known, or changes.

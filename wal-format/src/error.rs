@@ -3,9 +3,8 @@
 //! Deliberately absent: what to do about it. Whether an invalid place is a torn tail or
 //! corruption depends on proof that lies elsewhere in the log; these errors only state it.
 
-use crate::group::GroupHeader;
+use crate::compression::Compression;
 use crate::ids::{Epoch, Lsn, Offset, SegmentId};
-use crate::record::Compression;
 
 /// Why a record was not encoded. Nothing was written.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -74,6 +73,15 @@ pub enum DecompressError {
         /// Bytes that came out, or that would have.
         found: u64,
     },
+}
+
+impl DecompressError {
+    pub(crate) fn length(expected: usize, found: u64) -> Self {
+        Self::Length {
+            expected: expected as u64,
+            found,
+        }
+    }
 }
 
 /// Why a group was not accepted.
@@ -226,31 +234,4 @@ pub enum HeaderError {
     /// A field has a value that it cannot have.
     #[error("segment header: {0}")]
     Field(&'static str),
-}
-
-/// The first invalid place of a segment.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("invalid at offset {offset}, where LSN {lsn} is expected: {error}")]
-pub struct InvalidAt {
-    /// Where the group that is not valid starts, or would start.
-    pub offset: Offset,
-    /// The LSN expected there.
-    pub lsn: Lsn,
-    /// What is wrong.
-    pub error: GroupError,
-    /// A group header behind the place that proves that it was durable: then the place is
-    /// corruption. `None` proves nothing: a torn tail, or damage that only the rest of the log
-    /// (a successor) can prove.
-    pub witness: Option<GroupHeader>,
-}
-
-/// Why a whole segment was not accepted.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum SegmentError {
-    /// The segment header is not valid.
-    #[error(transparent)]
-    Header(#[from] HeaderError),
-    /// A group is not valid.
-    #[error(transparent)]
-    Invalid(#[from] InvalidAt),
 }

@@ -4,9 +4,11 @@
 
 mod checksum;
 mod compress;
+mod compression;
 mod control;
 mod error;
 mod group;
+mod histories;
 mod ids;
 mod limits;
 mod record;
@@ -17,14 +19,16 @@ mod wire;
 
 pub use checksum::{Digest, Salt, crc32};
 pub use compress::{compress, decompress};
+pub use compression::Compression;
 pub use control::{Consumer, Control, ControlBody, ControlChange, MOST_NAME, changes_len};
-pub use error::{
-    DecompressError, EncodeError, GroupError, HeaderError, InvalidAt, RecordError, SegmentError,
-};
+pub use error::{DecompressError, EncodeError, GroupError, HeaderError, RecordError};
 pub use group::{
-    Frame, GroupFacts, GroupHeader, GroupKind, GroupWriter, RecordsCursor, begins_group,
-    decode_control, decode_cut, decode_gap, decode_index, decode_other, decode_stamp, scan_headers,
+    Footer, FooterFacts, FooterMore, FooterTrailer, Frame, GroupFacts, GroupHeader, GroupKind,
+    GroupWriter, IndexBuilder, IndexEntry, LinkBody, LinkCause, Page, PageFacts, PageStart, Place,
+    RecordsCursor, begins_group, decode_control, decode_cut, decode_gap, decode_index,
+    decode_other, decode_page, decode_stamp, find_in_page, last_at, scan_headers,
 };
+pub use histories::{Histories, History, Stretch};
 pub use ids::{Epoch, LogId, Lsn, Offset, SegmentId};
 pub use limits::{
     Alignment, CONTROL_RESERVE, CUT_BODY_LEN, DEFAULT_RECORD_LIMIT, FIRST_CHANGE_LEN,
@@ -34,15 +38,13 @@ pub use limits::{
     MOST_STRETCHES, PAGE_LEN, PAGE_PLACES, STRETCH_LEN, index_step,
 };
 pub use record::{
-    Compression, EncodedRecord, Expiry, InBatch, IntoBytes, Record, RecordHead, RecordKind,
-    RecordRef, UnixMillis, borrow_record, check_value, end_batch, read_record, read_record_in,
-    remask_record, slice_record, verify_record,
+    EncodedRecord, Expiry, InBatch, IntoBytes, Record, RecordHead, RecordKind, RecordRef,
+    UnixMillis, borrow_record, check_value, end_batch, read_record, read_record_in, remask_record,
+    slice_record, verify_record,
 };
 pub use segment::{
-    BorrowedRecord, FileName, Footer, FooterFacts, FooterMore, FooterTrailer, GroupBody, GroupView,
-    Groups, Histories, History, IndexBuilder, IndexEntry, LOCK_NAME, LOCK_PID_NAME, LinkBody,
-    LinkCause, Origin, Page, PageFacts, PageStart, Place, QUARANTINE_NAME, RESERVE_2_NAME,
-    RESERVE_NAME, Records, RecordsView, SegmentHeader, SegmentView, Stretch, decode_page,
-    find_in_page, first_name, last_at, segment_name, spare_name, temporary_name,
+    BorrowedRecord, FileName, GroupBody, GroupView, Groups, InvalidAt, LOCK_NAME, LOCK_PID_NAME,
+    Origin, QUARANTINE_NAME, RESERVE_2_NAME, RESERVE_NAME, Records, RecordsView, SegmentError,
+    SegmentHeader, SegmentView, first_name, segment_name, spare_name, temporary_name,
 };
 pub use version::Version;

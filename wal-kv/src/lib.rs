@@ -16,7 +16,6 @@ mod report;
 mod sabotage;
 mod snapshot;
 mod store;
-mod sync;
 mod time;
 mod view;
 
@@ -31,3 +30,4 @@ pub use view::{Pair, Scan, View};
 pub use wal_core::{
     Awaited, Compression, FormatVersion, FsyncPolicy, IntoBytes, Lsn, Position, UnixMillis,
 };
+use wal_sync as sync;

@@ -27,7 +27,7 @@ enum What {
     Kv(Args),
     /// A process of a round: for the soak itself.
     #[command(hide = true)]
-    KvLife(kv::Args),
+    KvLife(kv::LifeArgs),
 }
 
 #[derive(Debug, clap::Args)]

@@ -5,7 +5,7 @@ use std::cell::Cell;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard};
 
-use crate::lock;
+use crate::lock::lock;
 
 /// So many, each behind a lock.
 pub(crate) struct Lanes<T>(Vec<Mutex<T>>);

@@ -3,10 +3,9 @@
 #![warn(missing_docs)]
 
 mod lanes;
+mod lock;
 mod log;
 mod store;
-
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use wal_bench::peer::{Field, Peer, PeerStore};
 
@@ -29,9 +28,4 @@ pub fn logs() -> Vec<Box<dyn Peer>> {
 #[must_use]
 pub fn stores() -> Vec<Box<dyn PeerStore>> {
     store::all()
-}
-
-/// Takes a lock. A panic elsewhere ends the whole run, so that what it left behind is not looked at.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

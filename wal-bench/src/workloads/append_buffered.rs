@@ -10,16 +10,16 @@ use std::thread;
 
 use wal_core::{RecordRef, Wal};
 
-use super::Workload;
-use super::common::{Policy, begun, check_last, counted, discard, log_dir, size_name};
+use crate::common::{Policy, begun, check_last, counted, discard, log_dir, size_name};
 use crate::contest::{Contest, Ground, Outcome};
 use crate::limits::RawChunk;
 use crate::load::{Flavour, Sampler, histogram_of};
-use crate::options::{KIB, MIB, Size};
 use crate::payload::Payloads;
 use crate::peer::{Peer, Reached};
+use crate::size::{KIB, MIB, Size};
 use crate::turn::{Measure, Turn};
 use crate::watch::Stopwatch;
+use crate::workload::Workload;
 
 pub(super) const WORKLOAD: Workload = Workload {
     name: "append-buffered",

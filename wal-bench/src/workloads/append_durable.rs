@@ -5,17 +5,17 @@ use std::sync::Arc;
 
 use wal_core::{RecordRef, Wal};
 
-use super::Workload;
-use super::common::{
+use crate::common::{
     Policy, check_last, counted, log_dir, prepared, size_name, while_zeros_are_written,
 };
 use crate::contest::{Contest, Ground, Outcome};
 use crate::limits::{Prewritten, RawDirect, RawGroup};
 use crate::load::{Done, Flavour, Until, on_tasks, on_threads};
-use crate::options::{KIB, MIB, Size};
 use crate::payload::Payloads;
 use crate::peer::{Peer, Reached};
+use crate::size::{KIB, MIB, Size};
 use crate::turn::{Measure, Turn};
+use crate::workload::Workload;
 
 pub(super) const WORKLOAD: Workload = Workload {
     name: "append-durable",

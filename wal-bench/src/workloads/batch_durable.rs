@@ -4,15 +4,15 @@ use std::path::Path;
 
 use wal_core::{RecordRef, blocking::Wal};
 
-use super::Workload;
-use super::common::{Policy, begun, check_last, prepared, size_name};
+use crate::common::{Policy, begun, check_last, prepared, size_name};
 use crate::contest::{Contest, Ground, Outcome};
 use crate::limits::{Prewritten, RawDirect};
 use crate::load::{Done, Until, on_threads};
-use crate::options::{KIB, MIB};
 use crate::payload::Payloads;
 use crate::peer::{Peer, Reached};
+use crate::size::{KIB, MIB};
 use crate::turn::{Measure, Turn};
+use crate::workload::Workload;
 
 pub(super) const WORKLOAD: Workload = Workload {
     name: "batch-durable",

@@ -5,13 +5,13 @@ use std::path::Path;
 
 use wal_core::{Compression, RecordRef};
 
-use super::Workload;
-use super::common::{Policy, begun, check_last, discard, size_name};
+use crate::common::{Policy, begun, check_last, discard, size_name};
 use crate::contest::{Contest, Ground, Outcome};
-use crate::options::{KIB, MIB, Size};
 use crate::payload::Payloads;
+use crate::size::{KIB, MIB, Size};
 use crate::turn::{Measure, Turn};
 use crate::watch::Stopwatch;
+use crate::workload::Workload;
 
 pub(super) const WORKLOAD: Workload = Workload {
     name: "compression",

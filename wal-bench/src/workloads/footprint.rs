@@ -4,15 +4,15 @@ use std::path::Path;
 
 use wal_core::RecordRef;
 
-use super::Workload;
-use super::common::{Policy, begun, counted, fill, log_dir, size_name};
+use crate::common::{Policy, begun, counted, fill, log_dir, size_name};
 use crate::contest::{Contest, Ground, Outcome};
 use crate::errand::{Errand, Writing};
 use crate::load::{Until, on_threads};
-use crate::options::{KIB, MIB, Size};
 use crate::payload::Payloads;
+use crate::size::{KIB, MIB, Size};
 use crate::turn::{Measure, Turn};
 use crate::watch::Stopwatch;
+use crate::workload::Workload;
 
 pub(super) const WORKLOAD: Workload = Workload {
     name: "footprint",

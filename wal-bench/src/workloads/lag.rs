@@ -8,14 +8,14 @@ use std::time::{Duration, Instant};
 use anyhow::ensure;
 use wal_core::{Lsn, RecordRef, blocking::Wal};
 
-use super::Workload;
-use super::common::{Policy, begun, check_last, log_dir, size_name};
+use crate::common::{Policy, begun, check_last, log_dir, size_name};
 use crate::contest::{Contest, Ground, Outcome};
 use crate::load::{histogram_of, nanos};
-use crate::options::{KIB, Size};
 use crate::payload::Payloads;
+use crate::size::{KIB, Size};
 use crate::turn::{Measure, Turn};
 use crate::watch::Stopwatch;
+use crate::workload::Workload;
 
 pub(super) const WORKLOAD: Workload = Workload { name: "lag", run };
 

@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 
 use anyhow::ensure;
 
-use super::Workload;
-use super::common::{Policy, counted, log_dir, size_name};
+use crate::common::{Policy, counted, log_dir, size_name};
 use crate::contest::{Contest, Ground, Outcome};
 use crate::errand::{Errand, Writing};
-use crate::options::{GIB, KIB, MIB, Size};
+use crate::size::{GIB, KIB, MIB, Size};
 use crate::turn::{Measure, Turn};
+use crate::workload::Workload;
 
 pub(super) const WORKLOAD: Workload = Workload { name: "open", run };
 

@@ -10,12 +10,12 @@ use std::thread;
 use anyhow::ensure;
 use wal_core::blocking::Wal;
 
-use super::Workload;
-use super::common::{Policy, closed, counted, log_dir, size_name};
+use crate::common::{Policy, closed, counted, log_dir, size_name};
 use crate::contest::{Contest, Ground, Outcome};
-use crate::options::{KIB, MIB, Size};
+use crate::size::{KIB, MIB, Size};
 use crate::turn::{Measure, Turn};
 use crate::watch::Stopwatch;
+use crate::workload::Workload;
 
 pub(super) const WORKLOAD: Workload = Workload {
     name: "parallel",

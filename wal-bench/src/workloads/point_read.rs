@@ -7,14 +7,14 @@ use std::path::Path;
 use anyhow::ensure;
 use wal_core::{FormatVersion, Lsn, Position, RecordRef, Start, blocking::Wal};
 
-use super::Workload;
-use super::common::{Policy, counted, discard, log_dir, size_name};
+use crate::common::{Policy, counted, discard, log_dir, size_name};
 use crate::contest::{Contest, Ground, Outcome};
 use crate::limits::{RawChunk, RawPoint};
 use crate::load::{Until, on_threads};
-use crate::options::{KIB, MIB, Size};
 use crate::payload::{Payloads, scattered};
+use crate::size::{KIB, MIB, Size};
 use crate::turn::{Measure, Turn};
+use crate::workload::Workload;
 
 pub(super) const WORKLOAD: Workload = Workload {
     name: "point-read",
@@ -46,7 +46,7 @@ enum Shape {
 
 /// What the segments are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
+enum Segments {
     /// With footers, of a log that was closed and opened again.
     Sealed,
     /// One, which its writer reads.
@@ -58,7 +58,7 @@ enum State {
 struct Case {
     record: u64,
     shape: Shape,
-    state: State,
+    state: Segments,
     threads: usize,
 }
 
@@ -69,8 +69,8 @@ impl fmt::Display for Case {
             Shape::Single => "one a group",
         };
         let state = match self.state {
-            State::Sealed => "sealed",
-            State::Active => "active",
+            Segments::Sealed => "sealed",
+            Segments::Active => "active",
         };
         let threads = counted(self.threads as u64, "thread");
         let record = size_name(self.record);
@@ -91,7 +91,7 @@ fn run(ground: &Ground<'_>) -> anyhow::Result<(String, Outcome)> {
     let mut outcome = Outcome::default();
     for record in records(ground.size) {
         for shape in [Shape::Large, Shape::Single] {
-            for state in [State::Sealed, State::Active] {
+            for state in [Segments::Sealed, Segments::Active] {
                 for threads in ground.size.pick(vec![1], vec![1], vec![1, 2]) {
                     let case = Case {
                         record,
@@ -151,8 +151,8 @@ fn write(dir: &Path, size: Size, case: Case) -> anyhow::Result<(Wal, Vec<Positio
         Shape::Single => (single, 1),
     };
     let segment = match case.state {
-        State::Sealed => 16 * MIB,
-        State::Active => 128 * MIB,
+        Segments::Sealed => 16 * MIB,
+        Segments::Active => 128 * MIB,
     };
     let open = || {
         let builder = Wal::builder(log_dir(dir)).config(Policy::Os.config_with(segment));
@@ -166,8 +166,8 @@ fn write(dir: &Path, size: Size, case: Case) -> anyhow::Result<(Wal, Vec<Positio
         wal.flush()?;
     }
     let wal = match case.state {
-        State::Active => wal,
-        State::Sealed => {
+        Segments::Active => wal,
+        Segments::Sealed => {
             wal.close()?;
             open()?
         }

@@ -4,14 +4,14 @@ use std::path::Path;
 
 use wal_core::{RecordRef, WalConfig};
 
-use super::Workload;
-use super::common::{Policy, begun, check_last, discard, size_name};
+use crate::common::{Policy, begun, check_last, discard, size_name};
 use crate::contest::Outcome;
 use crate::contest::{Contest, Ground};
 use crate::load::{Until, on_threads};
-use crate::options::{KIB, MIB};
 use crate::payload::Payloads;
+use crate::size::{KIB, MIB};
 use crate::turn::{Measure, Turn};
+use crate::workload::Workload;
 
 pub(super) const WORKLOAD: Workload = Workload {
     name: "preallocate",

@@ -6,16 +6,16 @@ use std::path::{Path, PathBuf};
 use anyhow::ensure;
 use wal_core::{Lsn, Wal, blocking};
 
-use super::Workload;
-use super::common::{Policy, closed, log_dir, size_name};
+use crate::common::{Policy, closed, log_dir, size_name};
 use crate::contest::{Contest, Ground, Outcome};
 use crate::limits::{Chunks, RawChunk};
 use crate::load::Flavour;
-use crate::options::{KIB, MIB, Size};
 use crate::payload::Payloads;
 use crate::peer::{Peer, Reached};
+use crate::size::{KIB, MIB, Size};
 use crate::turn::{Measure, Turn};
 use crate::watch::Stopwatch;
+use crate::workload::Workload;
 
 pub(super) const WORKLOAD: Workload = Workload {
     name: "replay",

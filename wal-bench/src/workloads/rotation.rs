@@ -9,15 +9,15 @@ use std::time::{Duration, Instant};
 
 use wal_core::RecordRef;
 
-use super::Workload;
-use super::common::{Policy, begun, check_last, counted, discard, size_name};
+use crate::common::{Policy, begun, check_last, counted, discard, size_name};
 use crate::contest::{Contest, Ground, Outcome};
 use crate::load::{histogram_of, nanos};
-use crate::options::{KIB, MIB, Size};
 use crate::payload::Payloads;
 use crate::probe::sustained;
+use crate::size::{KIB, MIB, Size};
 use crate::turn::{Measure, Turn};
 use crate::watch::Stopwatch;
+use crate::workload::Workload;
 
 pub(super) const WORKLOAD: Workload = Workload {
     name: "rotation",

@@ -39,7 +39,7 @@ impl Engine {
         match Self::open_whole(ground.clone(), settings) {
             Err(Error::Corruption(_) | Error::MissingSegment { .. }) => {
                 let repair =
-                    recovery::repair_on(&ground, RepairMode::Apply, settings.sizes.version)?;
+                    crate::repair::repair_on(&ground, RepairMode::Apply, settings.sizes.version)?;
                 let (engine, mut report) = Self::open_whole(ground, settings)?;
                 report.repair = Some(Box::new(repair));
                 Ok((engine, report))

@@ -6,7 +6,7 @@ use std::io;
 use wal_format::{Lsn, Offset, Record, SegmentId, Version};
 use wal_io::StorageFile;
 
-use super::{Place, RawReader, Source, Step, read_error};
+use super::{InSegment, RawReader, Source, Step, read_error};
 use crate::segment::{ChainEntry, Mark};
 use crate::segment::{SEEK_WINDOW, SegmentCursor, SegmentFacts, record_after, record_at};
 use crate::sync::Arc;
@@ -44,7 +44,7 @@ impl RawReader {
         }
         match self.open_near(entry, limit) {
             Ok(cursor) => {
-                self.place = Some(Place {
+                self.place = Some(InSegment {
                     id,
                     cursor,
                     end: entry.end,

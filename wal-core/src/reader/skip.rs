@@ -7,53 +7,14 @@
 
 use std::io;
 
-use wal_format::{Lsn, Offset, Record, SegmentId};
+use wal_format::{Lsn, Offset, SegmentId};
 
+use super::skipped::{Salvaging, Skip, Unread};
 use super::{RawReader, Source, Step, read_error};
 use crate::error::Corruption;
-use crate::recovery::{Part, Step as Walked, Walk};
+use crate::recovery::{Part, Walk, Walked};
 use crate::sync::Arc;
 use crate::{Error, OnDamage, Position, Result};
-
-/// What a reader that skips damage has in hand.
-#[derive(Debug, Default)]
-pub(super) struct Skip {
-    /// LSNs that cannot be read, up to where the reader is; it says so before it says anything else.
-    gap: Option<Gap>,
-    /// The record behind them.
-    held: Option<(Record, Position)>,
-    walk: Option<Salvaging>,
-    /// The whole log was salvaged, from its first record to its end.
-    ended: bool,
-    /// Where the rest of a segment was passed over, so that it is done once.
-    left: Option<(SegmentId, u64)>,
-}
-
-impl Skip {
-    /// Whether there is nothing in hand: the reader reads on as ever.
-    #[inline]
-    pub(super) fn is_idle(&self) -> bool {
-        self.held.is_none() && self.gap.is_none() && self.walk.is_none() && !self.ended
-    }
-}
-
-#[derive(Debug)]
-struct Gap {
-    from: Lsn,
-    to: Lsn,
-    cause: Option<Error>,
-}
-
-#[derive(Debug)]
-struct Salvaging {
-    walk: Walk,
-    /// Every LSN up to this one has its record, or is in a gap.
-    last: Lsn,
-    /// Where the segment is read on as ever.
-    then: Option<u64>,
-    /// Why this is needed; for the first gap that has no reason of its own.
-    cause: Option<Error>,
-}
 
 impl RawReader {
     /// Whether the reader goes on after that error.
@@ -135,7 +96,7 @@ impl RawReader {
             gap.cause = gap.cause.take().or(cause);
         } else {
             let from = self.next;
-            self.skip.gap = Some(Gap { from, to, cause });
+            self.skip.gap = Some(Unread { from, to, cause });
         }
         self.next = to.next();
     }

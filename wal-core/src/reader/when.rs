@@ -25,33 +25,33 @@ pub(crate) fn lsn_at(source: &Source, time: UnixMillis) -> Result<Lsn> {
             && let Some(found) = found
         {
             let found = match found {
-                Found::At(lsn) => lsn,
-                Found::Nowhere => next,
+                Located::At(lsn) => lsn,
+                Located::Nowhere => next,
             };
             return Ok(found.max(source.first_lsn()).min(next));
         }
     }
 }
 
-enum Found {
+enum Located {
     At(Lsn),
     /// All that was appended is older.
     Nowhere,
 }
 
 /// Looks through the segments in the order of the log; `None` if one was removed meanwhile.
-fn search(source: &Source, time: UnixMillis) -> Result<Option<Found>> {
+fn search(source: &Source, time: UnixMillis) -> Result<Option<Located>> {
     let handed_over = source.handed_over();
     let chain = source.chain();
     if time == UnixMillis::new(0) {
-        return Ok(Some(Found::At(Lsn::ZERO)));
+        return Ok(Some(Located::At(Lsn::ZERO)));
     }
     // Records of version 1 have no time, and come before all others.
     let dated = chain.iter().filter(|it| it.header.version >= Version::V2);
     for entry in dated {
         match in_segment(source, entry, handed_over, time) {
             Ok(None) => {}
-            Ok(Some(lsn)) => return Ok(Some(Found::At(lsn.max(entry.first_lsn)))),
+            Ok(Some(lsn)) => return Ok(Some(Located::At(lsn.max(entry.first_lsn)))),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 gone(source, entry)?;
                 return Ok(None);
@@ -59,7 +59,7 @@ fn search(source: &Source, time: UnixMillis) -> Result<Option<Found>> {
             Err(error) => return Err(read_error(source, entry.header.segment_id, error)),
         }
     }
-    Ok(Some(Found::Nowhere))
+    Ok(Some(Located::Nowhere))
 }
 
 /// A file of the chain is not there.

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use wal_format::{Control, Lsn, SegmentId, UnixMillis, Version};
 
-use super::scan::{ChainLink, Scan};
+use super::scan::Scan;
+use super::tail::ChainLink;
 use super::tail::{GroupEnd, scan_tail};
 use crate::segment::SegmentFacts;
 use crate::{Result, sabotage};

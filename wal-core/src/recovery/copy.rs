@@ -9,12 +9,13 @@
 use std::io;
 
 use wal_format::{
-    Alignment, Control, GroupKind, GroupWriter, Layout, LinkBody, Lsn, Offset, Origin,
-    SegmentHeader, SegmentId, UnixMillis, Version,
+    Alignment, Control, GroupKind, GroupWriter, LinkBody, Lsn, Offset, Origin, SegmentHeader,
+    SegmentId, UnixMillis, Version,
 };
 use wal_io::{OpenMode, Storage, StorageFile, StorageFileExt};
 
 use super::filling::{Filling, PIECE};
+use super::needs::Needs;
 use super::reserve::{
     Reserve, clear, least, remove_or_reuse, rename_temporarily, sync_or_remove, take_reserve,
 };
@@ -108,7 +109,7 @@ pub(crate) struct Copy<'a> {
 
 impl Copy<'_> {
     /// Costs nothing where there is no error: it is asked for at every record.
-    pub(super) fn io(&self, doing: &'static str) -> impl Fn(io::Error) -> Error + use<'_> {
+    pub(crate) fn io(&self, doing: &'static str) -> impl Fn(io::Error) -> Error + use<'_> {
         move |error| {
             let location = self.location.to_owned();
             if is_no_space(&error) {
@@ -144,7 +145,7 @@ impl Copy<'_> {
     }
 
     /// The same with other content than [`sources`](Self::sources): `content` fills the segment up to [`last`](Self::last).
-    pub(super) fn run_with(
+    pub(crate) fn run_with(
         &self,
         new: SegmentHeader,
         preallocate: bool,
@@ -166,7 +167,7 @@ impl Copy<'_> {
     }
 
     /// Writes and syncs the copy under its temporary name. Changes nothing of the log, whether it fails or not.
-    pub(super) fn prepare(
+    pub(crate) fn prepare(
         &self,
         new: SegmentHeader,
         preallocate: bool,
@@ -188,7 +189,7 @@ impl Copy<'_> {
     }
 
     /// Gives the prepared copy its final name, durably. `committed` is called when the rename was tried and may have been done.
-    pub(super) fn name(&self, id: SegmentId, committed: impl FnOnce()) -> Result<()> {
+    pub(crate) fn name(&self, id: SegmentId, committed: impl FnOnce()) -> Result<()> {
         let name = Self::temporary(id);
         let final_name = wal_format::segment_name(id);
         let renamed = self.storage.rename(&name, &final_name);
@@ -495,95 +496,4 @@ struct Made {
     header: SegmentHeader,
     file: Arc<dyn StorageFile>,
     was_reserve: bool,
-}
-
-/// What a copy needs room for.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Needs {
-    /// Bytes of groups, headers and padding included.
-    pub(super) data: u64,
-    /// The longest record.
-    pub(super) record_limit: u64,
-}
-
-impl Needs {
-    /// Large enough for what is copied, and for its records' limit.
-    pub(super) fn size(self, preallocate: bool, mut header: SegmentHeader) -> SegmentHeader {
-        header.record_limit = header.record_limit.max(self.record_limit);
-        while header.layout().max_record_limit() < header.record_limit {
-            header.capacity = header.capacity.saturating_mul(2);
-        }
-        // The longer the segment, the more it needs itself.
-        while !self.fits(&header) {
-            header.capacity = self.least(&header);
-        }
-        header.allocated = self.least(&header);
-        if preallocate {
-            header.allocated = header.capacity;
-        }
-        header
-    }
-
-    /// Whether it fits into a segment with this header.
-    pub(super) fn fits(self, header: &SegmentHeader) -> bool {
-        self.least(header) <= header.capacity
-    }
-
-    /// Bytes that the copy, the link, a stamp and the footer need.
-    pub(super) fn least(self, header: &SegmentHeader) -> u64 {
-        let alignment = header.alignment;
-        let most = header.capacity.max(self.data * 2);
-        let layout = Layout {
-            segment_len: most,
-            ..header.layout()
-        };
-        layout.data_start() + self.data + alignment.get() + layout.least_footer_reserve()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use wal_format::{Alignment, Epoch, LogId, Origin, SegmentHeader, SegmentId, Version};
-
-    use super::Needs;
-
-    fn header(version: Version, alignment: Alignment) -> SegmentHeader {
-        SegmentHeader {
-            log_id: LogId::from_bytes([7; 16]),
-            segment_id: SegmentId::new(2),
-            epoch: Epoch::new(7),
-            capacity: 8192,
-            record_limit: 64,
-            node_id: 0,
-            alignment,
-            allocated: 8192,
-            origin: Origin::Copy,
-            version,
-            replaces: None,
-            log_capacity: 8192,
-            log_record_limit: 64,
-        }
-    }
-
-    /// On a full disk, a copy gets what it needs and no more.
-    #[test]
-    fn a_copy_fits_into_the_segment_that_is_made_for_it() {
-        let alignments = [
-            Alignment::Eight,
-            Alignment::Sector512,
-            Alignment::Sector4096,
-        ];
-        for version in [Version::V1, Version::V2] {
-            for alignment in alignments {
-                for data in (0..300_000).step_by(408) {
-                    let record_limit = data / 3;
-                    let needs = Needs { data, record_limit };
-                    let made = needs.size(false, header(version, alignment));
-                    let least = needs.least(&made);
-                    assert!(least <= made.capacity, "{version:?}, {alignment:?}, {data}");
-                    assert!(made.allocated <= made.capacity, "{made:?}");
-                }
-            }
-        }
-    }
 }

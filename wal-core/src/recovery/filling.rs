@@ -10,28 +10,28 @@ use crate::segment::SegmentIndex;
 use crate::sync::Arc;
 
 /// Bytes collected before they are written.
-pub(super) const PIECE: usize = 1 << 20;
+pub(crate) const PIECE: usize = 1 << 20;
 
 /// The new file while it is being filled.
-pub(super) struct Filling<'a> {
-    pub(super) header: SegmentHeader,
-    pub(super) groups: GroupWriter,
-    pub(super) file: &'a Arc<dyn StorageFile>,
-    pub(super) index: SegmentIndex,
+pub(crate) struct Filling<'a> {
+    pub(crate) header: SegmentHeader,
+    pub(crate) groups: GroupWriter,
+    pub(crate) file: &'a Arc<dyn StorageFile>,
+    pub(crate) index: SegmentIndex,
     /// Of the open group, or the next one.
-    pub(super) time: UnixMillis,
-    pub(super) records: u64,
-    pub(super) truncations: u32,
+    pub(crate) time: UnixMillis,
+    pub(crate) records: u64,
+    pub(crate) truncations: u32,
 }
 
 impl Filling<'_> {
     /// Whether truncations of the oldest records in the segment count, as long as the log lives in its reserve.
-    pub(super) fn counts(&self, source: &SegmentHeader) -> bool {
+    pub(crate) fn counts(&self, source: &SegmentHeader) -> bool {
         self.header.origin == Origin::Reserve && source.origin == Origin::Reserve
     }
 
     /// Takes a truncation of the oldest records over.
-    pub(super) fn truncation(&mut self, first: Option<Lsn>, watermark: Lsn) {
+    pub(crate) fn truncation(&mut self, first: Option<Lsn>, watermark: Lsn) {
         let counts = !sabotage::is("truncations-in-the-reserve-forgotten");
         if let Some(first) = first.filter(|_| counts) {
             let change = [ControlChange::First(first)];
@@ -41,13 +41,13 @@ impl Filling<'_> {
     }
 
     /// Bytes of the open group so far.
-    pub(super) fn open_len(&self) -> u64 {
+    pub(crate) fn open_len(&self) -> u64 {
         let start = self.groups.open_group_start();
         start.map_or(0, |(_, start)| self.groups.end().get() - start.get())
     }
 
     /// The records that follow are of a group with that time and flag. If they enter the open group, it has the later time.
-    pub(super) fn date(&mut self, time: UnixMillis, set_back: bool) {
+    pub(crate) fn date(&mut self, time: UnixMillis, set_back: bool) {
         self.time = if self.groups.is_group_open() {
             self.time.max(time)
         } else {
@@ -59,7 +59,7 @@ impl Filling<'_> {
     }
 
     /// Closes the open group.
-    pub(super) fn end_group(&mut self, watermark: Lsn) -> io::Result<()> {
+    pub(crate) fn end_group(&mut self, watermark: Lsn) -> io::Result<()> {
         if self.groups.is_group_open() {
             self.index.group_end(self.time);
         }
@@ -72,14 +72,14 @@ impl Filling<'_> {
     }
 
     /// Records that the LSNs up to `to` are lost.
-    pub(super) fn gap(&mut self, to: Lsn, watermark: Lsn) -> io::Result<()> {
+    pub(crate) fn gap(&mut self, to: Lsn, watermark: Lsn) -> io::Result<()> {
         self.end_group(watermark)?;
         self.groups.gap(to, watermark);
         self.end_group(watermark)
     }
 
     /// Takes a record over; the last one of all ends its batch, whatever it was a part of.
-    pub(super) fn push(&mut self, record: &[u8], head: &RecordHead, mask: u32, last: bool) {
+    pub(crate) fn push(&mut self, record: &[u8], head: &RecordHead, mask: u32, last: bool) {
         let opens = self.groups.open_group_start().is_none();
         let cut = last && head.in_batch == wal_format::InBatch::More;
         // Invariant 2: a group ends its batches.
@@ -98,7 +98,7 @@ impl Filling<'_> {
     }
 
     /// Writes what is collected, and goes on behind it.
-    pub(super) fn write(&mut self) -> io::Result<()> {
+    pub(crate) fn write(&mut self) -> io::Result<()> {
         self.file
             .write_all_at(self.groups.bytes(), self.groups.start().get())?;
         let (end, previous, next) = (

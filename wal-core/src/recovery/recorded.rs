@@ -1,4 +1,4 @@
-//! The recorded history of a log: losses that a repair recorded, and nodes that wrote to it. Reads only.
+//! The recorded history of a log: losses that a repair recorded. Reads only.
 //!
 //! Only copies record losses: a repair makes one, and a later copy of its records includes the loss. A copy ends with its first
 //! stamp, so few groups are read here, and none in a log that was never copied.
@@ -7,7 +7,7 @@ use std::io;
 
 use wal_format::{GroupKind, Lsn, decode_gap};
 
-use super::scan::{ChainLink, Scan};
+use super::tail::ChainLink;
 use crate::sabotage;
 use crate::segment::{GroupStep, SegmentCursor};
 
@@ -53,23 +53,4 @@ fn gaps_of_copy(link: &ChainLink, gaps: &mut Vec<(Lsn, Lsn)>) -> io::Result<()> 
 pub(crate) fn lost_in(gaps: &[(Lsn, Lsn)]) -> u64 {
     let lost = gaps.iter().map(|(from, to)| to.get() - from.get() + 1);
     lost.fold(0, u64::saturating_add)
-}
-
-impl Scan {
-    /// The node ids of the segments but for `own`, oldest first, each once. Without `own` that of the newest segment is left out.
-    pub(crate) fn other_node_ids(&self, own: Option<u32>) -> Vec<u32> {
-        let mut ids = Vec::new();
-        let mut chain = self.chain.iter().map(|link| link.facts.header.node_id);
-        let own = own.or(chain.clone().next_back());
-        // A log that another node wrote is reported.
-        if sabotage::is("node-ids-not-compared") {
-            return ids;
-        }
-        for id in chain.by_ref().filter(|id| Some(*id) != own) {
-            if !ids.contains(&id) {
-                ids.push(id);
-            }
-        }
-        ids
-    }
 }

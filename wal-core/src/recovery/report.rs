@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use wal_format::{Lsn, Offset, SegmentId};
 
-use super::repair::RepairReport;
+use super::repaired::RepairReport;
 use super::scan::Scan;
 use crate::FormatVersion;
 

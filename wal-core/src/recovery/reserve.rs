@@ -17,7 +17,7 @@ use wal_format::{
 };
 use wal_io::{OpenMode, Storage, StorageFile, StorageFileExt};
 
-use super::copy::Needs;
+use super::needs::Needs;
 use super::report::ReserveCounts;
 use crate::sabotage;
 use crate::segment::allocate;

@@ -12,23 +12,12 @@ use wal_io::Storage;
 use super::list::Listing;
 use super::recorded::recorded_gaps;
 use super::surplus::Surplus;
-use super::tail::{GroupEnd, Stop, TailFacts, find_end, scan_tail};
+use super::tail::{ChainLink, GroupEnd, Stop, TailFacts, find_end, scan_tail};
 use super::witness::look_beyond;
 use crate::error::Corruption;
 use crate::segment::{LinkFacts, SegmentFacts};
 use crate::sync::Arc;
 use crate::{Error, Result, sabotage};
-
-/// A segment of the chain.
-#[derive(Debug)]
-pub(crate) struct ChainLink {
-    pub(crate) facts: SegmentFacts,
-    pub(crate) link: LinkFacts,
-    /// What the log takes from it.
-    pub(crate) end: GroupEnd,
-    /// Its groups, where they were read.
-    pub(crate) tail: Option<TailFacts>,
-}
 
 /// Proof of durability from a segment that is not on the chain (any more).
 #[derive(Clone, Copy, Debug)]
@@ -134,8 +123,8 @@ pub(crate) fn scan(storage: &Arc<dyn Storage>, listing: Listing) -> Result<Scan>
         .map(|(id, _)| *id)
     {
         match scan.walk(&segments, newest)? {
-            Walk::Done => break,
-            Walk::Below(id) => {
+            ChainWalk::Done => break,
+            ChainWalk::Below(id) => {
                 below = id;
                 scan.forget_chain();
             }
@@ -190,7 +179,7 @@ fn check_copy(location: &str, facts: &SegmentFacts) -> Result<()> {
     })))
 }
 
-enum Walk {
+enum ChainWalk {
     Done,
     /// Only segments below this one can carry the log.
     Below(SegmentId),
@@ -270,7 +259,7 @@ impl Scan {
         &mut self,
         segments: &BTreeMap<SegmentId, SegmentFacts>,
         newest: SegmentId,
-    ) -> Result<Walk> {
+    ) -> Result<ChainWalk> {
         self.push_newest(&segments[&newest])?;
         loop {
             let first = &self.chain[0];
@@ -278,7 +267,7 @@ impl Scan {
             let id = first.facts.id();
             let predecessor = link.body.predecessor;
             if link.body.end_lsn < self.log_first {
-                return Ok(Walk::Done);
+                return Ok(ChainWalk::Done);
             }
             if predecessor == SegmentId::NONE {
                 return Err(self.no_beginning(id, link.body.end_lsn));
@@ -291,7 +280,7 @@ impl Scan {
                         link.body.end_lsn
                     ),
                 ));
-                return Ok(Walk::Done);
+                return Ok(ChainWalk::Done);
             };
             // A copy of another file under this name is not the file.
             let epoch_counts = !sabotage::is("epoch-of-the-one-before-not-compared");
@@ -300,7 +289,7 @@ impl Scan {
             }
             let Ok(predecessor_link) = facts.link.clone() else {
                 check_copy(&self.location, facts)?;
-                return Ok(Walk::Below(predecessor));
+                return Ok(ChainWalk::Below(predecessor));
             };
             self.push_predecessor(facts, predecessor_link, &link)?;
         }
@@ -532,5 +521,24 @@ impl Scan {
         let last_surplus = find(&self.chain[last], self.anchor.offset)?;
         (self.surplus, self.last_surplus) = (surplus, last_surplus);
         Ok(())
+    }
+}
+
+impl Scan {
+    /// The node ids of the segments but for `own`, oldest first, each once. Without `own` that of the newest segment is left out.
+    pub(crate) fn other_node_ids(&self, own: Option<u32>) -> Vec<u32> {
+        let mut ids = Vec::new();
+        let mut chain = self.chain.iter().map(|link| link.facts.header.node_id);
+        let own = own.or(chain.clone().next_back());
+        // A log that another node wrote is reported.
+        if sabotage::is("node-ids-not-compared") {
+            return ids;
+        }
+        for id in chain.by_ref().filter(|id| Some(*id) != own) {
+            if !ids.contains(&id) {
+                ids.push(id);
+            }
+        }
+        ids
     }
 }

@@ -57,6 +57,17 @@ pub(crate) struct TailFacts {
     ends: VecDeque<GroupEnd>,
 }
 
+/// A segment of the chain.
+#[derive(Debug)]
+pub(crate) struct ChainLink {
+    pub(crate) facts: SegmentFacts,
+    pub(crate) link: LinkFacts,
+    /// What the log takes from it.
+    pub(crate) end: GroupEnd,
+    /// Its groups, where they were read.
+    pub(crate) tail: Option<TailFacts>,
+}
+
 /// Group ends kept in memory; above that, the place of the watermark is looked for in a second pass.
 const ENDS_KEPT: usize = 1 << 16;
 

@@ -32,7 +32,7 @@ pub(crate) struct Files {
 
 #[derive(Debug, Default)]
 struct Table {
-    slots: Vec<Slot>,
+    slots: Vec<OpenFile>,
     /// Readers in each segment.
     readers: BTreeMap<SegmentId, usize>,
     /// Counts the slots made and the uses of them.
@@ -42,7 +42,7 @@ struct Table {
 
 /// Room for one file.
 #[derive(Debug)]
-struct Slot {
+struct OpenFile {
     /// No two slots have the same.
     key: u64,
     /// [`SegmentId::NONE`]: the file can no longer be found by its id, and is closed when the last read from it ends.
@@ -117,7 +117,7 @@ impl Files {
                 if table.slots.len() < MOST || sabotage::is("a-file-for-each-read") {
                     break None;
                 }
-                let idle = |slot: &&Slot| slot.reads == 0 && slot.file.is_some();
+                let idle = |slot: &&OpenFile| slot.reads == 0 && slot.file.is_some();
                 let oldest = table.slots.iter().filter(idle).min_by_key(|slot| slot.used);
                 if let Some(key) = oldest.map(|slot| slot.key) {
                     break Some(table.remove(key));
@@ -128,7 +128,7 @@ impl Files {
             table.waiting -= 1;
         };
         let key = table.ticks;
-        table.slots.push(Slot {
+        table.slots.push(OpenFile {
             key,
             id,
             file: None,
@@ -182,7 +182,7 @@ impl Files {
     fn close_unused<'a>(&'a self, mut table: MutexGuard<'a, Table>) {
         loop {
             let Table { slots, readers, .. } = &mut *table;
-            let unused = |slot: &&mut Slot| {
+            let unused = |slot: &&mut OpenFile| {
                 slot.reads == 0 && slot.file.is_some() && !readers.contains_key(&slot.id)
             };
             let Some(slot) = slots.iter_mut().find(unused) else {
@@ -206,11 +206,11 @@ impl Files {
 }
 
 impl Table {
-    fn slot(&mut self, key: u64) -> Option<&mut Slot> {
+    fn slot(&mut self, key: u64) -> Option<&mut OpenFile> {
         self.slots.iter_mut().find(|slot| slot.key == key)
     }
 
-    fn remove(&mut self, key: u64) -> Option<Slot> {
+    fn remove(&mut self, key: u64) -> Option<OpenFile> {
         let at = self.slots.iter().position(|slot| slot.key == key)?;
         Some(self.slots.swap_remove(at))
     }

@@ -12,8 +12,6 @@ use wal_format::{
 use wal_io::{StorageFile, StorageFileExt};
 
 use super::facts::page_at;
-use super::{Files, GroupStep, SegmentCursor, SegmentFacts, WALK_WINDOW};
-use crate::sabotage;
 use crate::sync::{Arc, Mutex};
 
 /// Segments whose pages are remembered.
@@ -30,7 +28,7 @@ pub(crate) struct Pages {
 }
 
 impl Pages {
-    fn of(footer: &Footer) -> Self {
+    pub(super) fn of(footer: &Footer) -> Self {
         let more = footer.more.as_ref();
         Self {
             index_offset: more.map(|more| more.index_offset).unwrap_or_default(),
@@ -70,11 +68,11 @@ impl Pages {
 /// By their segments.
 #[derive(Debug, Default)]
 pub(super) struct Known {
-    table: Mutex<Table>,
+    table: Mutex<Learnt>,
 }
 
 #[derive(Debug, Default)]
-struct Table {
+struct Learnt {
     /// A time at or above that of each group of records.
     times: BTreeMap<SegmentId, (Key, UnixMillis)>,
     /// At most [`MOST_LISTS`].
@@ -85,14 +83,14 @@ struct Table {
 
 /// What must be as it was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Key {
+pub(super) struct Key {
     id: SegmentId,
     epoch: Epoch,
     end: End,
 }
 
 impl Key {
-    fn new(header: &SegmentHeader, end: End) -> Self {
+    pub(super) fn new(header: &SegmentHeader, end: End) -> Self {
         Self {
             id: header.segment_id,
             epoch: header.epoch,
@@ -115,17 +113,17 @@ impl Known {
         table.lists.retain(|list| stays(list.key.id));
     }
 
-    fn time(&self, key: Key) -> Option<UnixMillis> {
+    pub(super) fn time(&self, key: Key) -> Option<UnixMillis> {
         let table = self.table.lock();
         let (of, time) = table.times.get(&key.id)?;
         (*of == key).then_some(*time)
     }
 
-    fn learn_time(&self, key: Key, time: UnixMillis) {
+    pub(super) fn learn_time(&self, key: Key, time: UnixMillis) {
         self.table.lock().times.insert(key.id, (key, time));
     }
 
-    fn list(&self, key: Key) -> Option<Arc<Pages>> {
+    pub(super) fn list(&self, key: Key) -> Option<Arc<Pages>> {
         let mut table = self.table.lock();
         table.ticks += 1;
         let ticks = table.ticks;
@@ -134,7 +132,7 @@ impl Known {
         Some(Arc::clone(&list.pages))
     }
 
-    fn learn_list(&self, key: Key, pages: Arc<Pages>) {
+    pub(super) fn learn_list(&self, key: Key, pages: Arc<Pages>) {
         let mut table = self.table.lock();
         table.lists.retain(|list| list.key.id != key.id);
         if table.lists.len() >= MOST_LISTS {
@@ -145,77 +143,5 @@ impl Known {
         table.ticks += 1;
         let used = table.ticks;
         table.lists.push(List { key, pages, used });
-    }
-}
-
-impl Files {
-    /// Where the pages of the index of a segment are that ends at `end`: there may be none. `None` without a footer.
-    pub(crate) fn pages(
-        &self,
-        header: &SegmentHeader,
-        end: End,
-        file: &Arc<dyn StorageFile>,
-    ) -> io::Result<Option<Arc<Pages>>> {
-        let key = Key::new(header, end);
-        if let Some(pages) = self.known.list(key) {
-            return Ok(Some(pages));
-        }
-        let Some(footer) = SegmentFacts::footer_of(*header, file)? else {
-            return Ok(None);
-        };
-        let pages = Arc::new(Pages::of(&footer));
-        self.known.learn_list(key, Arc::clone(&pages));
-        if let Some(more) = footer.more {
-            let mut greatest = more.time_greatest;
-            // Its last records may be as late as its greatest time.
-            if sabotage::is("lookup-by-least-time") {
-                greatest = more.time_least;
-            }
-            self.known.learn_time(key, greatest);
-        }
-        Ok(Some(pages))
-    }
-
-    /// A time at or above that of each group of records of a segment that ends at `end`.
-    pub(crate) fn greatest_time(
-        self: &Arc<Self>,
-        header: &SegmentHeader,
-        end: End,
-    ) -> io::Result<UnixMillis> {
-        let key = Key::new(header, end);
-        if let Some(greatest) = self.known.time(key) {
-            return Ok(greatest);
-        }
-        let file = self.open(header.segment_id)?;
-        self.pages(header, end, &file)?;
-        if let Some(greatest) = self.known.time(key) {
-            return Ok(greatest);
-        }
-        let greatest = walk_for_greatest(header, end, file)?;
-        self.known.learn_time(key, greatest);
-        Ok(greatest)
-    }
-}
-
-/// The same by the headers of its groups. After damage there may be any time.
-fn walk_for_greatest(
-    header: &SegmentHeader,
-    (last, end): End,
-    file: Arc<dyn StorageFile>,
-) -> io::Result<UnixMillis> {
-    let mut cursor = SegmentCursor::new(file, *header, end);
-    cursor.set_window(WALK_WINDOW);
-    let mut greatest = UnixMillis::new(0);
-    loop {
-        match cursor.next_group()? {
-            GroupStep::Group(group) => {
-                greatest = greatest.max(group.time);
-                cursor.skip_group();
-            }
-            GroupStep::End => return Ok(greatest),
-            // A stamp or a cut may be missing.
-            GroupStep::Invalid(_) if cursor.expected() > last => return Ok(greatest),
-            GroupStep::Invalid(_) => return Ok(UnixMillis::new(u64::MAX)),
-        }
     }
 }

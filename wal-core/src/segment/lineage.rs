@@ -2,9 +2,6 @@
 
 use wal_format::{Histories, History, Lsn, Stretch};
 
-/// A part of the log: the first LSN of a segment, its histories, and the last LSN that the log takes from it.
-pub(crate) type Part<'a> = (Lsn, &'a Histories, Lsn);
-
 /// The history of a segment's record, or of the one before its first.
 pub(crate) fn history_at(first_lsn: Lsn, histories: &Histories, lsn: Lsn) -> History {
     if lsn < first_lsn {
@@ -17,7 +14,7 @@ pub(crate) fn history_at(first_lsn: Lsn, histories: &Histories, lsn: Lsn) -> His
 /// The histories of a segment that holds copies of the records above `after` up to `to`, which lie in `parts`, and whose new
 /// records have the history `new`.
 pub(crate) fn copied<'a>(
-    parts: impl Iterator<Item = Part<'a>>,
+    parts: impl Iterator<Item = (Lsn, &'a Histories, Lsn)>,
     after: Lsn,
     to: Lsn,
     new: History,

@@ -15,14 +15,16 @@ use wal_format::{
 };
 use wal_io::{StorageFile, StorageFileExt};
 
-use super::search::TRIAL;
 use super::window::{WINDOW, Window};
 use crate::sync::Arc;
 use crate::unknown::Unknown;
 
+/// What trying one LSN costs, in bytes looked at.
+pub(super) const TRIAL: u64 = 8;
+
 /// What was found.
 #[derive(Debug)]
-pub(crate) enum Found {
+pub(crate) enum Salvaged {
     /// A record that verifies under its LSN and place.
     Record {
         lsn: Lsn,
@@ -48,7 +50,7 @@ pub(super) struct Run {
 }
 
 #[derive(Clone, Copy, Debug)]
-enum State {
+enum Stage {
     Group(u64),
     Records(Run),
     End,
@@ -74,7 +76,7 @@ pub(crate) struct Salvage {
     last: Option<Lsn>,
     /// The LSN expected next.
     pub(super) next: Lsn,
-    state: State,
+    state: Stage,
     /// Bytes that searches may still look at, so that no input holds a reader up.
     pub(super) budget: u64,
     trouble: Option<(u64, String)>,
@@ -103,7 +105,7 @@ impl Salvage {
             limit,
             last,
             next,
-            state: State::Group(offset),
+            state: Stage::Group(offset),
             budget: BUDGET,
             trouble: None,
             time: UnixMillis::new(0),
@@ -138,13 +140,13 @@ impl Salvage {
     }
 
     /// The next record, or recorded loss; `None` at the end. LSNs ascend.
-    pub(crate) fn step(&mut self) -> io::Result<Option<Found>> {
+    pub(crate) fn step(&mut self) -> io::Result<Option<Salvaged>> {
         loop {
             let (state, next) = (self.state, self.next);
             let found = match state {
-                State::Group(offset) => self.group(offset),
-                State::Records(run) => self.record(run),
-                State::End => return Ok(None),
+                Stage::Group(offset) => self.group(offset),
+                Stage::Records(run) => self.record(run),
+                Stage::End => return Ok(None),
             };
             match found {
                 Ok(None) => {}
@@ -163,8 +165,8 @@ impl Salvage {
         self.window.slice(offset, head.total_len() as usize)
     }
 
-    fn group(&mut self, offset: u64) -> io::Result<Option<Found>> {
-        self.state = State::End;
+    fn group(&mut self, offset: u64) -> io::Result<Option<Salvaged>> {
+        self.state = Stage::End;
         if offset >= self.limit {
             return Ok(None);
         }
@@ -173,7 +175,7 @@ impl Salvage {
             // A link has no records. Only version 1 says where it ends.
             Err(_) if offset == HEADER_LEN && self.header.version == Version::V1 => {
                 let start = self.header.layout().data_start();
-                self.state = State::Group(start);
+                self.state = Stage::Group(start);
                 Ok(None)
             }
             Err(_) if offset == HEADER_LEN => {
@@ -188,15 +190,15 @@ impl Salvage {
         }
     }
 
-    fn enter(&mut self, header: &GroupHeader) -> Option<Found> {
+    fn enter(&mut self, header: &GroupHeader) -> Option<Salvaged> {
         self.next = self.next.max(header.first_lsn);
         let then = self.header.alignment.round_up(header.end_offset());
-        self.state = State::Group(then);
+        self.state = Stage::Group(then);
         self.set_back |= header.set_back;
         match header.kind {
             GroupKind::Records if header.record_count > 0 => {
                 self.time = header.time;
-                self.state = State::Records(Run {
+                self.state = Stage::Records(Run {
                     offset: header.payload_offset().get(),
                     end: header.end_offset(),
                     until: Some(header.next_lsn()),
@@ -207,12 +209,12 @@ impl Salvage {
             }
             GroupKind::Gap if header.record_count > 0 => {
                 self.next = header.next_lsn();
-                Some(Found::Gap {
+                Some(Salvaged::Gap {
                     to: header.end_lsn(),
                 })
             }
             GroupKind::Footer => {
-                self.state = State::End;
+                self.state = Stage::End;
                 None
             }
             _ => None,
@@ -235,9 +237,9 @@ impl Salvage {
         };
         self.state = if until == Some(self.next) {
             // Nothing is lost: a stamp, or the padding of another alignment.
-            State::Group(end)
+            Stage::Group(end)
         } else {
-            State::Records(Run {
+            Stage::Records(Run {
                 offset: offset + GROUP_HEADER_LEN as u64,
                 end,
                 until,
@@ -296,8 +298,8 @@ impl Salvage {
         Ok(None)
     }
 
-    fn record(&mut self, run: Run) -> io::Result<Option<Found>> {
-        self.state = State::Group(run.then);
+    fn record(&mut self, run: Run) -> io::Result<Option<Salvaged>> {
+        self.state = Stage::Group(run.then);
         let lsn = self.next;
         if run.offset >= run.end
             || run.until.is_some_and(|until| lsn >= until)
@@ -312,7 +314,7 @@ impl Salvage {
                 offset: offset + head.total_len(),
                 ..run
             });
-            return Ok(Some(Found::Record { lsn, offset, head }));
+            return Ok(Some(Salvaged::Record { lsn, offset, head }));
         }
         self.note(offset, format!("no valid record with LSN {lsn}"));
         if let Some((offset, lsn)) = self.resync(&run)? {
@@ -325,7 +327,7 @@ impl Salvage {
     }
 
     fn go_on(&mut self, run: Run) {
-        self.state = State::Records(run);
+        self.state = Stage::Records(run);
     }
 
     /// The next record behind one that does not verify, and its LSN.

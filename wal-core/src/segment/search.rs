@@ -9,19 +9,16 @@ use std::io;
 
 use wal_format::{Lsn, MIN_RECORD_LEN, Offset, crc32};
 
-use super::salvage::{Run, Salvage};
+use super::salvage::{Run, Salvage, TRIAL};
 
 /// Which LSNs a place is tried for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Reach {
+enum Span {
     /// One record is lost, or none behind the lost header of a group.
     Near,
     /// As many as have room in between.
     Far,
 }
-
-/// What trying one LSN costs, in bytes looked at.
-pub(super) const TRIAL: u64 = 8;
 
 impl Salvage {
     /// The next confirmed record of the run, and its LSN.
@@ -31,7 +28,7 @@ impl Salvage {
             return Ok(None);
         };
         let least = MIN_RECORD_LEN as u64;
-        for reach in [Reach::Near, Reach::Far] {
+        for reach in [Span::Near, Span::Far] {
             let mut offset = run.offset + 1;
             while offset + least <= run.end {
                 if !self.spend(1) {
@@ -57,14 +54,14 @@ impl Salvage {
         offset: u64,
         run: &Run,
         until: Lsn,
-        reach: Reach,
+        reach: Span,
     ) -> io::Result<Option<Lsn>> {
         let expected = self.next.get();
         let room = (offset - run.offset) / MIN_RECORD_LEN as u64;
         let (from, to) = match reach {
-            Reach::Near if run.headless => (expected, expected.saturating_add(1)),
-            Reach::Near => (expected.saturating_add(1), expected.saturating_add(1)),
-            Reach::Far => (
+            Span::Near if run.headless => (expected, expected.saturating_add(1)),
+            Span::Near => (expected.saturating_add(1), expected.saturating_add(1)),
+            Span::Far => (
                 expected.saturating_add(2),
                 expected.saturating_add(room).saturating_add(1),
             ),

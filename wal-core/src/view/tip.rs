@@ -25,7 +25,7 @@ pub(super) struct Tip {
 
 /// Facts in the groups up to the end.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Found {
+pub(super) struct TipFacts {
     pub(super) end: Mark,
     /// The highest watermark.
     pub(super) proven: Lsn,
@@ -44,7 +44,11 @@ impl Tip {
     }
 
     /// Finds the end of `entry`.
-    pub(super) fn advance(&mut self, files: &Arc<Files>, entry: &ChainEntry) -> io::Result<Found> {
+    pub(super) fn advance(
+        &mut self,
+        files: &Arc<Files>,
+        entry: &ChainEntry,
+    ) -> io::Result<TipFacts> {
         let header = entry.header;
         if self.place.as_ref().is_none_or(|(at, _)| *at != header) {
             self.place = None;
@@ -55,7 +59,7 @@ impl Tip {
             }
             self.place = Some((header, cursor));
         }
-        let mut found = Found {
+        let mut found = TipFacts {
             end: Mark {
                 lsn: entry.first_lsn.prev(),
                 segment: header.segment_id,
@@ -76,7 +80,7 @@ impl Tip {
     }
 }
 
-fn advance(cursor: &mut SegmentCursor, found: &mut Found) -> io::Result<()> {
+fn advance(cursor: &mut SegmentCursor, found: &mut TipFacts) -> io::Result<()> {
     let len = cursor.file_len()?;
     cursor.refresh();
     cursor.set_limit(len);

@@ -9,7 +9,6 @@ use std::cell::RefCell;
 use zstd::bulk::{Compressor, Decompressor};
 use zstd::zstd_safe;
 
-use super::length;
 use crate::error::DecompressError;
 
 /// The level: the library's default, the knee of speed against size.
@@ -47,7 +46,7 @@ pub(super) fn decompress(stored: &[u8], raw_len: usize) -> Result<Vec<u8>, Decom
     }
     match zstd_safe::get_frame_content_size(stored) {
         Ok(Some(found)) if found == raw_len as u64 => {}
-        Ok(Some(found)) => return Err(length(raw_len, found)),
+        Ok(Some(found)) => return Err(DecompressError::length(raw_len, found)),
         _ => return Err(DecompressError::Failed("the frame has no length".into())),
     }
     // Allocates no more than the length that the frame gave.

@@ -7,12 +7,13 @@
 use super::Frame;
 use super::header::{GroupHeader, GroupKind};
 use crate::checksum::{Digest, Salt, crc32};
+use crate::compression::Compression;
 use crate::control::ControlBody;
 use crate::error::{GroupError, RecordError};
 use crate::ids::{Epoch, Lsn, Offset};
 use crate::limits::CUT_BODY_LEN;
 use crate::limits::PAGE_LEN;
-use crate::record::{Compression, InBatch, RecordHead, verify_record};
+use crate::record::{InBatch, RecordHead, verify_record};
 use crate::wire::{u32_at, u64_at};
 
 /// Walks the records of one group, window by window, and verifies them and the group as a whole

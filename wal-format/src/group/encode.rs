@@ -3,14 +3,16 @@
 //! Deliberately absent: the segment's end. The caller asks where a group would end and rotates.
 
 use super::Frame;
+use super::footer::{FooterFacts, encode_footer};
 use super::header::{GroupHeader, GroupKind};
+use super::index::{IndexBuilder, PageFacts};
+use super::link::LinkBody;
 use crate::checksum::{Digest, crc32};
 use crate::control::{Control, ControlChange, encode_changes};
 use crate::ids::{Lsn, Offset};
 use crate::limits::{GROUP_HEADER_LEN, HEADER_LEN};
 use crate::record::UnixMillis;
 use crate::record::{EncodedRecord, remask_record};
-use crate::segment::{FooterFacts, IndexBuilder, LinkBody, PageFacts, encode_footer};
 use crate::version::Version;
 use crate::wire::{put, u32_at};
 

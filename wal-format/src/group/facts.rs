@@ -3,11 +3,12 @@
 use super::decode::{
     decode_control, decode_cut, decode_gap, decode_index, decode_other, decode_stamp,
 };
+use super::footer::Footer;
 use super::header::{GroupHeader, GroupKind};
+use super::link::LinkBody;
 use crate::control::{ControlBody, ControlChange};
 use crate::error::GroupError;
 use crate::ids::Lsn;
-use crate::segment::{Footer, LinkBody};
 
 /// The payload of a group without records.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -143,6 +143,20 @@ impl Record {
     }
 }
 
+impl RecordRef<'_> {
+    /// Copies the record into one of its own.
+    #[must_use]
+    pub fn to_record(&self) -> Record {
+        Record::from_parts(
+            self.kind,
+            self.key.into_bytes(),
+            self.value.into_bytes(),
+            self.compression,
+            self.expiry,
+        )
+    }
+}
+
 impl<'a> From<&'a Record> for RecordRef<'a> {
     fn from(record: &'a Record) -> Self {
         record.as_ref()

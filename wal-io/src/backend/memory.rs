@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::memory_file::{Bytes, MemoryFile};
+use super::memory_file::{FileContents, MemoryFile};
 use crate::name::check_name;
 use crate::{DirEntry, EntryKind, OpenMode, Place, Storage, StorageFile, StorageLock};
 
@@ -40,7 +40,7 @@ type Locked = Arc<Mutex<BTreeSet<String>>>;
 
 #[derive(Debug)]
 enum Node {
-    File(Arc<Bytes>),
+    File(Arc<FileContents>),
     Directory,
 }
 
@@ -120,7 +120,7 @@ impl Storage for MemoryStorage {
                 Ok(Arc::new(MemoryFile::new(Arc::clone(bytes), mode)) as Arc<dyn StorageFile>)
             }
             (None, OpenMode::CreateNew) => {
-                let bytes = Arc::new(Bytes::default());
+                let bytes = Arc::new(FileContents::default());
                 entries.insert(name.to_owned(), Node::File(Arc::clone(&bytes)));
                 Ok(Arc::new(MemoryFile::new(bytes, mode)) as Arc<dyn StorageFile>)
             }

@@ -12,13 +12,13 @@ const MAX_LEN: u64 = 1 << 36;
 
 /// What a file in memory is, under whatever name; handles share it.
 #[derive(Debug, Default)]
-pub(crate) struct Bytes {
+pub(crate) struct FileContents {
     contents: RwLock<Contents>,
     /// Whether its name was removed.
     unlinked: AtomicBool,
 }
 
-impl Bytes {
+impl FileContents {
     pub(crate) fn unlink(&self) {
         self.unlinked.store(true, Ordering::Release);
     }
@@ -104,12 +104,12 @@ fn pieces(n: usize, offset: u64) -> impl Iterator<Item = (std::ops::Range<usize>
 /// An open handle.
 #[derive(Debug)]
 pub(crate) struct MemoryFile {
-    bytes: Arc<Bytes>,
+    bytes: Arc<FileContents>,
     mode: OpenMode,
 }
 
 impl MemoryFile {
-    pub(crate) fn new(bytes: Arc<Bytes>, mode: OpenMode) -> Self {
+    pub(crate) fn new(bytes: Arc<FileContents>, mode: OpenMode) -> Self {
         Self { bytes, mode }
     }
 

@@ -8,23 +8,13 @@ use super::expiries::{Expiring, expiring};
 use super::ledger::{Count, Due, ExpiryChange};
 use super::memory::{Bytes, kept};
 use super::views::Replaced;
-use super::{Index, Ledger, Shown, Version};
+use super::{Index, Ledger, STEP, Shown, Version, Writer};
 use crate::sabotage;
 use crate::sync::{Ordering, pause};
 use crate::time::Now;
 
-/// How many things that are due are done before the ledger's lock is given up: less than 100 us of work.
-pub(super) const STEP: usize = 64;
 /// How many of them a write does. It adds one at most, so they do not pile up.
 const STEP_OF_A_WRITE: usize = 8;
-
-/// What a writer needs. All changes of the index but forgetting are made under its lock, in the order of the log.
-#[derive(Debug, Default)]
-pub(crate) struct Writer {
-    scratch: Vec<u8>,
-    /// The time, by the wall clock that the store goes by, of which the log or a snapshot knows.
-    pub(crate) marked: UnixMillis,
-}
 
 /// What a write does to one key.
 #[derive(Clone, Copy, Debug)]

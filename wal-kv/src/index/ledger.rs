@@ -2,7 +2,7 @@
 //!
 //! Its lock is held for a short time only: reads that look at a point in time take it, so whatever may be long is done in steps.
 //! Deliberately absent: the keys and versions themselves, and the bytes that they take, which are counted as they come and go
-//! (`mod.rs`).
+//! (`index.rs`).
 
 use std::collections::VecDeque;
 use std::time::Duration;

@@ -15,14 +15,14 @@ pub(crate) struct Loader<'a> {
     index: &'a mut Index,
     /// Versions of a snapshot by block, in the order of their keys.
     sorted: Vec<Vec<Version>>,
-    tail: Mutex<Tail>,
+    tail: Mutex<LogTail>,
     /// The parts in which the log is read, in order.
     parts: Vec<Part>,
 }
 
 /// Versions that the log has put since, tombstones too.
 #[derive(Debug, Default)]
-struct Tail {
+struct LogTail {
     versions: Vec<Version>,
     /// Memory that they take.
     bytes: u64,
@@ -60,7 +60,7 @@ struct Part {
 /// as live, and a log of new keys is never looked through.
 const CLEAN_AT: (u64, u64) = (1 << 16, 32 << 20);
 
-impl Tail {
+impl LogTail {
     fn extend(&mut self, versions: Vec<Version>, dead: Dead) {
         self.bytes += versions.iter().map(Version::cost).sum::<u64>();
         self.versions.extend(versions);

@@ -1,6 +1,6 @@
 //! One part of the hash index: the newest version of each key, and the older ones that somebody may still need.
 //!
-//! Deliberately absent: locks, and when an older version is no longer needed (`mod.rs`).
+//! Deliberately absent: locks, and when an older version is no longer needed (`index.rs`).
 
 use hashbrown::HashTable;
 

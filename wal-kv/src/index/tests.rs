@@ -4,7 +4,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use wal_core::clock::ManualClock;
 
-use super::apply::STEP;
 use super::*;
 use crate::history::History;
 
@@ -89,13 +88,13 @@ fn a_write_does_a_little_of_what_is_due_and_says_that_more_is() {
 fn expired_keys_are_counted_once_and_in_short_steps() {
     let index = index(Shown::AtOnce);
     let keys = keys(1000);
-    let at = wal_core::UnixMillis::new(5);
+    let at = UnixMillis::new(5);
     // Half of them go by the clock of keys that were loaded.
     index.ledger().expiries.begin(501);
     let now = |written, loaded| Now {
         first: 501,
-        written: wal_core::UnixMillis::new(written),
-        loaded: wal_core::UnixMillis::new(loaded),
+        written: UnixMillis::new(written),
+        loaded: UnixMillis::new(loaded),
     };
     let changes: Vec<_> = keys
         .iter()

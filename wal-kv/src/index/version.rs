@@ -30,7 +30,7 @@ enum Kind {
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Header {
+struct VersionHead {
     lsn: u64,
     key_len: u32,
     kind: Kind,
@@ -38,7 +38,7 @@ struct Header {
 
 /// What a write made of a key. Clones share it.
 #[derive(Clone)]
-pub(crate) struct Version(Arc<HeaderSlice<Header, [u8]>>);
+pub(crate) struct Version(Arc<HeaderSlice<VersionHead, [u8]>>);
 
 impl Version {
     /// `scratch` is where the bytes are put together; it holds nothing of worth.
@@ -76,12 +76,12 @@ impl Version {
 
     fn of(lsn: u64, key_len: usize, kind: Kind, bytes: &[u8]) -> Self {
         let key_len = u32::try_from(key_len).expect("keys are bounded before they get here");
-        let header = Header { lsn, key_len, kind };
+        let header = VersionHead { lsn, key_len, kind };
         Self(Arc::from_header_and_slice(header, bytes))
     }
 
     #[inline]
-    fn header(&self) -> Header {
+    fn header(&self) -> VersionHead {
         self.0.header
     }
 

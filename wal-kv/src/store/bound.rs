@@ -7,6 +7,8 @@
 //! key that is there is let through, because it makes the live data smaller.
 //! Deliberately absent: writing snapshots (`snapshot.rs`), and the thread that does it (`maintain.rs`).
 
+mod state;
+
 use std::collections::HashSet;
 use std::io;
 use std::time::Duration;
@@ -19,13 +21,12 @@ use crate::config::Snapshots;
 use crate::files::snapshot_name;
 use crate::index::Change;
 use crate::sabotage;
-use crate::sync::{Arc, AtomicU64, Condvar, Mutex, Ordering, sleep};
+use crate::sync::{Arc, Ordering, sleep};
 use crate::{Error, Result};
 
-/// Due lengths of the log from which on writes are slowed.
-const SLOWED: u64 = 2;
-/// Due lengths of the log that it has at most, and one write more.
-const MOST: u64 = 3;
+pub(super) use state::Bound;
+use state::{Failed, MOST, Retry, SLOWED};
+
 /// How long after a failed snapshot one is tried again at the bound, at least.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// The same in multiples of the time that the failed one took: where snapshots fail at their end, a fifth of the time goes into
@@ -43,90 +44,6 @@ const BESIDE_SEGMENTS: u64 = 5 << 20;
 const BESIDE_THE_LOG: u64 = 4;
 /// What a segment has beside records.
 const SEGMENT_HEAD: u64 = 8 << 10;
-
-/// Where the log stands, as seen by its bound.
-#[derive(Debug)]
-pub(super) struct Bound {
-    /// The due length: the most since the last snapshot.
-    due: AtomicU64,
-    /// Bytes of the log from which on a write has to look.
-    look_at: AtomicU64,
-    /// Bytes of the pairs of the snapshot that is being written: there may be fewer by now.
-    writing: AtomicU64,
-    /// Nanoseconds that writers have not slept yet.
-    owed: AtomicU64,
-    /// The last snapshot, if it failed.
-    failed: Mutex<Option<Failed>>,
-    /// A snapshot has ended, well or not.
-    ended: Condvar,
-    /// Length of the longest segment of the log, there or to come.
-    segment: u64,
-}
-
-/// A snapshot that could not be written.
-#[derive(Debug)]
-struct Failed {
-    lsn: Lsn,
-    error: Arc<Error>,
-    /// By the monotonic clock: not to be tried again before.
-    retry_at: Duration,
-}
-
-/// What a write has tried so far to get room.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Retry {
-    /// Snapshots that had been written.
-    snapshots: u64,
-    tried: bool,
-}
-
-impl Bound {
-    pub(super) fn new(segment: u64) -> Self {
-        Self {
-            due: AtomicU64::new(1),
-            look_at: AtomicU64::new(0),
-            writing: AtomicU64::new(0),
-            owed: AtomicU64::new(0),
-            failed: Mutex::default(),
-            ended: Condvar::default(),
-            segment,
-        }
-    }
-
-    pub(super) fn set(&self, due: u64) {
-        self.due.store(due, Ordering::Relaxed);
-        self.look_at.store(due * SLOWED, Ordering::Relaxed);
-    }
-
-    /// Sets the due length after an open or a snapshot. The `log_bytes` bytes that the log has may have been written when there was
-    /// more data, and more was due.
-    pub(super) fn set_for_log(&self, due: u64, log_bytes: u64) {
-        let was_due = log_bytes / MOST;
-        let known = !sabotage::is("kv-bound-forgets-the-data-before");
-        self.set(due.max(if known { was_due } else { 0 }));
-    }
-
-    /// A snapshot of `bytes` bytes of pairs is being written; 0 if none is.
-    pub(super) fn set_writing(&self, bytes: u64) {
-        self.writing.store(bytes, Ordering::Relaxed);
-    }
-
-    fn most(&self) -> u64 {
-        self.due.load(Ordering::Relaxed) * MOST
-    }
-
-    /// Whether the last snapshot failed.
-    pub(super) fn has_failed(&self) -> bool {
-        self.failed.lock().is_some()
-    }
-
-    /// Wakes those who wait for a snapshot.
-    pub(super) fn wake(&self) {
-        // Taking the lock makes sure that a writer which has already checked is waiting by now.
-        drop(self.failed.lock());
-        self.ended.notify_all();
-    }
-}
 
 impl Core {
     pub(super) fn log_bytes(&self) -> u64 {

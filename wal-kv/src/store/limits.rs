@@ -12,13 +12,6 @@ use crate::index::{Change, Held, PLACES, Version, Writer, cost, kept, live};
 use crate::sabotage;
 use crate::{Error, Result};
 
-/// Most bytes of memory; `None` without a limit.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Limits {
-    pub(super) live: Option<u64>,
-    pub(super) views: Option<u64>,
-}
-
 /// Whether there is room for a write.
 #[derive(Debug)]
 pub(super) enum Room {

@@ -4,176 +4,27 @@
 //! record without a key that says how late it was, so that a clock that is set back while the store is closed revives nothing.
 //! Deliberately absent: how a snapshot is written (`snapshot.rs`).
 
+mod background;
+
 use std::time::Duration;
 
+use wal_core::Lsn;
 use wal_core::timer::{Alarm, Timer};
-use wal_core::{FsyncPolicy, Lsn};
 
 use super::Core;
 use super::clock::Unmarked;
 use crate::history::Mark;
 use crate::index::Writer;
 use crate::sabotage;
-use crate::sync::{
-    AtomicBool, AtomicU64, Condvar, JoinHandle, Mutex, Ordering, Weak, pause, spawn,
-};
+use crate::sync::{Ordering, pause};
 use crate::{Error, Result};
+use background::Work;
+pub(crate) use background::{Background, Driver};
 
 /// Expired keys are reclaimed so often.
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
-/// If the system has no thread for the store, another attempt is made after this time.
-const RETRY: Duration = Duration::from_millis(10);
 /// At most this many at a time: writers wait meanwhile.
 const SWEPT_AT_ONCE: usize = 64;
-
-/// Who runs what is due.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Driver {
-    /// A thread of the store's own.
-    Thread,
-    /// Whoever writes. Deterministic.
-    Caller,
-}
-
-/// The thread, or what stands in for it. An idle store has none.
-#[derive(Debug)]
-pub(crate) struct Background {
-    policy: FsyncPolicy,
-    driver: Driver,
-    wanted: Mutex<Wanted>,
-    condvar: Condvar,
-    /// Bytes of the log at which to look whether a snapshot is due.
-    look_at: AtomicU64,
-    expiring: AtomicBool,
-    /// When the last sweep began, in nanoseconds of the monotonic clock.
-    swept_at: AtomicU64,
-    stopping: AtomicBool,
-    /// The thread is at work, and not waiting for some.
-    busy: AtomicBool,
-    /// It starts with work, and ends some time after the last of it.
-    thread: Mutex<Option<JoinHandle<()>>>,
-    core: Weak<Core>,
-    timer: Mutex<Option<Timer>>,
-}
-
-#[derive(Debug, Default)]
-struct Wanted {
-    tick: bool,
-    stop: bool,
-    /// There is a thread, or one is about to be started.
-    runs: bool,
-}
-
-impl Background {
-    pub(super) fn new(policy: FsyncPolicy, driver: Driver) -> Self {
-        Self {
-            policy,
-            driver,
-            wanted: Mutex::default(),
-            condvar: Condvar::default(),
-            look_at: AtomicU64::new(0),
-            expiring: AtomicBool::new(false),
-            swept_at: AtomicU64::new(0),
-            stopping: AtomicBool::new(false),
-            busy: AtomicBool::new(false),
-            thread: Mutex::default(),
-            core: Weak::new(),
-            timer: Mutex::default(),
-        }
-    }
-
-    /// The store that this is the background of.
-    pub(crate) fn belong_to(&mut self, core: &Weak<Core>) {
-        self.core = Weak::clone(core);
-    }
-
-    pub(super) fn policy(&self) -> FsyncPolicy {
-        self.policy
-    }
-
-    pub(super) fn driver(&self) -> Driver {
-        self.driver
-    }
-
-    pub(super) fn is_stopping(&self) -> bool {
-        self.stopping.load(Ordering::Acquire)
-    }
-
-    pub(super) fn wake(&self) {
-        let mut wanted = self.wanted.lock();
-        wanted.tick = true;
-        let starts = self.driver == Driver::Thread && !wanted.runs && !wanted.stop;
-        wanted.runs |= starts;
-        drop(wanted);
-        if starts {
-            self.start();
-        } else {
-            self.condvar.notify_all();
-        }
-    }
-
-    /// Starts the thread, which counts as running.
-    fn start(&self) {
-        if !self.try_start() {
-            self.wanted.lock().runs = false;
-            self.ring_in(RETRY);
-        }
-    }
-
-    fn try_start(&self) -> bool {
-        let mut thread = self.thread.lock();
-        // From here on, who stops the thread finds this one.
-        let core = self.core.upgrade().filter(|_| !self.wanted.lock().stop);
-        let Some(core) = core else { return true };
-        match spawn("wal-kv", move || core.run()) {
-            Ok(handle) => {
-                *thread = Some(handle);
-                true
-            }
-            Err(_) => false,
-        }
-    }
-
-    fn ring_in(&self, time: Duration) {
-        if let Some(timer) = &*self.timer.lock() {
-            timer.ring_in(time, self.core.clone());
-        }
-    }
-
-    /// After [`Core::stop`]: waits until the thread has ended.
-    pub(crate) fn join(&self) {
-        let thread = self.thread.lock().take();
-        if let Some(thread) = thread {
-            // A thread that panicked has nothing to finish.
-            let _ = thread.join();
-        }
-    }
-
-    /// The log has this many bytes since the last snapshot.
-    #[inline]
-    pub(super) fn logged(&self, bytes: u64) {
-        if bytes >= self.look_at.load(Ordering::Relaxed) {
-            // Not again before the thread has looked.
-            self.look_at.store(u64::MAX, Ordering::Relaxed);
-            self.wake();
-        }
-    }
-
-    /// Versions wait to be forgotten, more than a write sees to.
-    pub(super) fn has_backlog(&self) {
-        if !self.wanted.lock().tick {
-            self.wake();
-        }
-    }
-
-    #[inline]
-    pub(super) fn has_expiring_keys(&self) {
-        if !self.expiring.load(Ordering::Relaxed) {
-            self.expiring.store(true, Ordering::Relaxed);
-            self.wake();
-        }
-    }
-}
 
 impl Core {
     /// Begins the background work, unless the caller drives.
@@ -205,31 +56,6 @@ impl Core {
     /// After [`stop`](Self::stop): whether the thread has something to give up before it ends.
     pub(crate) fn is_busy(&self) -> bool {
         self.background.busy.load(Ordering::Acquire)
-    }
-
-    fn run(&self) {
-        loop {
-            let watches = self.watches();
-            let mut wanted = self.background.wanted.lock();
-            if !wanted.stop && !wanted.tick {
-                wanted = self.background.condvar.wait_for(wanted, SWEEP_EVERY);
-            }
-            let told = wanted.stop || wanted.tick;
-            drop(wanted);
-            let is_due = !told && watches && self.is_look_due();
-            let mut wanted = self.background.wanted.lock();
-            if wanted.stop || !(wanted.tick || is_due) {
-                wanted.runs = false;
-                drop(wanted);
-                self.look_later();
-                return;
-            }
-            wanted.tick = false;
-            self.background.busy.store(true, Ordering::Release);
-            drop(wanted);
-            self.tick();
-            self.background.busy.store(false, Ordering::Release);
-        }
     }
 
     /// Whether something may become due that no write tells of.
@@ -404,6 +230,33 @@ impl Core {
             Reclaimed::Some { mark }
         } else {
             Reclaimed::All { mark }
+        }
+    }
+}
+
+impl Work for Core {
+    fn run(&self) {
+        loop {
+            let watches = self.watches();
+            let mut wanted = self.background.wanted.lock();
+            if !wanted.stop && !wanted.tick {
+                wanted = self.background.condvar.wait_for(wanted, SWEEP_EVERY);
+            }
+            let told = wanted.stop || wanted.tick;
+            drop(wanted);
+            let is_due = !told && watches && self.is_look_due();
+            let mut wanted = self.background.wanted.lock();
+            if wanted.stop || !(wanted.tick || is_due) {
+                wanted.runs = false;
+                drop(wanted);
+                self.look_later();
+                return;
+            }
+            wanted.tick = false;
+            self.background.busy.store(true, Ordering::Release);
+            drop(wanted);
+            self.tick();
+            self.background.busy.store(false, Ordering::Release);
         }
     }
 }

@@ -13,9 +13,8 @@ use wal_core::{Compression, FormatVersion, FsyncPolicy, Lsn, Position, RecordKin
 use wal_io::{OpenMode, Storage};
 
 use super::bound::{Bound, heads_of_restarts, taken};
-use super::limits::Limits;
 use super::maintain::Driver;
-use super::{Background, Core, Counters};
+use super::{Background, Core, Counters, Limits};
 use crate::batch::change_of;
 use crate::config::{KvConfig, Snapshots};
 use crate::files::{Listing, MARKER, Marker, WithoutOwn, read_marker, snapshot_name, write_marker};

@@ -15,7 +15,7 @@ use crate::files::{Listing, snapshot_name, temporary_name};
 use crate::history::shifted;
 use crate::report::SnapshotReport;
 use crate::sabotage;
-use crate::snapshot::{Reader, Unusable, Writer, Written};
+use crate::snapshot::{Reader, SnapshotWriter, Unusable, WrittenSnapshot};
 use crate::sync::Ordering;
 use crate::time::Now;
 use crate::view::View;
@@ -135,7 +135,7 @@ impl Core {
         offset: i64,
         temporary: &str,
         name: &str,
-    ) -> Result<Written> {
+    ) -> Result<WrittenSnapshot> {
         let io = |error| Error::io(self.storage.location(), "writing a snapshot", error);
         let written = self.write_pairs(view, offset, temporary)?;
         if sabotage::is("kv-log-cut-before-the-snapshot-is-durable") {
@@ -154,7 +154,12 @@ impl Core {
     }
 
     /// Returns what the snapshot has that has the name already, if that one stays.
-    fn give_name(&self, lsn: Lsn, temporary: &str, name: &str) -> io::Result<Option<Written>> {
+    fn give_name(
+        &self,
+        lsn: Lsn,
+        temporary: &str,
+        name: &str,
+    ) -> io::Result<Option<WrittenSnapshot>> {
         match self.storage.rename(temporary, name) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             renamed => return renamed.map(|()| None),
@@ -177,7 +182,7 @@ impl Core {
 
     /// The expiries and the times in it are by the wall clock with `offset`, as it was at the moment that the view shows: if the time
     /// is corrected meanwhile, the log behind the snapshot says so, and moves them.
-    fn write_pairs(&self, view: &View, offset: i64, temporary: &str) -> Result<Written> {
+    fn write_pairs(&self, view: &View, offset: i64, temporary: &str) -> Result<WrittenSnapshot> {
         let io = |error| Error::io(self.storage.location(), "writing a snapshot", error);
         match self.storage.remove(temporary) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(io(error)),
@@ -190,7 +195,8 @@ impl Core {
         let now = self.index.now();
         let time = |now: Now| shifted(now.written, offset);
         let lsn = view.lsn().get();
-        let mut writer = Writer::begin(&*file, lsn, time(now), self.compression).map_err(io)?;
+        let mut writer =
+            SnapshotWriter::begin(&*file, lsn, time(now), self.compression).map_err(io)?;
         for (at, pair) in view.iter().enumerate() {
             if at % SWEEP_AFTER == 0 {
                 self.sweep_meanwhile();
@@ -220,7 +226,7 @@ impl Core {
     }
 
     /// Reads the snapshot as the next open will, from the device if the system lets go of its pages.
-    fn read_back(&self, lsn: Lsn, temporary: &str, written: Written) -> Result<()> {
+    fn read_back(&self, lsn: Lsn, temporary: &str, written: WrittenSnapshot) -> Result<()> {
         let what = match self.read_whole(temporary, lsn) {
             Ok(read) if (read.pairs, read.len) == (written.pairs, written.len) => return Ok(()),
             Ok(read) => format!("it has {} pairs in {} bytes", read.pairs, read.len),
@@ -235,7 +241,7 @@ impl Core {
         })
     }
 
-    fn read_whole(&self, name: &str, lsn: Lsn) -> Result<Written, Unusable> {
+    fn read_whole(&self, name: &str, lsn: Lsn) -> Result<WrittenSnapshot, Unusable> {
         let file = self.storage.open(name, OpenMode::Read)?;
         // A hint: where the system keeps its pages, they are what is read.
         let _ = file.evict(0, 0);
@@ -245,7 +251,7 @@ impl Core {
             |versions| versions.len() as u64,
             |_| self.sweep_meanwhile(),
         )?;
-        Ok(Written {
+        Ok(WrittenSnapshot {
             pairs: pairs.into_iter().sum(),
             raw: reader.raw(),
             len: reader.len(),

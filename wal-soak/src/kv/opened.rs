@@ -7,13 +7,20 @@ use wal_kv::{Error, FsyncPolicy, Pair, UnixMillis};
 
 use super::journal::wall;
 use super::keys::{Items, Kind, written_by};
-use super::life::{Args, micros};
 use super::model::{Found, Lost, Model};
 use super::plan::{KvLife, Plan};
-use super::sampler::{Base, own_threads};
+use super::shared::{LifeArgs, micros};
 use super::store::Store;
-use crate::harness::system::{Memory, OWN, Space, descriptors, forget_peak};
+use crate::harness::system::{Memory, OWN, Space, descriptors, forget_peak, threads};
 use crate::harness::{Event, Gauges};
+
+/// What the process had before it opened the store.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Base {
+    pub(crate) memory: u64,
+    pub(crate) descriptors: u64,
+    pub(crate) threads: u64,
+}
 
 /// An open store that holds what it must.
 pub(crate) struct Opened {
@@ -33,9 +40,17 @@ const MARKS: u64 = 8;
 /// The two buffers of the log, by their default.
 const BUFFERS: u64 = 2 * MIB;
 
+/// Threads of the log and of the store, by their names. A thread without a name has the program's.
+pub(crate) fn own_threads() -> u64 {
+    let program = std::fs::read_to_string("/proc/self/comm").unwrap_or_default();
+    threads(OWN, |name| {
+        name.starts_with("wal-") && name != program.trim_end()
+    })
+}
+
 /// Opens and checks; `None` if it could not be opened for lack of space or descriptors.
 pub(crate) fn open(
-    args: &Args,
+    args: &LifeArgs,
     plan: &Plan,
     life: &KvLife,
     runtime: Option<Runtime>,

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use wal_kv::{Pair, View};
 
 use super::keys::{Items, Kind, written_by};
-use super::life::Shared;
+use super::shared::Shared;
 use crate::harness::{Numbers, mix};
 
 /// Most pairs of one scan.

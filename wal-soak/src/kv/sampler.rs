@@ -7,18 +7,10 @@ use std::time::{Duration, Instant};
 use wal_kv::{Snapshots, Stats};
 
 use super::journal::Journal;
-use super::life::{Shared, micros};
-use super::opened::{MARGIN, REPLAYED};
+use super::opened::{Base, MARGIN, REPLAYED, own_threads};
+use super::shared::{Shared, micros};
 use crate::harness::Event;
-use crate::harness::system::{Memory, OWN, Space, descriptors, threads};
-
-/// What the process had before it opened the store.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Base {
-    pub(crate) memory: u64,
-    pub(crate) descriptors: u64,
-    pub(crate) threads: u64,
-}
+use crate::harness::system::{Memory, OWN, Space, descriptors};
 
 const EVERY: Duration = Duration::from_millis(10);
 /// Open files of the log's writing side, the store's directory, and a snapshot that is written and read back.
@@ -32,14 +24,6 @@ const FILES: u64 = 25;
 const SEGMENT_HEAD: u64 = 8 << 10;
 /// Longest time for what is done each second, in microseconds, on a busy machine.
 const SOON: u64 = 15_000_000;
-
-/// Threads of the log and of the store, by their names. A thread without a name has the program's.
-pub(crate) fn own_threads() -> u64 {
-    let program = std::fs::read_to_string("/proc/self/comm").unwrap_or_default();
-    threads(OWN, |name| {
-        name.starts_with("wal-") && name != program.trim_end()
-    })
-}
 
 /// Measures until the life is over.
 pub(crate) fn sample(shared: &Shared<'_>, base: &Base, mut journal: Journal) -> Result<(), String> {

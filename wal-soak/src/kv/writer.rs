@@ -7,8 +7,8 @@ use wal_kv::{Batch, Condition, Conditional, Error, Pair, Position, Result, UnixM
 
 use super::journal::{Does, Entry, Journal, Step, wall};
 use super::keys::{Item, Items, Kind, WriteId, value, written_by};
-use super::life::Shared;
 use super::plan::{OPS, Op};
+use super::shared::Shared;
 use crate::harness::Numbers;
 
 /// One thread of the load.

@@ -29,7 +29,7 @@ pub(super) type Content = Result<Vec<u64>, String>;
 
 /// Everything that was seen of a case.
 #[derive(Debug)]
-pub(super) struct Seen {
+pub(super) struct Observed {
     /// The command under the fault.
     pub(super) ran: Ran,
     /// The calls that were struck, as strace shows them.
@@ -64,7 +64,7 @@ pub(super) const KEPT_TO: u64 = 5;
 pub(super) const NEXT_LINE: u64 = 99;
 
 /// The broken promises, in words.
-pub(super) fn judge(case: &Case, seen: &Seen) -> Vec<String> {
+pub(super) fn judge(case: &Case, seen: &Observed) -> Vec<String> {
     let mut broken = Vec::new();
     judge_end(case, seen, &mut broken);
     judge_success(case, seen, &mut broken);
@@ -74,7 +74,7 @@ pub(super) fn judge(case: &Case, seen: &Seen) -> Vec<String> {
 }
 
 /// The exit code and the message fit.
-fn judge_end(case: &Case, seen: &Seen, broken: &mut Vec<String>) {
+fn judge_end(case: &Case, seen: &Observed, broken: &mut Vec<String>) {
     let stderr = &seen.ran.stderr;
     let excused = exceptions::may_end_the_process(case);
     if stderr.contains("panicked") && !excused {
@@ -106,7 +106,7 @@ fn judge_end(case: &Case, seen: &Seen, broken: &mut Vec<String>) {
 }
 
 /// Success must not be reported for something that did not happen.
-fn judge_success(case: &Case, seen: &Seen, broken: &mut Vec<String>) {
+fn judge_success(case: &Case, seen: &Observed, broken: &mut Vec<String>) {
     if seen.ran.ended != Ended::Code(0) {
         return;
     }
@@ -130,7 +130,7 @@ fn judge_success(case: &Case, seen: &Seen, broken: &mut Vec<String>) {
 }
 
 /// The log holds the acknowledged records, in order, and nothing else.
-fn judge_content(case: &Case, seen: &Seen, broken: &mut Vec<String>) {
+fn judge_content(case: &Case, seen: &Observed, broken: &mut Vec<String>) {
     let content = match &seen.content {
         Ok(content) => content,
         Err(what) => return broken.push(format!("the log cannot be read: {what}")),
@@ -171,7 +171,7 @@ fn judge_content(case: &Case, seen: &Seen, broken: &mut Vec<String>) {
 
 /// The last LSN acknowledged, where `first` is the first and `count` were appended.
 fn acknowledged(
-    seen: &Seen,
+    seen: &Observed,
     first: u64,
     count: u64,
     success: bool,
@@ -195,7 +195,7 @@ fn acknowledged(
 }
 
 /// The next run works, and finds everything that this one left.
-fn judge_afterwards(seen: &Seen, broken: &mut Vec<String>) {
+fn judge_afterwards(seen: &Observed, broken: &mut Vec<String>) {
     let empty = seen.content.as_ref().is_ok_and(Vec::is_empty);
     if !matches!(seen.verified, Ended::Code(0 | 3)) && !empty && seen.again.is_none() {
         broken.push(format!("verify says {:?}", seen.verified));

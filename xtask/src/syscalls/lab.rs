@@ -12,7 +12,7 @@ use anyhow::Context as _;
 
 use super::case::{Case, Effect, Operation};
 use super::judge::{
-    Content, DAMAGED_LINE, Ended, KEPT_FROM, KEPT_TO, KILLED_LINES, LINES, NEXT_LINE, Ran, Seen,
+    Content, DAMAGED_LINE, Ended, KEPT_FROM, KEPT_TO, KILLED_LINES, LINES, NEXT_LINE, Observed, Ran,
 };
 use super::survey::{Scope, Survey};
 use super::trace;
@@ -185,7 +185,7 @@ impl Lab {
         survey: &Survey,
         clean_stdout: &[u8],
         name: &str,
-    ) -> anyhow::Result<Seen> {
+    ) -> anyhow::Result<Observed> {
         let place = self.start(case.operation, name)?;
         let before = place.snapshot()?;
         let output = place.file("trace");
@@ -208,7 +208,7 @@ impl Lab {
         let next = self.run(&place, &append("always"), "next")?;
         let next_content = self.content(&place)?;
         fs::remove_dir_all(&place.0)?;
-        Ok(Seen {
+        Ok(Observed {
             ran,
             struck,
             clean_stdout: clean_stdout.to_vec(),

@@ -1,6 +1,6 @@
 //! The files that the rules look at, read once.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -143,6 +143,18 @@ impl Tree {
     /// The Rust files below `folder`.
     pub(super) fn rust_in(&self, folder: &str) -> impl Iterator<Item = (&File, &Rust)> {
         self.rust().filter(move |(file, _)| file.is_in(folder))
+    }
+
+    /// The `src` folders of all crates, also of other workspaces.
+    pub(super) fn sources(&self) -> BTreeSet<String> {
+        let roots = self.files.keys().filter_map(|path| {
+            let root = ["/lib.rs", "/main.rs"];
+            root.iter().find_map(|root| path.strip_suffix(root))
+        });
+        roots
+            .filter(|folder| folder.ends_with("/src"))
+            .map(str::to_owned)
+            .collect()
     }
 
     /// The manifests of the crates of this workspace: not its root, and not other workspaces.

@@ -10,7 +10,7 @@ use ::commitlog::{CommitLog, LogOptions, ReadLimit};
 use anyhow::{anyhow, ensure};
 use wal_bench::peer::{Peer, PeerLog, Reached};
 
-use crate::lock;
+use crate::lock::lock;
 
 /// As it is, or with our sync.
 pub(super) struct Commitlog {

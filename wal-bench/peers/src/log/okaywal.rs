@@ -13,7 +13,7 @@ use self_cell::self_cell;
 use wal_bench::peer::{Peer, PeerLog, Reached};
 
 use super::okaywal_replay::replay;
-use crate::lock;
+use crate::lock::lock;
 
 /// An entry and its commit for each append.
 pub(super) struct Okaywal {

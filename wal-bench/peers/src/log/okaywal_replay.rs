@@ -11,7 +11,7 @@ use okaywal::{
     Configuration, Entry, EntryId, LogManager, ReadChunkResult, SegmentReader, WriteAheadLog,
 };
 
-use crate::lock;
+use crate::lock::lock;
 
 /// Bytes of payload that are handed over at once.
 const HANDED: usize = 1 << 20;

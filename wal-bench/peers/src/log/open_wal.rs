@@ -7,7 +7,7 @@ use std::sync::Mutex;
 use open_wal::{Lsn, Wal, WalConfig};
 use wal_bench::peer::{Peer, PeerLog, Reached};
 
-use crate::lock;
+use crate::lock::lock;
 
 /// A commit for each append.
 pub(super) struct OpenWal;

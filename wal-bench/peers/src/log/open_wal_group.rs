@@ -9,7 +9,7 @@ use anyhow::ensure;
 use wal_bench::peer::{Peer, PeerLog, Reached};
 
 use super::open_wal;
-use crate::lock;
+use crate::lock::lock;
 
 /// A lock and a leader before it.
 pub(super) struct OpenWalGroup;

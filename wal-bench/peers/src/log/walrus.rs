@@ -12,7 +12,7 @@ use std::sync::{Mutex, Once};
 use wal_bench::peer::{Peer, PeerLog, Reached};
 use walrus_rust::{FsyncSchedule, ReadConsistency, Walrus};
 
-use crate::lock;
+use crate::lock::lock;
 
 /// With its default backend: plain writes, and `io_uring` for batches.
 pub(super) struct WalrusRust;

@@ -6,7 +6,7 @@ use ::fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 use bytes::Bytes;
 use wal_bench::peer::{PeerMap, PeerStore, Reached};
 
-use super::CACHE;
+use super::common::CACHE;
 
 /// One keyspace.
 pub(super) struct Fjall;

@@ -9,8 +9,8 @@ use ::redb::{Database, Durability, ReadableDatabase as _, ReadableTable as _, Ta
 use bytes::Bytes;
 use wal_bench::peer::{PeerMap, PeerStore, Reached};
 
-use super::{CACHE, PUTS};
-use crate::lock;
+use super::common::{CACHE, PUTS};
+use crate::lock::lock;
 
 /// One table.
 pub(super) struct Redb;

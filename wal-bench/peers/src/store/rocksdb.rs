@@ -8,7 +8,7 @@ use ::rocksdb::{
 use bytes::Bytes;
 use wal_bench::peer::{PeerMap, PeerStore, Reached};
 
-use super::CACHE;
+use super::common::CACHE;
 
 /// One column family.
 pub(super) struct RocksDb;

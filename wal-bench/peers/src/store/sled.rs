@@ -8,7 +8,7 @@ use ::sled::{Config, Db, Mode};
 use bytes::Bytes;
 use wal_bench::peer::{PeerMap, PeerStore, Reached};
 
-use super::CACHE;
+use super::common::CACHE;
 
 /// As it is, or with our sync behind each put.
 pub(super) struct Sled {

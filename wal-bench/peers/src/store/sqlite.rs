@@ -9,9 +9,9 @@ use bytes::Bytes;
 use rusqlite::{params, Connection, OptionalExtension as _};
 use wal_bench::peer::{PeerMap, PeerStore, Reached};
 
-use super::{CACHE, PUTS};
+use super::common::{CACHE, PUTS};
 use crate::lanes::Lanes;
-use crate::lock;
+use crate::lock::lock;
 
 /// One table, whose rows are in the order of the keys.
 pub(super) struct Sqlite;

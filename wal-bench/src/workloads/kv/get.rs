@@ -6,12 +6,12 @@ use std::path::Path;
 
 use anyhow::ensure;
 
-use super::{VALUE, count_name, counts, fill, filled, filled_peers, key, on_threads};
+use crate::common::counted;
 use crate::contest::{Contest, Ground, Outcome};
 use crate::limits::{RawMap, RawShards};
+use crate::pairs::{VALUE, count_name, counts, fill, filled, filled_peers, key, on_threads};
 use crate::payload::scattered;
 use crate::turn::{Measure, Turn};
-use crate::workloads::common::counted;
 
 /// What a turn reads.
 #[derive(Clone, Copy, Debug)]

@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 
 use wal_kv::blocking::KvStore;
 
-use super::{PAIR, VALUE, count_name, counts, filled, key};
 use crate::contest::{Contest, Ground, Outcome};
 use crate::load::{histogram, nanos};
-use crate::options::Size;
+use crate::pairs::{PAIR, VALUE, count_name, counts, filled, key};
 use crate::payload::{Payloads, scattered};
+use crate::size::Size;
 use crate::turn::{Measure, Turn};
 use crate::watch::Stopwatch;
 

@@ -7,17 +7,17 @@ use anyhow::ensure;
 use wal_core::RecordRef;
 use wal_kv::{KvConfig, blocking::KvStore};
 
-use super::{PAIR, VALUE, config, count_name, counts, fill, filled, key, on_threads, open_store};
+use crate::common::{Policy, check_last, counted, discard, prepared, while_zeros_are_written};
 use crate::contest::{Contest, Ground, Outcome};
 use crate::limits::{Prewritten, RawChunk, RawGroup, RawMap, RawShards};
 use crate::load::{Done, Until};
-use crate::options::{MIB, Size};
+use crate::pairs::{
+    PAIR, VALUE, config, count_name, counts, fill, filled, key, on_threads, open_store,
+};
 use crate::payload::{Payloads, scattered};
 use crate::peer::{PeerStore, Reached};
+use crate::size::{MIB, Size};
 use crate::turn::{Measure, Turn};
-use crate::workloads::common::{
-    Policy, check_last, counted, discard, prepared, while_zeros_are_written,
-};
 
 /// Sets one pair.
 type Put<'a> = dyn Fn(&[u8; 16], &[u8]) -> anyhow::Result<()> + Sync + 'a;

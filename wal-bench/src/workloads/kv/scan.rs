@@ -7,9 +7,9 @@ use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use anyhow::ensure;
 use bytes::Bytes;
 
-use super::{PAIR, count_name, counts, fill, filled, filled_peers};
 use crate::contest::{Contest, Ground, Outcome};
 use crate::limits::RawMap;
+use crate::pairs::{PAIR, count_name, counts, fill, filled, filled_peers};
 use crate::turn::{Measure, Turn};
 use crate::watch::Stopwatch;
 

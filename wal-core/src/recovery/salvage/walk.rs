@@ -8,7 +8,7 @@ use bytes::Bytes;
 use wal_format::{Lsn, Offset, Record, RecordHead, SegmentId, UnixMillis};
 
 use super::Part;
-use crate::segment::{Files, Found, Salvage};
+use crate::segment::{Files, Salvage, Salvaged};
 use crate::sync::Arc;
 
 /// A record as it is stored.
@@ -31,7 +31,7 @@ pub(crate) struct Taken {
 
 /// What comes next.
 #[derive(Debug)]
-pub(crate) enum Step {
+pub(crate) enum Walked {
     Record(Box<Taken>),
     /// LSNs up to this one are recorded as lost.
     Gap {
@@ -75,7 +75,7 @@ impl Walk {
     }
 
     /// The next record, or recorded loss; `None` at the end.
-    pub(crate) fn step(&mut self) -> io::Result<Option<Step>> {
+    pub(crate) fn step(&mut self) -> io::Result<Option<Walked>> {
         while let Some(part) = self.parts.get(self.at) {
             let segment = part.file;
             let last = part.last;
@@ -90,14 +90,14 @@ impl Walk {
             };
             let found = open.step()?;
             let step = match found {
-                Some(Found::Gap { to }) => Some(Step::Gap {
+                Some(Salvaged::Gap { to }) => Some(Walked::Gap {
                     to: last.map_or(to, |last| to.min(last)),
                 }),
-                Some(Found::Record { lsn, .. }) if lsn < self.next => None,
-                Some(Found::Record { lsn, offset, head }) => {
+                Some(Salvaged::Record { lsn, .. }) if lsn < self.next => None,
+                Some(Salvaged::Record { lsn, offset, head }) => {
                     let bytes = open.record_bytes(offset, &head);
                     match wal_format::read_record(&bytes, &head) {
-                        Ok(record) => Some(Step::Record(Box::new(Taken {
+                        Ok(record) => Some(Walked::Record(Box::new(Taken {
                             lsn,
                             segment,
                             offset: Offset::new(offset),
@@ -129,8 +129,8 @@ impl Walk {
             }
             let Some(step) = step else { continue };
             let to = match &step {
-                Step::Record(taken) => taken.lsn,
-                Step::Gap { to } => *to,
+                Walked::Record(taken) => taken.lsn,
+                Walked::Gap { to } => *to,
             };
             if to >= self.next {
                 self.next = to.next();

@@ -7,12 +7,11 @@ use std::borrow::Cow;
 use bytes::Bytes;
 
 use crate::compress::decompress;
+use crate::compression::Compression;
 use crate::error::{DecompressError, RecordError};
 use crate::group::{GroupFacts, GroupHeader};
 use crate::ids::{Lsn, Offset};
-use crate::record::{
-    Compression, InBatch, Record, RecordHead, RecordKind, UnixMillis, read_record,
-};
+use crate::record::{InBatch, Record, RecordHead, RecordKind, UnixMillis, read_record};
 
 /// A valid group.
 #[derive(Clone, Debug)]

@@ -8,6 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::FaultStorage;
+use super::chooser::Script;
 use super::config::FaultConfig;
 use super::directory::Node;
 use super::inode::Inode;
@@ -119,6 +120,17 @@ impl FaultStorage {
             collect(&state, directory, "", &mut image);
         }
         image
+    }
+
+    /// What the disk really holds now, behind the cache: what would be left if the power failed and nothing that was not synced
+    /// had been written back. Where a sync has failed or lied, this and [`image`](Self::image) differ for good. Not an
+    /// operation: it is not counted, and the machine goes on.
+    #[must_use]
+    pub fn on_disk(&self) -> Image {
+        let state = self.world.lock();
+        let left = state.after_crash(&mut Script::default());
+        drop(state);
+        Self::boot(left, Arc::clone(&self.path)).image()
     }
 
     /// A machine on which the directory exists and holds the image, all of it durable.

@@ -6,13 +6,6 @@ use super::directory::Node;
 use super::plan::SystemError;
 use super::world::State;
 
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Limits {
-    /// In bytes.
-    pub(super) capacity: Option<u64>,
-    pub(super) open_files: Option<usize>,
-}
-
 impl State {
     /// Bytes taken by files that have a name or are open.
     pub(super) fn used_space(&self) -> u64 {

@@ -13,7 +13,6 @@ use super::directory::{Directory, Node};
 use super::inode::Inode;
 use super::operation::{Call, Operation, OperationKind, Target};
 use super::plan::{Injected, Moment, Plan, PowerLost, Struck, SystemError};
-use super::space::Limits;
 
 /// The directory that holds the storage's own; it exists and is durable from the start.
 pub(super) const HOST: usize = 0;
@@ -44,6 +43,13 @@ pub(super) enum Health {
     ReadOnly,
     ShutDown,
     PowerOff,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Limits {
+    /// In bytes.
+    pub(super) capacity: Option<u64>,
+    pub(super) open_files: Option<usize>,
 }
 
 pub(super) struct State {

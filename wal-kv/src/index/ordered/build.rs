@@ -1,7 +1,8 @@
 //! Building the ordered index from versions that are in order already: when a store is opened.
 
+use super::Ordered;
+use super::bounds::{Bounds, separator};
 use super::node::{INNER, Inner, LEAF, Leaf, Node};
-use super::{Bounds, Ordered, separator};
 use crate::index::version::Version;
 use crate::sync::{Mutex, in_parallel};
 

@@ -1,8 +1,8 @@
 //! Nodes of the ordered index: how keys enter and leave, and what the nodes take.
 
 #[cfg(test)]
-use super::common;
-use super::{Bounds, find, head, separator};
+use super::bounds::common;
+use super::bounds::{Bounds, find, head, separator};
 use crate::index::heap::{allocated, vec_bytes};
 use crate::index::version::Version;
 use crate::sabotage;

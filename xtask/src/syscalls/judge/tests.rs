@@ -16,10 +16,10 @@ fn acks(to: u64) -> String {
 }
 
 /// An append that failed at its fourth record, and left three.
-fn failed_append() -> Seen {
+fn failed_append() -> Observed {
     let mut next_content: Vec<u64> = (1..=3).collect();
     next_content.push(NEXT_LINE);
-    Seen {
+    Observed {
         ran: ran(
             Ended::Code(1),
             &acks(3),
@@ -41,7 +41,7 @@ fn case(text: &str) -> Case {
 }
 
 #[track_caller]
-fn found(text: &str, seen: &Seen, word: &str) {
+fn found(text: &str, seen: &Observed, word: &str) {
     let broken = judge(&case(text), seen);
     assert!(broken.iter().any(|what| what.contains(word)), "{broken:?}");
 }

@@ -4,42 +4,49 @@ use crate::tidy::Finding;
 use crate::tidy::paths::{self, Named};
 use crate::tidy::tree::Tree;
 
-/// Something that tests take the place of, and the one module of wal-core that names the real thing.
+/// Something that tests replace, and the one place that names the real thing.
 struct Seam {
-    /// Relative to wal-core; the files in the folder of that name belong to it.
+    /// A crate, or a file and the files in the folder of its name.
     home: &'static str,
+    /// The crates that take it from there.
+    krates: &'static [&'static str],
     names: fn(&Named) -> bool,
 }
 
 impl Seam {
     fn holds(&self, path: &str) -> bool {
-        let inside = path.strip_prefix("wal-core/").unwrap_or(path);
         let folder = self.home.trim_end_matches(".rs");
-        inside == self.home || inside.starts_with(&format!("{folder}/"))
+        path == self.home || path.starts_with(&format!("{folder}/"))
     }
 }
 
 const SEAMS: &[Seam] = &[
     Seam {
-        home: "src/sync.rs",
+        home: "wal-sync",
+        krates: &["wal-core", "wal-kv"],
         names: is_scheduled,
     },
     Seam {
-        home: "src/clock.rs",
+        home: "wal-core/src/clock.rs",
+        krates: &["wal-core"],
         names: is_time,
     },
     Seam {
-        home: "src/entropy.rs",
+        home: "wal-core/src/entropy.rs",
+        krates: &["wal-core"],
         names: |named| named.is_in("getrandom"),
     },
 ];
 
 pub(super) fn seams(tree: &Tree) -> Vec<Finding> {
     let mut findings = Vec::new();
-    for (file, rust) in tree.rust_in("wal-core/src") {
-        for named in paths::named(&rust.shipped) {
-            for seam in SEAMS.iter().filter(|seam| (seam.names)(&named)) {
-                if !seam.holds(&file.path) {
+    for seam in SEAMS {
+        let sources = seam.krates.iter().map(|krate| format!("{krate}/src"));
+        for source in sources {
+            let outside = tree.rust_in(&source);
+            for (file, rust) in outside.filter(|(file, _)| !seam.holds(&file.path)) {
+                let named = paths::named(&rust.shipped).into_iter();
+                for named in named.filter(|named| (seam.names)(named)) {
                     let what = format!("`{}` outside {}", named.path, seam.home);
                     let remedy = format!("take it from {}, which tests can replace", seam.home);
                     findings.push(Finding::new(&file.path, named.line, what, remedy));
@@ -140,15 +147,11 @@ mod tests {
             lines(seams, "wal-core/src/log/append.rs", text),
             [2, 3, 4, 5]
         );
+        assert_eq!(lines(seams, "wal-kv/src/kv.rs", text), [2, 3, 4, 5]);
         assert_eq!(
-            lines(seams, "wal-core/src/sync.rs", text),
+            lines(seams, "wal-sync/src/system.rs", text),
             Vec::<usize>::new()
         );
-        assert_eq!(
-            lines(seams, "wal-core/src/sync/system.rs", text),
-            Vec::<usize>::new()
-        );
-        assert_eq!(lines(seams, "wal-core/src/synced.rs", text), [2, 3, 4, 5]);
         assert_eq!(
             lines(seams, "wal-core/tests/a.rs", text),
             Vec::<usize>::new()
@@ -160,7 +163,7 @@ mod tests {
     fn the_model_checker_outside_the_seam_of_the_locks_is_found() {
         let text = "use shuttle::thread;\n";
         assert_eq!(lines(seams, "wal-core/src/log/append.rs", text), [1]);
-        let home = lines(seams, "wal-core/src/sync/model.rs", text);
+        let home = lines(seams, "wal-sync/src/model.rs", text);
         assert!(home.is_empty());
     }
 

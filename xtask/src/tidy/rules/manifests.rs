@@ -12,7 +12,7 @@ struct Layer {
     never: &'static [&'static str],
 }
 
-/// From the bottom up. wal-format and wal-io are siblings. xtask builds without any of them.
+/// From the bottom up. wal-format, wal-io and wal-sync are siblings. xtask builds without any of them.
 const LAYERS: &[Layer] = &[
     Layer {
         krate: "wal-format",
@@ -25,13 +25,18 @@ const LAYERS: &[Layer] = &[
         never: &["tokio", "async-trait"],
     },
     Layer {
+        krate: "wal-sync",
+        may: &[],
+        never: &["tokio", "async-trait", "rustix"],
+    },
+    Layer {
         krate: "wal-core",
-        may: &["wal-format", "wal-io"],
+        may: &["wal-format", "wal-io", "wal-sync"],
         never: &["rustix"],
     },
     Layer {
         krate: "wal-kv",
-        may: &["wal-core", "wal-format", "wal-io"],
+        may: &["wal-core", "wal-format", "wal-io", "wal-sync"],
         never: &["rustix"],
     },
     Layer {

@@ -1,6 +1,5 @@
 //! Rules about Rust code, whatever its layer.
 
-use super::LIBRARIES;
 use crate::tidy::Finding;
 use crate::tidy::lexer::lines_with_word;
 use crate::tidy::paths;
@@ -32,6 +31,21 @@ pub(super) fn module_head(tree: &Tree) -> Vec<Finding> {
     };
     headless.map(|(file, _)| finding(&file.path)).collect()
 }
+
+pub(super) fn module_files(tree: &Tree) -> Vec<Finding> {
+    let inside_src = |path: &str| path.starts_with("src/") || path.contains("/src/");
+    let named_mod = tree.rust().filter(|(file, _)| {
+        file.path.ends_with("/mod.rs") && inside_src(&file.path) && file.path != LAST_MOD
+    });
+    let finding = |path: &str| {
+        let folder = path.trim_end_matches("/mod.rs");
+        Finding::new(path, 0, "a `mod.rs`", format!("name it {folder}.rs"))
+    };
+    named_mod.map(|(file, _)| finding(&file.path)).collect()
+}
+
+/// Still to be renamed.
+const LAST_MOD: &str = "wal-core/src/log/mod.rs";
 
 /// The crate that may hold unsafe code, in one file.
 const MAY_ALLOW_UNSAFE: &str = "wal-io";
@@ -121,8 +135,11 @@ pub(super) fn unwraps(tree: &Tree) -> Vec<Finding> {
     in_libraries(tree, &[".unwrap()", ".unwrap_err()", "panic!"], remedy)
 }
 
+/// The crates that other projects link.
+const LIBRARIES: [&str; 5] = ["wal-format", "wal-io", "wal-sync", "wal-core", "wal-kv"];
+
 /// A suite that a library ships for others' tests fails as tests do.
-const SHIPPED_TESTS: &str = "/src/conformance/";
+const SHIPPED_TESTS: &str = "/src/conformance";
 
 /// Finds words in what the library crates ship: their `src` without tests.
 fn in_libraries(tree: &Tree, words: &[&str], remedy: &str) -> Vec<Finding> {

@@ -35,6 +35,14 @@ fn a_file_needs_a_head() {
 }
 
 #[test]
+fn a_module_is_named_after_its_folder() {
+    assert_eq!(lines(module_files, "a/src/b/mod.rs", "").len(), 1);
+    for path in ["a/src/b.rs", "a/tests/common/mod.rs"] {
+        assert!(lines(module_files, path, "").is_empty(), "{path}");
+    }
+}
+
+#[test]
 fn a_crate_root_forbids_unsafe_code() {
     let text = "//! A.\n// #![forbid(unsafe_code)]\n";
     for root in [
