@@ -16,7 +16,7 @@ use crate::{Error, Result};
 /// | `Os` | the record has its place in the log; hand-over to the OS begins within 1 ms or 256 KiB | at most the two buffers | what the OS had not yet written |
 ///
 /// Under every policy [`sync`](crate::blocking::Wal::sync) and
-/// [`append_durable`](crate::blocking::Wal::append_durable) make a record durable at once.
+/// [`durable().append`](crate::blocking::Durable::append) make a record durable at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum FsyncPolicy {
     /// Every append is durable when it returns. Appends that wait at the same time share one sync.

@@ -1,8 +1,13 @@
 #![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "tokio")]
+mod append;
+#[cfg(feature = "tokio")]
+mod asynchronous;
 pub mod blocking;
 mod builder;
+mod calls;
 #[doc(hidden)]
 pub mod clock;
 mod config;
@@ -20,7 +25,6 @@ mod prepared;
 mod reader;
 mod recovery;
 mod replay;
-mod reserved;
 mod sabotage;
 mod segment;
 mod shell;
@@ -29,10 +33,12 @@ mod sync;
 mod unknown;
 mod verify;
 mod view;
-#[cfg(feature = "tokio")]
-mod wal;
 mod writer;
 
+#[cfg(feature = "tokio")]
+pub use append::Append;
+#[cfg(feature = "tokio")]
+pub use asynchronous::{Durable, Reader, Wal};
 pub use builder::Builder;
 pub use config::{FsyncPolicy, MAX_BATCH_WINDOW, OnDamage, Prewrite, RecoveryMode, WalConfig};
 #[doc(hidden)]
@@ -50,8 +56,6 @@ pub use recovery::{
 pub use replay::Threads;
 pub use stats::Stats;
 pub use verify::{SegmentReport, VerifyOptions, VerifyReport, verify, verify_storage};
-#[cfg(feature = "tokio")]
-pub use wal::{Reader, Wal};
 pub use wal_format::Version as FormatVersion;
 pub use wal_format::{
     Compression, Expiry, IntoBytes, Lsn, Offset, Record, RecordKind, RecordRef, SegmentId,

@@ -13,6 +13,27 @@ use crate::sync::{self, AtomicU64, Ordering};
 use crate::{Error, Position, Result, sabotage};
 
 /// On how many threads something is done.
+///
+/// ```
+/// use std::collections::HashMap;
+/// use wal_core::{Lsn, Record, Threads, WalConfig, blocking::Wal};
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let tmp = tempfile::tempdir()?;
+/// # let dir = tmp.path().join("log");
+/// let wal = Wal::open(&dir, WalConfig::default())?;
+/// wal.append(&Record::put("key", "old"))?;
+/// wal.append(&Record::put("key", "new"))?;
+///
+/// let segments = wal.replay(Lsn::ZERO, Threads::PerCore, HashMap::new, |map, record, _position| {
+///     map.insert(record.key().to_vec(), record.value().to_vec());
+/// })?;
+/// // Newer segments win.
+/// let map: HashMap<_, _> = segments.into_iter().flatten().collect();
+/// assert_eq!(map[&b"key"[..]], b"new");
+/// # wal.close()?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Threads {
     /// On as many as there are cores for this process.

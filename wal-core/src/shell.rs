@@ -64,7 +64,7 @@ impl Shell {
         }
     }
 
-    /// Runs blocking work: only where [`may_block`](Self::may_block).
+    /// Runs blocking work on this thread, and lets other tasks move to another one if there is one.
     pub(crate) fn run<T>(self, work: impl FnOnce() -> T) -> T {
         match self {
             Self::Blocking => work(),

@@ -54,7 +54,7 @@ fn futures_are_send() {
         let record = Record::put("key", "value");
         is_send(&wal.append(&record));
         is_send(&wal.append(RecordRef::put(b"key", b"value")));
-        is_send(&wal.append_durable(&record));
+        is_send(&wal.durable().append(&record));
         is_send(&wal.append_batch(std::slice::from_ref(&record)));
         is_send(&wal.flush());
         is_send(&wal.sync());

@@ -47,7 +47,8 @@ fn a_durable_lsn_implies_that_every_smaller_one_is_across_segments() {
             n += 1;
             append(&wal, n..=n);
         }
-        wal.append_durable(RecordRef::data(&payload(n + 1)))
+        wal.durable()
+            .append(RecordRef::data(&payload(n + 1)))
             .expect("appended");
         machine.lose_unsynced();
         assert_holds(&machine.open(), 1..=n + 1);
@@ -261,12 +262,13 @@ fn wait_durable_waits_for_the_timer_or_syncs_under_batch() {
 }
 
 #[test]
-fn append_durable_overrides_the_policy() {
+fn a_durable_append_overrides_the_policy() {
     for policy in policies() {
         let mut machine = Machine::new(policy);
         let wal = machine.open();
         append(&wal, 1..=4);
-        wal.append_durable(RecordRef::data(&payload(5)))
+        wal.durable()
+            .append(RecordRef::data(&payload(5)))
             .expect("appended");
         assert_eq!(wal.durable_lsn().get(), 5);
         machine.lose_unsynced();
