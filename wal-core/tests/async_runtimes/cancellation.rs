@@ -1,6 +1,7 @@
 //! Futures dropped at their await points: a record has entered the log or it has not, and the log stays as good as it was.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::panic::AssertUnwindSafe;
 use std::pin::pin;
 use std::sync::{Arc, Mutex};
 use std::task::Poll;
@@ -241,6 +242,32 @@ fn a_future_that_is_never_polled_does_nothing() {
             wal.append(RecordRef::data(b"y")).await.expect("appended");
         });
     }
+}
+
+#[test]
+fn an_append_that_is_never_polled_appends_nothing() {
+    for (executor, policy) in everywhere() {
+        let dir = directory();
+        executor.run(async move {
+            let wal = Wal::open(dir.path(), config(policy)).await.expect("a log");
+            wal.append("first").await.expect("appended");
+            drop(wal.append("dropped"));
+            drop(wal.durable().append("dropped"));
+            assert_eq!(wal.last_lsn(), Lsn::FIRST);
+            assert_eq!(read_all(&wal).await.len(), 1);
+        });
+    }
+}
+
+#[test]
+fn an_append_that_is_polled_after_its_end_panics() {
+    let dir = directory();
+    let wal = block_on(Wal::open(dir.path(), config(FsyncPolicy::Os))).expect("a log");
+    let mut append = wal.append("once");
+    block_on(&mut append).expect("appended");
+    let again = std::panic::catch_unwind(AssertUnwindSafe(|| poll_once(pin!(append))));
+    assert!(again.is_err());
+    assert_eq!(wal.last_lsn(), Lsn::FIRST);
 }
 
 #[test]

@@ -46,19 +46,18 @@ fn a_durable_append_is_durable_under_every_policy() {
             for _ in 0..5 {
                 wal.append(RecordRef::data(b"x")).await.expect("appended");
             }
-            let position = wal
-                .durable()
-                .append(RecordRef::data(b"durable"))
-                .await
-                .expect("appended");
+            let position = wal.durable().append("durable").await.expect("appended");
             assert_eq!(position.lsn.get(), 6);
             assert!(wal.durable_lsn() >= position.lsn);
+            let batch = wal.durable().append_batch(&["a", "batch"]).await;
+            assert!(wal.durable_lsn() >= batch.expect("appended").last_lsn);
             wal
         });
         for seed in 0..8 {
             let read = records_on(disk.crash(&mut Seeded::new(seed)));
-            assert_eq!(read.len(), 6, "{executor:?}, {policy:?}, seed {seed}");
+            assert_eq!(read.len(), 8, "{executor:?}, {policy:?}, seed {seed}");
             assert_eq!(read[&6], b"durable");
+            assert_eq!(read[&8], b"batch");
         }
         drop(wal);
     }

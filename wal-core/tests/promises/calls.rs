@@ -271,9 +271,30 @@ fn a_durable_append_overrides_the_policy() {
             .append(RecordRef::data(&payload(5)))
             .expect("appended");
         assert_eq!(wal.durable_lsn().get(), 5);
+        append(&wal, 6..=6);
+        let batch = [payload(7), payload(8)];
+        wal.durable().append_batch(&batch).expect("appended");
         machine.lose_unsynced();
-        assert_holds(&machine.open(), 1..=5);
+        assert_holds(&machine.open(), 1..=8);
     }
+}
+
+#[test]
+fn text_or_bytes_alone_are_data() {
+    let machine = Machine::new(FsyncPolicy::Os);
+    let wal = machine.open();
+    wal.append("text").expect("appended");
+    wal.append(&String::from("text")).expect("appended");
+    wal.append(b"text").expect("appended");
+    wal.append(&vec![b't', b'e', b'x', b't']).expect("appended");
+    wal.append_batch(&["text", "text"]).expect("appended");
+    let read: Result<Vec<_>, _> = wal.read_from(0).expect("a reader").collect();
+    let read = read.expect("records");
+    assert_eq!(read.len(), 6);
+    assert!(
+        read.iter()
+            .all(|(record, _)| *record == Record::data("text"))
+    );
 }
 
 #[test]
