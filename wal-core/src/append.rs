@@ -1,4 +1,5 @@
-//! The future of an append: what the async `append` returns instead of an `async fn`'s future, which would be five times as large.
+//! The future of an append: what the async `append` returns instead of an `async fn`'s future, which would be five
+//! times as large.
 
 use std::fmt;
 use std::future::Future;
@@ -14,12 +15,12 @@ use crate::{Position, Result};
 
 /// An append to a log, as a future: the position of the record, when it is appended.
 ///
-/// The first poll encodes the record and puts it into the log. Under `Batch` and `Os` that is all, unless the log has no room
-/// at the moment. Only a future that has to wait allocates memory.
+/// The first poll encodes the record and puts it into the log. Under `Batch` and `Os` that is all, unless the log has
+/// no room at the moment. Only a future that has to wait allocates memory.
 ///
 /// # Cancel safety
-/// If it is dropped before the first poll, nothing is appended. If it is dropped while it waits for room, nothing is appended
-/// either. If it is dropped while it waits for stable storage, the record stays in the log.
+/// If it is dropped before the first poll, nothing is appended. If it is dropped while it waits for room, nothing is
+/// appended either. If it is dropped while it waits for stable storage, the record stays in the log.
 #[must_use = "futures do nothing unless they are polled or awaited"]
 pub struct Append<'a> {
     handle: &'a Handle,

@@ -22,12 +22,13 @@ use crate::{Batch, Result};
 ///
 /// Reads wait for no write, no sync and no snapshot. Writers that wait for the disk at the same time share a sync.
 ///
-/// In a fork of the process that opened the store, calls that can fail return [`OtherProcess`](wal_core::Error::OtherProcess) and
-/// dropping the handle touches no file; reads that cannot fail (`get`, `scan`, `len`, `view`) may hang there, on a lock that another
-/// thread held when the process was forked.
+/// In a fork of the process that opened the store, calls that can fail return
+/// [`OtherProcess`](wal_core::Error::OtherProcess) and dropping the handle touches no file; reads that cannot fail
+/// (`get`, `scan`, `len`, `view`) may hang there, on a lock that another thread held when the process was forked.
 ///
-/// Dropping the last handle does not wait for the disk on account of a snapshot that is being written: the store's thread gives it
-/// up, and the directory stays locked until it has. To know when the store is closed, await [`close`](Self::close).
+/// Dropping the last handle does not wait for the disk on account of a snapshot that is being written: the store's
+/// thread gives it up, and the directory stays locked until it has. To know when the store is closed, await
+/// [`close`](Self::close).
 ///
 /// ```
 /// use wal_kv::{FsyncPolicy, KvConfig, KvStore};

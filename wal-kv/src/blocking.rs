@@ -26,9 +26,9 @@ use crate::{Batch, Result};
 ///
 /// Reads wait for no write, no sync and no snapshot. Writers that wait for the disk at the same time share a sync.
 ///
-/// In a fork of the process that opened the store, calls that can fail return [`OtherProcess`](wal_core::Error::OtherProcess) and
-/// dropping the handle touches no file; reads that cannot fail (`get`, `scan`, `len`, `view`) may hang there, on a lock that another
-/// thread held when the process was forked.
+/// In a fork of the process that opened the store, calls that can fail return
+/// [`OtherProcess`](wal_core::Error::OtherProcess) and dropping the handle touches no file; reads that cannot fail
+/// (`get`, `scan`, `len`, `view`) may hang there, on a lock that another thread held when the process was forked.
 ///
 /// ```
 /// use wal_kv::{FsyncPolicy, KvConfig, blocking::KvStore};

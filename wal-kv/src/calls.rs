@@ -1,30 +1,31 @@
 //! The calls of the store that are the same in both faces, each written once.
 //!
-//! Two macros make the methods of the async face (`asynchronous.rs`) and of the blocking face (`blocking.rs`). The async face
-//! passes the words that only it needs: `async`, `await` and the heading of the section about cancellation. The blocking face
-//! passes none of them, and all that is in `$( )?` disappears.
+//! Two macros make the methods of the async face (`asynchronous.rs`) and of the blocking face (`blocking.rs`). The
+//! async face passes the words that only it needs: `async`, `await` and the heading of the section about cancellation.
+//! The blocking face passes none of them, and all that is in `$( )?` disappears.
 //!
-//! A face provides what the bodies name: `KvStore::call`, `KvStore::log` and `wait`. Not here: what only one face has, and how
-//! a call waits (`store/call.rs`).
+//! A face provides what the bodies name: `KvStore::call`, `KvStore::log` and `wait`. Not here: what only one face has,
+//! and how a call waits (`store/call.rs`).
 
 /// Makes the calls of a face.
 macro_rules! calls {
     ($($async:ident $await:ident $cancel:literal)?) => {
         impl KvStore {
-            /// Opens the store in the directory `dir`, and creates it if there is none: it reads the newest good snapshot, then
-            /// the log after it.
+            /// Opens the store in the directory `dir`, and creates it if there is none: it reads the newest good
+            /// snapshot, then the log after it.
             ///
             /// # Durability
             /// All that the store holds on return is on stable storage.
             ///
             /// # Errors
-            /// [`Locked`](wal_core::Error::Locked) if it is open elsewhere, [`PlainLog`](crate::Error::PlainLog) if the directory
-            /// holds a log that is not a store's, [`NoMarker`](crate::Error::NoMarker) if the store's marker is missing,
-            /// [`NoSnapshot`](crate::Error::NoSnapshot), [`LogTooShort`](crate::Error::LogTooShort) and the log's
-            /// [`Corruption`](wal_core::Error::Corruption), [`MissingSegment`](wal_core::Error::MissingSegment) and
-            /// [`Gap`](wal_core::Error::Gap) if durable data is damaged, [`UnknownVersion`](crate::Error::UnknownVersion),
-            /// [`UnknownRecord`](crate::Error::UnknownRecord), [`ForeignFile`](crate::Error::ForeignFile),
-            /// [`NoSpace`](crate::Error::NoSpace), [`Io`](crate::Error::Io), and the log's own. Nothing is lost by any of them.
+            /// [`Locked`](wal_core::Error::Locked) if it is open elsewhere, [`PlainLog`](crate::Error::PlainLog) if the
+            /// directory holds a log that is not a store's, [`NoMarker`](crate::Error::NoMarker) if the store's marker
+            /// is missing, [`NoSnapshot`](crate::Error::NoSnapshot), [`LogTooShort`](crate::Error::LogTooShort) and the
+            /// log's [`Corruption`](wal_core::Error::Corruption), [`MissingSegment`](wal_core::Error::MissingSegment)
+            /// and [`Gap`](wal_core::Error::Gap) if durable data is damaged,
+            /// [`UnknownVersion`](crate::Error::UnknownVersion), [`UnknownRecord`](crate::Error::UnknownRecord),
+            /// [`ForeignFile`](crate::Error::ForeignFile), [`NoSpace`](crate::Error::NoSpace),
+            /// [`Io`](crate::Error::Io), and the log's own. Nothing is lost by any of them.
             $(
                 #[doc = $cancel]
                 /// The open may finish in the background. The store is then closed again.
@@ -42,8 +43,9 @@ macro_rules! calls {
             /// The value of `key`. Waits for no write and no I/O.
             ///
             /// # Durability
-            /// Under [`Always`](crate::FsyncPolicy::Always) what is shown is on stable storage. Under the other policies it may
-            /// be shown before it is: a crash can take it back, until a [`sync`](Self::sync) that began later has returned.
+            /// Under [`Always`](crate::FsyncPolicy::Always) what is shown is on stable storage. Under the other
+            /// policies it may be shown before it is: a crash can take it back, until a [`sync`](Self::sync) that began
+            /// later has returned.
             #[must_use]
             #[inline]
             pub fn get(&self, key: &[u8]) -> Option<Bytes> {
@@ -57,8 +59,8 @@ macro_rules! calls {
                 self.core().contains_key(key)
             }
 
-            /// The value of `key` with its LSN and expiry. One whose LSN is at or below [`durable_lsn`](Self::durable_lsn) is on
-            /// stable storage.
+            /// The value of `key` with its LSN and expiry. One whose LSN is at or below
+            /// [`durable_lsn`](Self::durable_lsn) is on stable storage.
             #[must_use]
             pub fn get_pair(&self, key: &[u8]) -> Option<Pair> {
                 self.core().pair(key)
@@ -88,8 +90,8 @@ macro_rules! calls {
                 self.core().view()
             }
 
-            /// The pairs whose keys lie in `range`, as they are now, in the order of the keys; [`rev`](Iterator::rev) reverses
-            /// it. Writers do not wait for a scan. For all pairs there is [`iter`](Self::iter).
+            /// The pairs whose keys lie in `range`, as they are now, in the order of the keys; [`rev`](Iterator::rev)
+            /// reverses it. Writers do not wait for a scan. For all pairs there is [`iter`](Self::iter).
             pub fn scan<K: AsRef<[u8]>>(&self, range: impl RangeBounds<K>) -> Scan {
                 self.view().scan(range)
             }
@@ -109,7 +111,7 @@ macro_rules! calls {
             write_calls!([&self] self.call(), "As the [policy](crate::FsyncPolicy) says of an append."
                 $(, $async $await $cancel)?);
 
-            /// A view of the store whose writes return when they are on stable storage, whatever the policy.
+            /// The same store, with writes that return when they are on stable storage, whatever the policy.
             #[must_use]
             pub fn durable(&self) -> Durable<'_> {
                 Durable { store: self }
@@ -152,16 +154,18 @@ macro_rules! calls {
                 self.log().durable_lsn()
             }
 
-            /// Writes a snapshot of what is shown now, reads it back, and truncates the log. Reads and writes go on meanwhile. If
-            /// nothing was written since the last snapshot, it returns that one.
+            /// Writes a snapshot of what is shown now, reads it back, and truncates the log. Reads and writes go on
+            /// meanwhile. If nothing was written since the last snapshot, it returns that one.
             ///
             /// # Durability
-            /// All that it holds survives a power loss. Until it has been read back, the log and the snapshot before it stay.
+            /// All that it holds survives a power loss. Until it has been read back, the log and the snapshot before it
+            /// stay.
             ///
             /// # Errors
             /// [`NoSpace`](crate::Error::NoSpace), [`Io`](crate::Error::Io),
-            /// [`SnapshotNotVerified`](crate::Error::SnapshotNotVerified), the log's [`Poisoned`](wal_core::Error::Poisoned) and
-            /// [`Closed`](wal_core::Error::Closed). The store is as it was, and a later call tries again.
+            /// [`SnapshotNotVerified`](crate::Error::SnapshotNotVerified), the log's
+            /// [`Poisoned`](wal_core::Error::Poisoned) and [`Closed`](wal_core::Error::Closed). The store is as it was,
+            /// and a later call tries again.
             $(
                 #[doc = $cancel]
                 /// The snapshot goes on in the background.
@@ -182,8 +186,8 @@ macro_rules! calls {
                 self.core().stats()
             }
 
-            /// Closes the store: writes then get [`Closed`](wal_core::Error::Closed). Reads go on as before. An automatic snapshot
-            /// that is being written is given up.
+            /// Closes the store: writes then get [`Closed`](wal_core::Error::Closed). Reads go on as before. An
+            /// automatic snapshot that is being written is given up.
             ///
             /// # Durability
             /// Under every policy all writes survive a power loss.
@@ -204,10 +208,10 @@ macro_rules! calls {
             }
         }
 
-        /// A view of a store whose writes return when they are on stable storage, whatever the policy: [`KvStore::durable`].
+        /// A store, with writes that return when they are on stable storage, whatever the policy: [`KvStore::durable`].
         ///
-        /// Under [`Batch`](crate::FsyncPolicy::Batch) and [`Os`](crate::FsyncPolicy::Os) reads show such a write before that. So
-        /// they may also show one that has failed with [`Poisoned`](wal_core::Error::Poisoned).
+        /// Under [`Batch`](crate::FsyncPolicy::Batch) and [`Os`](crate::FsyncPolicy::Os) reads show such a write before
+        /// that. So they may also show one that has failed with [`Poisoned`](wal_core::Error::Poisoned).
         #[derive(Clone, Copy, Debug)]
         pub struct Durable<'a> {
             store: &'a KvStore,
@@ -239,7 +243,7 @@ macro_rules! calls {
     };
 }
 
-/// Makes the writes of a face: of its store, and of the view whose writes are durable.
+/// Makes the writes of a face: of its store, and of the same store with durable writes.
 macro_rules! write_calls {
     ([$($this:tt)+] $call:expr, $durability:literal $(, $async:ident $await:ident $cancel:literal)?) => {
         /// Sets the value of `key`. Every read that begins after the return shows it, or a later one.
@@ -250,22 +254,24 @@ macro_rules! write_calls {
         /// # Errors
         /// [`KeyTooLarge`](crate::Error::KeyTooLarge), the log's [`TooLarge`](wal_core::Error::TooLarge),
         /// [`NoSpace`](wal_core::Error::NoSpace) and [`Closed`](wal_core::Error::Closed),
-        /// [`OverMemoryLimit`](crate::Error::OverMemoryLimit), [`OverViewMemoryLimit`](crate::Error::OverViewMemoryLimit),
-        /// [`SnapshotOverdue`](crate::Error::SnapshotOverdue): nothing was written. [`Poisoned`](wal_core::Error::Poisoned): under
-        /// [`Always`](crate::FsyncPolicy::Always) it is not shown, and may be there when the store is opened again.
+        /// [`OverMemoryLimit`](crate::Error::OverMemoryLimit),
+        /// [`OverViewMemoryLimit`](crate::Error::OverViewMemoryLimit),
+        /// [`SnapshotOverdue`](crate::Error::SnapshotOverdue): nothing was written.
+        /// [`Poisoned`](wal_core::Error::Poisoned): under [`Always`](crate::FsyncPolicy::Always) it is not shown, and
+        /// may be there when the store is opened again.
         $(
             #[doc = $cancel]
-            /// The write enters the log and the store in one poll. If the future is dropped before that, nothing is written. If it
-            /// is dropped later, while it waits for the sync, the write stays in both, becomes durable as others do, and is shown
-            /// in its place.
+            /// The write enters the log and the store in one poll. If the future is dropped before that, nothing is
+            /// written. If it is dropped later, while it waits for the sync, the write stays in both, becomes durable
+            /// as others do, and is shown in its place.
         )?
         pub $($async)? fn put($($this)+, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Result<Position> {
             wait($call.put(key.as_ref(), value.as_ref(), None)) $(.$await)?
         }
 
-        /// Sets the value of `key` for a time: after `ttl`, rounded up to a millisecond, the key is gone for every read, also
-        /// after reopening. The time counts by the boot-time clock, which nobody sets; the README says what a jump of the wall
-        /// clock does.
+        /// Sets the value of `key` for a time: after `ttl`, rounded up to a millisecond, the key is gone for every
+        /// read, also after reopening. The time counts by the boot-time clock, which nobody sets; the README says what
+        /// a jump of the wall clock does.
         ///
         /// # Durability
         /// As [`put`](Self::put).
@@ -301,8 +307,9 @@ macro_rules! write_calls {
             wait($call.delete(key.as_ref())) $(.$await)?
         }
 
-        /// Makes all writes of the batch, or none. They are shown together. Returns the position of the first. An empty batch
-        /// writes nothing, and returns the position of the next write: to wait for that one is an error until it is made.
+        /// Makes all writes of the batch, or none. They are shown together. Returns the position of the first. An empty
+        /// batch writes nothing, and returns the position of the next write: to wait for that one is an error until it
+        /// is made.
         ///
         /// # Durability
         /// As [`put`](Self::put), for the batch as a whole.
@@ -317,13 +324,13 @@ macro_rules! write_calls {
             wait($call.batch(batch)) $(.$await)?
         }
 
-        /// Sets the value of `key` if the condition holds; no other write comes between the check and the write. The value keeps
-        /// the expiry of the one that it replaces. [`put_if_with_ttl`](Self::put_if_with_ttl) gives it a new one, and a plain
-        /// [`put`](Self::put) none.
+        /// Sets the value of `key` if the condition holds; no other write comes between the check and the write. The
+        /// value keeps the expiry of the one that it replaces. [`put_if_with_ttl`](Self::put_if_with_ttl) gives it a
+        /// new one, and a plain [`put`](Self::put) none.
         ///
         /// # Durability
-        /// As [`put`](Self::put). Where a write waits for stable storage, a refusal waits too, until the value that it returns is
-        /// there.
+        /// As [`put`](Self::put). Where a write waits for stable storage, a refusal waits too, until the value that it
+        /// returns is there.
         ///
         /// # Errors
         /// As [`put`](Self::put). A condition that does not hold is no error.
@@ -340,8 +347,8 @@ macro_rules! write_calls {
             wait($call.put_if(key.as_ref(), value.as_ref(), None, condition)) $(.$await)?
         }
 
-        /// As [`put_if`](Self::put_if), and the value expires after `ttl`, as [`put_with_ttl`](Self::put_with_ttl) says, whatever
-        /// the expiry of the value before it.
+        /// As [`put_if`](Self::put_if), and the value expires after `ttl`, as [`put_with_ttl`](Self::put_with_ttl)
+        /// says, whatever the expiry of the value before it.
         ///
         /// # Durability
         /// As [`put_if`](Self::put_if).
@@ -377,8 +384,8 @@ macro_rules! write_calls {
             wait($call.delete_if(key.as_ref(), condition)) $(.$await)?
         }
 
-        /// Replaces `expected` by `new`, if that is what `key` has: `None` stands for no value. `new` keeps the expiry. As
-        /// [`put_if`](Self::put_if) and [`delete_if`](Self::delete_if).
+        /// Replaces `expected` by `new`, if that is what `key` has: `None` stands for no value. `new` keeps the expiry.
+        /// As [`put_if`](Self::put_if) and [`delete_if`](Self::delete_if).
         ///
         /// # Durability
         /// As [`put_if`](Self::put_if).

@@ -30,35 +30,36 @@ macro_rules! write_calls {
                 Builder::new(dir)
             }
 
-            /// Appends a record; returns its position. Takes a [`Record`](crate::Record), a [`RecordRef`], or bytes: text or
-            /// bytes alone are a record without a key ([`RecordKind::Data`](crate::RecordKind::Data)).
+            /// Appends a record; returns its position. Takes a [`Record`](crate::Record), a [`RecordRef`], or bytes:
+            /// text or bytes alone are a record without a key ([`RecordKind::Data`](crate::RecordKind::Data)).
             ///
             /// # Durability
             /// As the [policy](crate::FsyncPolicy) says.
             ///
             /// # Errors
-            /// [`TooLarge`](crate::Error::TooLarge), [`NoSpace`](crate::Error::NoSpace) and [`Closed`](crate::Error::Closed):
-            /// the record is not in the log. [`Poisoned`](crate::Error::Poisoned): it may be found after reopening if it was
-            /// given an LSN. [`Truncated`](crate::Error::Truncated): `truncate_after` removed it while the call waited for the
-            /// sync.
+            /// [`TooLarge`](crate::Error::TooLarge), [`NoSpace`](crate::Error::NoSpace) and
+            /// [`Closed`](crate::Error::Closed): the record is not in the log. [`Poisoned`](crate::Error::Poisoned): it
+            /// may be found after reopening if it was given an LSN. [`Truncated`](crate::Error::Truncated):
+            /// `truncate_after` removed it while the call waited for the sync.
             $(
                 #[doc = $cancel]
-                /// The record enters the log in one poll. If the future is dropped before that, nothing is appended. If it is
-                /// dropped later, while it waits for the sync under `Always`, the record stays in the log and becomes durable
-                /// as others do.
+                /// The record enters the log in one poll. If the future is dropped before that, nothing is appended. If
+                /// it is dropped later, while it waits for the sync under `Always`, the record stays in the log and
+                /// becomes durable as others do.
             )?
             pub fn append<'a>(&'a self, record: impl Into<RecordRef<'a>>) -> $append {
                 append(&self.handle, record.into(), Durability::Policy)
             }
 
-            /// Appends records, a slice of [`Record`](crate::Record) or of [`RecordRef`], that survive a crash all or none:
-            /// they are in one segment, with nothing between them. An empty batch appends nothing.
+            /// Appends records, a slice of [`Record`](crate::Record) or of [`RecordRef`], that survive a crash all or
+            /// none: they are in one segment, with nothing between them. An empty batch appends nothing.
             ///
             /// # Durability
             /// As the [policy](crate::FsyncPolicy) says, for the batch as a whole.
             ///
             /// # Errors
-            /// As [`append`](Self::append); [`TooLarge`](crate::Error::TooLarge) also if the batch does not fit in a segment.
+            /// As [`append`](Self::append); [`TooLarge`](crate::Error::TooLarge) also if the batch does not fit in a
+            /// segment.
             $(
                 #[doc = $cancel]
                 /// As [`append`](Self::append), for the batch as a whole.
@@ -83,15 +84,16 @@ macro_rules! write_calls {
                 Ok(Appended { first, last_lsn })
             }
 
-            /// A view of the log whose appends return when they are on stable storage, whatever the policy.
+            /// The same log, with appends that return when they are on stable storage, whatever the policy.
             #[must_use]
             pub fn durable(&self) -> Durable<'_> {
                 Durable { wal: self }
             }
 
-            /// Appends `record`, with at most 512 bytes of key and value. On a full disk, the log continues in the space that it
-            /// keeps for that, if its segments have version 2. There is room for 64 of these records, besides the calls of
-            /// [`truncate_before_with`](Self::truncate_before_with), until a segment can be allocated again.
+            /// Appends `record`, with at most 512 bytes of key and value. On a full disk, the log continues in the
+            /// space that it keeps for that, if its segments have version 2. There is room for 64 of these records,
+            /// besides the calls of [`truncate_before_with`](Self::truncate_before_with), until a segment can be
+            /// allocated again.
             ///
             /// # Durability
             /// As [`append`](Self::append).
@@ -112,7 +114,8 @@ macro_rules! write_calls {
             /// [prepared](crate::blocking::Wal::prepare). Another append may take it first.
             ///
             /// # Errors
-            /// [`NoSpace`](crate::Error::NoSpace), [`Poisoned`](crate::Error::Poisoned), [`Closed`](crate::Error::Closed).
+            /// [`NoSpace`](crate::Error::NoSpace), [`Poisoned`](crate::Error::Poisoned),
+            /// [`Closed`](crate::Error::Closed).
             $(
                 #[doc = $cancel]
                 /// Nothing has entered the log.
@@ -159,8 +162,8 @@ macro_rules! write_calls {
 
             /// Returns when the record is on stable storage; starts a sync if nothing else does.
             ///
-            /// Takes an LSN, or what an append returned. An LSN stands for the record that has it now. With what an append
-            /// returned, a removed record is recognised even if another record has its LSN now.
+            /// Takes an LSN, or what an append returned. An LSN stands for the record that has it now. With what an
+            /// append returned, a removed record is recognised even if another record has its LSN now.
             ///
             /// # Errors
             /// [`NotAppended`](crate::Error::NotAppended) for an LSN that no record was given,
@@ -185,8 +188,8 @@ macro_rules! write_calls {
             /// Nothing was changed: [`OldVersion`](crate::Error::OldVersion) of a log of version 1,
             /// [`InvalidControl`](crate::Error::InvalidControl) for a name or a lower term,
             /// [`NotDurable`](crate::Error::NotDurable) for a cursor above the durable LSN,
-            /// [`Truncated`](crate::Error::Truncated) or [`OtherLog`](crate::Error::OtherLog) for one that is not valid,
-            /// [`TooLarge`](crate::Error::TooLarge), [`NoSpace`](crate::Error::NoSpace),
+            /// [`Truncated`](crate::Error::Truncated) or [`OtherLog`](crate::Error::OtherLog) for one that is not
+            /// valid, [`TooLarge`](crate::Error::TooLarge), [`NoSpace`](crate::Error::NoSpace),
             /// [`ControlLost`](crate::Error::ControlLost), [`Closed`](crate::Error::Closed). After
             /// [`Poisoned`](crate::Error::Poisoned) reopening shows what has survived.
             $(
@@ -200,7 +203,8 @@ macro_rules! write_calls {
                 wait(engine, engine.change_control(&requested, SHELL)) $(.$await)?
             }
 
-            /// Sets the whole control state again, whatever it was: the answer to [`ControlLost`](crate::Error::ControlLost).
+            /// Sets the whole control state again, whatever it was: the answer to
+            /// [`ControlLost`](crate::Error::ControlLost).
             ///
             /// # Durability
             /// As for [`change_control`](Self::change_control).
@@ -218,27 +222,30 @@ macro_rules! write_calls {
                 wait(engine, engine.change_control(&requested, SHELL)) $(.$await)?
             }
 
-            /// Removes the records before `lsn`, which stays (or is the next one to be appended). Files are deleted when all of
-            /// their records are gone.
+            /// Removes the records before `lsn`, which stays (or is the next one to be appended). Files are deleted
+            /// when all of their records are gone.
             ///
             /// # Durability
             /// Durable when it returns: the records do not come back after a crash.
             ///
             /// # Errors
-            /// [`NotAppended`](crate::Error::NotAppended) if `lsn` is above the next LSN, [`NoSpace`](crate::Error::NoSpace),
-            /// [`Poisoned`](crate::Error::Poisoned), [`Closed`](crate::Error::Closed).
+            /// [`NotAppended`](crate::Error::NotAppended) if `lsn` is above the next LSN,
+            /// [`NoSpace`](crate::Error::NoSpace), [`Poisoned`](crate::Error::Poisoned),
+            /// [`Closed`](crate::Error::Closed).
             $(
                 #[doc = $cancel]
-                /// The truncation may take place all the same. Files that it did not get to are removed by the next open.
+                /// The truncation may take place all the same. Files that it did not get to are removed by the next
+                /// open.
             )?
             pub $($async)? fn truncate_before(&self, lsn: impl Into<Lsn>) -> Result<()> {
                 let (engine, lsn) = (self.handle.engine()?, lsn.into());
                 wait(engine, engine.truncate_before(lsn, SHELL)) $(.$await)?
             }
 
-            /// Appends `record`, with at most 4 KiB of key and value, and removes the records before `lsn`, which stays. Both are
-            /// in one write. On a full disk, the log continues in the space that it keeps for that, if its segments have version
-            /// 2. There is room for 16 of these calls, until a segment can be allocated again.
+            /// Appends `record`, with at most 4 KiB of key and value, and removes the records before `lsn`, which
+            /// stays. Both are in one write. On a full disk, the log continues in the space that it keeps for that, if
+            /// its segments have version 2. There is room for 16 of these calls, until a segment can be allocated
+            /// again.
             ///
             /// # Durability
             /// Durable when it returns. After a crash inside, the log has neither, only the record, or both.
@@ -259,22 +266,24 @@ macro_rules! write_calls {
                 wait(engine, engine.truncate_before_with(lsn, record, SHELL)) $(.$await)?
             }
 
-            /// Removes the records after `lsn`, which stays; LSN 0 removes all. Their LSNs are given again: the next record gets
-            /// the one after `lsn`. `lsn` may lie inside a batch, of which the rest goes. Appends wait meanwhile; it takes three
-            /// syncs and a segment.
+            /// Removes the records after `lsn`, which stays; LSN 0 removes all. Their LSNs are given again: the next
+            /// record gets the one after `lsn`. `lsn` may lie inside a batch, of which the rest goes. Appends wait
+            /// meanwhile; it takes three syncs and a segment.
             ///
             /// A call that waits for a removed record, and a reader that has read one, get
             /// [`Truncated`](crate::Error::Truncated) with `kept`.
             ///
             /// # Durability
-            /// All or nothing. Durable when it returns, as is every record that stays: the removed ones do not come back after a
-            /// crash.
+            /// All or nothing. Durable when it returns, as is every record that stays: the removed ones do not come
+            /// back after a crash.
             ///
             /// # Errors
-            /// [`NotAppended`](crate::Error::NotAppended) if `lsn` is above the last LSN, [`Truncated`](crate::Error::Truncated)
-            /// if it is below the log's first, [`Corruption`](crate::Error::Corruption) if the records there do not verify,
-            /// [`NoSpace`](crate::Error::NoSpace): in all of these the log is as it was. [`Poisoned`](crate::Error::Poisoned)
-            /// (then the next open tells whether the records are gone), [`Closed`](crate::Error::Closed).
+            /// [`NotAppended`](crate::Error::NotAppended) if `lsn` is above the last LSN,
+            /// [`Truncated`](crate::Error::Truncated) if it is below the log's first,
+            /// [`Corruption`](crate::Error::Corruption) if the records there do not verify,
+            /// [`NoSpace`](crate::Error::NoSpace): in all of these the log is as it was.
+            /// [`Poisoned`](crate::Error::Poisoned) (then the next open tells whether the records are gone),
+            /// [`Closed`](crate::Error::Closed).
             $(
                 #[doc = $cancel]
                 /// Once polled, the truncation takes place all the same.
@@ -306,8 +315,7 @@ macro_rules! write_calls {
             }
         }
 
-        /// A view of a log whose appends return when they are on stable storage, whatever the policy:
-        /// [`Wal::durable`].
+        /// A log, with appends that return when they are on stable storage, whatever the policy: [`Wal::durable`].
         #[derive(Clone, Copy, Debug)]
         pub struct Durable<'a> {
             wal: &'a Wal,

@@ -1,7 +1,11 @@
 //! A call that may wait, for both faces: for room, for a snapshot, and for the disk.
 //!
-//! A write enters the log and the index in one step, without an await between them: a dropped future leaves it in both or in
-//! neither. A blocking call waits on its own thread, inside the future, which is therefore ready when it is first polled.
+//! A write enters the log and the index in one step, without an await between them: a dropped future leaves it in both
+//! or in neither. A blocking call waits on its own thread, inside the future, which is therefore ready when it is first
+//! polled.
+
+// Without the async face, nothing here awaits.
+#![cfg_attr(not(feature = "tokio"), allow(clippy::unused_async))]
 
 use std::time::Duration;
 
@@ -97,7 +101,7 @@ impl Call<'_> {
             let ready = self.core.prepare_batch(&records)?;
             let changes = records.changes();
             match self.enter(&ready, &changes, None).await? {
-                Some(written) => return position(written),
+                Some(written) => return Ok(position(&written)),
                 None => self.core.correct(&mut records),
             }
         }
@@ -123,7 +127,7 @@ impl Call<'_> {
     }
 
     async fn write_always(self, change: Change<'_>) -> Result<Position> {
-        position(self.write(|| change, None).await?)
+        Ok(position(&self.write(|| change, None).await?))
     }
 
     /// Makes one change. `change` is called again if the value is to have another expiry by the time it enters.
@@ -141,8 +145,8 @@ impl Call<'_> {
         }
     }
 
-    /// Enters the log and the index in one step, then waits for the disk if it has to. `None`: a value is to have another
-    /// expiry by now.
+    /// Enters the log and the index in one step, then waits for the disk if it has to. `None`: a value is to have
+    /// another expiry by now.
     async fn enter(
         self,
         ready: &Ready<'_>,
@@ -225,9 +229,9 @@ impl Call<'_> {
 }
 
 /// Where a write without a condition is.
-fn position(written: Conditional) -> Result<Position> {
+fn position(written: &Conditional) -> Position {
     match written {
-        Conditional::Applied(first) => Ok(first),
+        Conditional::Applied(first) => *first,
         Conditional::Refused { .. } => unreachable!("there was no condition"),
     }
 }

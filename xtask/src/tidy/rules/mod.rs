@@ -2,6 +2,7 @@
 //! a file which breaks it.
 
 mod docs;
+mod faces;
 mod layers;
 mod manifests;
 mod rust;
@@ -72,6 +73,11 @@ pub(super) const RULES: &[Rule] = &[
         name: "tokio-fs",
         asks: "never the file API of tokio",
         check: rust::tokio_fs,
+    },
+    Rule {
+        name: "faces",
+        asks: "a call that both faces write has the same documentation in both, except \"Cancel safety\"",
+        check: faces::same_documentation,
     },
     Rule {
         name: "seam",
