@@ -6,7 +6,7 @@
 use std::future::Future;
 use std::path::Path;
 
-use wal_format::{Lsn, Record, RecordRef, SegmentId, UnixMillis};
+use wal_format::{EncodedRecord, Lsn, Record, RecordRef, SegmentId, UnixMillis};
 
 use crate::append::Append;
 use crate::builder::Builder;

@@ -3,22 +3,21 @@
 //! Needs no runtime and no feature. Calls from many threads share commits.
 
 use std::path::Path;
-use std::time::Duration;
 
-use wal_format::{Lsn, Record, RecordRef, SegmentId, UnixMillis};
+use wal_format::{EncodedRecord, Lsn, Record, RecordRef, SegmentId, UnixMillis};
 
 use crate::builder::Builder;
 use crate::calls::{read_calls, write_calls};
 use crate::control::{ControlChange, ControlState, Requested};
 use crate::cursor::Cursor;
 use crate::handle::Handle;
-use crate::log::{Begun, Driver, Durability, Engine};
+use crate::log::{Begun, Driver, Durability};
 use crate::position::Start;
 use crate::reader::{RawReader, Step};
 use crate::recovery::RecoveryReport;
-use crate::shell::Shell;
+use crate::shell::{Shell, wait};
 use crate::stats::Stats;
-use crate::sync::{self, Arc};
+use crate::sync::Arc;
 use crate::{
     Appended, Awaited, OnDamage, Position, Prepared, Result, Threads, WalConfig, sabotage,
 };
@@ -86,38 +85,12 @@ fn append(handle: &Handle, record: RecordRef<'_>, durability: Durability) -> Res
     }
 }
 
-/// Runs what may take long: here, where the caller waits for it.
+/// Runs what may take long: here, because the caller waits for it.
 fn run_long<T>(_: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
     work()
 }
 
-/// What another thread's step may take at most, where the caller drives the log: only tests do.
-const LONGEST_STEP: Duration = Duration::from_millis(300);
-const PAUSE: Duration = Duration::from_millis(1);
-
-/// Waits on this thread. Without threads of its own, the log's steps run here meanwhile.
-pub(crate) fn wait<T>(engine: &Engine, future: impl Future<Output = Result<T>>) -> Result<T> {
-    let mut waited = Duration::ZERO;
-    let stuck = || {
-        if engine.settings.driver == Driver::Threads {
-            return false;
-        }
-        if engine.drive() {
-            waited = Duration::ZERO;
-            return true;
-        }
-        // Another thread may be inside a step.
-        assert!(
-            engine.is_at_work() && waited < LONGEST_STEP,
-            "a call waits for something that no step will bring"
-        );
-        waited += PAUSE;
-        sync::sleep(PAUSE);
-        true
-    };
-    sync::block_on(future, stuck, || engine.pace().before_sleeping)
-}
-
+/// Not fused: after `None`, a later call returns what was appended since.
 impl Iterator for Reader {
     type Item = Result<(Record, Position)>;
 

@@ -68,18 +68,15 @@ macro_rules! write_calls {
             where
                 &'a R: Into<RecordRef<'a>>,
             {
-                self.append_all(records, Durability::Policy) $(.$await)?
+                let batch = self.handle.engine()?.encode_batch(records)?;
+                self.append_all(&batch, Durability::Policy) $(.$await)?
             }
 
-            $($async)? fn append_all<'a, R>(&self, records: &'a [R], durability: Durability) -> Result<Appended>
-            where
-                &'a R: Into<RecordRef<'a>>,
-            {
+            $($async)? fn append_all(&self, batch: &[EncodedRecord<'_>], durability: Durability) -> Result<Appended> {
                 let engine = self.handle.engine()?;
-                let encoded = engine.encode_batch(records)?;
-                let (first, last_lsn) = match engine.begin(&encoded, durability)? {
+                let (first, last_lsn) = match engine.begin(batch, durability)? {
                     Begun::Done(first, last) => (first, last),
-                    begun => wait(engine, engine.finish(begun, &encoded, durability, SHELL)) $(.$await)? ?,
+                    begun => wait(engine, engine.finish(begun, batch, durability, SHELL)) $(.$await)? ?,
                 };
                 Ok(Appended { first, last_lsn })
             }
@@ -352,7 +349,8 @@ macro_rules! write_calls {
             where
                 &'r R: Into<RecordRef<'r>>,
             {
-                self.wal.append_all(records, Durability::Durable) $(.$await)?
+                let batch = self.wal.handle.engine()?.encode_batch(records)?;
+                self.wal.append_all(&batch, Durability::Durable) $(.$await)?
             }
         }
 
