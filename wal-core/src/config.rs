@@ -17,7 +17,7 @@ use crate::{Error, Result, sync};
 /// | `Os` | the record has its place in the log; hand-over to the OS begins within 1 ms or 256 KiB | at most the two buffers | what the OS had not yet written |
 ///
 /// Under every policy [`sync`](crate::blocking::Wal::sync) and
-/// [`append_durable`](crate::blocking::Wal::append_durable) make a record durable at once.
+/// [`durable().append`](crate::blocking::Durable::append) make a record durable at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum FsyncPolicy {
     /// Every append is durable when it returns. Appends that wait at the same time share one sync.
@@ -130,6 +130,27 @@ pub enum Prewrite {
 }
 
 /// On how many threads something is done.
+///
+/// ```
+/// use std::collections::HashMap;
+/// use wal_core::{Lsn, Record, Threads, WalConfig, blocking::Wal};
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let tmp = tempfile::tempdir()?;
+/// # let dir = tmp.path().join("log");
+/// let wal = Wal::open(&dir, WalConfig::default())?;
+/// wal.append(&Record::put("key", "old"))?;
+/// wal.append(&Record::put("key", "new"))?;
+///
+/// let segments = wal.replay(Lsn::ZERO, Threads::PerCore, HashMap::new, |map, record, _position| {
+///     map.insert(record.key().to_vec(), record.value().to_vec());
+/// })?;
+/// // Newer segments win.
+/// let map: HashMap<_, _> = segments.into_iter().flatten().collect();
+/// assert_eq!(map[&b"key"[..]], b"new");
+/// # wal.close()?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Threads {
     /// On as many as there are cores for this process.

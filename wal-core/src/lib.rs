@@ -1,8 +1,13 @@
 #![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "tokio")]
+mod append;
+#[cfg(feature = "tokio")]
+mod asynchronous;
 pub mod blocking;
 mod builder;
+mod calls;
 #[doc(hidden)]
 pub mod clock;
 mod config;
@@ -22,7 +27,6 @@ mod reader;
 mod recovery;
 mod repair;
 mod replay;
-mod reserved;
 mod sabotage;
 mod segment;
 mod settings;
@@ -33,10 +37,12 @@ pub mod timer;
 mod unknown;
 mod verify;
 mod view;
-#[cfg(feature = "tokio")]
-mod wal;
 mod writer;
 
+#[cfg(feature = "tokio")]
+pub use append::Append;
+#[cfg(feature = "tokio")]
+pub use asynchronous::{Durable, Reader, Wal};
 pub use builder::Builder;
 pub use config::{
     FsyncPolicy, MAX_BATCH_WINDOW, OnDamage, Prewrite, RecoveryMode, Threads, WalConfig,
@@ -53,8 +59,6 @@ pub use recovery::{LostRecords, RecoveryReport, RepairMode, RepairReport, Tail};
 pub use repair::{RepairOptions, repair, repair_storage};
 pub use stats::Stats;
 pub use verify::{SegmentReport, VerifyOptions, VerifyReport, verify, verify_storage};
-#[cfg(feature = "tokio")]
-pub use wal::{Reader, Wal};
 pub use wal_format::Version as FormatVersion;
 pub use wal_format::{
     Compression, Expiry, IntoBytes, Lsn, Offset, Record, RecordKind, RecordRef, SegmentId,

@@ -47,6 +47,12 @@ impl From<Lsn> for Start {
     }
 }
 
+impl From<u64> for Start {
+    fn from(lsn: u64) -> Self {
+        Lsn::new(lsn).into()
+    }
+}
+
 impl From<Position> for Start {
     fn from(position: Position) -> Self {
         Self {

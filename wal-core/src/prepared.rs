@@ -6,7 +6,6 @@
 use wal_format::{EncodedRecord, Record, RecordRef};
 
 use crate::blocking::Wal;
-use crate::shell::Shell;
 use crate::{Appended, Position, Result};
 
 /// Records that are encoded and checksummed, and enter the log as one batch.
@@ -42,7 +41,7 @@ impl Wal {
     /// [`TooLarge`](crate::Error::TooLarge), [`InvalidRecord`](crate::Error::InvalidRecord),
     /// [`CompressionUnavailable`](crate::Error::CompressionUnavailable), [`ReadOnly`](crate::Error::ReadOnly).
     pub fn prepare<'a>(&self, record: impl Into<RecordRef<'a>>) -> Result<Prepared<'a>> {
-        let encoded = self.engine()?.encode(record.into())?;
+        let encoded = self.handle.engine()?.encode(record.into())?;
         Ok(Prepared(Encoded::One([encoded])))
     }
 
@@ -51,7 +50,7 @@ impl Wal {
     /// # Errors
     /// As [`prepare`](Self::prepare); [`TooLarge`](crate::Error::TooLarge) also if the batch does not fit in a segment.
     pub fn prepare_batch<'a>(&self, records: &'a [Record]) -> Result<Prepared<'a>> {
-        let encoded = self.engine()?.encode_batch(records)?;
+        let encoded = self.handle.engine()?.encode_batch(records)?;
         Ok(Prepared(Encoded::Batch(encoded)))
     }
 
@@ -65,32 +64,7 @@ impl Wal {
     /// # Errors
     /// [`Poisoned`](crate::Error::Poisoned) or [`Closed`](crate::Error::Closed): nothing has entered.
     pub fn try_append(&self, prepared: &Prepared<'_>) -> Result<Option<Appended>> {
-        let entered = self.engine()?.try_append(prepared.records())?;
+        let entered = self.handle.engine()?.try_append(prepared.records())?;
         Ok(entered.map(|(first, last_lsn): (Position, _)| Appended { first, last_lsn }))
-    }
-
-    /// Returns when there is room for the records; another append may take it first.
-    ///
-    /// # Errors
-    /// [`NoSpace`](crate::Error::NoSpace), [`Poisoned`](crate::Error::Poisoned), [`Closed`](crate::Error::Closed).
-    pub fn wait_for_room(&self, prepared: &Prepared<'_>) -> Result<()> {
-        let engine = self.engine()?;
-        crate::blocking::wait(engine, engine.room_for(prepared.records(), Shell::Blocking))
-    }
-}
-
-#[cfg(feature = "tokio")]
-impl crate::Wal {
-    /// Returns when there is room for the records that the same log has [prepared](Wal::prepare); another append may take it first.
-    ///
-    /// # Errors
-    /// [`NoSpace`](crate::Error::NoSpace), [`Poisoned`](crate::Error::Poisoned), [`Closed`](crate::Error::Closed).
-    ///
-    /// # Cancel safety
-    /// Nothing has entered the log.
-    pub async fn wait_for_room(&self, prepared: &Prepared<'_>) -> Result<()> {
-        self.engine()?
-            .room_for(prepared.records(), Shell::Async)
-            .await
     }
 }

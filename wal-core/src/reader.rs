@@ -181,7 +181,6 @@ impl RawReader {
     }
 
     /// Whether the next step needs no I/O, as far as can be told.
-    #[cfg(feature = "tokio")]
     pub(crate) fn is_buffered(&self) -> bool {
         self.place
             .as_ref()

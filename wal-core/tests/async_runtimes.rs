@@ -6,7 +6,7 @@
 //! appends.rs       every policy on every executor: many tasks, room, rotation, shared syncs
 //! cancellation.rs  futures dropped at each of their await points
 //! progress.rs      waiters that are kept and not polled, and runtimes whose threads are blocked
-//! waiting.rs       sync, append_durable, wait_durable, close, errors that wake everyone
+//! waiting.rs       sync, durable().append, wait_durable, close, errors that wake everyone
 //! reading.rs       readers beside a writer, one task a segment
 //! types.rs         what is Send, Sync, Clone and 'static
 //! ```

@@ -67,7 +67,7 @@ fn first_not_refused(wal: &Wal, reader: &mut Reader) -> i32 {
         // It waits for nothing.
         &mut || is_refused(&wal.check_process()),
         &mut || is_refused(&wal.append(record)),
-        &mut || is_refused(&wal.append_durable(record)),
+        &mut || is_refused(&wal.durable().append(record)),
         &mut || is_refused(&wal.append_batch(&[record, record])),
         &mut || is_refused(&wal.prepare(record)),
         &mut || is_refused(&wal.sync()),

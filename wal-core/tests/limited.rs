@@ -71,7 +71,8 @@ fn is_made_at_the_first_attempt(dir: &Path) {
     for last in 0..3 {
         let wal = open(dir).unwrap_or_else(|error| panic!("attempt {}: {error}", last + 1));
         assert_eq!(wal.last_lsn().get(), last);
-        wal.append_durable(RecordRef::data(b"kept"))
+        wal.durable()
+            .append(RecordRef::data(b"kept"))
             .expect("appended");
         wal.close().expect("closed");
     }

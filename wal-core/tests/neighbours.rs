@@ -81,7 +81,8 @@ impl Log {
             let lsn = self.acknowledged + 1;
             let position = self
                 .wal
-                .append_durable(RecordRef::data(&self.payload(lsn)))?;
+                .durable()
+                .append(RecordRef::data(&self.payload(lsn)))?;
             assert_eq!(position.lsn.get(), lsn, "{}", self.name);
             self.acknowledged = lsn;
         }

@@ -234,7 +234,7 @@ impl Runner {
         let values: Vec<Vec<u8>> = lens.iter().map(|len| self.oracle.make(*len)).collect();
         let appended = match (&values[..], durable) {
             ([value], Durable::Reserved) => wal.append_reserved(RecordRef::data(value)),
-            ([value], Durable::Now) => wal.append_durable(RecordRef::data(value)),
+            ([value], Durable::Now) => wal.durable().append(RecordRef::data(value)),
             ([value], Durable::ByPolicy) => wal.append(RecordRef::data(value)),
             _ => {
                 let records: Vec<Record> = values.iter().map(Record::data).collect();

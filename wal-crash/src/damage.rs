@@ -196,7 +196,8 @@ impl Runner {
             .open_in(machine, self.seed)
             .map_err(failed("an open after the repair"))?;
         let position = wal
-            .append_durable(RecordRef::data(b"after a repair"))
+            .durable()
+            .append(RecordRef::data(b"after a repair"))
             .map_err(failed("an append after the repair"))?;
         if position.lsn.get() <= reached {
             return Err(broken(format!("LSN {} is given again", position.lsn)));

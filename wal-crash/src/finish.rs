@@ -109,7 +109,8 @@ impl Runner {
         let wal = self.reopen()?;
         // What was recovered can be followed by more, which is as durable as what was there.
         let value = self.oracle.make(40);
-        wal.append_durable(RecordRef::data(&value))
+        wal.durable()
+            .append(RecordRef::data(&value))
             .map_err(|error| Violation(format!("append: {error}")))?;
         self.oracle.submit(vec![value]);
         self.oracle.ack(self.oracle.last())?;

@@ -62,7 +62,7 @@ pub enum Meddling {
 pub enum Call {
     /// Appends a record of this many bytes.
     Append(u32),
-    /// The same with `append_durable`.
+    /// The same with `durable().append`.
     AppendDurable(u32),
     /// Appends a batch: how many records, of how many bytes.
     Batch(u32, u32),

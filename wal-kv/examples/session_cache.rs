@@ -64,7 +64,7 @@ impl Sessions {
             .scan_prefix(format!("session:{user}:").as_bytes());
         let batch = sessions.fold(Batch::new(), |batch, session| batch.delete(session.key()));
         // Nobody who was logged out is logged in again by a crash.
-        self.store.write_durable(batch).await?;
+        self.store.durable().write(batch).await?;
         Ok(())
     }
 

@@ -2,16 +2,17 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+#[cfg(feature = "tokio")]
+mod asynchronous;
 mod batch;
 pub mod blocking;
 mod builder;
+mod calls;
 mod config;
 mod error;
 mod files;
 mod history;
 mod index;
-#[cfg(feature = "tokio")]
-mod kv;
 mod report;
 mod sabotage;
 mod snapshot;
@@ -19,12 +20,12 @@ mod store;
 mod time;
 mod view;
 
+#[cfg(feature = "tokio")]
+pub use asynchronous::{Durable, KvStore};
 pub use batch::Batch;
 pub use builder::Builder;
 pub use config::{Condition, Conditional, KvConfig, MAX_KEY, Snapshots};
 pub use error::{Error, Result};
-#[cfg(feature = "tokio")]
-pub use kv::KvStore;
 pub use report::{OpenPhase, OpenProgress, OpenReport, SnapshotReport, Stats};
 pub use view::{Pair, Scan, View};
 pub use wal_core::{

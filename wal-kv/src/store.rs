@@ -3,6 +3,7 @@
 //! ```text
 //! bound.rs      how long the log may get: writers are slowed, wait, or are refused
 //! open.rs       newest good snapshot, then the log's tail, on all cores
+//! call.rs       a call that may wait: for room, for a snapshot, for the disk
 //! write.rs      condition, entry into the log, change of the index: under one lock that no I/O is done under
 //! limits.rs     the limits of memory
 //! snapshot.rs   a snapshot written aside, read back; then the log is cut
@@ -10,9 +11,10 @@
 //! maintain.rs   when snapshots are due, keys that have expired, the thread that sees to both
 //! ```
 //!
-//! Deliberately absent: waiting. What may have to wait for the log is in `blocking.rs` and `kv.rs`.
+//! Deliberately absent: the public calls, and what their documentation promises (`calls.rs`).
 
 mod bound;
+mod call;
 mod clock;
 mod limits;
 mod maintain;
@@ -39,9 +41,12 @@ use crate::sync::{Arc, AtomicU64, Mutex, Ordering, Weak};
 use crate::view::{Pair, View};
 
 use bound::Bound;
+pub(crate) use call::Call;
+#[cfg(feature = "tokio")]
+pub(crate) use call::in_background;
 pub(crate) use maintain::{Background, Driver};
 pub(crate) use open::{Progress, Settings};
-pub(crate) use write::{Attempt, Guard, Ready, Written, applied};
+use write::{Attempt, Guard, Ready};
 
 /// An open store.
 pub(crate) struct Core {

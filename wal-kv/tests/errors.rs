@@ -249,7 +249,7 @@ fn a_store_keeps_its_segment_size() {
         ..KvConfig::default()
     };
     let store = KvStore::open(tmp.path(), config).expect("a store");
-    store.put_durable("key", "value").expect("put");
+    store.durable().put("key", "value").expect("put");
     store.close().expect("closed");
     drop(store);
     let larger = KvConfig::default();
@@ -260,7 +260,7 @@ fn a_store_keeps_its_segment_size() {
             .keep_segment_size(),
     ] {
         let store = builder.open().expect("a store");
-        store.put_durable("key", "value").expect("put");
+        store.durable().put("key", "value").expect("put");
         // The log's reserve has a length of its own.
         let files = std::fs::read_dir(tmp.path()).expect("a directory");
         let segments = files

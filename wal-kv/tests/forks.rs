@@ -69,12 +69,12 @@ fn first_not_refused(store: &KvStore) -> i32 {
     let absent = Condition::Absent;
     let refused = [
         is_refused(&store.put("k", "child")),
-        is_refused(&store.put_durable("k", "child")),
+        is_refused(&store.durable().put("k", "child")),
         is_refused(&store.put_with_ttl("k", "child", PATIENCE)),
         is_refused(&store.delete("k")),
-        is_refused(&store.delete_durable("k")),
+        is_refused(&store.durable().delete("k")),
         is_refused(&store.write(Batch::new().put("k", "child"))),
-        is_refused(&store.write_durable(Batch::new().put("k", "child"))),
+        is_refused(&store.durable().write(Batch::new().put("k", "child"))),
         is_refused(&store.put_if("k", "child", &absent)),
         is_refused(&store.delete_if("k", &absent)),
         is_refused(&store.compare_and_swap("k", None, Some(b"child"))),

@@ -151,7 +151,7 @@ fn wait_for_idleness() {
         .expect("threads")
         .any(is_busy)
     {
-        std::thread::sleep(std::time::Duration::from_millis(20));
+        std::thread::sleep(Duration::from_millis(20));
     }
 }
 

@@ -129,7 +129,7 @@ fn at_the_bound_every_write_of_the_blocking_store_but_a_delete_is_refused() {
     let refused = (0..200_u32).find_map(|n| store.put((n % KEYS).to_be_bytes(), VALUE).err());
     is_overdue::<()>(Err(refused.expect("the log has a bound")));
     let (key, ttl) = (3_u32.to_be_bytes(), Duration::from_secs(1));
-    is_overdue(store.put_durable(key, VALUE));
+    is_overdue(store.durable().put(key, VALUE));
     is_overdue(store.put_with_ttl(key, VALUE, ttl));
     is_overdue(store.write(Batch::new().put(key, VALUE)));
     is_overdue(store.put_if(key, VALUE, &Condition::Present));
@@ -158,7 +158,7 @@ async fn at_the_bound_every_write_of_the_async_store_but_a_delete_is_refused() {
     }
     let (key, ttl) = (3_u32.to_be_bytes(), Duration::from_secs(1));
     is_overdue(store.put(key, VALUE).await);
-    is_overdue(store.put_durable(key, VALUE).await);
+    is_overdue(store.durable().put(key, VALUE).await);
     is_overdue(store.put_with_ttl(key, VALUE, ttl).await);
     is_overdue(store.write(Batch::new().put(key, VALUE)).await);
     is_overdue(store.put_if(key, VALUE, &Condition::Present).await);

@@ -152,7 +152,6 @@ impl SegmentCursor {
     }
 
     /// Whether the next step needs no I/O (as far as can be told).
-    #[cfg(feature = "tokio")]
     pub(crate) fn is_buffered(&self) -> bool {
         self.window
             .holds(self.offset(), MAX_RECORD_HEAD.max(GROUP_HEADER_LEN))

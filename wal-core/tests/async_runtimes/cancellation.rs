@@ -1,6 +1,7 @@
 //! Futures dropped at their await points: a record has entered the log or it has not, and the log stays as good as it was.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::panic::AssertUnwindSafe;
 use std::pin::pin;
 use std::sync::{Arc, Mutex};
 use std::task::Poll;
@@ -141,7 +142,7 @@ fn appends_dropped_at_any_await_point() {
 fn durable_appends_dropped_at_any_await_point() {
     for (executor, policy) in everywhere() {
         check_dropped(executor, policy, async |wal, payload, choice| {
-            abandoned(wal.append_durable(RecordRef::data(&payload)), choice % 5).await
+            abandoned(wal.durable().append(RecordRef::data(&payload)), choice % 5).await
         });
     }
 }
@@ -244,6 +245,32 @@ fn a_future_that_is_never_polled_does_nothing() {
 }
 
 #[test]
+fn an_append_that_is_never_polled_appends_nothing() {
+    for (executor, policy) in everywhere() {
+        let dir = directory();
+        executor.run(async move {
+            let wal = Wal::open(dir.path(), config(policy)).await.expect("a log");
+            wal.append("first").await.expect("appended");
+            drop(wal.append("dropped"));
+            drop(wal.durable().append("dropped"));
+            assert_eq!(wal.last_lsn(), Lsn::FIRST);
+            assert_eq!(read_all(&wal).await.len(), 1);
+        });
+    }
+}
+
+#[test]
+fn an_append_that_is_polled_after_its_end_panics() {
+    let dir = directory();
+    let wal = block_on(Wal::open(dir.path(), config(FsyncPolicy::Os))).expect("a log");
+    let mut append = wal.append("once");
+    block_on(&mut append).expect("appended");
+    let again = std::panic::catch_unwind(AssertUnwindSafe(|| poll_once(pin!(append))));
+    assert!(again.is_err());
+    assert_eq!(wal.last_lsn(), Lsn::FIRST);
+}
+
+#[test]
 fn an_append_enters_in_its_first_poll_and_stays() {
     for (executor, policy) in everywhere() {
         let dir = directory();
@@ -256,7 +283,8 @@ fn an_append_enters_in_its_first_poll_and_stays() {
                     .is_none()
             );
             assert_eq!(wal.last_lsn(), Lsn::ZERO);
-            wal.append_durable(RecordRef::data(b"1"))
+            wal.durable()
+                .append(RecordRef::data(b"1"))
                 .await
                 .expect("appended");
 
@@ -267,7 +295,7 @@ fn an_append_enters_in_its_first_poll_and_stays() {
                 // The executor's thread sleeps meanwhile: the log needs nobody.
                 becomes_durable(&wal, 2);
             }
-            let polled = poll_once(pin!(wal.append_durable(RecordRef::data(b"3"))));
+            let polled = poll_once(pin!(wal.durable().append(RecordRef::data(b"3"))));
             assert!(polled.is_pending());
             becomes_durable(&wal, 3);
             let position = wal.append(RecordRef::data(b"4")).await.expect("appended");
@@ -291,7 +319,7 @@ fn an_append_that_waits_for_room_leaves_nothing_behind() {
                 .buffer_size(4 << 10);
             let wal = block_on(builder.open()).expect("a log");
             let payload = [7; 1_500];
-            block_on(wal.append_durable(RecordRef::data(&payload))).expect("appended");
+            block_on(wal.durable().append(RecordRef::data(&payload))).expect("appended");
 
             gate.close_writes();
             let fill =
@@ -494,7 +522,7 @@ fn a_runtime_may_end_under_its_tasks() {
         within(&format!("{policy:?}"), move || drop(runtime));
 
         let acknowledged = std::mem::take(&mut *acknowledged.lock().expect("no panic"));
-        let position = block_on(wal.append_durable(RecordRef::data(b"after"))).expect("appended");
+        let position = block_on(wal.durable().append(RecordRef::data(b"after"))).expect("appended");
         block_on(wal.close()).expect("closed");
         let (read, clean) = reopen(&dir);
         assert!(clean);

@@ -19,9 +19,10 @@ fn tasks_that_keep_a_future_and_wait_for_another_come_to_their_end() {
         let task = |wal: Wal| -> Task<()> {
             Box::pin(async move {
                 for _ in 0..5 {
-                    let mut kept = Box::pin(wal.append_durable(RecordRef::data(b"kept")));
+                    let mut kept = Box::pin(wal.durable().append(RecordRef::data(b"kept")));
                     let ready = poll_once(kept.as_mut());
-                    wal.append_durable(RecordRef::data(b"other"))
+                    wal.durable()
+                        .append(RecordRef::data(b"other"))
                         .await
                         .expect("durable");
                     wal.sync().await.expect("synced");
@@ -56,9 +57,9 @@ fn tasks_with_blocking_calls_beside_async_ones_come_to_their_end() {
                         tokio::spawn(async move {
                             for _ in 0..5 {
                                 if task % 2 == 0 {
-                                    blocking.append_durable(RecordRef::data(b"x")).map(drop)
+                                    blocking.durable().append(RecordRef::data(b"x")).map(drop)
                                 } else {
-                                    wal.append_durable(RecordRef::data(b"x")).await.map(drop)
+                                    wal.durable().append(RecordRef::data(b"x")).await.map(drop)
                                 }
                                 .expect("durable");
                             }
@@ -78,11 +79,12 @@ fn tasks_with_blocking_calls_beside_async_ones_come_to_their_end() {
 #[test]
 fn a_slow_sync_does_not_hold_up_the_other_tasks_of_a_local_set() {
     async fn both(gate: Gate, wal: Wal) {
-        let first = wal.append_durable(RecordRef::data(b"first")).await;
+        let first = wal.durable().append(RecordRef::data(b"first")).await;
         first.expect("durable");
         gate.close_syncs();
         let waits = tokio::task::spawn_local(async move {
-            wal.append_durable(RecordRef::data(b"waits"))
+            wal.durable()
+                .append(RecordRef::data(b"waits"))
                 .await
                 .expect("durable");
         });

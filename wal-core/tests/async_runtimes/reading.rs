@@ -245,7 +245,7 @@ fn a_segment_reader_shows_what_was_not_handed_over() {
             })
             .small_segments();
         let wal = block_on(builder.open()).expect("a log");
-        block_on(wal.append_durable(RecordRef::data(&[7; 1_000]))).expect("appended");
+        block_on(wal.durable().append(RecordRef::data(&[7; 1_000]))).expect("appended");
         // The next segment is made ready at three quarters.
         for _ in 2..=50 {
             block_on(wal.append(RecordRef::data(&[7; 1_000]))).expect("appended");

@@ -3,8 +3,8 @@
 use std::error::Error as StdError;
 
 use wal_core::{
-    Appended, Error, FsyncPolicy, Lsn, Poisoned, Position, Reader, Record, RecordRef,
-    RecoveryReport, SegmentId, Stats, Wal, WalConfig,
+    Append, Appended, Durable, Error, FsyncPolicy, Lsn, Poisoned, Position, Reader, Record,
+    RecordRef, RecoveryReport, SegmentId, Stats, Wal, WalConfig,
 };
 
 fn is_send<T: Send>(_: &T) {}
@@ -29,6 +29,12 @@ fn handles_and_values_move_between_threads() {
     is_value::<Lsn>();
     is_value::<SegmentId>();
     is_value::<Stats>();
+    is_shared::<Durable<'static>>();
+}
+
+#[test]
+fn the_future_of_an_append_is_small() {
+    assert!(size_of::<Append<'static>>() <= 128);
 }
 
 #[test]
@@ -54,7 +60,8 @@ fn futures_are_send() {
         let record = Record::put("key", "value");
         is_send(&wal.append(&record));
         is_send(&wal.append(RecordRef::put(b"key", b"value")));
-        is_send(&wal.append_durable(&record));
+        is_send(&wal.durable().append(&record));
+        is_send(&wal.durable().append_batch(&["a", "batch"]));
         is_send(&wal.append_batch(std::slice::from_ref(&record)));
         is_send(&wal.flush());
         is_send(&wal.sync());

@@ -37,7 +37,7 @@ fn records_on(disk: FaultStorage) -> BTreeMap<u64, Vec<u8>> {
 }
 
 #[test]
-fn append_durable_is_durable_under_every_policy() {
+fn a_durable_append_is_durable_under_every_policy() {
     for (executor, policy) in everywhere() {
         let disk = FaultStorage::new();
         let handle = disk.clone();
@@ -46,18 +46,18 @@ fn append_durable_is_durable_under_every_policy() {
             for _ in 0..5 {
                 wal.append(RecordRef::data(b"x")).await.expect("appended");
             }
-            let position = wal
-                .append_durable(RecordRef::data(b"durable"))
-                .await
-                .expect("appended");
+            let position = wal.durable().append("durable").await.expect("appended");
             assert_eq!(position.lsn.get(), 6);
             assert!(wal.durable_lsn() >= position.lsn);
+            let batch = wal.durable().append_batch(&["a", "batch"]).await;
+            assert!(wal.durable_lsn() >= batch.expect("appended").last_lsn);
             wal
         });
         for seed in 0..8 {
             let read = records_on(disk.crash(&mut Seeded::new(seed)));
-            assert_eq!(read.len(), 6, "{executor:?}, {policy:?}, seed {seed}");
+            assert_eq!(read.len(), 8, "{executor:?}, {policy:?}, seed {seed}");
             assert_eq!(read[&6], b"durable");
+            assert_eq!(read[&8], b"batch");
         }
         drop(wal);
     }
@@ -177,7 +177,7 @@ fn close_from_one_clone_closes_the_others() {
                 assert!(matches!(outcome, Err(Error::Closed)), "{outcome:?}");
             };
             closed(other.append(&record).await.map(drop));
-            closed(other.append_durable(&record).await.map(drop));
+            closed(other.durable().append(&record).await.map(drop));
             closed(
                 other
                     .append_batch(std::slice::from_ref(&record))
@@ -253,7 +253,8 @@ fn a_failed_sync_wakes_every_task() {
             let handle = disk.clone();
             let wal = executor.run(async move {
                 let wal = on(&handle, policy).await;
-                wal.append_durable(RecordRef::data(b"durable"))
+                wal.durable()
+                    .append(RecordRef::data(b"durable"))
                     .await
                     .expect("appended");
                 wal
@@ -263,7 +264,7 @@ fn a_failed_sync_wakes_every_task() {
                 let wal = wal.clone();
                 Box::pin(async move {
                     loop {
-                        match wal.append_durable(RecordRef::data(b"lost?")).await {
+                        match wal.durable().append(RecordRef::data(b"lost?")).await {
                             Ok(_) => yield_now().await,
                             Err(Error::Poisoned(poisoned)) => return poisoned,
                             Err(error) => panic!("{error}"),
@@ -313,11 +314,11 @@ fn an_append_beside_a_sync_is_synced_in_its_window() {
             .storage(Arc::new(Gated::new(&gate)))
             .config(config(FsyncPolicy::Batch(Duration::from_millis(300))));
         let wal = block_on(builder.open()).expect("a log");
-        block_on(wal.append_durable(RecordRef::data(b"x"))).expect("appended");
+        block_on(wal.durable().append(RecordRef::data(b"x"))).expect("appended");
         gate.close_syncs();
         let other = wal.clone();
         let leader = std::thread::spawn(move || {
-            block_on(other.append_durable(RecordRef::data(b"x"))).expect("appended");
+            block_on(other.durable().append(RecordRef::data(b"x"))).expect("appended");
         });
         gate.wait_for_a_call();
         block_on(wal.append(RecordRef::data(b"x"))).expect("appended");
@@ -337,7 +338,7 @@ fn what_was_on_its_way_when_the_timer_looked_is_synced_in_its_window() {
             .storage(Arc::new(Gated::new(&gate)))
             .config(config(FsyncPolicy::Batch(Duration::from_millis(50))));
         let wal = block_on(builder.open()).expect("a log");
-        block_on(wal.append_durable(RecordRef::data(b"x"))).expect("appended");
+        block_on(wal.durable().append(RecordRef::data(b"x"))).expect("appended");
         gate.close_writes();
         block_on(wal.append(RecordRef::data(b"x"))).expect("appended");
         let other = wal.clone();
@@ -360,11 +361,11 @@ fn an_append_beside_a_write_is_handed_over_soon() {
                 .storage(Arc::new(Gated::new(&gate)))
                 .config(config(FsyncPolicy::Os));
             let wal = block_on(builder.open()).expect("a log");
-            block_on(wal.append_durable(RecordRef::data(b"x"))).expect("appended");
+            block_on(wal.durable().append(RecordRef::data(b"x"))).expect("appended");
             gate.close_writes();
             let other = wal.clone();
             let leader = std::thread::spawn(move || {
-                block_on(other.append_durable(RecordRef::data(b"x"))).expect("appended");
+                block_on(other.durable().append(RecordRef::data(b"x"))).expect("appended");
             });
             gate.wait_for_a_call();
             block_on(wal.append(RecordRef::data(b"x"))).expect("appended");

@@ -133,7 +133,11 @@ fn a_record_above_the_limit_leaves_the_log_usable() {
         wal.append(RecordRef::data(b"before")).expect("appended");
         let large = vec![1; 1001];
         is_too_large(wal.append(RecordRef::data(&large)), "record", 1000);
-        is_too_large(wal.append_durable(RecordRef::data(&large)), "record", 1000);
+        is_too_large(
+            wal.durable().append(RecordRef::data(&large)),
+            "record",
+            1000,
+        );
         let put = RecordRef::put(&large[..1], &large[1..]);
         is_too_large(wal.append(put), "record", 1000);
         is_too_large(

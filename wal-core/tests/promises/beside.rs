@@ -189,7 +189,8 @@ fn a_read_only_open_beside_a_writer_that_goes_on_in_new_segments() {
         look_beside(policy, |wal| {
             for n in 6..=9 {
                 let record = large(n, 2_000);
-                wal.append_durable(RecordRef::data(&record))
+                wal.durable()
+                    .append(RecordRef::data(&record))
                     .expect("appended");
                 let _ = wal.drive();
             }

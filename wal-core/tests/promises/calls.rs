@@ -47,7 +47,8 @@ fn a_durable_lsn_implies_that_every_smaller_one_is_across_segments() {
             n += 1;
             append(&wal, n..=n);
         }
-        wal.append_durable(RecordRef::data(&payload(n + 1)))
+        wal.durable()
+            .append(RecordRef::data(&payload(n + 1)))
             .expect("appended");
         machine.lose_unsynced();
         assert_holds(&machine.open(), 1..=n + 1);
@@ -261,17 +262,39 @@ fn wait_durable_waits_for_the_timer_or_syncs_under_batch() {
 }
 
 #[test]
-fn append_durable_overrides_the_policy() {
+fn a_durable_append_overrides_the_policy() {
     for policy in policies() {
         let mut machine = Machine::new(policy);
         let wal = machine.open();
         append(&wal, 1..=4);
-        wal.append_durable(RecordRef::data(&payload(5)))
+        wal.durable()
+            .append(RecordRef::data(&payload(5)))
             .expect("appended");
         assert_eq!(wal.durable_lsn().get(), 5);
+        append(&wal, 6..=6);
+        let batch = [payload(7), payload(8)];
+        wal.durable().append_batch(&batch).expect("appended");
         machine.lose_unsynced();
-        assert_holds(&machine.open(), 1..=5);
+        assert_holds(&machine.open(), 1..=8);
     }
+}
+
+#[test]
+fn text_or_bytes_alone_are_data() {
+    let machine = Machine::new(FsyncPolicy::Os);
+    let wal = machine.open();
+    wal.append("text").expect("appended");
+    wal.append(&String::from("text")).expect("appended");
+    wal.append(b"text").expect("appended");
+    wal.append(&vec![b't', b'e', b'x', b't']).expect("appended");
+    wal.append_batch(&["text", "text"]).expect("appended");
+    let read: Result<Vec<_>, _> = wal.read_from(0).expect("a reader").collect();
+    let read = read.expect("records");
+    assert_eq!(read.len(), 6);
+    assert!(
+        read.iter()
+            .all(|(record, _)| *record == Record::data("text"))
+    );
 }
 
 #[test]

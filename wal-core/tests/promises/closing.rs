@@ -35,7 +35,7 @@ fn after_a_close_others_get_closed() {
         wal.close().expect("closed");
         for refused in [
             other.append(RecordRef::data(b"late")).map(drop),
-            other.append_durable(RecordRef::data(b"late")).map(drop),
+            other.durable().append(RecordRef::data(b"late")).map(drop),
             other.append_batch(&batch(4..=5)).map(drop),
             other.append_batch::<Record>(&[]).map(drop),
             other.sync(),

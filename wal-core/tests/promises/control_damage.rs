@@ -46,7 +46,8 @@ fn is_stopped(machine: &Machine, wal: &Wal) {
     assert_eq!(wal.first_lsn(), first);
     assert!(wal.control().expect("the state").lost.is_some());
     // Everything else goes on.
-    wal.append_durable(RecordRef::data(&payload(1)))
+    wal.durable()
+        .append(RecordRef::data(&payload(1)))
         .expect("appended");
     assert_eq!(machine.verify().expect("verified").damage().count(), 0);
 }

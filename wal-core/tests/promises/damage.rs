@@ -64,7 +64,8 @@ fn torn_is_not_corrupt() {
             }
             assert!(last == 5 || last == 6);
             // What is left behind is never met again.
-            wal.append_durable(RecordRef::data(b"next"))
+            wal.durable()
+                .append(RecordRef::data(b"next"))
                 .expect("appended");
             let records = read_all(&wal).expect("the log is read");
             assert_eq!(records.len() as u64, last + 1);

@@ -54,7 +54,7 @@ fn assert_has(wal: &Wal, from: u64, to: u64, len: usize) {
 fn assert_only_refused(wal: &Wal, last: u64, len: usize) {
     for _ in 0..3 {
         is_no_space(wal.append(RecordRef::data(&large(last + 1, len))));
-        is_no_space(wal.append_durable(RecordRef::data(&large(last + 1, len))));
+        is_no_space(wal.durable().append(RecordRef::data(&large(last + 1, len))));
         let batch = [Record::data(large(0, len)), Record::data(large(0, len))];
         is_no_space(wal.append_batch(&batch));
         assert_eq!(wal.last_lsn().get(), last);

@@ -29,7 +29,7 @@ fn at_most_one_sync_in_flight_per_file() {
                     for n in 0..80 {
                         let record = large(n, 120);
                         match (n + number) % 6 {
-                            0 => drop(wal.append_durable(RecordRef::data(&record))),
+                            0 => drop(wal.durable().append(RecordRef::data(&record))),
                             1 => wal.sync().expect("synced"),
                             2 if n % 30 == 2 => {
                                 let lsn = Lsn::new(wal.durable_lsn().get());

@@ -41,7 +41,7 @@ fn no_lsn_is_given_above_the_highest_one() {
         }
         refused(wal.append(&Record::data("x")).map(drop), HIGHEST + 1);
         refused(
-            wal.append_durable(&Record::data("x")).map(drop),
+            wal.durable().append(&Record::data("x")).map(drop),
             HIGHEST + 1,
         );
         refused(wal.append_batch(&batch(1)).map(drop), HIGHEST + 1);

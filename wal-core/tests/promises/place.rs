@@ -24,7 +24,7 @@ fn displaced<T: std::fmt::Debug>(outcome: Result<T>) -> Displaced {
 fn append_until_displaced(wal: &Wal) -> Displaced {
     for _ in 0..1_000 {
         let lsn = wal.last_lsn().get() + 1;
-        if let Err(error) = wal.append_durable(RecordRef::data(&payload(lsn))) {
+        if let Err(error) = wal.durable().append(RecordRef::data(&payload(lsn))) {
             return displaced(Err::<(), _>(error));
         }
     }
@@ -39,7 +39,7 @@ fn a_deleted_file_is_never_acknowledged() {
         append(&wal, 1..=3);
         wal.sync().expect("synced");
         machine.storage.remove_file(&segment(1)).expect("a file");
-        let error = displaced(wal.append_durable(RecordRef::data(&payload(4))));
+        let error = displaced(wal.durable().append(RecordRef::data(&payload(4))));
         assert_eq!(error.what, Displacement::FileDeleted(SegmentId::new(1)));
         assert_eq!(error.durable_lsn.get(), 3);
         let message = error.to_string();
@@ -86,7 +86,7 @@ fn nothing_is_acknowledged_in_the_segment_after_one_that_was_deleted() {
         wal.sync().expect("synced");
         let durable = wal.durable_lsn();
         machine.storage.remove_file(&segment(1)).expect("a file");
-        let error = displaced(wal.append_durable(RecordRef::data(&[7; 3_000])));
+        let error = displaced(wal.durable().append(RecordRef::data(&[7; 3_000])));
         assert_eq!(error.what, Displacement::FileDeleted(SegmentId::new(1)));
         assert_eq!(wal.durable_lsn(), durable);
     }
@@ -177,7 +177,7 @@ fn who_waits_when_the_directory_is_found_gone_is_told() {
                 scope.spawn(|| {
                     let begun = std::time::Instant::now();
                     while begun.elapsed() < PATIENCE {
-                        wal.append_durable(RecordRef::data(&[7; 500]))?;
+                        wal.durable().append(RecordRef::data(&[7; 500]))?;
                     }
                     Ok(())
                 })

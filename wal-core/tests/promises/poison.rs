@@ -18,7 +18,7 @@ fn meet(machine: &Machine, wal: &Wal, fault: Fault) -> wal_core::Poisoned {
     append(wal, 1..=5);
     wal.sync().expect("synced");
     machine.storage.inject(fault);
-    let error = poisoned(wal.append_durable(RecordRef::data(&payload(6))));
+    let error = poisoned(wal.durable().append(RecordRef::data(&payload(6))));
     assert_eq!(error.durable_lsn.get(), 5);
     assert_eq!(error.lsn, Some(Lsn::new(6)));
     error
@@ -29,7 +29,7 @@ fn meet(machine: &Machine, wal: &Wal, fault: Fault) -> wal_core::Poisoned {
 fn assert_poisoned(wal: &Wal, durable: u64) {
     let refusals = [
         poisoned(wal.append(RecordRef::data(b"late"))),
-        poisoned(wal.append_durable(RecordRef::data(b"late"))),
+        poisoned(wal.durable().append(RecordRef::data(b"late"))),
         poisoned(wal.append_batch::<Record>(&[])),
         poisoned(wal.sync()),
         poisoned(wal.flush()),
@@ -134,7 +134,7 @@ fn a_failed_sync_of_the_directory_poisons() {
                     .on(OperationKind::SyncDirectory)
                     .after(at),
             );
-            let error = poisoned(wal.append_durable(RecordRef::data(&payload(1))));
+            let error = poisoned(wal.durable().append(RecordRef::data(&payload(1))));
             assert!(error.during.contains("directory"), "{}", error.during);
             assert_eq!(error.durable_lsn, Lsn::ZERO);
             assert_poisoned(&wal, 0);
@@ -221,7 +221,7 @@ fn a_failed_sync_is_never_retried() {
 }
 
 fn append_and_fail(wal: &Wal) {
-    poisoned(wal.append_durable(RecordRef::data(&payload(6))));
+    poisoned(wal.durable().append(RecordRef::data(&payload(6))));
 }
 
 #[test]

@@ -51,7 +51,7 @@ impl Model {
     fn append_durable(&mut self, wal: &Wal) -> Result<()> {
         let value = payload(self.next());
         self.submit(vec![value.clone()]);
-        wal.append_durable(RecordRef::data(&value))?;
+        wal.durable().append(RecordRef::data(&value))?;
         self.durable = self.submitted.len() as u64;
         Ok(())
     }
@@ -144,7 +144,8 @@ fn go_on(machine: &mut Machine, model: &mut Model, case: &str) {
     model.check(&wal, case);
     let value = b"after the crash".to_vec();
     model.submit(vec![value.clone()]);
-    wal.append_durable(RecordRef::data(&value))
+    wal.durable()
+        .append(RecordRef::data(&value))
         .unwrap_or_else(|error| panic!("{case}: {error}"));
     model.durable = model.submitted.len() as u64;
     machine.lose_unsynced();

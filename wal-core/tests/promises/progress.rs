@@ -52,8 +52,8 @@ fn an_append_that_needs_a_third_segment_ends_although_nobody_waits_for_the_earli
         ("append_batch", |wal, payload| {
             wal.append_batch(&[RecordRef::data(payload)]).map(drop)
         }),
-        ("append_durable", |wal, payload| {
-            wal.append_durable(RecordRef::data(payload)).map(drop)
+        ("durable().append", |wal, payload| {
+            wal.durable().append(RecordRef::data(payload)).map(drop)
         }),
         ("wait_for_room", |wal, payload| {
             wal.wait_for_room(&wal.prepare(RecordRef::data(payload))?)
@@ -97,20 +97,20 @@ fn a_waker_that_panics_disturbs_nobody_else() {
         watched.hold_syncs();
         let handle = blocking.clone();
         let leader =
-            thread::spawn(move || handle.append_durable(RecordRef::data(b"led")).map(drop));
+            thread::spawn(move || handle.durable().append(RecordRef::data(b"led")).map(drop));
         watched.wait_for_a_sync();
         let waker = Waker::from(Arc::new(Spiteful));
         let mut context = Context::from_waker(&waker);
         let wal = wal_core::Wal::from(blocking.clone());
         let mut kept: Vec<_> = (0..3)
-            .map(|_| Box::pin(wal.append_durable(RecordRef::data(b"waits"))))
+            .map(|_| Box::pin(wal.durable().append(RecordRef::data(b"waits"))))
             .collect();
         for future in &mut kept {
             assert!(future.as_mut().poll(&mut context).is_pending());
         }
         let handle = blocking.clone();
         let follower =
-            thread::spawn(move || handle.append_durable(RecordRef::data(b"f")).map(drop));
+            thread::spawn(move || handle.durable().append(RecordRef::data(b"f")).map(drop));
         until("all are in the log", || blocking.last_lsn().get() == 7);
         watched.let_syncs_go();
         leader.join().expect("no panic").expect("durable");
@@ -132,8 +132,8 @@ fn poll_once<F: Future + Unpin>(future: &mut F) {
 fn a_waiter_that_is_kept_and_not_polled_holds_up_nobody() {
     type Call = fn(&Wal) -> Result<()>;
     let calls: [(&str, Call); 5] = [
-        ("append_durable", |wal| {
-            wal.append_durable(RecordRef::data(b"follows")).map(drop)
+        ("durable().append", |wal| {
+            wal.durable().append(RecordRef::data(b"follows")).map(drop)
         }),
         ("sync", Wal::sync),
         ("wait_durable", |wal| wal.wait_durable(Lsn::new(3))),
@@ -150,10 +150,10 @@ fn a_waiter_that_is_kept_and_not_polled_holds_up_nobody() {
             watched.hold_syncs();
             let handle = blocking.clone();
             let leader =
-                thread::spawn(move || handle.append_durable(RecordRef::data(b"leads")).map(drop));
+                thread::spawn(move || handle.durable().append(RecordRef::data(b"leads")).map(drop));
             watched.wait_for_a_sync();
             // It will be woken to lead the next commit.
-            let mut kept = Box::pin(wal.append_durable(RecordRef::data(b"kept")));
+            let mut kept = Box::pin(wal.durable().append(RecordRef::data(b"kept")));
             poll_once(&mut kept);
             let mut kept_flush = Box::pin(wal.flush());
             let mut context = Context::from_waker(Waker::noop());

@@ -129,7 +129,8 @@ pub(super) fn is_repaired(machine: &Machine, before: &Skipped, last: u64, case: 
     assert_eq!(recorded, before.ranges(), "{case}");
     counts_what_exists(&verified, wal.recovery_report(), after.records.len(), case);
     let position = wal
-        .append_durable(RecordRef::data(b"behind it"))
+        .durable()
+        .append(RecordRef::data(b"behind it"))
         .expect("appended");
     assert_eq!(position.lsn.get(), last + 1, "{case}");
     wal.close().expect("closed");

@@ -38,7 +38,7 @@ fn interrupted(change: u64, moment: Moment, power: bool, seed: u64) -> bool {
             log.is_full = false;
             log.machine.storage.set_capacity(None);
             let (next, value) = (log.last() + 1, large(log.last() + 1, 300));
-            let done = log.wal().append_durable(RecordRef::data(&value));
+            let done = log.wal().durable().append(RecordRef::data(&value));
             if log.machine.storage.faults_struck() == 0 {
                 durable = done.expect("there is room").lsn.get();
             } else {

@@ -259,7 +259,7 @@ fn who_waits_for_a_removed_record_is_told() {
     assert!(stays.as_mut().poll(&mut context).is_pending());
     finish(wal.truncate_after(Lsn::new(14))).expect("truncated");
     // The LSN is given again, to another record, before the waiter looks.
-    finish(wal.append_durable(RecordRef::data(b"another"))).expect("appended");
+    finish(wal.durable().append(RecordRef::data(b"another"))).expect("appended");
     is_cut(finish(removed), 14);
     finish(stays).expect("durable");
     finish(synced).expect("what is in the log is durable");

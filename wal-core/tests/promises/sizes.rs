@@ -35,7 +35,9 @@ fn newest(storage: &MemoryStorage, wal: &Wal) -> SegmentHeader {
 /// Appends to the log until it has a new segment, whose header is returned.
 fn header_after(storage: &MemoryStorage, builder: Builder<Wal>) -> SegmentHeader {
     let wal = builder.open().expect("opened");
-    wal.append_durable(&Record::data(b"one")).expect("appended");
+    wal.durable()
+        .append(&Record::data(b"one"))
+        .expect("appended");
     let header = newest(storage, &wal);
     wal.close().expect("closed");
     header
@@ -96,7 +98,7 @@ fn a_killed_log_keeps_its_segment_size_too() {
         let wal = wal.open().expect("opened");
         let record = Record::data(vec![7; 1000]);
         for _ in 0..9 {
-            wal.append_durable(&record).expect("appended");
+            wal.durable().append(&record).expect("appended");
         }
         // Each life copies what the one before left, to a segment that may be larger.
         drop(wal);
@@ -147,7 +149,9 @@ fn a_log_opened_with_another_node_id_is_reported() {
         let wal = builder.open().expect("opened");
         let others = wal.recovery_report().other_node_ids.clone();
         if builder_is_writer(&wal) {
-            wal.append_durable(&Record::data(b"one")).expect("appended");
+            wal.durable()
+                .append(&Record::data(b"one"))
+                .expect("appended");
             wal.close().expect("closed");
         }
         others

@@ -190,7 +190,8 @@ fn each_session_has_a_history_and_records_keep_the_one_in_which_they_were_append
             // A writer makes its tail durable before anything is appended after it.
             let wal = open(&machine);
             let next = wal.last_lsn().get() + 1;
-            wal.append_durable(RecordRef::data(&payload(next)))
+            wal.durable()
+                .append(RecordRef::data(&payload(next)))
                 .expect("appended");
             let found = histories(&machine);
             for (lsn, history) in known.range(..next) {
@@ -283,7 +284,8 @@ fn times_go_back_only_where_the_clock_was_set_back_and_a_group_says_so() {
     let latest = dated.last().expect("a group").time;
     machine.clock.set_wall(UnixMillis::new(5));
     let wal = open(&machine);
-    wal.append_durable(RecordRef::data(b"later"))
+    wal.durable()
+        .append(RecordRef::data(b"later"))
         .expect("appended");
     let found = groups(&machine);
     let last = found

@@ -93,12 +93,12 @@ fn every_kind_of_waiter_wakes_with_the_error() {
         wal.sync().expect("synced");
         watched.hold_syncs();
         let leader = call(&wal, |wal| {
-            wal.append_durable(RecordRef::data(b"led")).map(drop)
+            wal.durable().append(RecordRef::data(b"led")).map(drop)
         });
         watched.wait_for_a_sync();
         let waiters = [
             call(&wal, |wal| {
-                wal.append_durable(RecordRef::data(b"queued")).map(drop)
+                wal.durable().append(RecordRef::data(b"queued")).map(drop)
             }),
             call(&wal, Wal::sync),
             call(&wal, |wal| wal.wait_durable(Lsn::new(4))),
@@ -135,14 +135,14 @@ fn every_future_that_waits_is_woken_before_the_error_is_returned() {
         blocking.sync().expect("synced");
         watched.hold_syncs();
         let leader = call(&blocking, |wal| {
-            wal.append_durable(RecordRef::data(b"led")).map(drop)
+            wal.durable().append(RecordRef::data(b"led")).map(drop)
         });
         watched.wait_for_a_sync();
         let wal = wal_core::Wal::from(blocking.clone());
         let mut waiters: [Pin<Box<dyn Future<Output = Result<()>> + '_>>; 4] = [
             Box::pin(async {
                 let record = RecordRef::data(b"queued");
-                wal.append_durable(record).await.map(drop)
+                wal.durable().append(record).await.map(drop)
             }),
             Box::pin(wal.sync()),
             Box::pin(wal.wait_durable(Lsn::new(4))),
@@ -245,7 +245,7 @@ fn dropping_a_poisoned_log_does_not_hang_and_lets_go_of_the_lock() {
         wal.sync().expect("synced");
         let fault = Fault::error(SystemError::Io).on(OperationKind::SyncData);
         machine.storage.inject(fault);
-        poisoned(wal.append_durable(RecordRef::data(&payload(3))));
+        poisoned(wal.durable().append(RecordRef::data(&payload(3))));
         drop(wal);
         assert!(machine.open().last_lsn().get() >= 2);
     }

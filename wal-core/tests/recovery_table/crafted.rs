@@ -13,7 +13,7 @@ fn a_rotation_that_was_cut_off_before_each_of_its_steps() {
         let wal = machine.try_open()?;
         for n in 1..=130 {
             let payload = crate::common::payload(n);
-            wal.append_durable(wal_core::RecordRef::data(&payload))?;
+            wal.durable().append(wal_core::RecordRef::data(&payload))?;
             let _ = wal.drive();
         }
         Ok::<_, wal_core::Error>(())

@@ -63,7 +63,7 @@ fn abandon_a_call(machine: &Machine, wal: &Wal, caller: u64) {
         }
         1 => {
             let payload = machine.ledger.next(caller, HALF);
-            let outcome = abandon(wal.append_durable(RecordRef::data(&payload)));
+            let outcome = abandon(wal.durable().append(RecordRef::data(&payload)));
             if let Some(outcome) = outcome {
                 machine
                     .ledger
@@ -101,7 +101,7 @@ fn droppers() {
         scope.spawn(move || {
             for _ in 0..2 {
                 let payload = machine.ledger.next(9, HALF);
-                let position = block_on(wal.append_durable(RecordRef::data(&payload)));
+                let position = block_on(wal.durable().append(RecordRef::data(&payload)));
                 let lsn = position.expect("appended").lsn.get();
                 machine.ledger.note(&[payload], &Ok(lsn));
                 machine.ledger.durable(lsn);
@@ -139,7 +139,7 @@ fn keep_a_call<'a>(machine: &'a Machine, wal: &'a Wal, caller: u64) -> Kept<'a> 
         }),
         1 => Box::pin(async move {
             let payload = machine.ledger.next(caller, HALF);
-            let outcome = wal.append_durable(RecordRef::data(&payload)).await;
+            let outcome = wal.durable().append(RecordRef::data(&payload)).await;
             note(payload, outcome);
         }),
         2 => Box::pin(async move { drop(wal.sync().await) }),
@@ -172,7 +172,7 @@ fn keepers() {
                 for _ in 0..2 {
                     let payload = machine.ledger.next(caller, HALF);
                     let outcome = match below(2) {
-                        0 => block_on(wal.append_durable(RecordRef::data(&payload))),
+                        0 => block_on(wal.durable().append(RecordRef::data(&payload))),
                         _ => block_on(wal.append(RecordRef::data(&payload))),
                     };
                     let lsn = outcome.expect("appended").lsn.get();

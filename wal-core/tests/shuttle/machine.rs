@@ -136,7 +136,7 @@ impl Machine {
 
     pub(super) fn append_durable(&self, wal: &Wal, writer: u64, len: usize) -> Result<u64> {
         let payload = self.ledger.next(writer, len);
-        let outcome = wal.append_durable(RecordRef::data(&payload));
+        let outcome = wal.durable().append(RecordRef::data(&payload));
         self.appended(wal, &[payload], outcome.map(|position| position.lsn), true)
     }
 

@@ -170,6 +170,13 @@ impl<'a> From<&'a RecordRef<'_>> for RecordRef<'a> {
     }
 }
 
+/// Text or bytes alone are a payload without a key.
+impl<'a, T: AsRef<[u8]> + ?Sized> From<&'a T> for RecordRef<'a> {
+    fn from(payload: &'a T) -> Self {
+        Self::data(payload.as_ref())
+    }
+}
+
 impl From<RecordRef<'_>> for Record {
     fn from(record: RecordRef<'_>) -> Self {
         record.to_record()

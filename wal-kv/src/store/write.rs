@@ -1,7 +1,7 @@
 //! Writing: condition, limits, entry into the log and change of the index, under one lock, in the order of the log.
 //!
 //! The lock is the index's writer lock. It is held for as long as memory takes and never across I/O: a write that finds no room in
-//! the log lets go of it and tries again. No read takes it. Deliberately absent: waiting for room and for the disk.
+//! the log lets go of it and tries again. No read takes it. Deliberately absent: waiting for room and for the disk (`call.rs`).
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use wal_core::{FsyncPolicy, Position, Prepared, RecordRef, UnixMillis};
 use super::Core;
 use super::limits::Room;
 use crate::batch::{Batch, Records};
-use crate::config::{Condition, Conditional, MAX_KEY};
+use crate::config::{Condition, MAX_KEY};
 use crate::history::shifted;
 use crate::index::{Change, Version};
 use crate::sabotage;
@@ -32,7 +32,7 @@ pub(crate) enum Attempt {
     AtBound,
     /// The value is to have another expiry than the write was prepared with: prepare it again.
     ExpiryChanged,
-    /// The condition does not hold. Who is told of what was found waits until `seen` is durable, if it is given.
+    /// The condition does not hold. `seen` is the LSN of what was found, if that is not durable yet.
     Refused {
         found: Option<Bytes>,
         seen: Option<u64>,
@@ -210,7 +210,7 @@ impl Core {
             found: live.map(|live| live.value_bytes()),
             seen: seen
                 .filter(|_| !sabotage::is("kv-refused-before-it-is-durable"))
-                .filter(|seen| self.waits() && *seen > self.durable()),
+                .filter(|seen| *seen > self.durable()),
         })
     }
 
@@ -234,9 +234,4 @@ fn check_key(key: &[u8]) -> Result<()> {
         len: key.len(),
         limit: MAX_KEY,
     })
-}
-
-/// What the caller of a conditional write is told.
-pub(crate) fn applied(written: Written) -> Conditional {
-    Conditional::Applied(written.first)
 }

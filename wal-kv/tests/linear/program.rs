@@ -114,9 +114,9 @@ impl<'a, C> Caller<'a, C> {
         let durable = self.random.below(8) == 0;
         let call = || match (value, durable) {
             (Some(value), false) => store.put(key, encode(value, longer)),
-            (Some(value), true) => store.put_durable(key, encode(value, longer)),
+            (Some(value), true) => store.durable().put(key, encode(value, longer)),
             (None, false) => store.delete(key),
-            (None, true) => store.delete_durable(key),
+            (None, true) => store.durable().delete(key),
         };
         let set = || note(Call::Set(value));
         self.recorder.write(call, |_| set(), set)

@@ -23,10 +23,10 @@ pub(crate) enum Store {
 
 /// The same call on either.
 macro_rules! waits {
-    ($store:expr, $method:ident($($arg:expr),*)) => {
+    ($store:expr, $($method:ident($($arg:expr),*)).+) => {
         match $store {
-            Store::Blocking(store) => store.$method($($arg),*),
-            Store::Async(store, runtime) => runtime.block_on(store.$method($($arg),*)),
+            Store::Blocking(store) => store.$($method($($arg),*)).+,
+            Store::Async(store, runtime) => runtime.block_on(store.$($method($($arg),*)).+),
         }
     };
 }
@@ -100,7 +100,7 @@ impl Store {
     }
 
     pub(crate) fn put_durable(&self, key: &[u8], value: &[u8]) -> Result<Position> {
-        waits!(self, put_durable(key, value))
+        waits!(self, durable().put(key, value))
     }
 
     pub(crate) fn put_with_ttl(&self, key: &[u8], value: &[u8], ttl: Duration) -> Result<Position> {
@@ -112,7 +112,7 @@ impl Store {
     }
 
     pub(crate) fn delete_durable(&self, key: &[u8]) -> Result<Position> {
-        waits!(self, delete_durable(key))
+        waits!(self, durable().delete(key))
     }
 
     pub(crate) fn write(&self, batch: Batch) -> Result<Position> {

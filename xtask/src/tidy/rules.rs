@@ -3,6 +3,7 @@
 
 mod circles;
 mod docs;
+mod faces;
 mod layers;
 mod manifests;
 mod names;
@@ -76,6 +77,11 @@ pub(super) const RULES: &[Rule] = &[
         name: "tokio-fs",
         asks: "never the file API of tokio",
         check: rust::tokio_fs,
+    },
+    Rule {
+        name: "faces",
+        asks: "a call that both faces write has the same documentation in both, except \"Cancel safety\"",
+        check: faces::same_documentation,
     },
     Rule {
         name: "seam",
