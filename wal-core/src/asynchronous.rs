@@ -8,7 +8,7 @@ use std::path::Path;
 
 use wal_format::{EncodedRecord, Lsn, Record, RecordRef, SegmentId, UnixMillis};
 
-use crate::append::Append;
+use crate::appending::Append;
 use crate::builder::Builder;
 use crate::calls::{read_calls, write_calls};
 use crate::control::{ControlChange, ControlState, Requested};

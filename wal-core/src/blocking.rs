@@ -11,12 +11,13 @@ use crate::calls::{read_calls, write_calls};
 use crate::control::{ControlChange, ControlState, Requested};
 use crate::cursor::Cursor;
 use crate::handle::Handle;
+use crate::log::wait;
 use crate::log::{Begun, Durability};
 use crate::position::Start;
 use crate::reader::{RawReader, Step};
 use crate::recovery::RecoveryReport;
 use crate::settings::Driver;
-use crate::shell::{Shell, wait};
+use crate::shell::Shell;
 use crate::stats::Stats;
 use crate::sync::Arc;
 use crate::{

@@ -2,7 +2,7 @@
 #![forbid(unsafe_code)]
 
 #[cfg(feature = "tokio")]
-mod append;
+mod appending;
 #[cfg(feature = "tokio")]
 mod asynchronous;
 pub mod blocking;
@@ -32,15 +32,13 @@ mod segment;
 mod settings;
 mod shell;
 mod stats;
-#[doc(hidden)]
-pub mod timer;
 mod unknown;
 mod verify;
 mod view;
 mod writer;
 
 #[cfg(feature = "tokio")]
-pub use append::Append;
+pub use appending::Append;
 #[cfg(feature = "tokio")]
 pub use asynchronous::{Durable, Reader, Wal};
 pub use builder::Builder;

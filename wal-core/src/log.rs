@@ -13,11 +13,13 @@
 //! leftovers.rs  files that may go     housekeeping.rs  they go, and segments get their footers
 //! prewritten.rs zeros ahead           prewrite.rs      they are written
 //! lifecycle.rs  open, closed          open.rs, close.rs
+//!                                     answers.rs       what is read of the log
 //! ```
 //!
 //! Deliberately absent: async runtimes (see [`crate::shell`]), and what bytes on disk mean after a crash (see
 //! [`crate::recovery`]).
 
+mod answers;
 mod append;
 mod background;
 mod buffers;
@@ -40,7 +42,6 @@ mod prewrite;
 mod prewritten;
 mod progress;
 mod reach;
-mod read;
 mod requests;
 mod reseal;
 mod reserve;
@@ -53,7 +54,9 @@ mod state;
 mod threads;
 mod truncate;
 mod truncations;
+mod wait;
 mod waiters;
 
 pub(crate) use append::{Begun, Durability};
 pub(crate) use engine::Engine;
+pub(crate) use wait::wait;

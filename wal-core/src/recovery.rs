@@ -35,7 +35,7 @@ mod tail;
 mod witness;
 
 pub(crate) use apply::{Applied, NewSegment, apply};
-pub(crate) use copy::{Changed, Copied, Copy, Source};
+pub(crate) use copy::{Changed, Copied, Copy, CopyFrom};
 pub(crate) use filling::Filling;
 pub(crate) use forget::{free_names, remember};
 pub(crate) use list::Listing;

@@ -3,15 +3,8 @@
 //! A hop to another thread costs 40 to 100 us on a virtual machine, half a sync, so a leader does its I/O on the thread it
 //! is on wherever the runtime can stand it.
 
-use std::future::Future;
-use std::time::Duration;
-
-use crate::Result;
-use crate::log::Engine;
 #[cfg(feature = "tokio")]
 use crate::sabotage;
-use crate::settings::Driver;
-use crate::sync;
 
 /// Who calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,31 +108,4 @@ fn place() -> Where {
         Ok(_) => Where::Elsewhere,
         Err(_) => Where::Here,
     }
-}
-
-/// What another thread's step may take at most, where the caller drives the log: only tests do.
-const LONGEST_STEP: Duration = Duration::from_millis(300);
-const PAUSE: Duration = Duration::from_millis(1);
-
-/// Waits on this thread, for a blocking call. Without threads of its own, the log's steps run here meanwhile.
-pub(crate) fn wait<T>(engine: &Engine, future: impl Future<Output = Result<T>>) -> Result<T> {
-    let mut waited = Duration::ZERO;
-    let stuck = || {
-        if engine.settings.driver == Driver::Threads {
-            return false;
-        }
-        if engine.drive() {
-            waited = Duration::ZERO;
-            return true;
-        }
-        // Another thread may be inside a step.
-        assert!(
-            engine.is_at_work() && waited < LONGEST_STEP,
-            "a call waits for something that no step will bring"
-        );
-        waited += PAUSE;
-        sync::sleep(PAUSE);
-        true
-    };
-    sync::block_on(future, stuck, || engine.pace().before_sleeping)
 }

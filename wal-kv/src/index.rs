@@ -90,6 +90,10 @@ pub(crate) enum Shown {
 #[repr(align(64))]
 struct Padded(RwLock<Shard>);
 
+// An idle store pays for all of them.
+#[cfg(not(wal_shuttle))]
+const _: () = assert!(size_of::<Padded>() == 64);
+
 /// The index.
 pub(crate) struct Index {
     shards: Box<[Padded]>,

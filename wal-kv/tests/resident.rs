@@ -194,6 +194,9 @@ fn a_process_that_is_measured() {
         }
         Load::Log | Load::Snapshot => {}
     }
+    if opens {
+        wait_for_idleness();
+    }
     let grown = resident().saturating_sub(before);
     let stats = store.stats();
     let counted = stats.memory_bytes + stats.kept_bytes;

@@ -10,6 +10,7 @@
 mod model;
 #[cfg(not(wal_shuttle))]
 mod system;
+pub mod timer;
 
 use std::cell::Cell;
 use std::future::Future;

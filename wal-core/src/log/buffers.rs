@@ -11,7 +11,7 @@ use crate::sync::Arc;
 
 /// What was appended since the log was opened.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Appended {
+pub(super) struct Totals {
     pub(super) calls: u64,
     pub(super) records: u64,
     /// As encoded.
@@ -55,7 +55,7 @@ pub(super) struct Handover {
 pub(super) struct Buffers {
     gate: Gate,
     next_lsn: Lsn,
-    appended: Appended,
+    totals: Totals,
     filling: GroupWriter,
     /// When the oldest record in it was appended.
     since: Option<Duration>,
@@ -74,7 +74,7 @@ impl Buffers {
         Self {
             gate: Gate::default(),
             next_lsn,
-            appended: Appended::default(),
+            totals: Totals::default(),
             filling,
             since: None,
             serial: 1,
@@ -94,8 +94,8 @@ impl Buffers {
     }
 
     #[inline]
-    pub(super) fn appended(&self) -> &Appended {
-        &self.appended
+    pub(super) fn totals(&self) -> &Totals {
+        &self.totals
     }
 
     /// The buffer being filled.
@@ -185,9 +185,9 @@ impl Buffers {
             }
         }
         self.next_lsn = self.filling.next_lsn();
-        self.appended.calls += 1;
-        self.appended.records += records.len() as u64;
-        self.appended.bytes += bytes as u64;
+        self.totals.calls += 1;
+        self.totals.records += records.len() as u64;
+        self.totals.bytes += bytes as u64;
         first
     }
 

@@ -48,7 +48,7 @@ impl Engine {
     ///
     /// The lock goes through the steps as a value: each gives it back only for its I/O.
     pub(super) fn commit(&self, right: Right<'_, SYNC>, mut state: StateGuard<'_>) -> Result<()> {
-        let calls = state.buffers.appended().calls;
+        let calls = state.buffers.totals().calls;
         state.background.begin_commit(calls);
         let mut state = self.commit_all(&right, state)?;
         state.give_back(right);

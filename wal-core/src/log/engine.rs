@@ -23,10 +23,10 @@ use crate::entropy::Entropy;
 use crate::segment::Files;
 use crate::settings::{Driver, Settings};
 use crate::stats::Counters;
+use crate::sync::timer::Timer;
 use crate::sync::{
     Arc, AtomicBool, Condvar, JoinHandle, Mutex, MutexGuard, is_panicking, wake_all,
 };
-use crate::timer::Timer;
 use crate::{Error, Poisoned, Result, sabotage};
 
 /// A log open for writing.

@@ -63,8 +63,8 @@ impl Locked {
     /// Records have entered.
     #[inline]
     pub(super) fn appended(&self, buffers: &Buffers) {
-        set(&self.figures.records, buffers.appended().records);
-        set(&self.figures.bytes, buffers.appended().bytes);
+        set(&self.figures.records, buffers.totals().records);
+        set(&self.figures.bytes, buffers.totals().bytes);
         set(&self.figures.last_lsn, buffers.last_lsn().get());
     }
 
@@ -95,7 +95,7 @@ impl Locked {
             &self.figures.segments,
         ];
         let there = [
-            state.buffers.appended().records,
+            state.buffers.totals().records,
             state.buffers.last_lsn().get(),
             state.truncations.log_first().get(),
             state.segments.chain().len() as u64,

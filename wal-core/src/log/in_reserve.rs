@@ -2,12 +2,12 @@
 
 use wal_format::{Control, History, LinkBody, Lsn, Origin};
 
-use crate::recovery::{Copied, Counts, GroupEnd, Source, reserve_limit};
+use crate::recovery::{Copied, CopyFrom, Counts, GroupEnd, reserve_limit};
 use crate::segment::{ChainEntry, Predecessor};
 
 /// How the log goes on in a new segment.
 #[derive(Debug)]
-pub(super) struct Way {
+pub(super) struct Continuation {
     /// For messages.
     pub(super) what: &'static str,
     /// What the new segment follows.
@@ -19,7 +19,7 @@ pub(super) struct Way {
     /// The first segment of the chain whose histories count for what is copied.
     pub(super) parts_from: usize,
     /// What is copied.
-    pub(super) sources: Vec<Source>,
+    pub(super) sources: Vec<CopyFrom>,
     /// The last LSN that stays.
     pub(super) kept: Lsn,
     pub(super) control: Control,
@@ -85,7 +85,7 @@ impl InReserve {
     }
 
     /// All that stays of the segment is copied, so that its file becomes the reserve again. It is the newest of `chain`.
-    pub(super) fn copy_whole(&self, chain: &[ChainEntry], way: &mut Way) {
+    pub(super) fn copy_whole(&self, chain: &[ChainEntry], way: &mut Continuation) {
         let (Some(newest), Some((_, end))) = (chain.last(), way.stays) else {
             return;
         };
@@ -93,7 +93,7 @@ impl InReserve {
             .sources
             .first()
             .map_or((end.offset, end.offset), |rest| (rest.end, rest.copied_to));
-        way.sources = vec![Source {
+        way.sources = vec![CopyFrom {
             header: newest.header,
             after: None,
             start: self.start,

@@ -10,7 +10,7 @@ use wal_format::{EncodedRecord, LinkBody, Lsn, RecordRef, SegmentId, Version};
 use super::append::Durability;
 use super::engine::Engine;
 use super::entrant::Entrant;
-use super::in_reserve::Way;
+use super::in_reserve::Continuation;
 use super::rewind::Asked;
 use super::state::State;
 use super::truncations::Rewind;
@@ -103,7 +103,7 @@ impl Engine {
     }
 }
 
-fn way_into_reserve(state: &State) -> Way {
+fn way_into_reserve(state: &State) -> Continuation {
     let (last, history) = (state.buffers.last_lsn(), state.changes.history());
     let first = || Predecessor::of(&LinkBody::first(last.next(), history));
     let before = state.predecessor().unwrap_or_else(first);
@@ -113,7 +113,7 @@ fn way_into_reserve(state: &State) -> Way {
         digest: before.end_digest,
     };
     let newest = state.segments.chain().len().checked_sub(1);
-    Way {
+    Continuation {
         what: "a segment in the reserve",
         predecessor: before,
         end_lsn: last,

@@ -10,13 +10,13 @@ use wal_format::{Control, Epoch, GroupKind, LinkCause, Lsn, Offset, Origin, Segm
 use wal_io::OpenMode;
 
 use super::engine::{Engine, Right, StateGuard};
-use super::in_reserve::Way;
+use super::in_reserve::Continuation;
 use super::rights::{REWIND, SYNC, WRITE};
 use super::segments::{Active, Spare};
 use super::truncations::Rewind;
 use super::waiters::Goal;
 use crate::error::{Corruption, Failure};
-use crate::recovery::{Copied, Copy, GroupEnd, Source};
+use crate::recovery::{Copied, Copy, CopyFrom, GroupEnd};
 use crate::segment::{
     ChainEntry, GroupStep, LiveSegment, Mark, Predecessor, RecordStep, Sealing, SegmentCursor,
     SegmentFacts, copied, link_body,
@@ -32,7 +32,7 @@ struct Place {
     /// The segment of the chain that stays, and where its data ends; `None`: nothing stays.
     at: Option<(usize, GroupEnd)>,
     /// The part of a group that has to be copied.
-    rest: Option<Source>,
+    rest: Option<CopyFrom>,
 }
 
 impl Engine {
@@ -132,7 +132,7 @@ impl Engine {
         if sabotage::is("control-state-lost-by-a-truncation") {
             control = Control::default();
         }
-        let mut way = Way {
+        let mut way = Continuation {
             what: "the segment that ends the log earlier",
             predecessor: predecessor(&chain, place.at, kept),
             end_lsn: place.at.map_or(log_first.prev(), |(_, end)| end.lsn),
@@ -155,7 +155,12 @@ impl Engine {
     }
 
     /// Makes the segment in which the log goes on, and lets it go on there.
-    pub(super) fn go_on(&self, chain: &[ChainEntry], log_first: Lsn, way: &Way) -> Result<()> {
+    pub(super) fn go_on(
+        &self,
+        chain: &[ChainEntry],
+        log_first: Lsn,
+        way: &Continuation,
+    ) -> Result<()> {
         let (id, spare) = {
             let mut state = self.state();
             // Its file may serve if the disk is full.
@@ -194,7 +199,7 @@ impl Engine {
         &self,
         chain: &[ChainEntry],
         log_first: Lsn,
-        way: &Way,
+        way: &Continuation,
         id: SegmentId,
         spare: Option<SegmentId>,
     ) -> Result<(Copied, Option<Sealing>)> {
@@ -325,7 +330,7 @@ impl Engine {
             };
             return Ok(Place {
                 at: Some((at, after)),
-                rest: Some(Source {
+                rest: Some(CopyFrom {
                     header,
                     after: Some(after),
                     start: after.offset,
@@ -352,7 +357,7 @@ impl Engine {
     fn continue_in(
         &self,
         chain: &[ChainEntry],
-        way: &Way,
+        way: &Continuation,
         copied: &Copied,
         shortened: Option<Sealing>,
     ) {

@@ -6,8 +6,8 @@ use std::time::Duration;
 use super::background::{Role, Sleep};
 use super::engine::Engine;
 use crate::settings::Driver;
+use crate::sync::timer::{Alarm, Timer};
 use crate::sync::{self, IfPanicking};
-use crate::timer::{Alarm, Timer};
 use crate::{Error, Result, sabotage};
 
 /// A thread without work ends after this time.

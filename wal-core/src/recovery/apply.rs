@@ -8,7 +8,7 @@ use std::io;
 use wal_format::{History, Origin, SegmentHeader, SegmentId};
 use wal_io::{OpenMode, Storage};
 
-use super::copy::{Copied, Copy, Source};
+use super::copy::{Copied, Copy, CopyFrom};
 use super::plan::{CopyTail, Plan};
 use super::reserve::{Reserve, remove_or_reuse};
 use super::scan::Scan;
@@ -120,11 +120,11 @@ fn spares(scan: &Scan) -> Vec<SegmentId> {
         .collect()
 }
 
-fn sources(scan: &Scan, tail: CopyTail) -> Vec<Source> {
+fn sources(scan: &Scan, tail: CopyTail) -> Vec<CopyFrom> {
     let links = scan.chain.iter().enumerate().skip(tail.from);
     // Of one without a record behind that, at most a stamp or a cut is left. It was not looked at, and need not have survived.
     let links = links.filter(|(_, link)| link.end.lsn > tail.after.lsn);
-    let sources = links.map(|(at, link)| Source {
+    let sources = links.map(|(at, link)| CopyFrom {
         header: link.facts.header,
         after: (at == tail.from && !tail.whole).then_some(tail.after),
         start: link

@@ -65,7 +65,7 @@ impl Changed {
 
 /// Where records are copied from: a part of a segment.
 #[derive(Debug)]
-pub(crate) struct Source {
+pub(crate) struct CopyFrom {
     pub(crate) header: SegmentHeader,
     /// The end of the last group that stays where it is; `None`: from the segment's first group on.
     pub(crate) after: Option<GroupEnd>,
@@ -77,7 +77,7 @@ pub(crate) struct Source {
     pub(crate) copied_to: u64,
 }
 
-impl Source {
+impl CopyFrom {
     /// Bytes that are copied.
     fn len(&self) -> u64 {
         let start = self.after.map_or(self.start, |after| after.offset);
@@ -97,7 +97,7 @@ pub(crate) struct Copy<'a> {
     /// The control state that the new segment begins with.
     pub(crate) control: &'a Control,
     /// Oldest first, each going on where the one before it ends.
-    pub(crate) sources: &'a [Source],
+    pub(crate) sources: &'a [CopyFrom],
     /// The last LSN that is copied, wherever it lies in its group or batch.
     pub(crate) last: Lsn,
     /// Spares of an earlier life that may be used where the disk is full.
@@ -436,7 +436,7 @@ impl Copy<'_> {
         sync_or_remove(self.storage, &Self::temporary(header.segment_id), file)
     }
 
-    fn copy_segment(&self, source: &Source, filling: &mut Filling<'_>) -> Result<()> {
+    fn copy_segment(&self, source: &CopyFrom, filling: &mut Filling<'_>) -> Result<()> {
         let watermark = self.link.end_lsn;
         let salt = source.header.salt();
         let name = wal_format::segment_name(source.header.segment_id);

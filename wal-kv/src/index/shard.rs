@@ -18,12 +18,24 @@ const SMALL: usize = 14;
 pub(super) struct Shard {
     /// The newest version of each key.
     newest: HashTable<Version>,
-    /// The versions that were replaced and are kept, by key.
-    older: HashTable<Chain>,
-    /// Bytes of the chains that hold several versions.
-    chains: u64,
+    /// In most shards there are none, most of the time. So it takes one cache line.
+    older: Option<Box<Older>>,
     /// It is noted as one to be shrunk.
     noted: bool,
+}
+
+/// The versions that were replaced and are kept, by key.
+#[derive(Debug, Default)]
+struct Older {
+    table: HashTable<Chain>,
+    /// Bytes of the chains that hold several versions.
+    chains: u64,
+}
+
+impl Older {
+    fn bytes(&self) -> u64 {
+        allocated(size_of::<Self>()) + allocated(self.table.allocation_size()) + self.chains
+    }
 }
 
 impl Shard {
@@ -51,7 +63,8 @@ impl Shard {
 
     #[cold]
     fn older_at(&self, hash: u64, key: &[u8], lsn: u64) -> Option<&Version> {
-        let chain = self.older.find(hash, |chain| chain.key() == key)?;
+        let older = self.older.as_ref()?;
+        let chain = older.table.find(hash, |chain| chain.key() == key)?;
         chain.at(lsn)
     }
 
@@ -96,40 +109,44 @@ impl Shard {
 
     /// Keeps a version that was replaced.
     pub(super) fn keep(&mut self, hash: u64, version: Version, rehash: impl Fn(&[u8]) -> u64) {
-        let chain = self
-            .older
+        let older = self.older.get_or_insert_default();
+        let chain = older
+            .table
             .find_mut(hash, |chain| chain.key() == version.key());
         if let Some(chain) = chain {
-            self.chains -= chain.bytes();
+            older.chains -= chain.bytes();
             chain.push(version);
-            self.chains += chain.bytes();
+            older.chains += chain.bytes();
             return;
         }
         let chain = Chain::One(version);
-        self.older
-            .insert_unique(hash, chain, |chain| rehash(chain.key()));
+        let rehash = |chain: &Chain| rehash(chain.key());
+        older.table.insert_unique(hash, chain, rehash);
     }
 
     /// Forgets the replaced version with this LSN.
     pub(super) fn forget(&mut self, hash: u64, lsn: u64) -> Option<Version> {
-        let mut found = self.older.find_entry(hash, |chain| chain.has(lsn)).ok()?;
-        self.chains -= found.get().bytes();
+        let older = self.older.as_mut()?;
+        let found = older.table.find_entry(hash, |chain| chain.has(lsn));
+        let mut found = found.ok()?;
+        older.chains -= found.get().bytes();
         if let Some(version) = found.get_mut().remove(lsn) {
-            self.chains += found.get().bytes();
+            older.chains += found.get().bytes();
             return Some(version);
         }
         let forgotten = match found.remove().0 {
             Chain::One(version) => Some(version),
             Chain::Many(mut versions) => versions.pop_front(),
         };
-        if self.older.is_empty() {
-            self.older = HashTable::new();
+        if older.table.is_empty() {
+            self.older = None;
         }
         forgotten
     }
 
     pub(super) fn has_older(&self, hash: u64, key: &[u8]) -> bool {
-        !self.older.is_empty() && self.older.find(hash, |chain| chain.key() == key).is_some()
+        let found = |older: &Older| older.table.find(hash, |chain| chain.key() == key).is_some();
+        self.older.as_deref().is_some_and(found)
     }
 
     /// Removes the key whose newest version has this LSN.
@@ -159,14 +176,16 @@ impl Shard {
     pub(super) fn tables(&self) -> Tables {
         Tables {
             newest: allocated(self.newest.allocation_size()),
-            older: allocated(self.older.allocation_size()) + self.chains,
+            older: self.older.as_deref().map_or(0, Older::bytes),
         }
     }
 
     /// Whether it has become sparse and was not noted yet; it is from now on.
     #[inline]
     pub(super) fn has_become_sparse(&mut self) -> bool {
-        let sparse = (is_sparse(&self.newest) || is_sparse(&self.older)) && !self.noted;
+        let older = self.older.as_deref();
+        let sparse = is_sparse(&self.newest) || older.is_some_and(|older| is_sparse(&older.table));
+        let sparse = sparse && !self.noted;
         self.noted |= sparse;
         sparse
     }
@@ -182,24 +201,26 @@ impl Shard {
             self.newest
                 .shrink_to(places, |version| rehash(version.key()));
         }
-        if is_sparse(&self.older) {
-            let places = places_for(&self.older);
-            self.older.shrink_to(places, |chain| rehash(chain.key()));
+        if let Some(Older { table, .. }) = self.older.as_deref_mut()
+            && is_sparse(table)
+        {
+            table.shrink_to(places_for(table), |chain| rehash(chain.key()));
         }
     }
 
     /// Bytes of the table of replaced versions, counted anew.
     #[cfg(all(test, not(wal_shuttle)))]
     pub(super) fn recount_older(&self) -> u64 {
-        let chains = self.older.iter().map(Chain::bytes);
-        allocated(self.older.allocation_size()) + chains.sum::<u64>()
+        let Some(older) = &self.older else { return 0 };
+        let chains = older.table.iter().map(Chain::bytes).sum::<u64>();
+        allocated(size_of::<Older>()) + allocated(older.table.allocation_size()) + chains
     }
 
     /// All that it holds: the newest versions, and the older ones.
     #[cfg(all(test, not(wal_shuttle)))]
     pub(super) fn versions(&self) -> (Vec<Version>, Vec<Version>) {
-        let older = self.older.iter().flat_map(Chain::versions);
-        let older = older.cloned().collect();
+        let older = self.older.iter().flat_map(|older| older.table.iter());
+        let older = older.flat_map(Chain::versions).cloned().collect();
         (self.newest.iter().cloned().collect(), older)
     }
 }

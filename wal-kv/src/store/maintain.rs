@@ -9,7 +9,7 @@ mod background;
 use std::time::Duration;
 
 use wal_core::Lsn;
-use wal_core::timer::{Alarm, Timer};
+use wal_sync::timer::{Alarm, Timer};
 
 use super::Core;
 use super::clock::Unmarked;

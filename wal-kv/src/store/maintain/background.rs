@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use wal_core::FsyncPolicy;
-use wal_core::timer::{Alarm, Timer};
+use wal_sync::timer::{Alarm, Timer};
 
 use crate::sync::{AtomicBool, AtomicU64, Condvar, JoinHandle, Mutex, Ordering, Weak, spawn};
 

@@ -12,7 +12,7 @@ struct Layer {
     never: &'static [&'static str],
 }
 
-/// From the bottom up. wal-format, wal-io and wal-sync are siblings. xtask builds without any of them.
+/// From the bottom up. wal-format and wal-io are siblings, and wal-sync asks wal-io which process it is in. xtask builds without any of them.
 const LAYERS: &[Layer] = &[
     Layer {
         krate: "wal-format",
@@ -26,7 +26,7 @@ const LAYERS: &[Layer] = &[
     },
     Layer {
         krate: "wal-sync",
-        may: &[],
+        may: &["wal-io"],
         never: &["tokio", "async-trait", "rustix"],
     },
     Layer {

@@ -27,30 +27,16 @@ const SAME_MEANING: &[(&str, &[&str])] = &[
         "wal-core",
         &[
             // The blocking log and the async one.
-            "Reader",
             "Wal",
             // What the log, its recovery and its segments do about one thing.
             "control.rs",
             "forget.rs",
             "reserve.rs",
             "salvage.rs",
-            // To be renamed with the engine's files.
-            "Appended",
-            "Source",
-            "Way",
         ],
     ),
     // The blocking store and the async one; the format of a snapshot, and when one is written.
-    (
-        "wal-kv",
-        &[
-            "Durability",
-            "KvStore",
-            "Outcome",
-            "snapshot.rs",
-            "write.rs",
-        ],
-    ),
+    ("wal-kv", &["KvStore", "snapshot.rs"]),
     // One in each command.
     ("wal-cli", &["Args"]),
     ("xtask", &["Args"]),

@@ -34,18 +34,15 @@ pub(super) fn module_head(tree: &Tree) -> Vec<Finding> {
 
 pub(super) fn module_files(tree: &Tree) -> Vec<Finding> {
     let inside_src = |path: &str| path.starts_with("src/") || path.contains("/src/");
-    let named_mod = tree.rust().filter(|(file, _)| {
-        file.path.ends_with("/mod.rs") && inside_src(&file.path) && file.path != LAST_MOD
-    });
+    let named_mod = tree
+        .rust()
+        .filter(|(file, _)| file.path.ends_with("/mod.rs") && inside_src(&file.path));
     let finding = |path: &str| {
         let folder = path.trim_end_matches("/mod.rs");
         Finding::new(path, 0, "a `mod.rs`", format!("name it {folder}.rs"))
     };
     named_mod.map(|(file, _)| finding(&file.path)).collect()
 }
-
-/// Still to be renamed.
-const LAST_MOD: &str = "wal-core/src/log/mod.rs";
 
 /// The crate that may hold unsafe code, in one file.
 const MAY_ALLOW_UNSAFE: &str = "wal-io";

@@ -23,10 +23,10 @@ use crate::{Position, Result};
 #[must_use = "futures do nothing unless they are polled or awaited"]
 pub struct Append<'a> {
     handle: &'a Handle,
-    state: State<'a>,
+    state: Stage<'a>,
 }
 
-enum State<'a> {
+enum Stage<'a> {
     Start(RecordRef<'a>, Durability),
     /// For room or for stable storage.
     Waits(Pin<Box<dyn Future<Output = Result<Position>> + Send + 'a>>),
@@ -35,7 +35,7 @@ enum State<'a> {
 
 impl<'a> Append<'a> {
     pub(crate) fn new(handle: &'a Handle, record: RecordRef<'a>, durability: Durability) -> Self {
-        let state = State::Start(record, durability);
+        let state = Stage::Start(record, durability);
         Self { handle, state }
     }
 }
@@ -45,25 +45,25 @@ impl Future for Append<'_> {
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
-        if let State::Start(record, durability) = this.state {
-            this.state = State::Done;
+        if let Stage::Start(record, durability) = this.state {
+            this.state = Stage::Done;
             let engine = this.handle.engine()?;
             let encoded = [engine.encode(record)?];
             match engine.begin(&encoded, durability)? {
                 Begun::Done(first, _) => return Poll::Ready(Ok(first)),
                 begun => {
-                    this.state = State::Waits(Box::pin(async move {
+                    this.state = Stage::Waits(Box::pin(async move {
                         let rest = engine.finish(begun, &encoded, durability, Shell::Async);
                         rest.await.map(|(first, _)| first)
                     }));
                 }
             }
         }
-        let State::Waits(rest) = &mut this.state else {
+        let Stage::Waits(rest) = &mut this.state else {
             unreachable!("`Append` was polled after it had completed");
         };
         let appended = ready!(rest.as_mut().poll(context));
-        this.state = State::Done;
+        this.state = Stage::Done;
         Poll::Ready(appended)
     }
 }
