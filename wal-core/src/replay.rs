@@ -10,7 +10,7 @@ use wal_format::{Lsn, RecordRef};
 use crate::position::Start;
 use crate::reader::{RawReader, Source};
 use crate::sync::{self, AtomicU64, Ordering};
-use crate::{Error, Position, Result, sabotage};
+use crate::{Error, Position, Result};
 
 /// On how many threads something is done.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -60,15 +60,12 @@ pub(crate) fn replay<S: Send>(
         }
         outcome.map(|next| (state, next))
     };
-    let mut outcomes = sync::in_parallel(threads, parts.len(), read);
-    // The first in the order of LSNs.
-    if sabotage::is("replay-error-of-any-segment") {
-        outcomes.reverse();
-    }
+    let outcomes = sync::in_parallel(threads, parts.len(), read);
     // Records of one era only: some parts may have been read before the newest records were dropped.
     let kept = source.kept_since(era).0;
     let (mut states, mut next) = (Vec::with_capacity(parts.len()), start);
     for (part, outcome) in parts.iter().zip(outcomes) {
+        // The first error in the order of LSNs is returned.
         let (state, reached) = outcome?;
         // The last part of a log that someone else writes has no end of its own.
         let short = reached <= part.last && part.last < Lsn::MAX;
@@ -80,9 +77,7 @@ pub(crate) fn replay<S: Send>(
     }
     match kept {
         // Two records of one LSN are not mixed up.
-        Some(kept) if kept.next() < next && !sabotage::is("replay-of-two-eras") => {
-            Err(removed(source, Some(kept)))
-        }
+        Some(kept) if kept.next() < next => Err(removed(source, Some(kept))),
         _ => Ok(states),
     }
 }

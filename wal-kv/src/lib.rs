@@ -13,7 +13,6 @@ mod index;
 #[cfg(feature = "tokio")]
 mod kv;
 mod report;
-mod sabotage;
 mod snapshot;
 mod store;
 mod sync;

@@ -6,8 +6,8 @@ use wal_format::{Control, Lsn, SegmentId, UnixMillis, Version};
 
 use super::scan::{ChainLink, Scan};
 use super::tail::{GroupEnd, scan_tail};
+use crate::Result;
 use crate::segment::SegmentFacts;
-use crate::{Result, sabotage};
 
 impl Scan {
     /// Finds the control state: the newest segment's, or that of the last one before it whose table has survived.
@@ -133,7 +133,6 @@ fn predecessor(
 pub(super) fn mark_lost(control: &mut Control, is_found: bool, unread: Option<SegmentId>) {
     if let Some(segment) = unread
         && (!is_found || !control.is_unused())
-        && !sabotage::is("lost-control-state-not-marked")
     {
         control.mark_lost(segment);
     }

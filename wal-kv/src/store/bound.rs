@@ -18,7 +18,6 @@ use super::{Core, Driver};
 use crate::config::Snapshots;
 use crate::files::snapshot_name;
 use crate::index::Change;
-use crate::sabotage;
 use crate::sync::{Arc, AtomicU64, Condvar, Mutex, Ordering, sleep};
 use crate::{Error, Result};
 
@@ -101,9 +100,7 @@ impl Bound {
     /// Sets the due length after an open or a snapshot. The `log_bytes` bytes that the log has may have been written when there was
     /// more data, and more was due.
     pub(super) fn set_for_log(&self, due: u64, log_bytes: u64) {
-        let was_due = log_bytes / MOST;
-        let known = !sabotage::is("kv-bound-forgets-the-data-before");
-        self.set(due.max(if known { was_due } else { 0 }));
+        self.set(due.max(log_bytes / MOST));
     }
 
     /// A snapshot of `bytes` bytes of pairs is being written; 0 if none is.
@@ -155,9 +152,7 @@ impl Core {
         };
         self.bound
             .set(due.max(self.bound.due.load(Ordering::Relaxed)));
-        logged >= self.bound.most()
-            && !sabotage::is("kv-log-without-a-bound")
-            && !self.all_free(changes)
+        logged >= self.bound.most() && !self.all_free(changes)
     }
 
     /// Whether each makes the live data smaller: no key is there to be deleted twice.
@@ -165,7 +160,7 @@ impl Core {
         let mut deleted = HashSet::new();
         changes.iter().all(|change| {
             let is_first = deleted.insert(change.key());
-            self.frees(change) && (is_first || sabotage::is("kv-deletes-of-one-key-pass-the-bound"))
+            self.frees(change) && is_first
         })
     }
 
@@ -222,8 +217,7 @@ impl Core {
             || self.log_bytes() == 0
             || retry.tried
             || self.background.is_stopping()
-            || self.has_just_failed()
-            || sabotage::is("kv-no-snapshot-for-space");
+            || self.has_just_failed();
         if hopeless {
             return Err(Error::Log(error));
         }
@@ -264,9 +258,7 @@ impl Core {
         let clock = Arc::clone(&self.clock);
         move || {
             let begun = clock.monotonic();
-            if !sabotage::is("kv-writers-not-slowed") {
-                sleep(time);
-            }
+            sleep(time);
             clock.monotonic().saturating_sub(begun)
         }
     }
@@ -309,10 +301,7 @@ impl Core {
             .store(self.log_bytes().saturating_add(after), Ordering::Relaxed);
         let now = self.clock.monotonic();
         let took = now.saturating_sub(begun);
-        let mut pause = took.saturating_mul(PAUSE).max(RETRY_AFTER);
-        if sabotage::is("kv-late-failure-tried-again-at-once") {
-            pause = RETRY_AFTER;
-        }
+        let pause = took.saturating_mul(PAUSE).max(RETRY_AFTER);
         *self.bound.failed.lock() = Some(Failed {
             lsn,
             error: Arc::new(error.clone()),
@@ -341,10 +330,7 @@ impl Core {
     pub(super) fn disk_bound(&self, last_snapshot: u64) -> Option<u64> {
         let due = self.due_length()?;
         let due = due.max(self.bound.due.load(Ordering::Relaxed));
-        let writing = match self.bound.writing.load(Ordering::Relaxed) {
-            _ if sabotage::is("kv-bound-forgets-the-data-before") => 0,
-            bytes => bytes,
-        };
+        let writing = self.bound.writing.load(Ordering::Relaxed);
         let pairs = self.index.ledger().snapshot_bytes().max(writing);
         // Blocks have heads, and an index.
         let snapshot = pairs + pairs / 32 + (64 << 10);
@@ -360,7 +346,7 @@ impl Core {
 /// few writes come to a snapshot too.
 pub(super) fn heads_of_restarts(segments: u64, log_bytes: u64, segment: u64) -> u64 {
     let filled = log_bytes / segment.max(1) + BESIDE_THE_LOG;
-    if segment == 0 || sabotage::is("kv-heads-of-restarts-not-counted") {
+    if segment == 0 {
         return 0;
     }
     segments.saturating_sub(filled).saturating_mul(SEGMENT_HEAD)

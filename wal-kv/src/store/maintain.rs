@@ -12,7 +12,6 @@ use super::Core;
 use super::clock::Unmarked;
 use crate::history::Mark;
 use crate::index::Writer;
-use crate::sabotage;
 use crate::sync::{Arc, AtomicBool, AtomicU64, Condvar, JoinHandle, Mutex, Ordering, pause, spawn};
 use crate::{Error, Result};
 
@@ -138,9 +137,7 @@ impl Core {
         self.background.stopping.store(true, Ordering::Release);
         self.background.wanted.lock().stop = true;
         self.background.condvar.notify_all();
-        if !sabotage::is("kv-close-wakes-nobody-at-the-bound") {
-            self.bound.wake();
-        }
+        self.bound.wake();
     }
 
     /// After [`stop`](Self::stop): whether the thread has something to give up before it ends.
@@ -191,9 +188,6 @@ impl Core {
                     let retry_at = self.counters.retry_at.load(Ordering::Relaxed);
                     return self.background.look_at.store(retry_at, Ordering::Relaxed);
                 }
-            }
-            if sabotage::is("kv-due-while-writing-ignored") {
-                return;
             }
         }
     }
@@ -252,7 +246,7 @@ impl Core {
         }
         let last = Duration::from_nanos(self.background.swept_at.load(Ordering::Relaxed));
         let is_due = self.clock.monotonic().saturating_sub(last) >= SWEEP_EVERY;
-        if is_due && !self.background.is_stopping() && !sabotage::is("kv-no-sweep-in-a-snapshot") {
+        if is_due && !self.background.is_stopping() {
             self.sweep();
         }
     }

@@ -1,11 +1,11 @@
-//! The table and the code name the same variants.
+//! The patches and the code name the same variants.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
 use super::trial::{Trial, Verdict, seed_in};
-use super::variants::{Seen, variants};
+use super::variant::{Seen, variants};
 use crate::cargo::root;
 
 /// The names in `sabotage::is("NAME")` and `sabotage::unless("NAME", ..)` of all files below `folder`.
@@ -30,22 +30,25 @@ fn names_below(folder: &Path, names: &mut BTreeSet<String>) {
     }
 }
 
+/// Until the last call has left the log: a variant whose patch has only its header is one of them.
 #[test]
-fn every_variant_is_in_the_code_and_in_the_table() {
+fn every_variant_is_in_the_code_or_in_its_patch() {
     let mut in_code = BTreeSet::new();
-    for krate in ["wal-core", "wal-io", "wal-kv"] {
-        names_below(&root().join(krate).join("src"), &mut in_code);
+    names_below(&root().join("wal-core/src"), &mut in_code);
+    let variants = variants().expect("the patches");
+    for variant in variants {
+        let is_called = in_code.remove(&variant.name);
+        assert!(is_called || !variant.hunks.is_empty(), "{variant:?}");
     }
-    let in_table: BTreeSet<String> = variants().map(|variant| variant.name.into()).collect();
-    assert_eq!(in_table.len(), variants().count(), "each name once");
-    assert_eq!(in_code, in_table);
+    assert!(in_code.is_empty(), "without a patch: {in_code:?}");
 }
 
 #[test]
 fn enough_is_broken_and_the_programs_find_most_of_it() {
+    let variants = variants().expect("the patches");
     let by_programs = |variant: &&super::Variant| variant.seen == Seen::ByPrograms;
-    assert!(variants().count() >= 24);
-    assert!(variants().filter(by_programs).count() >= 24);
+    assert!(variants.len() >= 24);
+    assert!(variants.iter().filter(by_programs).count() >= 24);
 }
 
 #[test]

@@ -14,7 +14,7 @@ use crate::recovery::copy::Needs;
 use crate::recovery::{GroupEnd, Part, Step, Walk, Wreck};
 use crate::segment::{Files, GroupStep, RecordStep, SegmentCursor};
 use crate::sync::Arc;
-use crate::{Error, Result, sabotage};
+use crate::{Error, Result};
 
 /// Bytes of one group of copies, roughly: one entry of the index each.
 pub(super) const GROUP: u64 = wal_format::INDEX_INTERVAL;
@@ -390,11 +390,7 @@ impl Behind {
         let whole = piece.with(batch);
         let fits = new.is_none_or(|new| whole.needs(new.alignment).fits(new));
         // A loss stays with the record before it.
-        if fits
-            || piece.bytes == 0
-            || batch.bytes == 0
-            || sabotage::is("repair-copies-to-one-segment")
-        {
+        if fits || piece.bytes == 0 || batch.bytes == 0 {
             *piece = whole;
         } else {
             self.pieces.push(batch);

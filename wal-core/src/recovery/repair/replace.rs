@@ -11,13 +11,13 @@ use wal_io::Storage;
 use super::copy::Feed;
 use super::inspect::Behind;
 use super::slots::Slot;
+use crate::Result;
 use crate::log::{LiveSegment, Sealing, write_footer};
 use crate::recovery::copy::{Copied, Copy, Needs};
 use crate::recovery::filling::Filling;
 use crate::recovery::{GroupEnd, Part, Reserve, Wreck};
 use crate::segment::SegmentFacts;
 use crate::sync::Arc;
-use crate::{Result, sabotage};
 
 /// A segment that is to be written anew.
 #[derive(Debug)]
@@ -119,10 +119,6 @@ impl Replacement {
         let id = self.slot.id;
         let (from, to) = (wal_format::temporary_name(id), wal_format::segment_name(id));
         // One rename commits: the name is never free.
-        if sabotage::is("damaged-segment-removed-before-the-rename") {
-            let _ = storage.remove(&to);
-            storage.sync_dir()?;
-        }
         storage.replace(&from, &to)
     }
 
@@ -146,9 +142,6 @@ impl Replacement {
             successor: wreck.parts[self.slot.next].file,
         };
         // A replacement is durable before it takes the damaged file's name.
-        if sabotage::is("replacement-named-before-it-is-durable") {
-            return Ok(());
-        }
         write_footer(&sealing, log_first)?;
         // It cuts the file, too.
         sealing.segment.file.sync_data()

@@ -4,6 +4,7 @@
 mod docs;
 mod layers;
 mod manifests;
+mod patches;
 mod rust;
 mod text;
 
@@ -112,6 +113,11 @@ pub(super) const RULES: &[Rule] = &[
         name: "named-test",
         asks: "tests that documents name exist where they are said to be",
         check: docs::tests_exist,
+    },
+    Rule {
+        name: "sabotage",
+        asks: "every patch of `cargo xtask sabotage` applies to the sources",
+        check: patches::apply,
     },
     Rule {
         name: "decision",

@@ -1,0 +1,280 @@
+//! All patches at once, applied to the clean sources.
+//!
+//! Each patch is relative to the clean sources. A hunk fits where its old lines are, and they must be there once; the numbers
+//! in `@@` do not count. Two patches may insert lines at the same place (in the order of their names), but not replace the same
+//! line. Deliberately absent: files (`copy.rs`, and the rule of `cargo xtask tidy`).
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use anyhow::Context as _;
+
+use super::variant::Variant;
+
+/// One place that a patch changes.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Hunk {
+    file: String,
+    /// Lines after their mark: `-` goes, `+` comes, a space stays.
+    lines: Vec<(char, String)>,
+}
+
+/// Why a patch does not apply.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Misfit {
+    /// The path of the patch.
+    pub(crate) patch: String,
+    pub(crate) what: String,
+}
+
+/// Lines of the clean file that `lines` replace.
+struct Edit<'a> {
+    at: Range<usize>,
+    variant: &'a Variant,
+    lines: Vec<&'a str>,
+}
+
+impl Hunk {
+    /// The names in the calls of the switch: `sabotage::is("NAME")`, `sabotage::unless("NAME", ..)`.
+    pub(super) fn names(&self) -> Vec<String> {
+        let added = self.lines.iter().filter(|(mark, _)| *mark == '+');
+        let added: String = added.map(|(_, line)| line.as_str()).collect();
+        let calls = added.split("sabotage::").skip(1);
+        let names = calls.filter_map(|call| call.split('"').nth(1));
+        names.map(str::to_owned).collect()
+    }
+
+    fn old(&self) -> Vec<&str> {
+        let old = self.lines.iter().filter(|(mark, _)| *mark != '+');
+        old.map(|(_, line)| line.as_str()).collect()
+    }
+
+    /// Finds the place of the old lines in `clean`.
+    fn place(&self, clean: &[&str]) -> Result<usize, String> {
+        let old = self.old();
+        let equal = |at: &usize| {
+            let pairs = clean[*at..].iter().zip(&old);
+            pairs.take_while(|(there, wanted)| there == wanted).count()
+        };
+        let mut places = (0..clean.len()).filter(|at| equal(at) == old.len());
+        match (places.next(), places.next()) {
+            (Some(place), None) => Ok(place),
+            (Some(_), Some(_)) => Err(format!(
+                "{} has these lines more than once, the first is `{}`: show more context",
+                self.file,
+                old.first().unwrap_or(&"").trim()
+            )),
+            (None, _) => {
+                let best = (0..clean.len()).max_by_key(|at| (equal(at), usize::MAX - at));
+                let missing = old.get(best.map_or(0, |at| equal(&at))).unwrap_or(&"");
+                Err(format!(
+                    "{} has no line `{}` there",
+                    self.file,
+                    missing.trim()
+                ))
+            }
+        }
+    }
+
+    fn edits<'a>(&'a self, variant: &'a Variant, mut at: usize) -> Vec<Edit<'a>> {
+        let mut edits: Vec<Edit<'a>> = Vec::new();
+        for (mark, line) in &self.lines {
+            if *mark == ' ' {
+                at += 1;
+                continue;
+            }
+            let len = usize::from(*mark == '-');
+            let lines = (*mark == '+').then_some(line.as_str());
+            match edits.last_mut() {
+                Some(edit) if edit.at.end == at => {
+                    edit.at.end += len;
+                    edit.lines.extend(lines);
+                }
+                _ => edits.push(Edit {
+                    at: at..at + len,
+                    variant,
+                    lines: lines.into_iter().collect(),
+                }),
+            }
+            at += len;
+        }
+        edits
+    }
+}
+
+/// Reads a unified diff.
+pub(super) fn hunks(diff: &str) -> anyhow::Result<Vec<Hunk>> {
+    let (mut hunks, mut file) = (Vec::<Hunk>::new(), None);
+    for line in diff.lines() {
+        if line.starts_with("--- ") {
+            file = None;
+        } else if let Some(path) = line.strip_prefix("+++ b/") {
+            file = Some(path);
+        } else if line.starts_with("@@") {
+            let file = file.context("there is no line `+++ b/FILE`")?.to_owned();
+            let lines = Vec::new();
+            hunks.push(Hunk { file, lines });
+        } else {
+            // An empty line may have lost its space.
+            let (mark, rest) = line.split_at_checked(1).unwrap_or((" ", ""));
+            let mark = mark.chars().next().filter(|mark| " +-".contains(*mark));
+            let mark = mark.with_context(|| format!("this is no line of a diff: `{line}`"))?;
+            let hunk = hunks.last_mut().context("there is no line `@@`")?;
+            hunk.lines.push((mark, rest.to_owned()));
+        }
+    }
+    Ok(hunks)
+}
+
+/// The patched files by their paths, or all that does not fit. `read` gives the clean files.
+pub(crate) fn apply(
+    variants: &[Variant],
+    read: impl Fn(&str) -> Option<String>,
+) -> Result<BTreeMap<String, String>, Vec<Misfit>> {
+    let mut by_file: BTreeMap<&str, Vec<(&Variant, &Hunk)>> = BTreeMap::new();
+    for variant in variants {
+        for hunk in &variant.hunks {
+            let hunks = by_file.entry(&hunk.file).or_default();
+            hunks.push((variant, hunk));
+        }
+    }
+    let (mut patched, mut misfits) = (BTreeMap::new(), Vec::new());
+    for (file, hunks) in by_file {
+        let text = read(file).unwrap_or_default();
+        let clean: Vec<&str> = text.lines().collect();
+        let mut edits = Vec::new();
+        for (variant, hunk) in hunks {
+            match hunk.place(&clean) {
+                Ok(at) => edits.extend(hunk.edits(variant, at)),
+                Err(what) => misfits.push(misfit(variant, what)),
+            }
+        }
+        edits.sort_by_key(|edit| (edit.at.start, edit.at.end, &edit.variant.name));
+        for pair in edits.windows(2) {
+            if pair[1].at.start < pair[0].at.end {
+                let (line, other) = (pair[1].at.start + 1, &pair[0].variant.name);
+                let what = format!("{other} changes line {line} of {file} too");
+                misfits.push(misfit(pair[1].variant, what));
+            }
+        }
+        patched.insert(file.to_owned(), merged(&clean, &edits));
+    }
+    if misfits.is_empty() {
+        Ok(patched)
+    } else {
+        Err(misfits)
+    }
+}
+
+fn misfit(variant: &Variant, what: String) -> Misfit {
+    let patch = variant.path.clone();
+    Misfit { patch, what }
+}
+
+fn merged(clean: &[&str], edits: &[Edit<'_>]) -> String {
+    let (mut out, mut from) = (Vec::<&str>::new(), 0);
+    for edit in edits {
+        out.extend(clean.get(from..edit.at.start).unwrap_or_default());
+        out.extend(&edit.lines);
+        from = edit.at.end;
+    }
+    out.extend(clean.get(from..).unwrap_or_default());
+    out.join("\n") + "\n"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CLEAN: &str = "fn a() {\n    one();\n    two();\n\n    one();\n    three();\n}\n";
+
+    fn variant(name: &str, diff: &str) -> Variant {
+        let text =
+            format!("Breaks: a rule\nFound by: random programs\n\n--- a/f.rs\n+++ b/f.rs\n{diff}");
+        Variant::parse(&format!("{name}.patch"), &text).expect("a patch")
+    }
+
+    fn applied(variants: &[Variant]) -> Result<String, Vec<String>> {
+        let patched = apply(variants, |path| (path == "f.rs").then(|| CLEAN.to_owned()));
+        match patched {
+            Ok(patched) => Ok(patched["f.rs"].clone()),
+            Err(misfits) => Err(misfits
+                .into_iter()
+                .map(|misfit| format!("{}: {}", misfit.patch, misfit.what))
+                .collect()),
+        }
+    }
+
+    #[test]
+    fn patches_are_applied_together_whatever_their_line_numbers() {
+        let variants = [
+            variant(
+                "b",
+                "@@ -70,2 +70,3 @@ fn a()\n     two();\n\n+    is(sabotage::is(\"b\"));\n     one();\n",
+            ),
+            variant(
+                "a",
+                "@@\n     two();\n\n+    sabotage::is(\"a\");\n     one();\n",
+            ),
+            variant(
+                "c",
+                "@@\n     two();\n\n-    one();\n+    sabotage::unless(\"c\", one);\n     three();\n",
+            ),
+        ];
+        let expected = "fn a() {\n    one();\n    two();\n\n    sabotage::is(\"a\");\n    is(sabotage::is(\"b\"));\n    \
+                        sabotage::unless(\"c\", one);\n    three();\n}\n";
+        assert_eq!(applied(&variants).as_deref(), Ok(expected));
+    }
+
+    #[test]
+    fn a_patch_that_does_not_fit_is_named_with_the_line_that_differs() {
+        let gone = variant(
+            "gone",
+            "@@\n     two();\n-    four();\n+    sabotage::is(\"gone\");\n",
+        );
+        let expected = String::from("gone.patch: f.rs has no line `four();` there");
+        assert_eq!(applied(&[gone]), Err(vec![expected]));
+    }
+
+    #[test]
+    fn lines_that_are_there_twice_are_no_place() {
+        let vague = variant("vague", "@@\n     one();\n+    sabotage::is(\"vague\");\n");
+        let expected = "vague.patch: f.rs has these lines more than once, the first is `one();`: show more context";
+        assert_eq!(applied(&[vague]), Err(vec![expected.into()]));
+    }
+
+    #[test]
+    fn two_patches_of_one_line_are_both_named() {
+        let changes = |name: &str| {
+            variant(
+                name,
+                &format!("@@\n-    two();\n+    sabotage::is(\"{name}\");\n"),
+            )
+        };
+        let expected = String::from("y.patch: x changes line 3 of f.rs too");
+        assert_eq!(applied(&[changes("y"), changes("x")]), Err(vec![expected]));
+    }
+
+    #[test]
+    fn a_patch_asks_for_its_own_name_only() {
+        let parse = |text: &str| {
+            Variant::parse("own.patch", text)
+                .map(|_| ())
+                .map_err(|error| error.to_string())
+        };
+        let header = "Breaks: a rule\nFound by: random programs\n";
+        let diff = "--- a/f.rs\n+++ b/f.rs\n@@\n+sabotage::is(\"other\")\n";
+        let expected = "it has the name of another variant, \"other\"";
+        assert_eq!(parse(&format!("{header}{diff}")), Err(expected.into()));
+        let nameless = format!("{header}--- a/f.rs\n+++ b/f.rs\n@@\n+return;\n");
+        assert_eq!(parse(&nameless), Err("nothing asks for its name".into()));
+        assert_eq!(
+            parse("Found by: random programs\n"),
+            Err("it has no line `Breaks:`".into())
+        );
+        assert_eq!(
+            parse("Found by: test a b\n"),
+            Err("nobody is called `test a b`".into())
+        );
+    }
+}
