@@ -65,7 +65,7 @@ fn package(path: &str) -> Option<String> {
         .map(|(package, _)| package.to_owned())
 }
 
-fn told(misfits: &[Misfit]) -> String {
+pub(super) fn told(misfits: &[Misfit]) -> String {
     let lines = misfits
         .iter()
         .map(|misfit| format!("\n{}: {}", misfit.patch, misfit.what));

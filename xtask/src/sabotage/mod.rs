@@ -6,6 +6,7 @@
 //! copy.rs      the copy of the sources with all patches in it
 //! build.rs     the programs of one build of this copy
 //! trial.rs     one run under one variant, within a limit of time
+//! save.rs      a change of the working tree, written as a patch
 //! document.rs  the table in docs/testing.md
 //! ```
 //!
@@ -15,12 +16,15 @@ mod build;
 mod copy;
 mod document;
 mod patch;
+mod save;
 mod trial;
 mod variant;
 
 use std::fmt;
 use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
 
 use crate::soak;
 use build::{Built, Programs, WithCommand};
@@ -52,6 +56,9 @@ pub(crate) struct Args {
     /// Write the table and the count into docs/testing.md; with --only, these rows of it.
     #[arg(long, conflicts_with_all = ["quick", "list"])]
     write: bool,
+    /// Write what the crates have changed since `git add` into the patch of this variant; run nothing.
+    #[arg(long, value_name = "NAME", exclusive = true)]
+    save: Option<String>,
 }
 
 /// All that a variant gets before it counts as a survivor.
@@ -70,6 +77,12 @@ pub(crate) fn quick() -> anyhow::Result<bool> {
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    if let Some(name) = &args.save {
+        let all = variants()?;
+        let variant = all.iter().find(|variant| variant.name == *name);
+        save::save(variant.context("write its header first: xtask/sabotage/GROUP/NAME.patch")?)?;
+        return Ok(ExitCode::SUCCESS);
+    }
     if args.list {
         for variant in choose(args, &variants()?)? {
             println!("{:<40} {}", variant.name, variant.breaks);
