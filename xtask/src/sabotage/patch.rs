@@ -1,8 +1,7 @@
 //! All patches at once, applied to the clean sources.
 //!
-//! Each patch is relative to the clean sources. A hunk fits where its old lines are, and they must be there once; the numbers
-//! in `@@` do not count. Two patches may insert lines at the same place (in the order of their names), but not replace the same
-//! line. Deliberately absent: files (`copy.rs`, and the rule of `cargo xtask tidy`).
+//! Each patch is relative to the clean sources. The old lines of a hunk must occur once in the file; the numbers in `@@` do not
+//! count. Two patches may insert lines at the same place (in the order of their names), but not replace the same line.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -60,7 +59,7 @@ impl Hunk {
         match (places.next(), places.next()) {
             (Some(place), None) => Ok(place),
             (Some(_), Some(_)) => Err(format!(
-                "{} has these lines more than once, the first is `{}`: show more context",
+                "{} has these lines more than once, the first is `{}`: add more context",
                 self.file,
                 old.first().unwrap_or(&"").trim()
             )),
@@ -126,7 +125,7 @@ pub(super) fn hunks(diff: &str) -> anyhow::Result<Vec<Hunk>> {
     Ok(hunks)
 }
 
-/// The patched files by their paths, or all that does not fit. `read` gives the clean files.
+/// Returns the patched files by their paths, or all hunks that do not fit. `read` returns a clean file.
 pub(crate) fn apply(
     variants: &[Variant],
     read: impl Fn(&str) -> Option<String>,
@@ -239,7 +238,7 @@ mod tests {
     #[test]
     fn lines_that_are_there_twice_are_no_place() {
         let vague = variant("vague", "@@\n     one();\n+    sabotage::is(\"vague\");\n");
-        let expected = "vague.patch: f.rs has these lines more than once, the first is `one();`: show more context";
+        let expected = "vague.patch: f.rs has these lines more than once, the first is `one();`: add more context";
         assert_eq!(applied(&[vague]), Err(vec![expected.into()]));
     }
 
@@ -264,17 +263,20 @@ mod tests {
         };
         let header = "Breaks: a rule\nFound by: random programs\n";
         let diff = "--- a/f.rs\n+++ b/f.rs\n@@\n+sabotage::is(\"other\")\n";
-        let expected = "it has the name of another variant, \"other\"";
+        let expected = "it asks for another variant, \"other\"";
         assert_eq!(parse(&format!("{header}{diff}")), Err(expected.into()));
         let nameless = format!("{header}--- a/f.rs\n+++ b/f.rs\n@@\n+return;\n");
-        assert_eq!(parse(&nameless), Err("nothing asks for its name".into()));
+        assert_eq!(
+            parse(&nameless),
+            Err("no added line asks whether the variant is switched on".into())
+        );
         assert_eq!(
             parse("Found by: random programs\n"),
-            Err("it has no line `Breaks:`".into())
+            Err("the line `Breaks:` is missing".into())
         );
         assert_eq!(
             parse("Found by: test a b\n"),
-            Err("nobody is called `test a b`".into())
+            Err("`Found by: test a b` names no test and no fault".into())
         );
     }
 }

@@ -1,14 +1,14 @@
 //! What can be broken: one patch for each variant, `xtask/sabotage/GROUP/NAME.patch`.
 //!
-//! Each variant is a mistake that a log has been shipped with somewhere, or could be. Above its diff, a patch says which rule
-//! it breaks, and who must notice:
+//! Each variant is a mistake that some log has been shipped with, or could be. Above its diff, a patch names the rule that it
+//! breaks, and what must find it:
 //!
 //! ```text
 //! Breaks: 4: acknowledged by a sync
 //! Found by: random programs
 //! ```
 //!
-//! or `test PACKAGE PROGRAM TEST`, or `fault CASE`. Deliberately absent: applying the patches (`patch.rs`).
+//! or `test PACKAGE PROGRAM TEST`, or `fault CASE`.
 
 use std::fmt;
 use std::fs;
@@ -37,12 +37,12 @@ pub(crate) struct Variant {
 /// The test program that traces the command.
 const SYSCALLS: &str = "syscalls";
 
-/// Who notices.
+/// What finds it.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Seen {
     /// The random crash programs.
     ByPrograms,
-    /// A test: it needs threads, damage at rest, or an eye on the system calls.
+    /// A test: it needs threads, damage at rest, or a trace of the system calls.
     By(Test),
     /// A fault in one system call of the command: a case of `cargo xtask syscalls`.
     ByFault(String),
@@ -91,18 +91,19 @@ impl Variant {
             let value = header.lines().find_map(|line| line.strip_prefix(key));
             value
                 .map(str::trim)
-                .with_context(|| format!("it has no line `{key}`"))
+                .with_context(|| format!("the line `{key}` is missing"))
         };
         let seen = value("Found by:")?;
-        let seen = Seen::parse(seen).with_context(|| format!("nobody is called `{seen}`"))?;
+        let seen = Seen::parse(seen)
+            .with_context(|| format!("`Found by: {seen}` names no test and no fault"))?;
         let hunks = hunks(diff)?;
         let names: Vec<String> = hunks.iter().flat_map(Hunk::names).collect();
         ensure!(
             hunks.is_empty() || !names.is_empty(),
-            "nothing asks for its name"
+            "no added line asks whether the variant is switched on"
         );
         if let Some(other) = names.iter().find(|other| *other != name) {
-            bail!("it has the name of another variant, {other:?}");
+            bail!("it asks for another variant, {other:?}");
         }
         Ok(Self {
             path: path.into(),
