@@ -28,7 +28,7 @@ const SHORT: &str = "0.4";
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let passed = match &args.options[..] {
-        [what] if what == "broken" => finds_the_broken()?,
+        [what] if what == "broken" => sabotage::soak_finds_the_broken()?,
         options => passes(&soak(options))?,
     };
     Ok(if passed {
@@ -44,14 +44,6 @@ fn passes(cargo: &Cargo) -> anyhow::Result<bool> {
         .status()
         .with_context(|| format!("could not start {cargo}"))?;
     Ok(status.success())
-}
-
-/// Whether the soak finds stores with deliberate mistakes: a part of `cargo xtask sabotage`.
-pub(crate) fn finds_the_broken() -> anyhow::Result<bool> {
-    sabotage::copy_sources()?;
-    let cargo = sabotage::cargo("test --package wal-soak --test broken");
-    println!("   {cargo}");
-    passes(&cargo)
 }
 
 /// What `cargo xtask ci` runs: each kind of round, for a second or two, in the build that the tests have.

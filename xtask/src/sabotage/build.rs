@@ -8,14 +8,7 @@ use anyhow::Context as _;
 
 use super::copy;
 use super::trial::Trial;
-use super::variant::Test;
-
-/// A test program; the unit tests of a package have the name of its library.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Target {
-    pub(super) package: String,
-    pub(super) name: String,
-}
+use super::variant::{Target, Test};
 
 /// Which random programs to run.
 #[derive(Debug, Clone, Copy)]

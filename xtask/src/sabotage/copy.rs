@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 
-use super::patch::{Misfit, apply};
+use super::patch::{apply, told};
 use super::variant::{FOLDER, Variant};
 use crate::cargo::{Cargo, root};
 use crate::files;
@@ -52,7 +52,7 @@ pub(super) fn make(variants: &[Variant]) -> anyhow::Result<()> {
 }
 
 /// The command line `cargo ARGS` in the copy.
-pub(crate) fn cargo(args: &str) -> Cargo {
+pub(super) fn cargo(args: &str) -> Cargo {
     // Patched code may leave imports and variables unused.
     Cargo::new(&format!(
         "{args} --manifest-path {COPY}/Cargo.toml --target-dir target/sabotage"
@@ -63,13 +63,6 @@ pub(crate) fn cargo(args: &str) -> Cargo {
 fn package(path: &str) -> Option<String> {
     path.split_once("/src/")
         .map(|(package, _)| package.to_owned())
-}
-
-pub(super) fn told(misfits: &[Misfit]) -> String {
-    let lines = misfits
-        .iter()
-        .map(|misfit| format!("\n{}: {}", misfit.patch, misfit.what));
-    format!("patches do not apply:{}", lines.collect::<String>())
 }
 
 fn write(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {

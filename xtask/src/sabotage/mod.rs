@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! variant.rs   what can be broken, which rule that breaks, and who notices: the patches in xtask/sabotage
+//! hunk.rs      one place that a patch changes
 //! patch.rs     all patches, applied to the sources together
 //! copy.rs      the copy of the sources with all patches in it
 //! build.rs     the programs of one build of this copy
@@ -15,6 +16,7 @@
 mod build;
 mod copy;
 mod document;
+mod hunk;
 mod patch;
 mod save;
 mod trial;
@@ -26,12 +28,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 
-use crate::soak;
 use build::{Built, Programs, WithCommand};
 use trial::{Trial, Verdict};
-use variant::{Seen, Test, variants};
+use variant::{Seen, Target, Test, variants};
 
-pub(crate) use copy::cargo;
 pub(crate) use patch::apply;
 pub(crate) use variant::{Variant, is_patch};
 
@@ -91,16 +91,19 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     }
     // The soak has no named test for each: it finds some of them in long runs.
     let all = args.only.is_empty() && !args.quick;
-    Ok(if try_all(args)? && (!all || soak::finds_the_broken()?) {
+    Ok(if try_all(args)? && (!all || soak_finds_the_broken()?) {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE
     })
 }
 
-/// Makes the copy of the sources that [`cargo`] builds.
-pub(crate) fn copy_sources() -> anyhow::Result<()> {
-    copy::make(&variants()?)
+/// Whether the soak finds stores with deliberate mistakes.
+pub(crate) fn soak_finds_the_broken() -> anyhow::Result<bool> {
+    copy::make(&variants()?)?;
+    let cargo = copy::cargo("test --package wal-soak --test broken");
+    println!("   {cargo}");
+    Ok(cargo.command().status()?.success())
 }
 
 fn try_all(args: &Args) -> anyhow::Result<bool> {
@@ -185,7 +188,7 @@ fn has_strace() -> bool {
 }
 
 /// What has to be built: the random programs always, for the baseline.
-fn targets<'a>(chosen: &[&'a Variant]) -> Vec<&'a build::Target> {
+fn targets<'a>(chosen: &[&'a Variant]) -> Vec<&'a Target> {
     let mut targets: Vec<_> = tests(chosen).map(|test| &test.target).collect();
     targets.sort_unstable();
     targets.dedup();

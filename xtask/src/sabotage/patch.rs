@@ -4,19 +4,9 @@
 //! count. Two patches may insert lines at the same place (in the order of their names), but not replace the same line.
 
 use std::collections::BTreeMap;
-use std::ops::Range;
 
-use anyhow::Context as _;
-
+use super::hunk::{Edit, Hunk};
 use super::variant::Variant;
-
-/// One place that a patch changes.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Hunk {
-    file: String,
-    /// Lines after their mark: `-` goes, `+` comes, a space stays.
-    lines: Vec<(char, String)>,
-}
 
 /// Why a patch does not apply.
 #[derive(Debug, PartialEq, Eq)]
@@ -24,105 +14,6 @@ pub(crate) struct Misfit {
     /// The path of the patch.
     pub(crate) patch: String,
     pub(crate) what: String,
-}
-
-/// Lines of the clean file that `lines` replace.
-struct Edit<'a> {
-    at: Range<usize>,
-    variant: &'a Variant,
-    lines: Vec<&'a str>,
-}
-
-impl Hunk {
-    /// The names in the calls of the switch: `sabotage::is("NAME")`, `sabotage::unless("NAME", ..)`.
-    pub(super) fn names(&self) -> Vec<String> {
-        let added = self.lines.iter().filter(|(mark, _)| *mark == '+');
-        let added: String = added.map(|(_, line)| line.as_str()).collect();
-        let calls = added.split("sabotage::").skip(1);
-        let names = calls.filter_map(|call| call.split('"').nth(1));
-        names.map(str::to_owned).collect()
-    }
-
-    fn old(&self) -> Vec<&str> {
-        let old = self.lines.iter().filter(|(mark, _)| *mark != '+');
-        old.map(|(_, line)| line.as_str()).collect()
-    }
-
-    /// Finds the place of the old lines in `clean`.
-    fn place(&self, clean: &[&str]) -> Result<usize, String> {
-        let old = self.old();
-        let equal = |at: &usize| {
-            let pairs = clean[*at..].iter().zip(&old);
-            pairs.take_while(|(there, wanted)| there == wanted).count()
-        };
-        let mut places = (0..clean.len()).filter(|at| equal(at) == old.len());
-        match (places.next(), places.next()) {
-            (Some(place), None) => Ok(place),
-            (Some(_), Some(_)) => Err(format!(
-                "{} has these lines more than once, the first is `{}`: add more context",
-                self.file,
-                old.first().unwrap_or(&"").trim()
-            )),
-            (None, _) => {
-                let best = (0..clean.len()).max_by_key(|at| (equal(at), usize::MAX - at));
-                let missing = old.get(best.map_or(0, |at| equal(&at))).unwrap_or(&"");
-                Err(format!(
-                    "{} has no line `{}` there",
-                    self.file,
-                    missing.trim()
-                ))
-            }
-        }
-    }
-
-    fn edits<'a>(&'a self, variant: &'a Variant, mut at: usize) -> Vec<Edit<'a>> {
-        let mut edits: Vec<Edit<'a>> = Vec::new();
-        for (mark, line) in &self.lines {
-            if *mark == ' ' {
-                at += 1;
-                continue;
-            }
-            let len = usize::from(*mark == '-');
-            let lines = (*mark == '+').then_some(line.as_str());
-            match edits.last_mut() {
-                Some(edit) if edit.at.end == at => {
-                    edit.at.end += len;
-                    edit.lines.extend(lines);
-                }
-                _ => edits.push(Edit {
-                    at: at..at + len,
-                    variant,
-                    lines: lines.into_iter().collect(),
-                }),
-            }
-            at += len;
-        }
-        edits
-    }
-}
-
-/// Reads a unified diff.
-pub(super) fn hunks(diff: &str) -> anyhow::Result<Vec<Hunk>> {
-    let (mut hunks, mut file) = (Vec::<Hunk>::new(), None);
-    for line in diff.lines() {
-        if line.starts_with("--- ") {
-            file = None;
-        } else if let Some(path) = line.strip_prefix("+++ b/") {
-            file = Some(path);
-        } else if line.starts_with("@@") {
-            let file = file.context("there is no line `+++ b/FILE`")?.to_owned();
-            let lines = Vec::new();
-            hunks.push(Hunk { file, lines });
-        } else {
-            // An empty line may have lost its space.
-            let (mark, rest) = line.split_at_checked(1).unwrap_or((" ", ""));
-            let mark = mark.chars().next().filter(|mark| " +-".contains(*mark));
-            let mark = mark.with_context(|| format!("this is no line of a diff: `{line}`"))?;
-            let hunk = hunks.last_mut().context("there is no line `@@`")?;
-            hunk.lines.push((mark, rest.to_owned()));
-        }
-    }
-    Ok(hunks)
 }
 
 /// Returns the patched files by their paths, or all hunks that do not fit. `read` returns a clean file.
@@ -144,16 +35,21 @@ pub(crate) fn apply(
         let mut edits = Vec::new();
         for (variant, hunk) in hunks {
             match hunk.place(&clean) {
-                Ok(at) => edits.extend(hunk.edits(variant, at)),
+                Ok(at) => edits.extend(hunk.edits(at).into_iter().map(|edit| (edit, variant))),
                 Err(what) => misfits.push(misfit(variant, what)),
             }
         }
-        edits.sort_by_key(|edit| (edit.at.start, edit.at.end, &edit.variant.name));
+        edits.sort_by_key(|(edit, variant)| (edit.at.start, edit.at.end, &variant.name));
         for pair in edits.windows(2) {
-            if pair[1].at.start < pair[0].at.end {
-                let (line, other) = (pair[1].at.start + 1, &pair[0].variant.name);
-                let what = format!("{other} changes line {line} of {file} too");
-                misfits.push(misfit(pair[1].variant, what));
+            let [(edit, variant), (next, other)] = pair else {
+                continue;
+            };
+            if next.at.start < edit.at.end {
+                let (line, name) = (next.at.start + 1, &variant.name);
+                misfits.push(misfit(
+                    other,
+                    format!("{name} changes line {line} of {file} too"),
+                ));
             }
         }
         patched.insert(file.to_owned(), merged(&clean, &edits));
@@ -165,14 +61,22 @@ pub(crate) fn apply(
     }
 }
 
+/// The message of a command that cannot go on.
+pub(super) fn told(misfits: &[Misfit]) -> String {
+    let lines = misfits
+        .iter()
+        .map(|misfit| format!("\n{}: {}", misfit.patch, misfit.what));
+    format!("patches do not apply:{}", lines.collect::<String>())
+}
+
 fn misfit(variant: &Variant, what: String) -> Misfit {
     let patch = variant.path.clone();
     Misfit { patch, what }
 }
 
-fn merged(clean: &[&str], edits: &[Edit<'_>]) -> String {
+fn merged(clean: &[&str], edits: &[(Edit<'_>, &Variant)]) -> String {
     let (mut out, mut from) = (Vec::<&str>::new(), 0);
-    for edit in edits {
+    for (edit, _) in edits {
         out.extend(clean.get(from..edit.at.start).unwrap_or_default());
         out.extend(&edit.lines);
         from = edit.at.end;

@@ -5,8 +5,7 @@ use std::process::Command;
 
 use anyhow::{Context as _, bail, ensure};
 
-use super::copy::told;
-use super::patch::apply;
+use super::patch::{apply, told};
 use super::variant::{Variant, split};
 use crate::cargo::root;
 

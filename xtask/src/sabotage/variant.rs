@@ -15,8 +15,7 @@ use std::fs;
 
 use anyhow::{Context as _, bail, ensure};
 
-use super::build::Target;
-use super::patch::{Hunk, hunks};
+use super::hunk::{Hunk, hunks};
 use crate::cargo::root;
 use crate::files;
 
@@ -46,6 +45,13 @@ pub(super) enum Seen {
     By(Test),
     /// A fault in one system call of the command: a case of `cargo xtask syscalls`.
     ByFault(String),
+}
+
+/// A test program; the unit tests of a package have the name of its library.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Target {
+    pub(super) package: String,
+    pub(super) name: String,
 }
 
 /// One test of a test program.
