@@ -30,7 +30,12 @@ pub(crate) fn apply(
     }
     let (mut patched, mut misfits) = (BTreeMap::new(), Vec::new());
     for (file, hunks) in by_file {
-        let text = read(file).unwrap_or_default();
+        let Some(text) = read(file) else {
+            let gone =
+                |(variant, _): &(&Variant, _)| misfit(variant, format!("there is no {file}"));
+            misfits.extend(hunks.iter().map(gone));
+            continue;
+        };
         let clean: Vec<&str> = text.lines().collect();
         let mut edits = Vec::new();
         for (variant, hunk) in hunks {
@@ -136,7 +141,9 @@ mod tests {
             "@@\n     two();\n-    four();\n+    sabotage::is(\"gone\");\n",
         );
         let expected = String::from("gone.patch: f.rs has no line `four();` there");
-        assert_eq!(applied(&[gone]), Err(vec![expected]));
+        assert_eq!(applied(std::slice::from_ref(&gone)), Err(vec![expected]));
+        let misfits = apply(&[gone], |_| None).expect_err("without the file");
+        assert_eq!(misfits[0].what, "there is no f.rs");
     }
 
     #[test]
