@@ -23,10 +23,10 @@ use crate::{Position, Result};
 #[must_use = "futures do nothing unless they are polled or awaited"]
 pub struct Append<'a> {
     handle: &'a Handle,
-    state: Stage<'a>,
+    state: Phase<'a>,
 }
 
-enum Stage<'a> {
+enum Phase<'a> {
     Start(RecordRef<'a>, Durability),
     /// For room or for stable storage.
     Waits(Pin<Box<dyn Future<Output = Result<Position>> + Send + 'a>>),
@@ -35,7 +35,7 @@ enum Stage<'a> {
 
 impl<'a> Append<'a> {
     pub(crate) fn new(handle: &'a Handle, record: RecordRef<'a>, durability: Durability) -> Self {
-        let state = Stage::Start(record, durability);
+        let state = Phase::Start(record, durability);
         Self { handle, state }
     }
 }
@@ -45,25 +45,25 @@ impl Future for Append<'_> {
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
-        if let Stage::Start(record, durability) = this.state {
-            this.state = Stage::Done;
+        if let Phase::Start(record, durability) = this.state {
+            this.state = Phase::Done;
             let engine = this.handle.engine()?;
             let encoded = [engine.encode(record)?];
             match engine.begin(&encoded, durability)? {
                 Begun::Done(first, _) => return Poll::Ready(Ok(first)),
                 begun => {
-                    this.state = Stage::Waits(Box::pin(async move {
+                    this.state = Phase::Waits(Box::pin(async move {
                         let rest = engine.finish(begun, &encoded, durability, Shell::Async);
                         rest.await.map(|(first, _)| first)
                     }));
                 }
             }
         }
-        let Stage::Waits(rest) = &mut this.state else {
+        let Phase::Waits(rest) = &mut this.state else {
             unreachable!("`Append` was polled after it had completed");
         };
         let appended = ready!(rest.as_mut().poll(context));
-        this.state = Stage::Done;
+        this.state = Phase::Done;
         Poll::Ready(appended)
     }
 }

@@ -23,7 +23,6 @@ use crate::stats::Stats;
 use crate::sync::Arc;
 use crate::{
     Appended, Awaited, Error, OnDamage, Position, Prepared, Result, Threads, WalConfig, blocking,
-    sabotage,
 };
 
 /// A write-ahead log. Clones are handles to the same log.

@@ -20,9 +20,7 @@ use crate::settings::Driver;
 use crate::shell::Shell;
 use crate::stats::Stats;
 use crate::sync::Arc;
-use crate::{
-    Appended, Awaited, OnDamage, Position, Prepared, Result, Threads, WalConfig, sabotage,
-};
+use crate::{Appended, Awaited, OnDamage, Position, Prepared, Result, Threads, WalConfig};
 
 /// A write-ahead log. Clones are handles to the same log.
 ///

@@ -27,7 +27,6 @@ mod reader;
 mod recovery;
 mod repair;
 mod replay;
-mod sabotage;
 mod segment;
 mod settings;
 mod shell;

@@ -13,7 +13,7 @@ use crate::directory::{Ground, no_space_or_io, take_lock, write_pid};
 use crate::entropy::SystemEntropy;
 use crate::recovery::{self, Listing, Scan};
 use crate::sync::Arc;
-use crate::{Error, Result, sabotage};
+use crate::{Error, Result};
 
 /// What [`truncate_before`] has done.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -137,11 +137,7 @@ fn truncate(storage: &Arc<dyn Storage>, lsn: Lsn, mode: Mode) -> Result<Truncati
     // The newest stays, whatever is in it: it says where the log goes on. So does the newest that no crash takes, if its control
     // state is needed.
     let unused = scan.control == Control::default();
-    let durable = if unused || sabotage::is("only-control-table-removed") {
-        scan.chain.len()
-    } else {
-        scan.kept
-    };
+    let durable = if unused { scan.chain.len() } else { scan.kept };
     let older = &scan.chain[..durable.saturating_sub(1)];
     // A call that was interrupted may have done it. A name is never given to a second file.
     let mut remembered = firsts.contains(&first);

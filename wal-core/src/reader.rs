@@ -31,7 +31,7 @@ use crate::position::Start;
 use crate::segment::Era;
 use crate::segment::SegmentCursor;
 use crate::sync::Arc;
-use crate::{Error, OnDamage, Position, Result, sabotage};
+use crate::{Error, OnDamage, Position, Result};
 
 use skipped::Skip;
 pub(crate) use source::Source;
@@ -101,9 +101,8 @@ impl RawReader {
         if start.lsn > Lsn::FIRST
             && let Some(next) = source.next_lsn(start.lsn)?
             && start.lsn > next
-            // A caller that would wait for a record that never comes is told at once.
-            && !sabotage::is("read-from-beyond-the-end-accepted")
         {
+            // A caller that would wait for a record that never comes is told at once.
             let lsn = start.lsn;
             return Err(Error::NotAppended { lsn, next });
         }
@@ -225,11 +224,9 @@ impl RawReader {
         }
         self.fresh = false;
         let step = self.step_in_era();
-        self.ended = step.as_ref().is_err_and(|error| {
-            let passes =
-                matches!(error, Error::Io { .. }) && !sabotage::is("reader-ends-at-io-error");
-            !passes && !self.skips(error)
-        });
+        self.ended = step
+            .as_ref()
+            .is_err_and(|error| !matches!(error, Error::Io { .. }) && !self.skips(error));
         step
     }
 
@@ -293,7 +290,7 @@ impl RawReader {
             return Ok(false);
         }
         self.bound = self.source.durable_lsn()?;
-        Ok(self.undelivered() > self.bound && !sabotage::is("bound-of-a-reader-ignored"))
+        Ok(self.undelivered() > self.bound)
     }
 
     /// The newest records were dropped, and LSNs are given again: goes on if what was read is still in the log.
@@ -310,8 +307,7 @@ impl RawReader {
             return Ok(());
         }
         // Nor are they by who reads.
-        let told = !sabotage::is("reader-of-an-earlier-era-goes-on");
-        if kept.is_some_and(|kept| self.next > kept.next()) && told {
+        if kept.is_some_and(|kept| self.next > kept.next()) {
             // If it has missed records at the log's start, only that is known.
             let missed = self.next < first && self.source.has_lost_track(self.era);
             let kept = kept.filter(|_| !missed);

@@ -8,7 +8,7 @@ use wal_format::{Lsn, RecordRef};
 use crate::position::Start;
 use crate::reader::{RawReader, Source};
 use crate::sync::{self, AtomicU64, Ordering};
-use crate::{Error, Position, Result, Threads, sabotage};
+use crate::{Error, Position, Result, Threads};
 
 /// LSNs of one segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,15 +48,12 @@ pub(crate) fn replay<S: Send>(
         }
         outcome.map(|next| (state, next))
     };
-    let mut outcomes = sync::in_parallel(threads.count(), parts.len(), read);
-    // The first in the order of LSNs.
-    if sabotage::is("replay-error-of-any-segment") {
-        outcomes.reverse();
-    }
+    let outcomes = sync::in_parallel(threads.count(), parts.len(), read);
     // Records of one era only: some parts may have been read before the newest records were dropped.
     let kept = source.kept_since(era).0;
     let (mut states, mut next) = (Vec::with_capacity(parts.len()), start);
     for (part, outcome) in parts.iter().zip(outcomes) {
+        // The first error in the order of LSNs is returned.
         let (state, reached) = outcome?;
         // The last part of a log that someone else writes has no end of its own.
         let short = reached <= part.last && part.last < Lsn::MAX;
@@ -68,9 +65,7 @@ pub(crate) fn replay<S: Send>(
     }
     match kept {
         // Two records of one LSN are not mixed up.
-        Some(kept) if kept.next() < next && !sabotage::is("replay-of-two-eras") => {
-            Err(removed(source, Some(kept)))
-        }
+        Some(kept) if kept.next() < next => Err(removed(source, Some(kept))),
         _ => Ok(states),
     }
 }

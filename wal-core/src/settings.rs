@@ -15,7 +15,7 @@ use wal_format::SegmentId;
 use wal_format::{Alignment, Layout, SegmentHeader, Version};
 
 use crate::recovery::Scan;
-use crate::{Error, Result, sabotage};
+use crate::{Error, Result};
 
 /// What the builder decided.
 #[derive(Clone, Debug)]
@@ -69,9 +69,7 @@ impl Settings {
     /// # Errors
     /// [`Error::InvalidConfig`] if the record limit that was chosen does not fit into the log's segments.
     pub(crate) fn for_log(mut self, scan: &Scan) -> Result<Self> {
-        if let Some(like) = model(scan)
-            && !sabotage::is("sizes-of-the-log-not-kept")
-        {
+        if let Some(like) = model(scan) {
             self.follow_version(scan)?;
             self.adopt(&like);
         }
@@ -85,7 +83,6 @@ impl Settings {
         while self.layout().control_limit() < table
             && self.version >= Version::V2
             && self.config.max_segment_size < wal_format::MAX_SEGMENT
-            && !sabotage::is("segments-too-short-for-the-control-state")
         {
             self.config.max_segment_size += wal_format::HEADER_LEN;
         }
@@ -258,11 +255,8 @@ pub(crate) fn new_header(
 ) -> io::Result<SegmentHeader> {
     let mut epoch = 0;
     while epoch == 0 {
-        epoch = entropy.next()?;
         // Each file has an epoch of its own: bytes of another do not verify in it.
-        if sabotage::is("epoch-not-new") {
-            epoch = 1;
-        }
+        epoch = entropy.next()?;
     }
     Ok(SegmentHeader {
         log_id,
@@ -285,11 +279,8 @@ pub(crate) fn new_header(
 pub(crate) fn draw_history(settings: &Settings, entropy: &dyn Entropy) -> io::Result<History> {
     let mut history = 0;
     while settings.version >= Version::V2 && history == 0 {
-        history = entropy.next()?;
         // A record whose LSN was given again has another history than the one before it.
-        if sabotage::is("history-not-renewed") {
-            history = 1;
-        }
+        history = entropy.next()?;
     }
     Ok(History::new(history))
 }

@@ -3,9 +3,6 @@
 //! A hop to another thread costs 40 to 100 us on a virtual machine, half a sync, so a leader does its I/O on the thread it
 //! is on wherever the runtime can stand it.
 
-#[cfg(feature = "tokio")]
-use crate::sabotage;
-
 /// Who calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Shell {
@@ -98,7 +95,7 @@ fn place() -> Where {
     // worker runs inside `block_in_place` of its own: there the tasks of the set wait.)
     if worker_index().is_none() {
         let in_task = tokio::task::try_id().is_some();
-        if in_task && !sabotage::is("local-task-blocks-its-thread") {
+        if in_task {
             return Where::Elsewhere;
         }
         return Where::Here;

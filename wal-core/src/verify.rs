@@ -14,7 +14,7 @@ use crate::segment::ChainEntry;
 use crate::segment::{GroupStep, RecordStep, SegmentCursor, SegmentFacts, SegmentIndex};
 use crate::sync::{self, Arc};
 use crate::view::{Damaged, View};
-use crate::{Error, Result, Threads, sabotage};
+use crate::{Error, Result, Threads};
 
 /// How often a log is verified anew that a writer truncates meanwhile.
 const LOOKS: u32 = 8;
@@ -140,7 +140,7 @@ impl VerifyOptions {
                 .is_ok_and(|found| found.segments.iter().all(|found| found.damage.is_none()));
             // What a writer has cut or removed meanwhile is no damage.
             let passing = !whole && looks < LOOKS && view.reload().unwrap_or(false);
-            if !passing || sabotage::is("verified-once") {
+            if !passing {
                 return verified;
             }
             view = View::open(Arc::clone(&view.storage), Damaged::Defer)?;

@@ -24,7 +24,7 @@ use crate::recovery::{self, Listing, RecoveryReport, Scan, Wreck};
 use crate::segment::{ChainEntry, Era, Mark};
 use crate::segment::{Files, SegmentFacts};
 use crate::sync::{Arc, AtomicU64, Mutex, Ordering};
-use crate::{Error, Result, sabotage};
+use crate::{Error, Result};
 use chain::Chain;
 use tip::Tip;
 
@@ -199,7 +199,7 @@ impl View {
     /// Reads where the log ends now, and up to which LSN it is known to be durable.
     pub(crate) fn follow(&self) -> Result<()> {
         // Everything was read when it was opened.
-        if self.is_damaged() || sabotage::is("read-only-handle-does-not-follow") {
+        if self.is_damaged() {
             return Ok(());
         }
         self.look_at(|tip| {
@@ -371,11 +371,5 @@ fn look_once(storage: &Arc<dyn Storage>) -> Result<(Scan, RecoveryReport)> {
     }
     let scan = recovery::scan(storage, listing)?;
     let plan = recovery::plan(&scan)?;
-    // A read-only open changes no byte.
-    if sabotage::is("read-only-open-tidies-up") {
-        for name in &plan.remove {
-            let _ = storage.remove(name);
-        }
-    }
     Ok((scan, plan.report))
 }

@@ -4,8 +4,6 @@
 use std::fmt;
 use std::io;
 
-use crate::sabotage;
-
 /// An open file.
 ///
 /// Offsets and lengths are bytes from the start of the file. All calls take `&self` and may run
@@ -215,15 +213,8 @@ pub trait StorageFileExt: StorageFile {
             match self.write_at(&buf[written..], offset + written as u64) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 // A short write is continued.
-                Ok(_) if sabotage::is("short-write-taken-for-whole") => return Ok(()),
                 Ok(n) => written += n,
                 // Nothing was written yet.
-                Err(e)
-                    if e.kind() == io::ErrorKind::Interrupted
-                        && sabotage::is("eintr-taken-for-done") =>
-                {
-                    return Ok(());
-                }
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
                 Err(e) => return Err(e),
             }

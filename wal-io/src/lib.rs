@@ -23,7 +23,6 @@ pub mod conformance;
 mod file;
 mod name;
 mod process;
-mod sabotage;
 mod storage;
 
 pub use backend::disk::DiskStorage;

@@ -7,8 +7,6 @@
 
 use wal_core::UnixMillis;
 
-use crate::sabotage;
-
 const TIME: u8 = 1;
 const TIME_LEN: usize = 9;
 const CORRECTION: u8 = 2;
@@ -106,7 +104,6 @@ impl Marks {
     /// Notes a mark with its LSN, which is higher than those before.
     pub(crate) fn note(&mut self, lsn: u64, mark: Mark) {
         match (self.0.last_mut(), mark) {
-            (_, Mark::Time(_)) if sabotage::is("kv-time-mark-not-read") => {}
             (Some((at, Mark::Time(known))), Mark::Time(time)) => {
                 (*at, *known) = (lsn, time.max(*known));
             }
@@ -129,9 +126,7 @@ impl Marks {
                 Mark::Correction(correction) => {
                     // A snapshot that was being written meanwhile may know of a later time than the correction.
                     known = known.max(correction.before);
-                    if !sabotage::is("kv-correction-keeps-the-highest-time") {
-                        known = shifted(known, correction.by());
-                    }
+                    known = shifted(known, correction.by());
                     corrections.push((lsn, correction));
                 }
             }
@@ -164,10 +159,10 @@ impl History {
     pub(crate) fn expiry(&self, lsn: u64, mut at: UnixMillis) -> Option<UnixMillis> {
         let begin = self.corrections.partition_point(|(mark, _)| *mark <= lsn);
         for (_, correction) in &self.corrections[begin..] {
-            if at <= correction.before && !sabotage::is("kv-correction-revives") {
+            if at <= correction.before {
                 return None;
             }
-            if lsn >= correction.first && !sabotage::is("kv-correction-not-replayed") {
+            if lsn >= correction.first {
                 at = shifted(at, correction.by());
             }
         }

@@ -39,7 +39,6 @@ use bytes::Bytes;
 use wal_core::UnixMillis;
 use wal_io::Process;
 
-use crate::sabotage;
 use crate::sync::{Arc, AtomicU64, Mutex, MutexGuard, Ordering, RwLock, RwLockReadGuard, pause};
 use crate::time::{Now, Time};
 
@@ -208,11 +207,7 @@ impl Index {
     pub(crate) fn visible(&self, durable: impl FnOnce() -> u64) -> u64 {
         match self.shown {
             Shown::AtOnce => self.applied.load(Ordering::Acquire),
-            Shown::WhenDurable if sabotage::is("kv-shown-before-it-is-durable") => {
-                self.applied.load(Ordering::Acquire)
-            }
             // The log may make a batch durable before all of it is applied.
-            Shown::WhenDurable if sabotage::is("kv-shown-before-it-is-applied") => durable(),
             Shown::WhenDurable => self.applied.load(Ordering::Acquire).min(durable()),
         }
     }
@@ -382,8 +377,7 @@ impl Hold {
     /// The point of time now.
     pub(crate) fn now(index: &Arc<Index>, opened: Opened, durable: impl FnOnce() -> u64) -> Self {
         let mut ledger = index.ledger();
-        let ahead = u64::from(sabotage::is("kv-view-shows-the-next-write"));
-        let view = ledger.open_view(index.visible(durable) + ahead, opened);
+        let view = ledger.open_view(index.visible(durable), opened);
         drop(ledger);
         Self {
             index: Arc::clone(index),

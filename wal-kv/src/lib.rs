@@ -14,7 +14,6 @@ mod files;
 mod history;
 mod index;
 mod report;
-mod sabotage;
 mod snapshot;
 mod store;
 mod time;

@@ -15,7 +15,6 @@ use wal_core::UnixMillis;
 use wal_core::clock::{AnchoredClock, Clock};
 
 use crate::history::{Correction, shifted};
-use crate::sabotage;
 use crate::sync::{Arc, AtomicBool, AtomicU64, Mutex, Ordering};
 
 /// What the clocks of both kinds of keys show.
@@ -103,9 +102,6 @@ impl Time {
     }
 
     fn boot(&self) -> Duration {
-        if sabotage::is("kv-suspend-not-counted") {
-            return self.clock.monotonic();
-        }
         self.clock.boot()
     }
 
@@ -120,9 +116,6 @@ impl Time {
     /// When a key expires that lives for `ttl` from now on, by the steady time: rounded up, so that it never lives shorter.
     pub(crate) fn after(&self, ttl: Duration) -> UnixMillis {
         let at = self.steady_exactly().saturating_add(ttl);
-        if sabotage::is("kv-time-to-live-rounded-down") {
-            return millis(at);
-        }
         let at = at.as_nanos().div_ceil(1_000_000);
         UnixMillis::new(u64::try_from(at).unwrap_or(u64::MAX))
     }
@@ -140,7 +133,7 @@ impl Time {
     /// The time for a version that was written at `lsn`.
     #[inline]
     pub(crate) fn of(&self, lsn: u64) -> UnixMillis {
-        if lsn < self.first || sabotage::is("kv-written-keys-go-by-the-wall-clock") {
+        if lsn < self.first {
             self.loaded()
         } else {
             self.steady()
@@ -163,9 +156,6 @@ impl Time {
             return UnixMillis::new(self.latest.load(Ordering::SeqCst));
         }
         let shown = shifted(steady, self.offset());
-        if sabotage::is("kv-time-goes-back") {
-            return shown;
-        }
         let mut latest = self.latest.load(Ordering::SeqCst);
         if latest < shown.get() {
             latest = self.latest.fetch_max(shown.get(), Ordering::SeqCst);

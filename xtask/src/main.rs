@@ -13,6 +13,7 @@ mod bench;
 mod cargo;
 mod ci;
 mod crash;
+mod files;
 mod fuzz;
 mod golden;
 mod miri;

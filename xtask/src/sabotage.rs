@@ -1,28 +1,39 @@
 //! `cargo xtask sabotage`: breaks the log on purpose, one way at a time, and asks whether a test notices.
 //!
 //! ```text
-//! variants.rs  what can be broken, which rule that breaks, and who notices
-//! document.rs  the table in docs/testing.md
-//! build.rs     one build with all variants, in a target directory of its own
+//! variant.rs   what can be broken, which rule that breaks, and who notices: the patches in xtask/sabotage
+//! hunk.rs      one place that a patch changes
+//! patch.rs     all patches, applied to the sources together
+//! copy.rs      the copy of the sources with all patches in it
+//! build.rs     the programs of one build of this copy
 //! trial.rs     one run under one variant, within a limit of time
+//! save.rs      a change of the working tree, written as a patch
+//! document.rs  the table in docs/testing.md
 //! ```
 //!
-//! A variant that survives is a hole in the suite. Deliberately absent: the variants' code, which is behind
-//! `--cfg wal_sabotage` in the crates themselves (`src/sabotage.rs` there).
+//! A variant that survives is a hole in the suite.
 
 mod build;
+mod copy;
 mod document;
+mod hunk;
+mod patch;
+mod save;
 mod trial;
-mod variants;
+mod variant;
 
 use std::fmt;
 use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::soak;
+use anyhow::Context as _;
+
 use build::{Built, Programs, WithCommand};
 use trial::{Trial, Verdict};
-use variants::{Seen, Test, Variant, variants};
+use variant::{Seen, Target, Test, variants};
+
+pub(crate) use patch::apply;
+pub(crate) use variant::{Variant, is_patch};
 
 /// Which variants, and how hard the suite tries.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -45,6 +56,9 @@ pub(crate) struct Args {
     /// Write the table and the count into docs/testing.md; with --only, these rows of it.
     #[arg(long, conflicts_with_all = ["quick", "list"])]
     write: bool,
+    /// Write what the crates have changed since `git add` into the patch of this variant; run nothing.
+    #[arg(long, value_name = "NAME", exclusive = true)]
+    save: Option<String>,
 }
 
 /// All that a variant gets before it counts as a survivor.
@@ -63,25 +77,41 @@ pub(crate) fn quick() -> anyhow::Result<bool> {
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    if let Some(name) = &args.save {
+        let all = variants()?;
+        let variant = all.iter().find(|variant| variant.name == *name);
+        save::save(variant.context("write its header first: xtask/sabotage/GROUP/NAME.patch")?)?;
+        return Ok(ExitCode::SUCCESS);
+    }
     if args.list {
-        for variant in choose(args)? {
+        for variant in choose(args, &variants()?)? {
             println!("{:<40} {}", variant.name, variant.breaks);
         }
         return Ok(ExitCode::SUCCESS);
     }
     // The soak has no named test for each: it finds some of them in long runs.
     let all = args.only.is_empty() && !args.quick;
-    Ok(if try_all(args)? && (!all || soak::finds_the_broken()?) {
+    Ok(if try_all(args)? && (!all || soak_finds_the_broken()?) {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE
     })
 }
 
+/// Whether the soak finds stores with deliberate mistakes.
+pub(crate) fn soak_finds_the_broken() -> anyhow::Result<bool> {
+    copy::make(&variants()?)?;
+    let cargo = copy::cargo("test --package wal-soak --test broken");
+    println!("   {cargo}");
+    Ok(cargo.command().status()?.success())
+}
+
 fn try_all(args: &Args) -> anyhow::Result<bool> {
-    let chosen = choose(args)?;
+    let all = variants()?;
+    let chosen = choose(args, &all)?;
     let begun = Instant::now();
-    let is_fault = |variant: &&'static Variant| matches!(variant.seen, Seen::ByFault(_));
+    copy::make(&all)?;
+    let is_fault = |variant: &&Variant| matches!(variant.seen, Seen::ByFault(_));
     let command = if chosen.iter().any(is_fault) {
         WithCommand::Yes
     } else {
@@ -100,11 +130,11 @@ fn try_all(args: &Args) -> anyhow::Result<bool> {
     for variant in &chosen {
         let found = find(args, &built, variant)?;
         if matches!(found, Found::Nowhere(_)) {
-            survivors.push(variant.name);
+            survivors.push(&variant.name);
         }
         let row = format!("| `{}` | {} | {found} |", variant.name, variant.breaks);
         println!("{row}");
-        rows.insert(variant.name.into(), row);
+        rows.insert(variant.name.clone(), row);
     }
     println!(
         "\n{} variants, {} found, {} not; {:.0} s after a build of {:.0} s",
@@ -119,24 +149,24 @@ fn try_all(args: &Args) -> anyhow::Result<bool> {
     }
     if args.write {
         anyhow::ensure!(has_strace(), "without strace the table would not be whole");
-        let all: Vec<_> = variants().map(|variant| variant.name).collect();
+        let all: Vec<&str> = all.iter().map(|variant| variant.name.as_str()).collect();
         document::write(rows, &all)?;
     }
     Ok(survivors.is_empty())
 }
 
-fn choose(args: &Args) -> anyhow::Result<Vec<&'static Variant>> {
+fn choose<'a>(args: &Args, all: &'a [Variant]) -> anyhow::Result<Vec<&'a Variant>> {
     for name in &args.only {
         anyhow::ensure!(
-            variants().any(|variant| variant.name == name),
+            all.iter().any(|variant| variant.name == *name),
             "there is no variant {name:?}; cargo xtask sabotage --list"
         );
     }
     let wanted = |variant: &&Variant| {
-        (args.only.is_empty() || args.only.iter().any(|name| name == variant.name))
+        (args.only.is_empty() || args.only.contains(&variant.name))
             && !(args.quick && variant.seen != Seen::ByPrograms)
     };
-    let chosen = variants().filter(wanted);
+    let chosen = all.iter().filter(wanted);
     if args.list || has_strace() {
         return Ok(chosen.collect());
     }
@@ -158,14 +188,14 @@ fn has_strace() -> bool {
 }
 
 /// What has to be built: the random programs always, for the baseline.
-fn targets(chosen: &[&'static Variant]) -> Vec<build::Target> {
-    let mut targets: Vec<_> = tests(chosen).map(|test| test.target).collect();
+fn targets<'a>(chosen: &[&'a Variant]) -> Vec<&'a Target> {
+    let mut targets: Vec<_> = tests(chosen).map(|test| &test.target).collect();
     targets.sort_unstable();
     targets.dedup();
     targets
 }
 
-fn tests(chosen: &[&'static Variant]) -> impl Iterator<Item = &'static Test> {
+fn tests<'a>(chosen: &[&'a Variant]) -> impl Iterator<Item = &'a Test> {
     chosen.iter().filter_map(|variant| match &variant.seen {
         Seen::ByPrograms | Seen::ByFault(_) => None,
         Seen::By(test) => Some(test),
@@ -173,7 +203,7 @@ fn tests(chosen: &[&'static Variant]) -> impl Iterator<Item = &'static Test> {
 }
 
 /// Nothing is broken: everything passes.
-fn baseline(args: &Args, built: &Built, chosen: &[&'static Variant]) -> anyhow::Result<bool> {
+fn baseline(args: &Args, built: &Built, chosen: &[&Variant]) -> anyhow::Result<bool> {
     // The tests of CI run many more of them.
     let most = if args.quick { QUICK_BASELINE } else { u64::MAX };
     let programs = Programs {
@@ -188,8 +218,8 @@ fn baseline(args: &Args, built: &Built, chosen: &[&'static Variant]) -> anyhow::
         trials.push((test.to_string(), built.test(test)?));
     }
     for variant in chosen {
-        if let Seen::ByFault(case) = variant.seen {
-            trials.push((case.to_owned(), built.fault(case)?));
+        if let Seen::ByFault(case) = &variant.seen {
+            trials.push((case.clone(), built.fault(case)?));
         }
     }
     for (name, trial) in trials {
@@ -203,15 +233,15 @@ fn baseline(args: &Args, built: &Built, chosen: &[&'static Variant]) -> anyhow::
 }
 
 /// Who has found the variant.
-enum Found {
+enum Found<'a> {
     /// How many, where the output says it.
     Programs(Option<u64>, Duration),
-    Test(&'static Test, Verdict, Duration),
-    Fault(&'static str, Duration),
+    Test(&'a Test, Verdict, Duration),
+    Fault(&'a str, Duration),
     Nowhere(Duration),
 }
 
-impl fmt::Display for Found {
+impl fmt::Display for Found<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Programs(count, time) => {
@@ -238,7 +268,7 @@ impl fmt::Display for Found {
     }
 }
 
-fn find(args: &Args, built: &Built, variant: &'static Variant) -> anyhow::Result<Found> {
+fn find<'a>(args: &Args, built: &Built, variant: &'a Variant) -> anyhow::Result<Found<'a>> {
     let begun = Instant::now();
     let programs = Programs {
         seed: args.seed,
@@ -249,7 +279,7 @@ fn find(args: &Args, built: &Built, variant: &'static Variant) -> anyhow::Result
         Seen::By(test) => built.test(test)?,
         Seen::ByFault(case) => built.fault(case)?,
     };
-    let verdict = trial.run(Some(variant.name))?;
+    let verdict = trial.run(Some(&variant.name))?;
     let time = begun.elapsed();
     Ok(match (verdict, &variant.seen) {
         // Where they were not at their end, nothing says whether they hung or were slow.

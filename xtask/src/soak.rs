@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 
 use crate::cargo::Cargo;
+use crate::sabotage;
 
 /// What is passed on.
 #[derive(Debug, clap::Args)]
@@ -26,11 +27,11 @@ pub(crate) struct Args {
 const SHORT: &str = "0.4";
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let cargo = match &args.options[..] {
-        [what] if what == "broken" => broken(),
-        options => soak(options),
+    let passed = match &args.options[..] {
+        [what] if what == "broken" => sabotage::soak_finds_the_broken()?,
+        options => passes(&soak(options))?,
     };
-    Ok(if passes(&cargo)? {
+    Ok(if passed {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE
@@ -43,18 +44,6 @@ fn passes(cargo: &Cargo) -> anyhow::Result<bool> {
         .status()
         .with_context(|| format!("could not start {cargo}"))?;
     Ok(status.success())
-}
-
-/// Whether the soak finds stores with deliberate mistakes: a part of `cargo xtask sabotage`.
-pub(crate) fn finds_the_broken() -> anyhow::Result<bool> {
-    let cargo = broken();
-    println!("   {cargo}");
-    passes(&cargo)
-}
-
-fn broken() -> Cargo {
-    Cargo::new("test --package wal-soak --test broken --target-dir target/sabotage")
-        .with_variable("RUSTFLAGS", "--cfg wal_sabotage")
 }
 
 /// What `cargo xtask ci` runs: each kind of round, for a second or two, in the build that the tests have.
@@ -77,12 +66,5 @@ mod tests {
             soak(&options).to_string(),
             "cargo run --release --quiet --package wal-soak -- kv --minutes 5"
         );
-    }
-
-    #[test]
-    fn broken_stores_have_a_build_of_their_own() {
-        let line = broken().to_string();
-        assert!(line.contains("--cfg wal_sabotage"), "{line}");
-        assert!(line.contains("--target-dir target/sabotage"), "{line}");
     }
 }

@@ -8,8 +8,6 @@
 
 use std::time::Duration;
 
-use crate::sabotage;
-
 /// A wall clock that is no further away than this is followed by nobody: clocks differ a little.
 const TOLERANCE: i128 = 1_000_000_000;
 /// For so long it has to be further away before it is believed.
@@ -134,8 +132,7 @@ impl AnchoredClock {
         let steady = nanos(self.steady(boot));
         // Rounded up if it would be 1969 otherwise: no time is before 0.
         let offset = to_millis(nanos(wall) - steady).max(-to_millis(steady));
-        let is_believed =
-            boot.saturating_sub(since) >= BELIEVED_AFTER || sabotage::is("jump-believed-at-once");
+        let is_believed = boot.saturating_sub(since) >= BELIEVED_AFTER;
         is_believed.then_some(offset)
     }
 

@@ -4,11 +4,11 @@ use wal_format::{Lsn, Offset, Place, SegmentId, UnixMillis};
 
 use super::engine::Engine;
 use super::state::State;
+use crate::Position;
 use crate::cursor::Lineage;
 use crate::segment::{ChainEntry, Dated, Era, Hint, Mark};
 use crate::stats::Stats;
 use crate::sync::Arc;
-use crate::{Position, sabotage};
 
 impl Engine {
     /// The highest LSN known to be on stable storage. Takes no lock.
@@ -31,9 +31,6 @@ impl Engine {
 
     /// What was done since the log was opened, and where it stands. Waits for nothing: a large batch may have the lock.
     pub(crate) fn stats(&self) -> Stats {
-        if sabotage::is("stats-wait-for-the-log") {
-            drop(self.look());
-        }
         // First: it is never above the last LSN.
         let durable_lsn = self.durable_lsn();
         let mut stats = self.counters.stats();
@@ -110,7 +107,6 @@ impl Engine {
         let progress = &state.progress;
         match state.life.poisoned() {
             // After a failure only what is durable is shown.
-            Some(_) if sabotage::is("poisoned-log-read-on") => (progress.written(), None),
             Some(poisoned) => (progress.durable(), Some(poisoned.error())),
             None => (progress.written(), None),
         }

@@ -17,7 +17,7 @@ use super::rights::{REWIND, WRITE};
 use super::state::{Entered, State};
 use super::waiters::{Goal, Ticket};
 use crate::shell::Shell;
-use crate::{Error, FsyncPolicy, Position, Result, sabotage};
+use crate::{Error, FsyncPolicy, Position, Result};
 
 /// The highest LSN that a record gets. No log reaches it by appending. Higher LSNs in an existing log can be read.
 const LAST_LSN: Lsn = Lsn::new(1 << 63);
@@ -98,8 +98,6 @@ impl Engine {
             // Above the limit, the rest is only counted for the error.
             if total <= limit {
                 encoded.push(one);
-            } else if sabotage::is("batch-counted-in-part") {
-                break;
             } else {
                 encoded.clear();
             }
@@ -245,9 +243,7 @@ impl Engine {
             let unled = match entry {
                 _ if self.settings.config.fsync_policy != FsyncPolicy::Always => false,
                 Entry::BuffersFull => state.rights.are_free(WRITE),
-                _ => {
-                    state.progress.has_rotated() && !sabotage::is("full-segments-without-a-commit")
-                }
+                _ => state.progress.has_rotated(),
             };
             if unled && matches!(entry, Entry::BuffersFull) && shell.may_block() {
                 // The one who needs room makes it.
@@ -351,15 +347,9 @@ impl Engine {
             }
             Entrant::Dropping(records, bytes, first) => {
                 state.buffers.set_gate(self.gate(state));
-                // The truncation stands behind its record, in the same write: none is without its record.
-                let early = sabotage::is("cut-before-its-record");
-                if early {
-                    self.push_cut(state, first);
-                }
                 let entered = state.push(records, bytes);
-                if !early {
-                    self.push_cut(state, first);
-                }
+                // The truncation stands behind its record, in the same write: none is without its record.
+                self.push_cut(state, first);
                 state.buffers.shut_gate();
                 return entered;
             }
@@ -429,7 +419,7 @@ impl Engine {
 fn check_lsns(state: &State, count: u64) -> Result<()> {
     let last = state.buffers.last_lsn().get().checked_add(count);
     // Two records never have the same LSN.
-    if last.is_some_and(|last| last <= LAST_LSN.get()) || sabotage::is("lsns-without-an-end") {
+    if last.is_some_and(|last| last <= LAST_LSN.get()) {
         return Ok(());
     }
     Err(Error::NoMoreLsns {

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use wal_format::{EncodedRecord, Frame, GroupWriter, Lsn, Offset, SegmentId, UnixMillis};
 
-use crate::sabotage;
 use crate::segment::LiveSegment;
 use crate::sync::Arc;
 
@@ -178,10 +177,6 @@ impl Buffers {
             first.get_or_insert((lsn, offset));
             if offset.get() >= self.gate.next_place {
                 self.gate.next_place = note(lsn, offset);
-            }
-            // Invariant 2: a batch lies in one group.
-            if sabotage::is("batch-in-several-groups") {
-                self.filling.close_group(Lsn::ZERO);
             }
         }
         self.next_lsn = self.filling.next_lsn();

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use wal_format::{Alignment, Control, ControlChange, GROUP_HEADER_LEN, History, changes_len};
 
 use crate::control::Requested;
-use crate::{Error, Result, sabotage};
+use crate::{Error, Result};
 
 /// See the module's head.
 #[derive(Debug)]
@@ -145,7 +145,7 @@ impl Changes {
     /// Whether files may be removed: not while newer control state than this may have been lost.
     pub(super) fn check_retention(&self, location: impl Fn() -> String) -> Result<()> {
         match self.control.lost() {
-            Some(segment_id) if !sabotage::is("retention-without-the-control-state") => {
+            Some(segment_id) => {
                 let location = location();
                 Err(Error::ControlLost {
                     location,

@@ -7,11 +7,11 @@ use super::engine::{Engine, Right, StateGuard};
 use super::lifecycle::Lifecycle;
 use super::rights::{CLOSE, EXTEND, GIVE_BACK, PREWRITE, RETIRE, SEAL, SPARE, SYNC};
 use super::waiters::Goal;
+use crate::Result;
 use crate::segment::write_footer;
 use crate::settings::Driver;
 use crate::shell::Shell;
 use crate::sync::block_on;
-use crate::{Result, sabotage};
 
 impl Engine {
     /// Closes the log; other handles then get [`Closed`](crate::Error::Closed). A second call finds it closed.
@@ -38,12 +38,7 @@ impl Engine {
         state: StateGuard<'_>,
     ) -> Result<()> {
         // A footer says that all before it is durable.
-        if sabotage::is("closed-before-it-is-synced") {
-            let serial = state.entered_serial();
-            drop(self.write_up_to(state, serial)?);
-        } else {
-            drop(self.commit_all(&right, state)?);
-        }
+        drop(self.commit_all(&right, state)?);
         self.settle_housekeeping()?;
         self.begin_mark(&right)?;
         // The files that the mark's segment replaces.
@@ -144,7 +139,6 @@ impl Engine {
         // Nobody is left to tell of an error; the next open finds what was durable.
         let _ = match asked {
             // The last handle hands over and syncs.
-            Some((false, _)) if sabotage::is("dropped-without-a-sync") => Ok(()),
             Some((false, asked)) => {
                 // So is a truncation.
                 let rewound = asked.map_or(Ok(()), |number| reach(Goal::Rewound, number));

@@ -1,6 +1,5 @@
 //! A commit: a leader hands the buffers over to the operating system, syncs, and wakes all who waited for it.
 
-use std::io;
 use std::time::Duration;
 
 use wal_io::StorageFileExt;
@@ -10,10 +9,10 @@ use super::engine::{Engine, Right, StateGuard};
 use super::prewritten::PAGE;
 use super::progress::{Naming, Scope, Syncing};
 use super::rights::{SYNC, WRITE};
-use crate::error::{Failure, is_no_space, same_error};
+use crate::error::{Failure, same_error};
 use crate::segment::LiveSegment;
 use crate::sync::{Arc, Ordering};
-use crate::{FsyncPolicy, Result, sabotage};
+use crate::{FsyncPolicy, Result};
 
 /// A sync that takes less is over before a thread has fallen asleep and was woken again.
 const QUICK: Duration = Duration::from_micros(20);
@@ -104,10 +103,7 @@ impl Engine {
         let mut state = self.state();
         state.give_back(right);
         // Invariant 5: a failed write is final, a full disk as well.
-        if let Err(failure) = outcome
-            && !sabotage::is("write-error-ignored")
-            && !(is_no_space(&failure.1) && sabotage::is("full-disk-at-a-write-ignored"))
-        {
+        if let Err(failure) = outcome {
             return Err(state.poison(failure));
         }
         state.progress.note_written(&handover);
@@ -126,10 +122,10 @@ impl Engine {
         let segment = &handover.segment;
         let id = segment.id();
         // Invariant 1: a durable name behind one that is not is a hole in the chain.
-        if naming == Naming::SyncThenRename && !sabotage::is("name-before-the-one-before-it") {
+        if naming == Naming::SyncThenRename {
             self.sync_directory()?;
         }
-        if naming != Naming::Done && !sabotage::is("made-under-its-final-name") {
+        if naming != Naming::Done {
             self.storage
                 .rename(&wal_format::spare_name(id), &wal_format::segment_name(id))
                 .map_err(|error| {
@@ -168,9 +164,7 @@ impl Engine {
         let outcome = self.sync_out(&syncing, &rotated);
         let mut state = self.state();
         // Invariant 5: a failed sync is final.
-        if let Err(failure) = outcome
-            && !sabotage::is("sync-error-ignored")
-        {
+        if let Err(failure) = outcome {
             return Err(state.poison(failure));
         }
         state.life.check_poison()?;
@@ -183,55 +177,28 @@ impl Engine {
 
     fn sync_out(&self, syncing: &Syncing, rotated: &[Arc<LiveSegment>]) -> Result<(), Failure> {
         // Invariant 6: without it the file may have no name after a crash.
-        if syncing.directory && !sabotage::is("name-sync-skipped") {
+        if syncing.directory {
             self.sync_directory()?;
             // A record is of no use in a segment after one that nobody can open again.
-            if !sabotage::is("rotated-away-from-a-deleted-file") {
-                rotated
-                    .iter()
-                    .try_for_each(|segment| segment.check_linked())?;
-            }
+            rotated
+                .iter()
+                .try_for_each(|segment| segment.check_linked())?;
         }
         for target in &syncing.targets {
             let segment = &target.segment;
             let begun = self.clock.monotonic();
-            self.sync_segment(segment)
+            // Invariants 4 and 5: through the handle that has written it, and once.
+            segment
+                .file
+                .sync_data()
                 .map_err(|error| (format!("a sync of segment {}", segment.id()), error))?;
             // A record that no process can open again is not durable.
             segment.check_linked()?;
             let time = self.clock.monotonic().saturating_sub(begun);
-            // A slow disk is not a broken one.
-            if sabotage::is("slow-sync-taken-for-failed") && time > Duration::from_secs(1) {
-                return Err(("a sync".into(), io::ErrorKind::TimedOut.into()));
-            }
             self.quick.store(time < QUICK, Ordering::Relaxed);
             self.counters.synced(time);
         }
         Ok(())
-    }
-
-    /// Through the handle that has written it, and once.
-    fn sync_segment(&self, segment: &LiveSegment) -> io::Result<()> {
-        // Invariant 1: a durable record implies all before it, in the segment before as well.
-        if sabotage::is("rotated-segment-not-synced")
-            && segment.id() < self.look().progress.renamed()
-        {
-            return Ok(());
-        }
-        // Invariant 4: a fresh handle may not be told of an earlier error.
-        if sabotage::is("sync-on-a-fresh-handle") {
-            let name = wal_format::segment_name(segment.id());
-            return self
-                .storage
-                .open(&name, wal_io::OpenMode::ReadWrite)?
-                .sync_data();
-        }
-        let synced = sabotage::unless("commit-sync-skipped", || segment.file.sync_data());
-        // Invariant 5: the second sync succeeds and proves nothing.
-        if sabotage::is("failed-sync-retried") && synced.is_err() {
-            return segment.file.sync_data();
-        }
-        synced
     }
 
     /// One at a time. After one that failed there is no other: it could succeed, and would prove nothing.
@@ -243,10 +210,6 @@ impl Engine {
             return Err((during(), same_error(error)));
         }
         self.counters.directory_synced();
-        // Invariant 5: the second sync succeeds and proves nothing.
-        if sabotage::is("failed-name-sync-retried") && self.storage.sync_dir().is_ok() {
-            return Ok(());
-        }
         self.storage.sync_dir().map_err(|error| {
             *failed = Some(same_error(&error));
             (during(), error)

@@ -10,7 +10,7 @@ use super::state::State;
 use super::waiters::Goal;
 use crate::control::{ControlState, Requested};
 use crate::shell::Shell;
-use crate::{Error, FsyncPolicy, Result, sabotage};
+use crate::{Error, FsyncPolicy, Result};
 
 impl Requested {
     /// Bytes that it adds to the buffer at the most.
@@ -54,9 +54,7 @@ impl Engine {
             return self.look().life.check_open();
         }
         self.enter(Entrant::Control(requested), shell).await?;
-        if self.settings.config.fsync_policy != FsyncPolicy::Always
-            || sabotage::is("control-acknowledged-before-it-is-durable")
-        {
+        if self.settings.config.fsync_policy != FsyncPolicy::Always {
             return Ok(());
         }
         self.sync_control(shell).await

@@ -27,7 +27,7 @@ use crate::sync::timer::Timer;
 use crate::sync::{
     Arc, AtomicBool, Condvar, JoinHandle, Mutex, MutexGuard, is_panicking, wake_all,
 };
-use crate::{Error, Poisoned, Result, sabotage};
+use crate::{Error, Poisoned, Result};
 
 /// A log open for writing.
 #[derive(Debug)]
@@ -327,9 +327,7 @@ impl<'a> StateGuard<'a> {
             self.set_lifecycle(Lifecycle::Poisoned(poisoned));
         }
         // Nobody waits for ever.
-        if !sabotage::is("poison-wakes-nobody") {
-            self.waiters.wake_all();
-        }
+        self.waiters.wake_all();
         self.life.ended().unwrap_or(Error::Closed)
     }
 }

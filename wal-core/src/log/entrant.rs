@@ -4,7 +4,6 @@ use wal_format::{EncodedRecord, Lsn};
 
 use super::state::State;
 use crate::control::Requested;
-use crate::sabotage;
 use crate::segment::LiveSegment;
 
 /// What enters the log.
@@ -95,11 +94,6 @@ impl<'a, 'r> Entrant<'a, 'r> {
             (Self::Cut(_) | Self::Dropping(..), Some(reserve)) => reserve.truncation_limit(),
             (Self::Reserved(..) | Self::Control(_), Some(reserve)) => reserve.record_limit(),
             // What must be written on a full disk has its room.
-            (Self::Records(..) | Self::Room(_), Some(reserve))
-                if sabotage::is("reserve-for-any-append") =>
-            {
-                reserve.record_limit()
-            }
             (Self::Records(..) | Self::Room(_), Some(_)) => 0,
             (Self::Cut(_), None) => {
                 segment.data_limit + alignment.round_up(wal_format::CONTROL_RESERVE)

@@ -12,7 +12,7 @@ use crate::directory::no_space_or_io;
 use crate::recovery::{self, Listing};
 use crate::segment::{ChainEntry, Era};
 use crate::shell::Shell;
-use crate::{Error, Result, sabotage};
+use crate::{Error, Result};
 
 impl Engine {
     /// Removes the segments whose records are all below `lsn`, and lets the log start there.
@@ -69,7 +69,7 @@ impl Engine {
             state.life.check_poison()?;
             let durable = state.progress.durable().lsn;
             // It was durable when this was asked for.
-            if lsn.prev() > durable && !sabotage::is("forgotten-beyond-the-end") {
+            if lsn.prev() > durable {
                 return Err(state.truncations.error(Some(durable)));
             }
             state.changes.check_retention(|| self.location())?;

@@ -7,10 +7,10 @@ use wal_io::OpenMode;
 
 use super::engine::{Engine, Right, StateGuard};
 use super::rights::{GIVE_BACK, RETIRE, SEAL};
+use crate::Result;
 use crate::recovery::{self, Surplus};
 use crate::segment::write_footer;
 use crate::sync::Arc;
-use crate::{Result, sabotage};
 
 impl Engine {
     /// Writes the oldest footer.
@@ -23,10 +23,6 @@ impl Engine {
         let log_first = state.truncations.log_first().min(sealing.end_lsn.next());
         drop(state);
         let outcome = write_footer(&sealing, log_first);
-        // A sealed segment is closed.
-        if sabotage::is("sealed-segment-kept-open") {
-            std::mem::forget(Arc::clone(&sealing.segment));
-        }
         let id = sealing.segment.id();
         let mut state = self.state();
         state.give_back(right);
@@ -81,9 +77,7 @@ impl Engine {
                 }
                 Ok(()) | Err(_) => {
                     // Its space is free once no process has it open.
-                    if let FileName::Segment(id) = FileName::parse(&name)
-                        && !sabotage::is("removed-file-kept-open")
-                    {
+                    if let FileName::Segment(id) = FileName::parse(&name) {
                         self.files.forget(id);
                     }
                     self.state().leftovers.retired();
@@ -111,7 +105,7 @@ impl Engine {
         let reserve = self.settings.reserve();
         let files = {
             let state = self.look();
-            if state.reserve || sabotage::is("reserve-not-made-again") {
+            if state.reserve {
                 return;
             }
             reserve.files - usize::from(state.segments.in_reserve().is_some())

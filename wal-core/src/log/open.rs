@@ -25,7 +25,7 @@ use crate::recovery::{self, Listing, Plan, RecoveryReport, Scan, Tail};
 use crate::segment::{ChainEntry, Eras, LiveSegment, Mark};
 use crate::settings::{Settings, draw_history, idle_header, new_header};
 use crate::sync::Arc;
-use crate::{Error, RecoveryMode, RepairMode, Result, sabotage};
+use crate::{Error, RecoveryMode, RepairMode, Result};
 
 /// How often a directory is looked at anew when it changes under recovery. Each time a page at least has lost what it showed.
 const LOOKS: u32 = 16;
@@ -52,20 +52,16 @@ impl Engine {
         let storage = &*ground.storage;
         let io = |what: &'static str, error| no_space_or_io(storage, what, error);
         // Before anything is written: is this a place for a log?
-        let mut begun = Listing::read(storage)?.is_some_and(|listing| !listing.segments.is_empty());
-        // The parent is synced also where an earlier process has made the directory and died.
-        begun |= sabotage::is("parent-of-a-made-directory-not-synced") && storage.list().is_ok();
+        let begun = Listing::read(storage)?.is_some_and(|listing| !listing.segments.is_empty());
         if !begun {
+            // The parent is synced also where an earlier process has made the directory and died.
             storage
                 .create()
                 .map_err(|error| io("creating the directory", error))?;
         }
         let lock = take_lock(&ground)?;
         // A refused opener is told which process has the log, even while that one is still recovering it.
-        let late = sabotage::is("pid-written-after-recovery");
-        if !late {
-            write_pid(storage);
-        }
+        write_pid(storage);
         let mut looks = 1;
         let (mut settings, mut scan, mut plan, mut applied, mut identity) = loop {
             match recover(&ground, settings) {
@@ -74,9 +70,6 @@ impl Engine {
                 recovered => break recovered?,
             }
         };
-        if late {
-            write_pid(storage);
-        }
         if applied.is_in_reserve() && !plan.cut.is_empty() {
             // The space that was given back may do for another segment.
             match recover(&ground, &settings) {
@@ -98,8 +91,7 @@ impl Engine {
         let whole = whole && plan.report.clean && newest.is_some_and(|it| settings.continues(it));
         let files = reserve.files - usize::from(state.segments.in_reserve().is_some());
         // What a crash or a session has used is made again.
-        let remade = plan.copy.is_none() || !sabotage::is("reserve-not-remade");
-        state.reserve = whole || (remade && recovery::ensure_reserve(storage, reserve, files));
+        state.reserve = whole || recovery::ensure_reserve(storage, reserve, files);
         if settings.path_check
             && let Some(what) = displacement(&*ground.storage)
         {
@@ -110,7 +102,7 @@ impl Engine {
             settings,
             clock: ground.clock,
             entropy: ground.entropy,
-            lock: Some(lock).filter(|_| !sabotage::is("lock-let-go")),
+            lock: Some(lock),
             state,
         });
         engine.start_timer()?;

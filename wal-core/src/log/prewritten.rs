@@ -4,8 +4,6 @@ use std::time::Duration;
 
 use wal_format::SegmentId;
 
-use crate::sabotage;
-
 /// Ranges are multiples of it.
 pub(super) const PAGE: u64 = 4096;
 /// Overwritten in one step. The sync behind a step has to write down that the blocks are in use now, so few large ones are
@@ -48,10 +46,7 @@ impl Prewritten {
         let allocated = allocated / PAGE * PAGE;
         // Small segments are for tests, which want to see it happen.
         let margin = self.margin.min(allocated / 32);
-        let mut from = self.until.max((end + margin).next_multiple_of(PAGE));
-        if sabotage::is("zeros-over-the-last-page") {
-            from = end / PAGE * PAGE;
-        }
+        let from = self.until.max((end + margin).next_multiple_of(PAGE));
         (!self.given_up && from + PAGE <= allocated).then(|| Range {
             segment,
             from,
@@ -109,7 +104,6 @@ impl Prewriting {
     pub(super) fn limit(&self, id: SegmentId) -> u64 {
         match &self.now {
             // Zeros never meet a record.
-            Some(_) if sabotage::is("record-where-zeros-are-written") => u64::MAX,
             Some(range) if range.segment == id => range.from,
             _ => u64::MAX,
         }

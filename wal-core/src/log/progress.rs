@@ -6,7 +6,6 @@ use std::time::Duration;
 use wal_format::{Lsn, SegmentId};
 
 use super::buffers::Handover;
-use crate::sabotage;
 use crate::segment::{LiveSegment, Mark};
 use crate::sync::Arc;
 
@@ -150,11 +149,6 @@ impl Progress {
         self.named
     }
 
-    /// The newest segment whose file has its final name.
-    pub(super) fn renamed(&self) -> SegmentId {
-        self.renamed
-    }
-
     /// When the oldest part of what is written and not synced has entered the log.
     pub(super) fn unsynced_since(&self) -> Option<Duration> {
         self.unsynced.front().map(|unsynced| unsynced.since)
@@ -179,9 +173,6 @@ impl Progress {
 
     /// Whether syncs have covered the segment's link and its name.
     pub(super) fn is_durable(&self, id: SegmentId) -> bool {
-        if sabotage::is("given-back-before-the-successor-is-durable") {
-            return true;
-        }
         let unsynced = |file: &Progressed| file.segment.id() == id && file.synced == 0;
         self.named >= id && !self.files.iter().any(unsynced)
     }
@@ -269,9 +260,6 @@ impl Progress {
                 file.synced = target.written;
                 file.synced_lsn = target.written_lsn;
                 // Invariant 4: a sync covers only what was written before it began.
-                if sabotage::is("sync-covers-later-writes") {
-                    (file.synced, file.synced_lsn) = (file.written, file.written_lsn);
-                }
             }
         }
         if syncing.scope == Scope::All {
@@ -283,7 +271,6 @@ impl Progress {
 
     /// Moves the durable mark over all that the files' syncs have covered.
     fn settle(&mut self) {
-        let before = self.durable;
         while let Some(first) = self.files.front() {
             if first.segment.id() > self.named {
                 break;
@@ -300,10 +287,6 @@ impl Progress {
             } else {
                 break;
             }
-        }
-        // Invariant 4: one more than the sync has covered.
-        if sabotage::is("durable-lsn-off-by-one") && self.durable != before {
-            self.durable.lsn = self.durable.lsn.next();
         }
         while self.unsynced.front().is_some_and(|unsynced| {
             let changes = unsynced.changes.unwrap_or(0);

@@ -16,7 +16,7 @@ use super::waiters::{Goal, Ticket};
 use crate::segment::Era;
 use crate::shell::{Shell, Way};
 use crate::sync;
-use crate::{Awaited, Error, Result, sabotage};
+use crate::{Awaited, Error, Result};
 
 impl Goal {
     /// What is done to reach it.
@@ -74,7 +74,6 @@ impl Engine {
         let era = {
             let state = self.look();
             // Two records with the same LSN must not be confused.
-            let segment = segment.filter(|_| !sabotage::is("awaited-by-lsn-alone"));
             let eras = state.truncations.eras();
             let era = segment.map_or(eras.now(), |segment| eras.of(segment));
             let kept = eras.kept_since(era).filter(|kept| lsn > *kept);
@@ -119,9 +118,6 @@ fn is_reached(state: &State, goal: Goal, number: u64) -> bool {
     match goal {
         Goal::Written => progress.written().lsn.get() >= number,
         // Invariant 4: written is not durable.
-        Goal::Durable if sabotage::is("acknowledged-when-written") => {
-            progress.written().lsn.get() >= number
-        }
         Goal::Durable => progress.durable().lsn.get() >= number,
         Goal::HandedOver => progress.written_serial() >= number,
         Goal::Synced => progress.synced_serial() >= number,
@@ -178,8 +174,6 @@ impl Reach<'_> {
         if matches!(self.goal, Goal::Written | Goal::Durable)
             && let Some(kept) = state.truncations.eras().kept_since(self.era)
             && self.number > kept.get()
-            // Two records with the same LSN must not be confused.
-            && !sabotage::is("waiter-of-an-earlier-era-served")
         {
             // The number may be another record's by now.
             return Some(Err(state.truncations.error(Some(kept))));

@@ -10,7 +10,6 @@ use wal_io::OpenMode;
 
 use super::engine::Engine;
 use crate::recovery::GroupEnd;
-use crate::sabotage;
 use crate::segment::{ChainEntry, LiveSegment, Sealing};
 use crate::segment::{GroupStep, SegmentCursor, SegmentFacts, SegmentIndex};
 use crate::sync::Arc;
@@ -25,9 +24,6 @@ impl Engine {
         control: &Control,
     ) -> io::Result<Option<Sealing>> {
         // The log's space on disk is bounded.
-        if sabotage::is("dropped-records-keep-their-space") {
-            return Ok(None);
-        }
         let header = entry.header;
         let written = {
             let state = self.look();

@@ -6,7 +6,7 @@
 
 use std::io;
 
-use wal_format::{Control, Epoch, GroupKind, LinkCause, Lsn, Offset, Origin, SegmentId};
+use wal_format::{Epoch, GroupKind, LinkCause, Lsn, Offset, Origin, SegmentId};
 use wal_io::OpenMode;
 
 use super::engine::{Engine, Right, StateGuard};
@@ -24,7 +24,7 @@ use crate::segment::{
 use crate::settings::{draw_history, new_header};
 use crate::shell::Shell;
 use crate::sync::Arc;
-use crate::{Error, Result, sabotage};
+use crate::{Error, Result};
 
 /// Where the log is cut.
 #[derive(Debug)]
@@ -76,12 +76,7 @@ impl Engine {
         state: StateGuard<'a>,
     ) -> Result<()> {
         // What stays is durable before a segment says that it ends there.
-        if sabotage::is("truncation-before-all-is-durable") {
-            let serial = state.entered_serial();
-            drop(self.write_up_to(state, serial)?);
-        } else {
-            drop(self.commit_all(right, state)?);
-        }
+        drop(self.commit_all(right, state)?);
         self.settle_housekeeping()?;
         let state = self.state().until_free(WRITE);
         state.life.check_poison()
@@ -126,12 +121,7 @@ impl Engine {
         let history = draw_history(&self.settings, &*self.entropy)
             .map_err(|error| Error::io(self.location(), "drawing a history", error))?;
         // A consumer that has seen removed records has to see those that take their LSNs.
-        if !sabotage::is("consumers-not-moved-by-a-truncation") {
-            control.truncate_after(kept, kept_history);
-        }
-        if sabotage::is("control-state-lost-by-a-truncation") {
-            control = Control::default();
-        }
+        control.truncate_after(kept, kept_history);
         let mut way = Continuation {
             what: "the segment that ends the log earlier",
             predecessor: predecessor(&chain, place.at, kept),
@@ -223,14 +213,6 @@ impl Engine {
         let mut new = new_header(&self.settings, &*self.entropy, id, log_id)
             .map_err(|error| Error::io(self.location(), "drawing an epoch", error))?;
         new.origin = Origin::Copy;
-        // Superseded files go when the truncation is durable.
-        if sabotage::is("superseded-removed-before-the-truncation") {
-            let gone = way.stays.map_or(0, |(at, _)| at + 1);
-            for entry in &chain[gone..] {
-                let name = wal_format::segment_name(entry.header.segment_id);
-                let _ = self.storage.remove(&name);
-            }
-        }
         let mut committed = false;
         let preallocate = self.settings.config.preallocate;
         match copy.run(new, preallocate, || committed = true) {
@@ -384,7 +366,7 @@ impl Engine {
         let shortened = shortened.filter(|sealing| newest == Some(sealing.segment.id()));
         let active = active.filter(|active| newest == Some(active.id()));
         let sealing = shortened.or_else(|| active.map(|active| state.sealing(active, id)));
-        if let Some(sealing) = sealing.filter(|_| !sabotage::is("cut-segment-not-sealed")) {
+        if let Some(sealing) = sealing {
             state.segments.seal_later(sealing);
         }
         let (control, history) = (way.control.clone(), way.history);

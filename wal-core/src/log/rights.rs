@@ -3,8 +3,6 @@
 //! I/O never happens under the lock. Who takes a right under the lock has a value, [`Right`](super::engine::Right), until the
 //! work is done. Dropping it gives the right back, also in a panic.
 
-use crate::sabotage;
-
 /// To hand a buffer over to the operating system.
 pub(super) const WRITE: u16 = 1;
 /// To sync files, which includes moving the durable mark.
@@ -37,8 +35,7 @@ pub(super) struct Rights {
 impl Rights {
     pub(super) fn are_free(&self, which: u16) -> bool {
         // Invariant 3: of two syncs of one file, one may get the error and the other Ok.
-        let two = which == SYNC && sabotage::is("two-syncs-in-flight");
-        self.taken & which == 0 || two
+        self.taken & which == 0
     }
 
     /// Whether any thread is inside a step.

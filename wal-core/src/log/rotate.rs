@@ -17,7 +17,7 @@ use crate::recovery;
 use crate::segment::{LiveSegment, allocate, create_segment_file};
 use crate::settings::new_header;
 use crate::sync::Arc;
-use crate::{Error, Result, sabotage};
+use crate::{Error, Result};
 
 impl Engine {
     /// The spare takes over. The caller has seen that there is one, and that nothing waits to be handed over.
@@ -56,14 +56,10 @@ impl Engine {
         let header = new_header(&self.settings, &*self.entropy, id, log_id);
         let made = header.and_then(|mut header| {
             header.allocated = self.first_allocation(&header, open);
-            let mut name = wal_format::spare_name(id);
             // Invariant 6: until it is complete and durable, a file has a name of its own.
-            if sabotage::is("made-under-its-final-name") {
-                name = wal_format::segment_name(id);
-            }
+            let name = wal_format::spare_name(id);
             // A log leaves the reserve only where the reserve is whole afterwards.
-            let leaves = in_reserve && !sabotage::is("reserve-left-without-another");
-            if leaves && !recovery::ensure_reserve(&*self.storage, reserve, reserve.files) {
+            if in_reserve && !recovery::ensure_reserve(&*self.storage, reserve, reserve.files) {
                 return Err(io::ErrorKind::StorageFull.into());
             }
             let file = create_segment_file(&*self.storage, &name, &header)?;
@@ -73,18 +69,13 @@ impl Engine {
         let (made, failure) = match made {
             // Invariant 6: the spare's own name first. A failed sync of the directory is final.
             Ok((header, file)) => {
-                let synced = sabotage::unless("spare-name-sync-skipped", || self.sync_directory());
+                let synced = self.sync_directory();
                 let spare = Spare {
                     allocated: header.allocated,
                     prewritten: Prewritten::none(),
                     segment: Arc::new(LiveSegment::new(header, file)),
                 };
                 (Ok(spare), synced.err())
-            }
-            // A failed open is not a failed sync.
-            Err(error) if sabotage::is("failed-open-poisons") => {
-                let failure = ("making a segment".into(), crate::error::same_error(&error));
-                (Err(error), Some(failure))
             }
             // A file that could not be made is not final either, unless its directory was deleted.
             Err(error) => (Err(error), self.check_place().err()),

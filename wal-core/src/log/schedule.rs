@@ -11,7 +11,7 @@ use super::rights::{CLOSE, PREWRITE, REWIND, SYNC, WRITE};
 use super::segments::ALLOCATION_STEP;
 use super::state::State;
 use super::waiters::LEAD_WITHIN;
-use crate::{FsyncPolicy, sabotage};
+use crate::FsyncPolicy;
 
 /// The next step of an allocation is taken when less than this is left.
 const ALLOCATION_AHEAD: u64 = ALLOCATION_STEP / 2;
@@ -62,7 +62,6 @@ impl Engine {
         }
         let window = match self.settings.config.fsync_policy {
             // The promise of `Batch`: a timer of its own.
-            FsyncPolicy::Batch(_) if sabotage::is("batch-without-a-timer") => None,
             FsyncPolicy::Batch(window) => {
                 let since = state.progress.unsynced_since();
                 let since = since.or_else(|| state.buffers.unwritten_since());
@@ -72,7 +71,7 @@ impl Engine {
         };
         let led = |offer: Option<Duration>| offer.map(|at| at + LEAD_WITHIN);
         let offers = &background.offers;
-        let commit = led(offers.commit).filter(|_| !sabotage::is("leader-waited-for-without-end"));
+        let commit = led(offers.commit);
         let write = led(offers.write).filter(|_| state.rights.are_free(WRITE));
         let commits = [window, commit].into_iter().flatten().min();
         let next = commits.map(|at| Work::Commit.at(at));
@@ -92,11 +91,8 @@ impl Engine {
             Work::Retire,
         ];
         let last = TURNS.iter().position(|work| *work == state.background.last);
-        let mut next = last.map_or(0, |at| at + 1);
         // In a fixed order, making segments would starve the footers.
-        if sabotage::is("footers-without-a-bound") {
-            next = 0;
-        }
+        let next = last.map_or(0, |at| at + 1);
         let mut turns = TURNS[next..].iter().chain(&TURNS[..next]);
         if let Some(work) = turns.find(|work| Self::is_due(state, **work)) {
             return Some(work.now());
@@ -121,12 +117,11 @@ impl Engine {
             Work::MakeSpare => is_spare_due(state),
             // A footer says that all before it is durable, and names a successor that is.
             Work::Seal => segments.next_to_seal().is_some_and(|sealing| {
-                let named = progress.named() >= sealing.successor
-                    || sabotage::is("sealed-before-the-successor-is-named");
+                let named = progress.named() >= sealing.successor;
                 let synced = progress.is_behind(sealing.segment.id());
                 // Zeros must not meet the footer.
                 let free = state.rights.are_free(PREWRITE);
-                free && ((named && synced) || sabotage::is("sealed-before-it-is-synced"))
+                free && (named && synced)
             }),
             Work::GiveBack => {
                 let successor = state.leftovers.successor();

@@ -7,7 +7,6 @@ use wal_format::{Histories, History, LogId, Lsn, Offset, SegmentHeader, SegmentI
 use super::in_reserve::InReserve;
 use super::prewritten::Prewritten;
 use crate::recovery::Copied;
-use crate::sabotage;
 use crate::segment::{ChainEntry, LiveSegment, Predecessor, Sealing, SegmentIndex, history_at};
 use crate::sync::Arc;
 
@@ -213,7 +212,7 @@ impl Segments {
 
     /// Whether another segment may wait for its footer.
     pub(super) fn may_wait_for_a_footer(&self) -> bool {
-        self.sealing.len() < MOST_UNSEALED || sabotage::is("footers-without-a-bound")
+        self.sealing.len() < MOST_UNSEALED
     }
 
     pub(super) fn seal_later(&mut self, sealing: Sealing) {
@@ -278,8 +277,7 @@ impl Segments {
     /// Takes those off the chain that hold only records below `lsn` and come before `kept`. Their names, oldest first.
     pub(super) fn drop_before(&mut self, lsn: Lsn, kept: SegmentId) -> Vec<String> {
         let goes = |entry: &ChainEntry| {
-            (entry.header.segment_id < kept || sabotage::is("segment-of-the-cut-unlinked"))
-                && entry.end.is_some_and(|(end, _)| end < lsn)
+            entry.header.segment_id < kept && entry.end.is_some_and(|(end, _)| end < lsn)
         };
         let stay = self.chain.iter().position(|entry| !goes(entry));
         let stay = stay.unwrap_or(self.chain.len());

@@ -16,10 +16,10 @@ use super::rights::Rights;
 use super::segments::{Active, Segments, Spare};
 use super::truncations::Truncations;
 use super::waiters::{Goal, Waiters};
+use crate::Position;
 use crate::clock::Clock;
 use crate::segment::{Era, Predecessor, Sealing, SegmentIndex, link_body};
 use crate::sync::Arc;
-use crate::{Position, sabotage};
 
 /// See the module's head.
 // The buffers come first: what every append changes lies in the few cache lines behind the lock.
@@ -81,7 +81,7 @@ impl State {
     /// Whether the segments before the active one allow a rotation.
     pub(super) fn may_rotate(&self) -> bool {
         // At most two segments may be unproven: a third waits until the first is synced.
-        let proven = !self.progress.has_rotated() || sabotage::is("third-segment-begun-early");
+        let proven = !self.progress.has_rotated();
         proven && self.segments.may_wait_for_a_footer()
     }
 
@@ -131,9 +131,6 @@ impl State {
         if self.buffers.filling_since().is_none() {
             self.buffers.enter(clock.monotonic());
         }
-        if sabotage::is("group-dated-when-it-begins") {
-            self.dates.look(clock);
-        }
         let filling = self.buffers.filling();
         let (first_lsn, offset) = (filling.next_lsn(), filling.end());
         if let Some(active) = self.segments.active_mut() {
@@ -154,9 +151,7 @@ impl State {
             return;
         }
         // No record of the group is later than the group.
-        if !sabotage::is("group-dated-when-it-begins") {
-            self.dates.look(clock);
-        }
+        self.dates.look(clock);
         self.buffers.set_time(self.dates.now());
         active.index.group_end(self.dates.now());
     }
@@ -170,18 +165,10 @@ impl State {
         let Some(active) = self.segments.active_mut() else {
             return;
         };
+        // A watermark is proof: it must not be ahead of what a sync has covered. It stands at the end of a batch (invariant 2).
         let durable = self.progress.durable().lsn;
-        let mut watermark = durable;
-        // A watermark is proof: it must not be ahead of what a sync has covered.
-        if sabotage::is("watermark-ahead-of-the-sync") {
-            watermark = self.progress.written().lsn;
-        }
-        // Invariant 2: a watermark stands at the end of a batch.
-        if sabotage::is("watermark-inside-a-batch") {
-            watermark = watermark.prev();
-        }
         let buffers = &mut self.buffers;
-        buffers.close_group(watermark);
+        buffers.close_group(durable);
         if self.changes.are_pending() {
             let changes = self.changes.take();
             buffers.set_time(self.dates.now());
@@ -262,13 +249,10 @@ impl State {
         self.buffers
             .add_group(durable, |filling| filling.link(&link, durable));
         if header.version >= Version::V2 {
-            let mut control = self.changes.control().clone();
             // What the table leaves out is lost with the segment before.
-            if sabotage::is("control-table-without-the-latest-changes") {
-                control.set(control.term(), std::collections::BTreeMap::new());
-            }
+            let control = self.changes.control();
             self.buffers
-                .add_group(durable, |filling| filling.control(&control, durable));
+                .add_group(durable, |filling| filling.control(control, durable));
         }
         self.progress
             .rotate(end, Arc::clone(&spare.segment), end_lsn);

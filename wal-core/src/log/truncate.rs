@@ -9,7 +9,7 @@ use super::engine::Engine;
 use super::entrant::Entrant;
 use super::waiters::Goal;
 use crate::shell::Shell;
-use crate::{Error, Result, sabotage};
+use crate::{Error, Result};
 
 impl Engine {
     /// Removes all records below `lsn`; a segment is deleted when all of it is below.
@@ -28,18 +28,13 @@ impl Engine {
         // Another truncation may have made the cut, and be waiting for its sync as well.
         let serial = self.look().truncations.cut_serial();
         // The new first LSN is durable before a file goes.
-        if !sabotage::is("unlinked-before-the-cut-is-durable") {
-            self.reach(Goal::Synced, serial, shell).await?;
-        }
+        self.reach(Goal::Synced, serial, shell).await?;
         {
             let mut state = self.state();
             // The segment with the cut stays, and all behind it: a later one may not be durable yet.
             let kept = state.truncations.cut_segment();
-            let mut gone = state.segments.drop_before(lsn, kept);
             // Oldest first: what is left after a crash is a chain without a hole.
-            if sabotage::is("unlinked-newest-first") {
-                gone.reverse();
-            }
+            let gone = state.segments.drop_before(lsn, kept);
             state.leftovers.retire(gone);
         }
         self.reach(Goal::Retired, 0, shell).await

@@ -9,7 +9,7 @@ use wal_format::{GroupKind, Lsn, Offset};
 use super::{FirstPlace, RawReader, Source, Step, read_error};
 use crate::segment::{ChainEntry, Mark};
 use crate::segment::{GroupStep, RecordStep};
-use crate::{Error, Position, Result, sabotage};
+use crate::{Error, Position, Result};
 
 impl RawReader {
     pub(super) fn advance(&mut self) -> Result<Step> {
@@ -78,9 +78,6 @@ impl RawReader {
                     }
                     RecordStep::GroupEnd => {}
                     // Never fewer records without a word.
-                    RecordStep::Invalid(_) if sabotage::is("reader-skips-damage") => {
-                        place.cursor.skip_group();
-                    }
                     RecordStep::Invalid(error) => {
                         let offset = place.cursor.offset();
                         return Err(self.damage(offset, error.to_string()));
@@ -122,10 +119,6 @@ impl RawReader {
             GroupStep::Group(header) => header,
             GroupStep::End => return Ok(true),
             // Damage is not the end.
-            GroupStep::Invalid(_) if sabotage::is("reader-ends-at-damage") => {
-                self.next = Lsn::MAX;
-                return Ok(false);
-            }
             GroupStep::Invalid(error) if fixed => {
                 return Err(self.damage(offset, error.to_string()));
             }
@@ -137,8 +130,7 @@ impl RawReader {
             return self.wait_for_more();
         }
         // Never fewer records without a word.
-        let passed = header.end_lsn() < self.next || sabotage::is("gap-passed-over");
-        if header.kind == GroupKind::Gap && !passed {
+        if header.kind == GroupKind::Gap && header.end_lsn() >= self.next {
             return Err(Error::Gap {
                 from: self.next,
                 to: header.end_lsn(),
@@ -180,7 +172,7 @@ impl RawReader {
             place.cursor.refresh();
         }
         // The end must be the end at the time of the call.
-        if !self.fresh && !sabotage::is("end-of-an-earlier-call") {
+        if !self.fresh {
             self.fresh = true;
             return Ok(true);
         }
@@ -309,8 +301,7 @@ impl RawReader {
                 if place.end.is_none()
                     && place.id == known.segment
                     && place.cursor.offset() < known.offset
-                    && self.next <= known.lsn.min(proven)
-                    && !sabotage::is("view-ends-at-damage") =>
+                    && self.next <= known.lsn.min(proven) =>
             {
                 let last = self.next.prev();
                 let what = format!("its groups end at LSN {last}, and not at {}", known.lsn);

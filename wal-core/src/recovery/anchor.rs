@@ -4,7 +4,7 @@ use wal_format::{Lsn, Origin};
 
 use super::scan::Scan;
 use super::tail::{GroupEnd, find_end};
-use crate::{Result, sabotage};
+use crate::Result;
 
 impl Scan {
     /// Whether the newest segment of the chain lives in the reserve, and all of it is copied.
@@ -33,9 +33,8 @@ impl Scan {
     fn first_is_proven(&self) -> bool {
         let newest = self.chain.last().and_then(|link| link.tail.as_ref());
         // What a truncation said may be lost again: it goes into the copy.
-        sabotage::is("first-lsn-taken-for-proven")
-            // Without a scan there is a footer, or this is not the newest segment's own word.
-            || self.footer.is_some()
+        // Without a scan there is a footer, or this is not the newest segment's own word.
+        self.footer.is_some()
             // A name is durable by now, or made so before anything rests on it.
             || self.log_first == self.listing.first()
             || newest.is_none_or(|tail| tail.said_before <= self.proven.watermark)
@@ -44,7 +43,6 @@ impl Scan {
     /// The same for the control state.
     fn control_is_proven(&self) -> bool {
         self.control_before <= self.proven.watermark
-            || sabotage::is("unproven-control-state-taken-for-proven")
     }
 
     /// The log's first LSN as far as the newest segment says it for good.
@@ -60,9 +58,6 @@ impl Scan {
     /// Finds the place behind which the next segment goes on, and whether the records behind it must be copied first.
     pub(super) fn find_anchor(&mut self) -> Result<()> {
         // What is shown after an open must survive the next crash: it is copied first.
-        if sabotage::is("tail-shown-without-a-copy") {
-            self.proven.watermark = self.end();
-        }
         self.kept = self.proven_segments();
         let Some(oldest) = self.chain.first() else {
             return Ok(());

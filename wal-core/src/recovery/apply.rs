@@ -6,7 +6,7 @@
 use std::io;
 
 use wal_format::{History, Origin, SegmentHeader, SegmentId};
-use wal_io::{OpenMode, Storage};
+use wal_io::Storage;
 
 use super::copy::{Copied, Copy, CopyFrom};
 use super::plan::{CopyTail, Plan};
@@ -14,7 +14,7 @@ use super::reserve::{Reserve, remove_or_reuse};
 use super::scan::Scan;
 use crate::segment::copied;
 use crate::segment::link_body;
-use crate::{Error, Result, sabotage};
+use crate::{Error, Result};
 
 /// What was done.
 #[derive(Debug)]
@@ -49,19 +49,8 @@ pub(crate) fn apply(
     plan: &Plan,
     new: &NewSegment<'_>,
 ) -> Result<Applied> {
-    // Invariant 7: an old segment is evidence.
-    let newest = scan.chain.last();
-    if let Some(link) = newest.filter(|_| sabotage::is("torn-tail-cut-in-place")) {
-        let name = wal_format::segment_name(link.facts.id());
-        let file = storage.open(&name, OpenMode::ReadWrite);
-        let _ = file.and_then(|file| file.set_len(link.end.offset));
-    }
-    // What the copy replaces goes when the copy is durable.
-    if sabotage::is("removed-before-the-copy") {
-        remove(storage, &plan.remove, new.reserve);
-    }
     let Some(tail) = plan.copy else {
-        if plan.sync_names && !sabotage::is("removed-before-the-names-are-durable") {
+        if plan.sync_names {
             storage.sync_dir().map_err(|error| {
                 Error::io(scan.location.clone(), "syncing the directory", error)
             })?;
@@ -98,11 +87,8 @@ pub(crate) fn apply(
         reserve: new.reserve,
         only_reserve: false,
     };
-    // The copy holds what is cut off, and it is the newest file by then.
-    if sabotage::is("cut-before-the-copy") {
-        give_back(storage, plan);
-    }
     let recovered = copy.run(header, new.preallocate, || ())?;
+    // What the copy replaces, and what is cut off, goes when the copy is durable.
     clear(storage, plan, new.reserve);
     Ok(Applied {
         recovered: Some(recovered),
@@ -115,9 +101,7 @@ pub(crate) fn apply(
 fn spares(scan: &Scan) -> Vec<SegmentId> {
     let segments = &scan.listing.segments;
     let spares = scan.listing.spares.iter().copied();
-    spares
-        .filter(|id| !segments.contains(id) || sabotage::is("spare-with-two-names-reused"))
-        .collect()
+    spares.filter(|id| !segments.contains(id)).collect()
 }
 
 fn sources(scan: &Scan, tail: CopyTail) -> Vec<CopyFrom> {
@@ -160,7 +144,7 @@ fn unneeded(scan: &Scan, tail: CopyTail) -> Vec<String> {
         let on_chain = |id: SegmentId| scan.chain.iter().any(|link| link.facts.id() == id);
         // A truncation that only its groups tell may be lost in the next crash. The link is durable.
         let link = &newest.link.body;
-        let truncated = scan.log_first <= link.log_first || sabotage::is("unproven-cut-believed");
+        let truncated = scan.log_first <= link.log_first;
         let is_replaced = |id: SegmentId| truncated || id > link.predecessor;
         let replaced = listing.segments.iter().copied();
         let replaced =
@@ -173,8 +157,7 @@ fn unneeded(scan: &Scan, tail: CopyTail) -> Vec<String> {
 /// Best effort: what stays is a leftover for the next open.
 fn remove(storage: &dyn Storage, names: &[String], reserve: Reserve) {
     // Leftovers must not accumulate.
-    let kept = sabotage::is("leftovers-kept");
-    for name in names.iter().filter(|_| !kept) {
+    for name in names {
         let _ = remove_or_reuse(storage, name, reserve, || storage.sync_dir());
     }
 }

@@ -7,8 +7,8 @@ use wal_format::{Control, Lsn, SegmentId, UnixMillis, Version};
 use super::scan::Scan;
 use super::tail::ChainLink;
 use super::tail::{GroupEnd, scan_tail};
+use crate::Result;
 use crate::segment::SegmentFacts;
-use crate::{Result, sabotage};
 
 impl Scan {
     /// Finds the control state: the newest segment's, or that of the last one before it whose table has survived.
@@ -134,7 +134,6 @@ fn predecessor(
 pub(super) fn mark_lost(control: &mut Control, is_found: bool, unread: Option<SegmentId>) {
     if let Some(segment) = unread
         && (!is_found || !control.is_unused())
-        && !sabotage::is("lost-control-state-not-marked")
     {
         control.mark_lost(segment);
     }

@@ -24,7 +24,7 @@ use crate::error::is_no_space;
 use crate::segment::create_segment_file;
 use crate::segment::{GroupStep, RecordStep, SegmentCursor, SegmentIndex};
 use crate::sync::Arc;
-use crate::{Error, Result, sabotage};
+use crate::{Error, Result};
 
 /// A new segment with its copied records, synced and under its final name.
 #[derive(Debug)]
@@ -160,9 +160,6 @@ impl Copy<'_> {
 
     fn temporary(id: SegmentId) -> String {
         // Invariant 6: under its final name the copy is complete.
-        if sabotage::is("copy-under-its-final-name") {
-            return wal_format::segment_name(id);
-        }
         wal_format::temporary_name(id)
     }
 
@@ -213,7 +210,7 @@ impl Copy<'_> {
             return Err(self.io("renaming")(error));
         }
         // What is shown must not lose its name in the next crash.
-        if let Err(error) = sabotage::unless("copy-name-sync-skipped", || self.storage.sync_dir()) {
+        if let Err(error) = self.storage.sync_dir() {
             // A name that is visible and not durable must not be taken for the log by the next open. One that is durable all the
             // same must not come back behind it: the temporary name tells it to sync the directory first.
             let _ = self.storage.rename(&final_name, &name);
@@ -232,8 +229,7 @@ impl Copy<'_> {
     /// Where a rename is a link and an unlink, one that failed may have come as far as the new name.
     fn may_exist(&self, name: &str) -> bool {
         let found = self.storage.open(name, OpenMode::Read);
-        !sabotage::is("half-renamed-taken-for-refused")
-            && !matches!(found, Err(error) if error.kind() == io::ErrorKind::NotFound)
+        !matches!(found, Err(error) if error.kind() == io::ErrorKind::NotFound)
     }
 
     /// Makes the file: a new one, or on a full disk an old preallocated segment or the reserve.
@@ -309,7 +305,7 @@ impl Copy<'_> {
         let file = self.storage.open(spare, OpenMode::ReadWrite)?;
         // A crash inside a rename leaves a segment that still has its preallocated name too. That name is only unlinked.
         let shared = file.links()?.is_some_and(|links| links > 1);
-        if shared && !sabotage::is("spare-with-two-names-reused") {
+        if shared {
             return Err(io::ErrorKind::AlreadyExists.into());
         }
         if file.len()? < len {
@@ -404,13 +400,10 @@ impl Copy<'_> {
         };
         content(&mut filling)?;
         // What was copied is proven by the copy.
-        if !sabotage::is("copy-without-a-stamp") {
-            filling.groups.stamp(self.last);
-        }
+        filling.groups.stamp(self.last);
         filling.write().map_err(self.io("writing"))?;
         // The copy is durable before it gets its name.
-        sabotage::unless("copy-sync-skipped", || self.sync(&header, &**file))
-            .map_err(self.io("syncing"))?;
+        self.sync(&header, &**file).map_err(self.io("syncing"))?;
         Ok(Copied {
             header,
             file: Arc::clone(file),
@@ -428,11 +421,7 @@ impl Copy<'_> {
     }
 
     fn sync(&self, header: &SegmentHeader, file: &dyn StorageFile) -> io::Result<()> {
-        let is_copy = header.origin == Origin::Copy;
         // A replacement is durable before it takes the damaged file's name.
-        if !is_copy && sabotage::is("replacement-named-before-it-is-durable") {
-            return Ok(());
-        }
         sync_or_remove(self.storage, &Self::temporary(header.segment_id), file)
     }
 

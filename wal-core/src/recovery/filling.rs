@@ -5,7 +5,6 @@ use std::io;
 use wal_format::{ControlChange, GroupWriter, Lsn, Origin, RecordHead, SegmentHeader, UnixMillis};
 use wal_io::{StorageFile, StorageFileExt};
 
-use crate::sabotage;
 use crate::segment::SegmentIndex;
 use crate::sync::Arc;
 
@@ -32,8 +31,7 @@ impl Filling<'_> {
 
     /// Takes a truncation of the oldest records over.
     pub(crate) fn truncation(&mut self, first: Option<Lsn>, watermark: Lsn) {
-        let counts = !sabotage::is("truncations-in-the-reserve-forgotten");
-        if let Some(first) = first.filter(|_| counts) {
+        if let Some(first) = first {
             let change = [ControlChange::First(first)];
             self.groups.change(&change, watermark);
             self.truncations += 1;
@@ -83,7 +81,7 @@ impl Filling<'_> {
         let opens = self.groups.open_group_start().is_none();
         let cut = last && head.in_batch == wal_format::InBatch::More;
         // Invariant 2: a group ends its batches.
-        let place = if cut && !sabotage::is("cut-batch-not-ended") {
+        let place = if cut {
             let mut record = record.to_vec();
             wal_format::end_batch(&mut record, mask);
             self.groups.push_stored(&record, mask)

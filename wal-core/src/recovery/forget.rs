@@ -8,8 +8,6 @@ use std::io;
 use wal_format::{Lsn, SegmentId, first_name, segment_name};
 use wal_io::{OpenMode, Storage};
 
-use crate::sabotage;
-
 /// Renames `oldest`, the first segment that is dropped, so that its name says that the log starts at `first`. `firsts` are the
 /// LSNs in such names so far. True if `oldest` was renamed, false if the name existed. Durable with the next sync of the
 /// directory.
@@ -26,9 +24,7 @@ pub(crate) fn remember(
     }
     let remembers = first_name(first);
     // Truncated records must not come back.
-    sabotage::unless("first-lsn-not-remembered", || {
-        storage.rename(&segment_name(oldest), &remembers)
-    })?;
+    storage.rename(&segment_name(oldest), &remembers)?;
     Ok(true)
 }
 

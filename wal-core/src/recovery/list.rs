@@ -7,7 +7,7 @@ use wal_io::{EntryKind, Storage};
 
 use crate::directory::displaced;
 use crate::error::Displacement;
-use crate::{Error, Result, sabotage};
+use crate::{Error, Result};
 
 /// The highest number that a file may have. New files get higher ones, and these must not run out.
 const HIGHEST: SegmentId = SegmentId::new(u64::MAX / 2);
@@ -108,7 +108,6 @@ impl Listing {
     pub(crate) fn read_locked(storage: &dyn Storage) -> Result<Self> {
         match Self::read(storage)? {
             Some(listing) => Ok(listing),
-            None if sabotage::is("deleted-directory-taken-for-new") => Ok(Self::default()),
             None => Err(displaced(storage, Displacement::DirectoryGone)),
         }
     }

@@ -11,7 +11,7 @@ use super::tail::{GroupEnd, Stop};
 use crate::error::Corruption;
 use crate::segment::Predecessor;
 use crate::segment::SegmentFacts;
-use crate::{Error, Result, sabotage};
+use crate::{Error, Result};
 
 /// The unproven tail: what is copied to a new segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,13 +101,12 @@ pub(crate) fn plan(scan: &Scan) -> Result<Plan> {
     let newest_is_copy = newest.is_some_and(|link| link.facts.header.origin.is_whole());
     let removes = |name: &String| matches!(FileName::parse(name), FileName::Segment(_));
     // A temporary name may have been a final one for a moment, as far as the disk knows.
-    let mut sync_names = remove.iter().any(removes)
+    let sync_names = remove.iter().any(removes)
         // What is shown must not lose its name in the next crash.
         || (newest_is_copy && !clean)
         || !cut.is_empty()
         || !scan.listing.firsts.is_empty()
         || !scan.listing.temporaries.is_empty();
-    sync_names &= !(newest_is_copy && sabotage::is("copy-name-not-synced-again"));
     let proven = scan.proven.watermark.min(last);
     let report = RecoveryReport {
         clean,
@@ -156,10 +155,8 @@ fn missing(scan: &Scan, segment_id: SegmentId, needed_by: String) -> Result<()> 
 /// A hole in the chain is no end.
 fn check_missing(scan: &Scan) -> Result<()> {
     match &scan.missing {
-        Some((id, needed_by)) if !sabotage::is("missing-segment-accepted") => {
-            missing(scan, *id, needed_by.clone())
-        }
-        _ => Ok(()),
+        Some((id, needed_by)) => missing(scan, *id, needed_by.clone()),
+        None => Ok(()),
     }
 }
 
@@ -171,7 +168,7 @@ pub(crate) fn check_end(scan: &Scan) -> Result<()> {
     check_successor(scan)?;
     check_proof(scan)?;
     // A file has the length that it was made with.
-    sabotage::unless("short-file-accepted", || check_length(scan))?;
+    check_length(scan)?;
     check_first(scan)
 }
 
@@ -181,8 +178,7 @@ fn check_successor(scan: &Scan) -> Result<()> {
     };
     let successor = footer.successor;
     // A footer names the one that followed it.
-    let named = successor != SegmentId::NONE && !sabotage::is("missing-successor-accepted");
-    if named && !scan.listing.segments.contains(&successor) {
+    if successor != SegmentId::NONE && !scan.listing.segments.contains(&successor) {
         return missing(
             scan,
             successor,
@@ -203,8 +199,7 @@ fn check_proof(scan: &Scan) -> Result<()> {
     // There may be control state without records after it.
     let proof = tail.and_then(|tail| tail.beyond.proof);
     // Damage to what was durable is no torn tail.
-    let is_torn = scan.proven.watermark <= last && proof.is_none();
-    if is_torn || sabotage::is("damage-taken-for-a-torn-tail") {
+    if scan.proven.watermark <= last && proof.is_none() {
         return Ok(());
     }
     let witness = match proof {
@@ -318,7 +313,7 @@ fn unneeded_above(scan: &Scan) -> Vec<SegmentId> {
     let unneeded = above.filter(|id| {
         let newest = scan.listing.segments.last() == Some(id);
         let needed = newest || named.contains(id) || successor == Some(*id);
-        !needed && !sabotage::is("segments-above-pile-up")
+        !needed
     });
     unneeded.collect()
 }
@@ -353,11 +348,13 @@ fn leftovers(scan: &Scan, copy: Option<CopyTail>) -> Vec<String> {
         .map_or(SegmentId::NONE, |link| link.facts.id());
     let segments: Vec<SegmentId> = if copy.is_some() {
         // Newest first: what is left after a crash is a chain without a hole.
-        let mut gone: Vec<SegmentId> = listing.segments.iter().filter(gone).copied().collect();
-        if !sabotage::is("superseded-removed-oldest-first") {
-            gone.reverse();
-        }
-        gone
+        listing
+            .segments
+            .iter()
+            .rev()
+            .filter(gone)
+            .copied()
+            .collect()
     } else {
         let off_chain = |id: &&SegmentId| !on_chain(**id) && **id < newest;
         let off_chain = listing.segments.iter().filter(off_chain).copied();

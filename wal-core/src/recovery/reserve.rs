@@ -19,7 +19,6 @@ use wal_io::{OpenMode, Storage, StorageFile, StorageFileExt};
 
 use super::needs::Needs;
 use super::report::ReserveCounts;
-use crate::sabotage;
 use crate::segment::allocate;
 use crate::segment::decode_header;
 use crate::sync::Arc;
@@ -174,9 +173,6 @@ pub(crate) fn reserve_limit(header: &SegmentHeader, link: &LinkBody, table: u64)
 /// Makes sure that there are `files` files of the reserve; true if there are. A new name is durable with the next sync of the directory.
 pub(crate) fn ensure_reserve(storage: &dyn Storage, reserve: Reserve, files: usize) -> bool {
     // Allocate the space before the disk is full.
-    if sabotage::is("reserve-not-made") {
-        return false;
-    }
     let (mut found, mut missing) = (0, Vec::new());
     for name in reserve.names() {
         if is_there(storage, name, reserve) {
@@ -237,7 +233,7 @@ pub(super) fn sync_or_remove(
     file: &dyn StorageFile,
 ) -> io::Result<()> {
     let synced = file.sync_data();
-    if synced.is_err() && !sabotage::is("file-kept-after-a-failed-sync") {
+    if synced.is_err() {
         let _ = storage.remove(name);
     }
     synced
@@ -333,9 +329,7 @@ fn reuse(
     sync: impl FnOnce() -> io::Result<()>,
 ) -> Option<()> {
     let parsed = FileName::parse(name);
-    if !matches!(parsed, FileName::Segment(_) | FileName::Temporary(_))
-        || sabotage::is("reserve-not-remade")
-    {
+    if !matches!(parsed, FileName::Segment(_) | FileName::Temporary(_)) {
         return None;
     }
     let missing = |name: &&&str| {

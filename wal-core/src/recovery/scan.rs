@@ -17,7 +17,7 @@ use super::witness::look_beyond;
 use crate::error::Corruption;
 use crate::segment::{LinkFacts, SegmentFacts};
 use crate::sync::Arc;
-use crate::{Error, Result, sabotage};
+use crate::{Error, Result};
 
 /// Proof of durability from a segment that is not on the chain (any more).
 #[derive(Clone, Copy, Debug)]
@@ -81,9 +81,7 @@ pub(crate) fn scan(storage: &Arc<dyn Storage>, listing: Listing) -> Result<Scan>
         }
     }
     // Records of another log are not this one's.
-    sabotage::unless("another-log-accepted", || {
-        check_one_log(&location, &segments)
-    })?;
+    check_one_log(&location, &segments)?;
     let mut scan = Scan {
         location,
         log_first: listing.first(),
@@ -165,9 +163,6 @@ fn check_copy(location: &str, facts: &SegmentFacts) -> Result<()> {
         return Ok(());
     };
     // A file that was whole when it got its name is whole.
-    if sabotage::is("link-of-a-copy-not-checked") {
-        return Ok(());
-    }
     Err(Error::Corruption(Box::new(Corruption {
         location: location.to_owned(),
         segment_id: facts.id(),
@@ -283,8 +278,7 @@ impl Scan {
                 return Ok(ChainWalk::Done);
             };
             // A copy of another file under this name is not the file.
-            let epoch_counts = !sabotage::is("epoch-of-the-one-before-not-compared");
-            if !facts.header.answers_to(link.body.predecessor_epoch) && epoch_counts {
+            if !facts.header.answers_to(link.body.predecessor_epoch) {
                 return Err(self.not_the_file(facts, id));
             }
             let Ok(predecessor_link) = facts.link.clone() else {
@@ -368,8 +362,7 @@ impl Scan {
             digest: link.end_digest,
         };
         // The offset in the link of a later segment counts for the file that the link names, and no other.
-        let of_another = facts.header.epoch != link.predecessor_epoch;
-        if !of_another || sabotage::is("end-of-a-replacement-taken-from-the-link") {
+        if facts.header.epoch == link.predecessor_epoch {
             return Ok(promised);
         }
         let read = |error| self.io(facts.id(), error);
@@ -401,9 +394,6 @@ impl Scan {
         let body = &successor.body;
         let promised = self.promised_end(facts, body)?;
         // A link gives order; it is no proof.
-        if sabotage::is("successor-counted-as-proof") {
-            self.testify(promised.lsn, id, Offset::new(promised.offset));
-        }
         if self.proven.watermark < promised.lsn
             && let Some(footer) = facts.footer().map_err(|error| self.io(id, error))?
             && footer.last_lsn >= promised.lsn
@@ -430,9 +420,7 @@ impl Scan {
             // What the segment has after that place is no longer the log's, but it was written after what was durable.
             let beyond = look_beyond(facts, promised.offset, facts.len);
             let beyond = beyond.map_err(|error| self.io(id, error))?;
-            if let Some((watermark, offset)) = beyond.witness
-                && !sabotage::is("witness-after-the-link-ignored")
-            {
+            if let Some((watermark, offset)) = beyond.witness {
                 self.testify(watermark.min(promised.lsn), id, offset);
             }
             // The data does not reach the place where the successor goes on: the log ends in this segment. Whether it may
@@ -531,9 +519,6 @@ impl Scan {
         let mut chain = self.chain.iter().map(|link| link.facts.header.node_id);
         let own = own.or(chain.clone().next_back());
         // A log that another node wrote is reported.
-        if sabotage::is("node-ids-not-compared") {
-            return ids;
-        }
         for id in chain.by_ref().filter(|id| Some(*id) != own) {
             if !ids.contains(&id) {
                 ids.push(id);

@@ -9,12 +9,11 @@
 use std::io;
 
 use wal_format::{
-    Footer, GROUP_HEADER_LEN, GroupHeader, GroupKind, HEADER_LEN, LINK_LEN, Offset, SegmentHeader,
+    GROUP_HEADER_LEN, GroupHeader, GroupKind, HEADER_LEN, LINK_LEN, Offset, SegmentHeader,
     SegmentId,
 };
 use wal_io::{OpenMode, Storage, StorageFile, StorageFileExt};
 
-use crate::sabotage;
 use crate::segment::SegmentFacts;
 use crate::sync::Arc;
 
@@ -52,19 +51,13 @@ impl Surplus {
         // A footer at the file's end names the successor and is the segment's index. It stays, and with it the file's length. Not one that
         // is older than the segment's end: it stands over records that a truncation has dropped.
         let footer = SegmentFacts::footer_of(*header, &file)?;
-        let end_of_data = Offset::new(end);
-        let counts =
-            |footer: &Footer| footer.ends_at(end_of_data) || sabotage::is("outdated-footer-kept");
-        if footer.as_ref().is_some_and(counts) {
+        if footer.is_some_and(|footer| footer.ends_at(Offset::new(end))) {
             return Ok(None);
         }
         // So does one whose cut a power loss has undone.
         let footer = footer_end(&*file, header, end)?;
-        let mut keep = footer.unwrap_or(end.next_multiple_of(BLOCK));
         // Never give back anything before the end of the data.
-        if sabotage::is("cut-before-the-end") {
-            keep = end / 2;
-        }
+        let keep = footer.unwrap_or(end.next_multiple_of(BLOCK));
         let id = header.segment_id;
         Ok((keep < len).then_some(Self { id, keep }))
     }

@@ -10,7 +10,7 @@ use wal_format::{
 use super::witness::{Beyond, look_beyond};
 use crate::segment::{GroupStep, LinkFacts, SegmentCursor, SegmentFacts};
 use crate::unknown::Unknown;
-use crate::{Error, Result, sabotage};
+use crate::{Error, Result};
 
 /// The end of a group: a place where the log may be continued.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -124,10 +124,6 @@ pub(crate) fn scan_tail(
         facts.watermark = facts.watermark.max(header.watermark);
         let verdict = match header.kind {
             // Invariant 2: a group is valid as a whole or not at all.
-            GroupKind::Records if sabotage::is("records-not-checked") => {
-                cursor.skip_group();
-                Ok(())
-            }
             GroupKind::Records => cursor
                 .check_group()
                 .map_err(io)?
@@ -169,7 +165,7 @@ pub(crate) fn scan_tail(
         });
     }
     // A group behind the damage may prove that it was durable.
-    if matches!(facts.stop, Stop::Invalid(_)) && !sabotage::is("not-looked-behind-damage") {
+    if matches!(facts.stop, Stop::Invalid(_)) {
         facts.beyond = look_beyond(segment, facts.end.offset, limit).map_err(io)?;
     }
     Ok(facts)
@@ -209,7 +205,6 @@ impl TailFacts {
         // What was truncated stays away.
         if let Some(first) = said.log_first()
             && first > self.log_first
-            && !sabotage::is("cut-ignored")
         {
             self.log_first = first;
             self.said_before = before;

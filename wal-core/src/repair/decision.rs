@@ -3,7 +3,6 @@
 use wal_format::{Epoch, LinkCause, Lsn, Offset, SegmentId};
 
 use crate::recovery::GroupEnd;
-use crate::sabotage;
 use crate::segment::Predecessor;
 
 /// A part of the log, as far as it is whole.
@@ -102,7 +101,6 @@ pub(super) fn plan(facts: &Facts) -> RepairPlan {
     let is_damaged = |id: SegmentId| {
         let part = parts.iter().find(|part| part.file == id);
         part.map_or(facts.damaged.contains(&id), |part| !part.whole)
-            || sabotage::is("undamaged-segments-quarantined")
     };
     // Without a new segment, the next open decides on what was begun after the newest one: a footer may name it.
     let newest = parts.last().map_or(SegmentId::NONE, |part| part.file);

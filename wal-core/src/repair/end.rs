@@ -11,7 +11,7 @@ use crate::recovery::{Copy, Filling, Part, Reserve, Taken, Walk, Walked, Wreck};
 use crate::segment::Files;
 use crate::segment::{Predecessor, link_body};
 use crate::sync::Arc;
-use crate::{Error, Result, sabotage};
+use crate::{Error, Result};
 
 /// Writes the new segments. Their headers are `new`, except for the lengths. If it fails before the first rename, nothing has
 /// changed. `before_names` is called before that, when all of them are written.
@@ -71,9 +71,6 @@ pub(super) fn write(
     if let Err(error) = before_names() {
         discard(&**storage, &prepared);
         return Err(error);
-    }
-    if sabotage::is("repaired-segments-named-oldest-first") {
-        prepared.reverse();
     }
     while let Some((copy, id)) = prepared.pop() {
         copy.name(id, || ())?;

@@ -12,7 +12,7 @@ use super::decision::{Facts, PartFacts};
 use crate::recovery::{GroupEnd, LostRecords, Needs, Part, Walk, Walked, Wreck};
 use crate::segment::{Files, GroupStep, RecordStep, SegmentCursor};
 use crate::sync::Arc;
-use crate::{Error, Result, sabotage};
+use crate::{Error, Result};
 
 /// Bytes of one group of copies, roughly: one entry of the index each.
 pub(super) const GROUP: u64 = wal_format::INDEX_INTERVAL;
@@ -388,11 +388,7 @@ impl Rest {
         let whole = piece.with(batch);
         let fits = new.is_none_or(|new| whole.needs(new.alignment).fits(new));
         // A loss stays with the record before it.
-        if fits
-            || piece.bytes == 0
-            || batch.bytes == 0
-            || sabotage::is("repair-copies-to-one-segment")
-        {
+        if fits || piece.bytes == 0 || batch.bytes == 0 {
             *piece = whole;
         } else {
             self.pieces.push(batch);

@@ -11,11 +11,11 @@ use wal_io::Storage;
 use super::end::Feed;
 use super::inspect::Rest;
 use super::slots::Slot;
+use crate::Result;
 use crate::recovery::{Copied, Copy, Filling, GroupEnd, Needs, Part, Reserve, Wreck};
 use crate::segment::SegmentFacts;
 use crate::segment::{LiveSegment, Sealing, write_footer};
 use crate::sync::Arc;
-use crate::{Result, sabotage};
 
 /// A segment that is to be written anew.
 #[derive(Debug)]
@@ -117,10 +117,6 @@ impl Replacement {
         let id = self.slot.id;
         let (from, to) = (wal_format::temporary_name(id), wal_format::segment_name(id));
         // One rename commits: the name is never free.
-        if sabotage::is("damaged-segment-removed-before-the-rename") {
-            let _ = storage.remove(&to);
-            storage.sync_dir()?;
-        }
         storage.replace(&from, &to)
     }
 
@@ -144,9 +140,6 @@ impl Replacement {
             successor: wreck.parts[self.slot.next].file,
         };
         // A replacement is durable before it takes the damaged file's name.
-        if sabotage::is("replacement-named-before-it-is-durable") {
-            return Ok(());
-        }
         write_footer(&sealing, log_first)?;
         // It cuts the file, too.
         sealing.segment.file.sync_data()

@@ -17,7 +17,7 @@ use crate::directory::{Ground, take_lock, write_pid};
 use crate::entropy::{Entropy, SystemEntropy};
 use crate::recovery::{GroupEnd, Listing, RepairMode, RepairReport, Wreck, assemble};
 use crate::sync::Arc;
-use crate::{Error, Result, sabotage};
+use crate::{Error, Result};
 
 /// How often a repaired log is verified and repaired again, at most.
 const ROUNDS: usize = 4;
@@ -160,8 +160,7 @@ pub(crate) fn repair_on(
         write_pid(&**storage);
     }
     let mut report = repair_once(ground, mode, version)?;
-    let is_dry = mode == RepairMode::DryRun || sabotage::is("repair-not-verified");
-    if is_dry || !report.has_changed() {
+    if mode == RepairMode::DryRun || !report.has_changed() {
         return Ok(report);
     }
     // Damage may hide other damage, which verification meets once the first is repaired.
@@ -390,9 +389,7 @@ impl Repair<'_> {
             let _ = storage.remove(&wal_format::temporary_name(*id));
         }
         // Every damaged byte is kept.
-        sabotage::unless("damaged-files-not-kept", || {
-            quarantine(&**storage, &self.quarantined(planned))
-        })?;
+        quarantine(&**storage, &self.quarantined(planned))?;
         let outcome = self.write(facts);
         if outcome.is_err() {
             for found in &self.replacements {
@@ -490,7 +487,7 @@ fn check_space(storage: &dyn Storage, wreck: &Wreck, needed: u64) -> Result<()> 
         .map(wal_format::temporary_name)
         .chain(spares.map(wal_format::spare_name))
         .fold(free, |room, name| room.saturating_add(len(name)));
-    if room >= needed || sabotage::is("repair-begun-without-space") {
+    if room >= needed {
         return Ok(());
     }
     Err(Error::NoSpace {

@@ -7,7 +7,6 @@ use wal_format::{Epoch, Histories, History, LinkBody, LinkCause, Lsn, Offset, Se
 
 use super::decision::{Facts, PartFacts};
 use crate::recovery::{GroupEnd, Part, Wreck};
-use crate::sabotage;
 use crate::segment::{Predecessor, link_body};
 
 /// A segment that is written anew. A link that names it is followed by another segment of the log.
@@ -106,8 +105,7 @@ pub(super) fn slots(wreck: &Wreck, facts: &Facts) -> Vec<Slot> {
     // would take the other one's records, and may be the last thing before a crash.
     let of_another = |slot: &Slot| {
         let mut parts = wreck.parts.iter().enumerate();
-        let other = parts.any(|(at, part)| part.file == slot.id && slot.part != Some(at));
-        other && !sabotage::is("misnamed-segment-replaced-in-place")
+        parts.any(|(at, part)| part.file == slot.id && slot.part != Some(at))
     };
     let in_place = |slot: &&Slot| slot.after() <= wreck.proven && !of_another(slot);
     let kept = slots.iter().take_while(in_place).count();

@@ -7,7 +7,6 @@ use std::io;
 use wal_format::{FileName, SegmentHeader};
 use wal_io::{OpenMode, Storage, StorageFile, StorageFileExt};
 
-use crate::sabotage;
 use crate::sync::Arc;
 
 /// Creates a segment file under `name`: allocate, header, sync. The directory is the caller's to sync. On an error the file
@@ -26,12 +25,10 @@ pub(crate) fn create_segment_file(
         opened => opened?,
     };
     // A full disk is met before a record is accepted.
-    let made = sabotage::unless("space-not-allocated", || {
-        allocate(&*file, 0, header.allocated)
-    })
-    .and_then(|()| file.write_all_at(&header.encode(), 0))
-    // Invariant 6: the file is complete before it gets its name.
-    .and_then(|()| sabotage::unless("spare-sync-skipped", || file.sync_data()));
+    let made = allocate(&*file, 0, header.allocated)
+        .and_then(|()| file.write_all_at(&header.encode(), 0))
+        // Invariant 6: the file is complete before it gets its name.
+        .and_then(|()| file.sync_data());
     if let Err(error) = made {
         drop(file);
         // Best effort: what stays is a leftover that the next open removes.

@@ -13,7 +13,6 @@ use wal_format::SegmentId;
 use wal_io::{OpenMode, Process, Storage, StorageFile};
 
 use super::known::Known;
-use crate::sabotage;
 use crate::sync::{Arc, Condvar, Mutex, MutexGuard};
 
 /// Most files open at a time. A read-only handle that reads the directory may open two more: 16 in all.
@@ -114,7 +113,7 @@ impl Files {
                 }
             } else {
                 // A reader has no file of its own.
-                if table.slots.len() < MOST || sabotage::is("a-file-for-each-read") {
+                if table.slots.len() < MOST {
                     break None;
                 }
                 let idle = |slot: &&OpenFile| slot.reads == 0 && slot.file.is_some();

@@ -7,7 +7,6 @@ use wal_io::StorageFile;
 
 use super::known::{End, Key, Pages};
 use super::{Files, GroupStep, SegmentCursor, SegmentFacts, WALK_WINDOW};
-use crate::sabotage;
 use crate::sync::Arc;
 
 impl Files {
@@ -28,12 +27,8 @@ impl Files {
         let pages = Arc::new(Pages::of(&footer));
         self.known.learn_list(key, Arc::clone(&pages));
         if let Some(more) = footer.more {
-            let mut greatest = more.time_greatest;
             // Its last records may be as late as its greatest time.
-            if sabotage::is("lookup-by-least-time") {
-                greatest = more.time_least;
-            }
-            self.known.learn_time(key, greatest);
+            self.known.learn_time(key, more.time_greatest);
         }
         Ok(Some(pages))
     }

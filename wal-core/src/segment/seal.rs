@@ -7,7 +7,6 @@ use wal_io::StorageFileExt;
 
 use super::index::SegmentIndex;
 use super::live::LiveSegment;
-use crate::sabotage;
 use crate::sync::Arc;
 
 /// A rotated segment that waits for its footer.
@@ -56,7 +55,7 @@ pub(crate) fn write_footer(sealing: &Sealing, log_first: Lsn) -> io::Result<()> 
     let file = &sealing.segment.file;
     file.write_all_at(groups.bytes(), groups.start().get())?;
     // The clean mark is durable before the file is cut behind it.
-    sabotage::unless("footer-sync-skipped", || file.sync_data())?;
+    file.sync_data()?;
     if header.origin == Origin::Reserve && sealing.successor == SegmentId::NONE {
         // It keeps its space: it becomes the reserve again.
         return Ok(());

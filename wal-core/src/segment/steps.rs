@@ -11,7 +11,6 @@ use wal_format::{
 use wal_io::StorageFile;
 
 use super::window::{WINDOW, Window};
-use crate::sabotage;
 use crate::sync::Arc;
 use crate::unknown::Unknown;
 
@@ -194,7 +193,7 @@ impl SegmentCursor {
         let (header, checksum) = GroupHeader::decode(bytes, self.frame, Offset::new(self.offset))?;
         header.follows(self.lsn, self.previous.unwrap_or(header.previous))?;
         // Invariant 8: no length is believed before it is bounded.
-        sabotage::unless("length-believed", || header.fits(self.limit))?;
+        header.fits(self.limit)?;
         Ok((header, checksum))
     }
 
@@ -376,8 +375,7 @@ impl SegmentCursor {
             }
         }
         let there = self.open.clone();
-        let found = matches!(self.next_record()?, RecordStep::Record { .. })
-            || sabotage::is("lengths-on-the-way-believed");
+        let found = matches!(self.next_record()?, RecordStep::Record { .. });
         Ok(there.filter(|_| found))
     }
 

@@ -9,8 +9,6 @@ use bytes::{Bytes, BytesMut};
 use wal_format::{Record, RecordError, RecordHead};
 use wal_io::{StorageFile, StorageFileExt};
 
-use crate::sabotage;
-
 /// Bytes read at a time.
 pub(crate) const WINDOW: usize = 256 << 10;
 
@@ -75,11 +73,8 @@ impl Window {
         if self.holds(offset, need) {
             return Ok(false);
         }
-        let mut left = usize::try_from(limit.saturating_sub(offset)).unwrap_or(usize::MAX);
         // Invariant 8: what a header says is bounded by what the file has.
-        if sabotage::is("length-believed") {
-            left = usize::MAX;
-        }
+        let left = usize::try_from(limit.saturating_sub(offset)).unwrap_or(usize::MAX);
         let want = need.max(window).min(left);
         let mut buffer = self.take_buffer(want);
         let filled = file.read_full_at(&mut buffer, offset)?;

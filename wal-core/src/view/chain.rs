@@ -10,7 +10,6 @@ use wal_format::{LinkBody, LinkCause, Lsn, SegmentHeader, SegmentId};
 
 use crate::damaged::Gap;
 use crate::recovery::{ChainLink, Scan};
-use crate::sabotage;
 use crate::segment::{ChainEntry, Eras, Mark};
 use crate::segment::{LinkFacts, SegmentFacts};
 use crate::sync::Arc;
@@ -81,10 +80,8 @@ impl Chain {
 
     /// The index of exactly this file in the chain. Ids may be given again, epochs are not.
     fn find(&self, id: SegmentId, epoch: wal_format::Epoch) -> Option<usize> {
-        let same = |entry: &ChainEntry| {
-            entry.header.segment_id == id
-                && (entry.header.epoch == epoch || sabotage::is("history-joined-by-ids-alone"))
-        };
+        let same =
+            |entry: &ChainEntry| entry.header.segment_id == id && entry.header.epoch == epoch;
         self.entries.iter().position(same)
     }
 
@@ -133,9 +130,7 @@ impl Chain {
 
     /// Whether no segment can have existed between the newest known one and this id. Ids are given in sequence.
     fn is_next(&self, id: SegmentId) -> bool {
-        self.entries.is_empty()
-            || id == self.seen.next()
-            || sabotage::is("history-joined-where-none-is-proven")
+        self.entries.is_empty() || id == self.seen.next()
     }
 
     /// A new segment's link may say that records were dropped.
@@ -187,7 +182,6 @@ impl Chain {
             // There was no record to read.
             None if old.entries.is_empty() => {}
             // Readers must be told that the history is unknown.
-            None if sabotage::is("unknown-history-taken-for-the-same") => {}
             None => self.forget_history(),
         }
         self.proven = self.proven.max(found).min(self.end.lsn);

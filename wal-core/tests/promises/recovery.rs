@@ -1,7 +1,7 @@
 //! Recovery modifies no old segment, and a read-only open changes no byte.
 
 use wal_core::blocking::Wal;
-use wal_core::{Error, FsyncPolicy, Lsn, Record, RecordRef};
+use wal_core::{Error, FormatVersion, FsyncPolicy, Lsn, Record, RecordRef};
 use wal_io::fault::{Fault, Moment, OperationKind, Seeded};
 
 use crate::common::trace::Trace;
@@ -264,18 +264,20 @@ fn nothing_is_removed_before_what_replaces_it_has_a_durable_name() {
 
 #[test]
 fn a_cut_that_no_sync_has_covered_is_copied_before_it_counts() {
-    let mut machine = Machine::new(FsyncPolicy::Always);
-    let wal = machine.open();
-    append(&wal, 1..=5);
-    let kill = Fault::power_cut(Moment::Before).on(OperationKind::SyncData);
-    machine.storage.inject(kill);
-    wal.truncate_before(Lsn::new(3)).expect_err("killed");
-    machine.kill();
-    // The cut was handed over. What this open shows is so from now on.
-    let shown = machine.open();
-    assert_eq!(shown.first_lsn(), Lsn::new(3));
-    machine.lose_unsynced();
-    assert_holds(&machine.open(), 3..=5);
+    for version in [FormatVersion::V1, FormatVersion::V2] {
+        let mut machine = Machine::new(FsyncPolicy::Always).in_version(version);
+        let wal = machine.open();
+        append(&wal, 1..=5);
+        let kill = Fault::power_cut(Moment::Before).on(OperationKind::SyncData);
+        machine.storage.inject(kill);
+        wal.truncate_before(Lsn::new(3)).expect_err("killed");
+        machine.kill();
+        // The cut was handed over. What this open shows is so from now on.
+        let shown = machine.open();
+        assert_eq!(shown.first_lsn(), Lsn::new(3));
+        machine.lose_unsynced();
+        assert_holds(&machine.open(), 3..=5);
+    }
 }
 
 /// The process dies between the rename of the recovered segment and the directory's sync. To the next open the log looks

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use wal_core::blocking::Wal;
 use wal_core::offline::truncate_before_in;
-use wal_core::{Error, FsyncPolicy, Lsn, Record, RecordRef};
+use wal_core::{Error, FormatVersion, FsyncPolicy, Lsn, Record, RecordRef};
 use wal_format::RESERVE_NAME;
 use wal_io::fault::{Fault, Moment, OperationKind, Seeded, SystemError};
 
@@ -31,7 +31,11 @@ fn fill_up(machine: &Machine) {
 
 /// A log of several segments, all of it durable, that was closed or killed; the disk is full.
 fn full(policy: FsyncPolicy, closed: bool) -> Machine {
-    let mut machine = Machine::new(policy).segments_of(16 * KIB);
+    filled(Machine::new(policy), closed)
+}
+
+fn filled(machine: Machine, closed: bool) -> Machine {
+    let mut machine = machine.segments_of(16 * KIB);
     let wal = machine.open();
     append(&wal, 1..=LAST);
     wal.sync().expect("synced");
@@ -259,22 +263,25 @@ fn a_file_of_the_reserve_whose_sync_has_failed_is_not_used_again() {
 
 #[test]
 fn the_reserve_is_made_again_when_there_is_room() {
-    let machine = full(FsyncPolicy::Always, true);
-    let wal = machine.open();
-    assert!(has_reserve(&machine));
-    wal.truncate_after(Lsn::new(MIDDLE)).expect("truncated");
-    // The segments that were superseded have made room.
-    assert!(has_reserve(&machine));
-    wal.truncate_after(Lsn::new(MIDDLE - 1)).expect("truncated");
-    machine.storage.set_capacity(None);
-    let mut n = MIDDLE - 1;
-    while !has_reserve(&machine) && n < LAST {
-        n += 1;
-        append(&wal, n..=n);
-        let _ = wal.drive();
+    for version in [FormatVersion::V1, FormatVersion::V2] {
+        let machine = Machine::new(FsyncPolicy::Always).in_version(version);
+        let machine = filled(machine, true);
+        let wal = machine.open();
+        assert!(has_reserve(&machine));
+        wal.truncate_after(Lsn::new(MIDDLE)).expect("truncated");
+        // The segments that were superseded have made room.
+        assert!(has_reserve(&machine));
+        wal.truncate_after(Lsn::new(MIDDLE - 1)).expect("truncated");
+        machine.storage.set_capacity(None);
+        let mut n = MIDDLE - 1;
+        while !has_reserve(&machine) && n < LAST {
+            n += 1;
+            append(&wal, n..=n);
+            let _ = wal.drive();
+        }
+        assert!(has_reserve(&machine), "with the next segment");
+        assert_holds(&wal, 1..=n);
     }
-    assert!(has_reserve(&machine), "with the next segment");
-    assert_holds(&wal, 1..=n);
 }
 
 #[test]

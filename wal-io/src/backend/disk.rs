@@ -12,7 +12,7 @@ use super::disk_lock::{DiskLock, is_locked};
 #[cfg(not(unix))]
 use super::disk_paths::Directory;
 use crate::name::check_name;
-use crate::{DirEntry, OpenMode, Place, Storage, StorageFile, StorageLock, sabotage};
+use crate::{DirEntry, OpenMode, Place, Storage, StorageFile, StorageLock};
 
 /// A directory on disk.
 ///
@@ -135,7 +135,7 @@ impl Storage for DiskStorage {
 
     fn sync_dir(&self) -> io::Result<()> {
         // A new name is found after a crash only if the directory was synced.
-        sabotage::unless("disk-directory-sync-does-nothing", || self.directory.sync())
+        self.directory.sync()
     }
 
     fn try_lock(&self, name: &str) -> io::Result<Option<Box<dyn StorageLock>>> {
@@ -149,9 +149,6 @@ impl Storage for DiskStorage {
         let Some(directory) = self.directory.open_again()? else {
             return Ok(Some(Box::new(lock)));
         };
-        if sabotage::is("directory-not-locked") {
-            return Ok(Some(Box::new(lock)));
-        }
         match lock.take(directory) {
             Ok(false) => Ok(None),
             // On a file system that cannot lock directories, the lock of the file must suffice.

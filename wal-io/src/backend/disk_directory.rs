@@ -11,7 +11,7 @@ use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags};
 use rustix::io::{Errno, retry_on_intr};
 
 use super::disk_parents::create_directory;
-use crate::{DirEntry, EntryKind, OpenMode, Place, sabotage};
+use crate::{DirEntry, EntryKind, OpenMode, Place};
 
 /// Permissions of new files and directories, before the process's mask.
 const FILE_MODE: Mode = Mode::from_raw_mode(0o666);
@@ -162,15 +162,9 @@ impl Directory {
     }
 
     pub(super) fn rename(&self, from: &str, to: &str) -> io::Result<()> {
-        let directory = self.file()?;
         // This is the directory that was found first, not the one that its path leads to now.
-        if sabotage::is("disk-directory-found-anew") {
-            return fs::rename(self.path.join(from), self.path.join(to));
-        }
+        let directory = self.file()?;
         // A name in use is left alone.
-        if sabotage::is("disk-rename-replaces") {
-            return Ok(rustix::fs::renameat(directory, from, directory, to)?);
-        }
         #[cfg(any(target_os = "linux", target_os = "android", target_vendor = "apple"))]
         {
             use rustix::fs::{RenameFlags, renameat_with};
@@ -208,9 +202,6 @@ impl Directory {
 
     pub(super) fn sync(&self) -> io::Result<()> {
         // This needs only the descriptor that is held.
-        if sabotage::is("disk-directory-opened-for-its-sync") {
-            return File::open(&self.path)?.sync_all();
-        }
         self.file()?.sync_all()
     }
 

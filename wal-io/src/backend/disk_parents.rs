@@ -5,8 +5,6 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use crate::sabotage;
-
 /// Makes the directory at `path` exist, and durable with all above it.
 pub(super) fn create_directory(path: &Path) -> io::Result<()> {
     let mut missing = Vec::new();
@@ -44,10 +42,10 @@ pub(super) fn create_directory(path: &Path) -> io::Result<()> {
         }
         if let Some(parent) = directory.parent() {
             // A new directory is found after a crash only if its parent was synced.
-            sabotage::unless("disk-parent-not-synced", || sync_entry(parent, directory))?;
+            sync_entry(parent, directory)?;
         }
     }
-    if in_the_end && !sabotage::is("disk-parent-not-synced") {
+    if in_the_end {
         sync_file_system(path)?;
     }
     Ok(())
@@ -61,9 +59,7 @@ fn is_denied(error: &io::Error) -> bool {
 fn sync_entry(parent: &Path, directory: &Path) -> io::Result<()> {
     match File::open(parent) {
         // It may be written to, but not read. The directory in it is on the same file system.
-        Err(e) if is_denied(&e) && !sabotage::is("disk-unreadable-parent-refused") => {
-            sync_file_system(directory)
-        }
+        Err(e) if is_denied(&e) => sync_file_system(directory),
         opened => opened?.sync_all(),
     }
 }

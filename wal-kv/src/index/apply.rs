@@ -9,7 +9,6 @@ use super::ledger::{Count, Due, ExpiryChange};
 use super::memory::{Bytes, kept};
 use super::views::Replaced;
 use super::{Index, Ledger, STEP, Shown, Version, Writer};
-use crate::sabotage;
 use crate::sync::{Ordering, pause};
 use crate::time::Now;
 
@@ -76,16 +75,10 @@ impl Index {
         first: u64,
         durable: impl FnOnce() -> u64,
     ) -> bool {
-        let alone = changes.len() == 1 || sabotage::is("kv-batch-shown-in-parts");
-        if alone && self.shown == Shown::AtOnce {
-            let mut settled = true;
-            for (change, lsn) in changes.iter().zip(first..) {
-                settled = self.apply_alone(writer, *change, lsn);
-                if sabotage::is("kv-batch-shown-in-parts") {
-                    pause();
-                }
-            }
-            return settled;
+        if let [change] = changes
+            && self.shown == Shown::AtOnce
+        {
+            return self.apply_alone(writer, *change, first);
         }
         self.apply_together(writer, changes, first);
         self.settle_after_a_write(durable)
@@ -284,7 +277,6 @@ impl Index {
                 newest.is_tombstone()
                     && newest.lsn() <= ledger.last_visible()
                     && !shard.has_older(due.hash, newest.key())
-                    && !sabotage::is("kv-deletes-stay-in-memory")
             });
             let deleted = deleted.map(Version::lsn);
             let removed = deleted.and_then(|lsn| shard.remove(due.hash, lsn));
@@ -341,14 +333,12 @@ impl Index {
         let has_older = shard.has_older(hash, key);
         drop(shard);
         let mut bytes = Bytes::default().without(Bytes::of_newest(&version));
-        if has_older && !sabotage::is("kv-sweep-waits-for-views") {
+        if has_older {
             // It shows nothing to anyone, and so does a tombstone, which goes with the last older version.
             let tombstone = Version::tombstone(lsn, key);
             bytes = bytes.and(Bytes::of_newest(&tombstone));
             self.change_ordered(|ordered| ordered.put(tombstone.clone()));
             self.change(hash, |shard| shard.put(hash, tombstone, rehash));
-        } else if has_older {
-            return false;
         } else {
             self.change(hash, |shard| shard.remove(hash, lsn));
             self.change_ordered(|ordered| ordered.remove(key, lsn));

@@ -6,7 +6,6 @@ use super::expiries::expiring;
 use super::memory::{Bytes, Tables};
 use super::{Index, Ordered, Padded, SHARDS, Shard, Version};
 use crate::history::History;
-use crate::sabotage;
 use crate::sync::{AtomicU64, Mutex, Ordering, RwLock, in_parallel};
 
 /// An index that nobody reads yet.
@@ -164,7 +163,7 @@ impl Loader<'_> {
         }
         let mut tail = self.tail.lock();
         tail.extend(versions, dead);
-        if !tail.is_long() || sabotage::is("kv-replay-keeps-history") {
+        if !tail.is_long() {
             return;
         }
         // Others wait, and do not add to it meanwhile: memory is for what is live, not for its history.
@@ -180,12 +179,6 @@ impl Loader<'_> {
 
     /// All records with smaller LSNs have been put.
     fn done_to(&self) -> u64 {
-        if sabotage::is("kv-replay-keeps-deletes") {
-            return 0;
-        }
-        if sabotage::is("kv-replay-forgets-deletes-early") {
-            return u64::MAX;
-        }
         let mut parts = self.parts.iter();
         let unfinished = parts.find_map(|part| {
             let done_to = part.done_to.load(Ordering::Acquire);

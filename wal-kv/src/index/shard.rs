@@ -8,7 +8,6 @@ use super::chain::Chain;
 use super::heap::allocated;
 use super::memory::Tables;
 use super::version::Version;
-use crate::sabotage;
 
 /// Tables with room for this many keys stay as they are while they have some.
 const SMALL: usize = 14;
@@ -156,7 +155,7 @@ impl Shard {
             .find_entry(hash, |version| version.lsn() == lsn)
             .ok()?;
         let removed = found.remove().0;
-        if self.newest.is_empty() && !sabotage::is("kv-tables-never-shrink") {
+        if self.newest.is_empty() {
             self.newest = HashTable::new();
         }
         Some(removed)
@@ -193,9 +192,6 @@ impl Shard {
     /// Moves what is in sparse tables into smaller ones.
     pub(super) fn shrink(&mut self, rehash: impl Fn(&[u8]) -> u64) {
         self.noted = false;
-        if sabotage::is("kv-tables-never-shrink") {
-            return;
-        }
         if is_sparse(&self.newest) {
             let places = places_for(&self.newest);
             self.newest

@@ -13,7 +13,6 @@ use std::time::Duration;
 
 use super::heap::allocated;
 use super::pile::Pile;
-use crate::sabotage;
 
 /// Bytes of memory for the entry of a version that is kept: its share of a pile.
 pub(super) const ENTRY: u64 = allocated(64 * size_of::<Replaced>()) / 64 + 3;
@@ -66,10 +65,9 @@ pub(super) struct Views {
 }
 
 impl Views {
-    pub(super) fn open(&mut self, lsn: u64, mut opened: Opened) -> ViewId {
+    pub(super) fn open(&mut self, lsn: u64, opened: Opened) -> ViewId {
         let id = (lsn, self.opened);
         self.opened += 1;
-        opened.own &= !sabotage::is("kv-snapshot-counts-as-a-view");
         if opened.own {
             self.own = Some(lsn);
         }
@@ -91,10 +89,7 @@ impl Views {
     #[inline]
     pub(super) fn show(&self, lsn: u64) -> bool {
         let newest = self.open.last_key_value();
-        if sabotage::is("kv-kept-though-no-view-shows-it") {
-            return newest.is_some();
-        }
-        newest.is_some_and(|((newest, _), _)| *newest >= lsn) && !sabotage::is("kv-view-not-kept")
+        newest.is_some_and(|((newest, _), _)| *newest >= lsn)
     }
 
     /// The LSN of the newest view of a user: it shows what was written up to there and is replaced by the next write.
@@ -125,26 +120,13 @@ impl Views {
 
     /// Files a version if an open view shows it; false if none does.
     pub(super) fn keep(&mut self, version: Replaced) -> bool {
-        let from = if sabotage::is("kv-kept-though-no-view-shows-it") {
-            0
-        } else {
-            version.lsn
-        };
-        let mut showing = self.open.range((from, 0)..(version.by, 0));
+        let mut showing = self.open.range((version.lsn, 0)..(version.by, 0));
         let Some((&(oldest, _), _)) = showing.next() else {
             return false;
         };
-        if sabotage::is("kv-view-not-kept") {
-            return false;
-        }
         let newest = showing
             .next_back()
             .map_or(oldest, |((newest, _), _)| *newest);
-        let oldest = if sabotage::is("kv-version-filed-under-its-newest-view") {
-            newest
-        } else {
-            oldest
-        };
         let filed = self.kept.entry((oldest, newest)).or_default();
         filed.versions.push(version);
         filed.bytes += version.bytes;
@@ -178,12 +160,7 @@ impl Views {
                 self.rename((lsn, *newest), (*after, *newest));
             }
         }
-        let mut unneeded = self.kept.remove(&(lsn, lsn)).unwrap_or_default();
-        if sabotage::is("kv-view-closes-its-neighbours")
-            && let Some(after) = newer.first()
-        {
-            unneeded.append(self.kept.remove(&(*after, *after)).unwrap_or_default());
-        }
+        let unneeded = self.kept.remove(&(lsn, lsn)).unwrap_or_default();
         self.filed -= unneeded.versions.len();
         self.bytes -= unneeded.bytes;
         unneeded.versions

@@ -5,7 +5,6 @@ use wal_format::crc32;
 
 use crate::config::MAX_KEY;
 use crate::index::Version;
-use crate::sabotage;
 
 pub(super) const MAGIC: [u8; 8] = *b"WALKVSNP";
 pub(super) const END_MAGIC: [u8; 8] = *b"WALKVEND";
@@ -104,9 +103,7 @@ impl BlockHead {
             return Err(at("it is too short"));
         }
         let (head, stored) = bytes.split_at(BLOCK_HEAD);
-        if u32_at(head, 16) != checksum_of(&head[..16], stored, lsn, offset)
-            && !sabotage::is("kv-snapshot-checksum-ignored")
-        {
+        if u32_at(head, 16) != checksum_of(&head[..16], stored, lsn, offset) {
             return Err(at("it does not verify"));
         }
         let compression = match u32_at(head, 12) {

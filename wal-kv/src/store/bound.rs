@@ -20,7 +20,6 @@ use super::{Core, Driver};
 use crate::config::Snapshots;
 use crate::files::snapshot_name;
 use crate::index::Change;
-use crate::sabotage;
 use crate::sync::{Arc, Ordering, sleep};
 use crate::{Error, Result};
 
@@ -72,9 +71,7 @@ impl Core {
         };
         self.bound
             .set(due.max(self.bound.due.load(Ordering::Relaxed)));
-        logged >= self.bound.most()
-            && !sabotage::is("kv-log-without-a-bound")
-            && !self.all_free(changes)
+        logged >= self.bound.most() && !self.all_free(changes)
     }
 
     /// Whether each makes the live data smaller: no key is there to be deleted twice.
@@ -82,7 +79,7 @@ impl Core {
         let mut deleted = HashSet::new();
         changes.iter().all(|change| {
             let is_first = deleted.insert(change.key());
-            self.frees(change) && (is_first || sabotage::is("kv-deletes-of-one-key-pass-the-bound"))
+            self.frees(change) && is_first
         })
     }
 
@@ -139,8 +136,7 @@ impl Core {
             || self.log_bytes() == 0
             || retry.tried
             || self.background.is_stopping()
-            || self.has_just_failed()
-            || sabotage::is("kv-no-snapshot-for-space");
+            || self.has_just_failed();
         if hopeless {
             return Err(Error::Log(error));
         }
@@ -181,9 +177,7 @@ impl Core {
         let clock = Arc::clone(&self.clock);
         move || {
             let begun = clock.monotonic();
-            if !sabotage::is("kv-writers-not-slowed") {
-                sleep(time);
-            }
+            sleep(time);
             clock.monotonic().saturating_sub(begun)
         }
     }
@@ -226,10 +220,7 @@ impl Core {
             .store(self.log_bytes().saturating_add(after), Ordering::Relaxed);
         let now = self.clock.monotonic();
         let took = now.saturating_sub(begun);
-        let mut pause = took.saturating_mul(PAUSE).max(RETRY_AFTER);
-        if sabotage::is("kv-late-failure-tried-again-at-once") {
-            pause = RETRY_AFTER;
-        }
+        let pause = took.saturating_mul(PAUSE).max(RETRY_AFTER);
         *self.bound.failed.lock() = Some(Failed {
             lsn,
             error: Arc::new(error.clone()),
@@ -258,10 +249,7 @@ impl Core {
     pub(super) fn disk_bound(&self, last_snapshot: u64) -> Option<u64> {
         let due = self.due_length()?;
         let due = due.max(self.bound.due.load(Ordering::Relaxed));
-        let writing = match self.bound.writing.load(Ordering::Relaxed) {
-            _ if sabotage::is("kv-bound-forgets-the-data-before") => 0,
-            bytes => bytes,
-        };
+        let writing = self.bound.writing.load(Ordering::Relaxed);
         let pairs = self.index.ledger().snapshot_bytes().max(writing);
         // Blocks have heads, and an index.
         let snapshot = pairs + pairs / 32 + (64 << 10);
@@ -277,7 +265,7 @@ impl Core {
 /// few writes come to a snapshot too.
 pub(super) fn heads_of_restarts(segments: u64, log_bytes: u64, segment: u64) -> u64 {
     let filled = log_bytes / segment.max(1) + BESIDE_THE_LOG;
-    if segment == 0 || sabotage::is("kv-heads-of-restarts-not-counted") {
+    if segment == 0 {
         return 0;
     }
     segments.saturating_sub(filled).saturating_mul(SEGMENT_HEAD)

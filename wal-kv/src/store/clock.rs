@@ -10,7 +10,6 @@ use wal_core::{Lsn, RecordRef};
 use super::Core;
 use crate::history::Mark;
 use crate::index::Writer;
-use crate::sabotage;
 use crate::sync::Ordering;
 
 /// Why a mark has not entered the log.
@@ -43,9 +42,7 @@ impl Core {
             match entered {
                 Ok(lsn) => {
                     // An error is the log's, and every write says so.
-                    let durable =
-                        sabotage::unless("kv-correction-not-synced", || self.wal.wait_durable(lsn));
-                    if durable.is_ok() {
+                    if self.wal.wait_durable(lsn).is_ok() {
                         self.counters.corrections.fetch_add(1, Ordering::Relaxed);
                     }
                     return;

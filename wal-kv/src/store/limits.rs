@@ -9,7 +9,6 @@ use std::collections::HashMap;
 use super::Core;
 use super::maintain::Reclaimed;
 use crate::index::{Change, Held, PLACES, Version, Writer, cost, kept, live};
-use crate::sabotage;
 use crate::{Error, Result};
 
 /// Whether there is room for a write.
@@ -43,10 +42,10 @@ impl Core {
         // Versions that nobody needs go first, then keys that have expired.
         while !self.index.settle(|| self.durable()) && self.check(needs).is_err() {}
         let mut waits = false;
-        while self.check(needs).is_err() && !sabotage::is("kv-expired-keys-make-no-room") {
+        while self.check(needs).is_err() {
             match self.reclaim(writer) {
                 Reclaimed::Some { .. } => continue,
-                Reclaimed::NoRoom => waits = !sabotage::is("kv-mark-without-room-not-waited-for"),
+                Reclaimed::NoRoom => waits = true,
                 Reclaimed::All { .. } | Reclaimed::Refused => {}
             }
             break;
@@ -74,7 +73,6 @@ impl Core {
         }
         if let Some(limit) = self.limits.views
             && needs.held > 0
-            && !sabotage::is("kv-views-hold-without-a-limit")
         {
             let held = self.index.ledger().held();
             if held.bytes.saturating_add(needs.held) > limit {
@@ -119,7 +117,7 @@ impl Core {
                         met.insert(change.key(), true);
                         false
                     }
-                    (Some(_), _) => sabotage::is("kv-batch-counts-each-mention"),
+                    (Some(_), _) => false,
                 };
                 if counts {
                     let counted = self.add_needs(&mut needs, change, newest_view);
@@ -145,10 +143,7 @@ impl Core {
             Change::Delete { .. } if old.is_none() => return false,
             Change::Delete { .. } => {}
         }
-        let shown = |known: &&Version| newest_view.is_some_and(|newest| known.lsn() <= newest);
-        if let Some(old) = old
-            && !(sabotage::is("kv-views-count-as-live-data") && shown(&old))
-        {
+        if let Some(old) = old {
             let expires = old.expires_at().is_some();
             needs.live -= live(old.cost().cast_signed(), expires) + PLACES;
         }

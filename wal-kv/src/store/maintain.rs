@@ -15,7 +15,6 @@ use super::Core;
 use super::clock::Unmarked;
 use crate::history::Mark;
 use crate::index::Writer;
-use crate::sabotage;
 use crate::sync::{Ordering, pause};
 use crate::{Error, Result};
 use background::Work;
@@ -48,9 +47,7 @@ impl Core {
         self.background.wanted.lock().stop = true;
         self.background.condvar.notify_all();
         *self.background.timer.lock() = None;
-        if !sabotage::is("kv-close-wakes-nobody-at-the-bound") {
-            self.bound.wake();
-        }
+        self.bound.wake();
     }
 
     /// After [`stop`](Self::stop): whether the thread has something to give up before it ends.
@@ -98,9 +95,6 @@ impl Core {
                     let retry_at = self.counters.retry_at.load(Ordering::Relaxed);
                     return self.background.look_at.store(retry_at, Ordering::Relaxed);
                 }
-            }
-            if sabotage::is("kv-due-while-writing-ignored") {
-                return;
             }
         }
     }
@@ -159,7 +153,7 @@ impl Core {
         }
         let last = Duration::from_nanos(self.background.swept_at.load(Ordering::Relaxed));
         let is_due = self.clock.monotonic().saturating_sub(last) >= SWEEP_EVERY;
-        if is_due && !self.background.is_stopping() && !sabotage::is("kv-no-sweep-in-a-snapshot") {
+        if is_due && !self.background.is_stopping() {
             self.sweep();
         }
     }

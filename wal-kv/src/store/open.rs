@@ -21,7 +21,6 @@ use crate::files::{Listing, MARKER, Marker, WithoutOwn, read_marker, snapshot_na
 use crate::history::{Mark, Marks};
 use crate::index::{Change, Index, Loader, Shown, Version};
 use crate::report::{OpenPhase, OpenProgress, OpenReport, SnapshotReport};
-use crate::sabotage;
 use crate::snapshot::{Reader, Unusable};
 use crate::sync::{Arc, AtomicU64, Mutex, Ordering, cores, in_parallel};
 use crate::time::Time;
@@ -218,7 +217,6 @@ impl Core {
         // effort: the next snapshot does it too.
         if let Some(lsn) = core.report.snapshot {
             let older = oldest.is_some_and(|oldest| oldest < lsn);
-            let older = older && !sabotage::is("kv-older-snapshot-left-behind");
             if core.wal.first_lsn() <= lsn || older {
                 let _ = core.retire_before(lsn);
             }
@@ -233,12 +231,8 @@ fn disk(settings: &Settings, new: u64) -> (Option<u64>, u64) {
     let Ok((taken, longest)) = taken(&*settings.storage) else {
         return (None, new);
     };
-    let segment = if sabotage::is("kv-bound-by-the-files-that-are-there") {
-        longest
-    } else {
-        // One that was closed has no more than its records.
-        longest.max(new)
-    };
+    // One that was closed has no more than its records.
+    let segment = longest.max(new);
     let free = settings.storage.free_space().ok().flatten();
     (free.map(|free| free.saturating_add(taken)), segment)
 }
@@ -261,7 +255,7 @@ fn check_empty(storage: &dyn Storage, wal: &Wal) -> Result<()> {
         return Ok(());
     }
     // Only a store has snapshots, so this is a store whose marker was moved away.
-    if !Listing::read(storage)?.snapshots.is_empty() && !sabotage::is("kv-marker-not-missed") {
+    if !Listing::read(storage)?.snapshots.is_empty() {
         return Err(Error::NoMarker {
             location: storage.location(),
             name: MARKER.into(),
@@ -491,7 +485,6 @@ fn replay_part(
                 value,
                 expires_at,
             }) => versions.push(Version::put(&mut scratch, lsn, key, value, expires_at)),
-            Some(Change::Delete { .. }) if sabotage::is("kv-deletes-not-replayed") => {}
             Some(Change::Delete { key }) => versions.push(Version::tombstone(lsn, key)),
             None => {
                 debug_assert!(record.kind() == RecordKind::Data, "only data has no key");

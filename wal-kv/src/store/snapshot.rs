@@ -14,7 +14,6 @@ use super::Core;
 use crate::files::{Listing, snapshot_name, temporary_name};
 use crate::history::shifted;
 use crate::report::SnapshotReport;
-use crate::sabotage;
 use crate::snapshot::{Reader, SnapshotWriter, Unusable, WrittenSnapshot};
 use crate::sync::Ordering;
 use crate::time::Now;
@@ -52,9 +51,7 @@ impl Core {
             Ok(viewed) => viewed,
             Err(error) => {
                 // Writers at the bound wait for this snapshot too.
-                if !sabotage::is("kv-snapshot-without-a-view-fails-silently") {
-                    failed(Lsn::new(self.index.visible(|| self.durable())), &error);
-                }
+                failed(Lsn::new(self.index.visible(|| self.durable())), &error);
                 return Err(error);
             }
         };
@@ -106,9 +103,6 @@ impl Core {
         let lsn = view.lsn();
         let name = snapshot_name(lsn);
         let temporary = temporary_name(lsn);
-        if sabotage::is("kv-old-snapshot-removed-first") {
-            self.remove_other_snapshots(lsn)?;
-        }
         let written = self.write_aside(&view, offset, &temporary, &name);
         drop(view);
         let written = match written {
@@ -138,18 +132,13 @@ impl Core {
     ) -> Result<WrittenSnapshot> {
         let io = |error| Error::io(self.storage.location(), "writing a snapshot", error);
         let written = self.write_pairs(view, offset, temporary)?;
-        if sabotage::is("kv-log-cut-before-the-snapshot-is-durable") {
-            self.wal.truncate_before(view.lsn().next())?;
-        }
         self.read_back(view.lsn(), temporary, written)?;
         // A store never shows after a crash what its log has lost.
-        if view.lsn() > Lsn::ZERO && !sabotage::is("kv-snapshot-ahead-of-the-log") {
+        if view.lsn() > Lsn::ZERO {
             self.wal.wait_durable(view.lsn())?;
         }
         let named = self.give_name(view.lsn(), temporary, name).map_err(io)?;
-        sabotage::unless("kv-snapshot-name-not-synced", || {
-            self.storage.sync_dir().map_err(io)
-        })?;
+        self.storage.sync_dir().map_err(io)?;
         Ok(named.unwrap_or(written))
     }
 
@@ -167,12 +156,12 @@ impl Core {
         // It is of the same state. The log may be cut already, since what failed came after that: then it is all that there is,
         // and no moment may be without it.
         match self.read_whole(name, lsn) {
-            Ok(there) if !sabotage::is("kv-whole-snapshot-replaced") => {
+            Ok(there) => {
                 self.storage.remove(temporary)?;
                 return Ok(Some(there));
             }
             Err(Unusable::Io(error)) => return Err(error),
-            Ok(_) | Err(Unusable::Damaged(_) | Unusable::Version(_)) => {}
+            Err(Unusable::Damaged(_) | Unusable::Version(_)) => {}
         }
         // The open could not use it.
         self.storage.remove(name)?;
@@ -208,11 +197,6 @@ impl Core {
                 continue;
             }
             if version.lsn() >= now.first {
-                let offset = if sabotage::is("kv-snapshot-by-two-times") {
-                    self.index.time().offset()
-                } else {
-                    offset
-                };
                 expires_at = expires_at.map(|at| shifted(at, offset));
             }
             writer.push(version, expires_at).map_err(io)?;
@@ -221,7 +205,7 @@ impl Core {
             }
         }
         let written = writer.finish(time(self.index.now())).map_err(io)?;
-        sabotage::unless("kv-snapshot-not-synced", || file.sync_data().map_err(io))?;
+        file.sync_data().map_err(io)?;
         Ok(written)
     }
 
@@ -260,11 +244,7 @@ impl Core {
 
     /// Drops what the snapshot at `lsn`, which has been read, stands for: the log's records up to it, and other snapshots.
     pub(super) fn retire_before(&self, lsn: Lsn) -> Result<()> {
-        let mut first = lsn.next();
-        if sabotage::is("kv-log-cut-one-record-too-far") {
-            first = first.next();
-        }
-        self.wal.truncate_before(first)?;
+        self.wal.truncate_before(lsn.next())?;
         self.remove_other_snapshots(lsn)
     }
 

@@ -14,8 +14,7 @@ use crate::batch::{Batch, Records};
 use crate::config::{Condition, MAX_KEY};
 use crate::history::shifted;
 use crate::index::{Change, Version};
-use crate::sabotage;
-use crate::sync::{Ordering, pause};
+use crate::sync::Ordering;
 use crate::{Error, Result};
 
 /// What one try to write came to.
@@ -134,16 +133,8 @@ impl Core {
             }
         }
         // The time was corrected since it was prepared.
-        if ready.offset != self.index.time().offset()
-            && changes.iter().any(Change::expires)
-            && !sabotage::is("kv-written-as-before-the-correction")
-        {
+        if ready.offset != self.index.time().offset() && changes.iter().any(Change::expires) {
             return Ok(Attempt::ExpiryChanged);
-        }
-        if sabotage::is("kv-condition-outside-the-lock") {
-            drop(writer);
-            pause();
-            writer = self.index.writer();
         }
         if let Room::AfterAMark(error) = self.check_memory(&mut writer, changes)? {
             return Ok(Attempt::NoRoomForMark(error));
@@ -156,13 +147,6 @@ impl Core {
         };
         let (first, last) = (appended.first, appended.last_lsn.get());
         let log_bytes = self.logged(first, ready.prepared.encoded_len());
-        if sabotage::is("kv-index-changed-in-another-order") {
-            drop(writer);
-            for _ in 0..last % 2 * 100 {
-                pause();
-            }
-            writer = self.index.writer();
-        }
         if !changes.is_empty() {
             let begin = first.lsn.get();
             let durable = || self.durable();
@@ -180,9 +164,6 @@ impl Core {
 
     /// When the value expires that a write would replace now, if there is one, by the steady time.
     pub(crate) fn expiry(&self, key: &[u8]) -> Option<UnixMillis> {
-        if sabotage::is("kv-conditional-put-drops-the-ttl") {
-            return None;
-        }
         let version = self.live(self.index.newest(key))?;
         let time = self.index.time();
         let is_steady = version.lsn() >= time.first();
@@ -208,9 +189,7 @@ impl Core {
         };
         (!holds).then(|| Attempt::Refused {
             found: live.map(|live| live.value_bytes()),
-            seen: seen
-                .filter(|_| !sabotage::is("kv-refused-before-it-is-durable"))
-                .filter(|seen| *seen > self.durable()),
+            seen: seen.filter(|seen| *seen > self.durable()),
         })
     }
 

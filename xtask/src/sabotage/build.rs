@@ -6,16 +6,9 @@ use std::process::{Command, Stdio};
 
 use anyhow::Context as _;
 
+use super::copy;
 use super::trial::Trial;
-use super::variants::Test;
-use crate::cargo::{Cargo, root};
-
-/// A test program; the unit tests of a package have the name of its library.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Target {
-    pub(super) package: &'static str,
-    pub(super) name: &'static str,
-}
+use super::variant::{Target, Test};
 
 /// Which random programs to run.
 #[derive(Debug, Clone, Copy)]
@@ -43,7 +36,7 @@ pub(super) enum WithCommand {
 }
 
 /// Builds the random crash programs, `targets`, and the command where it is needed.
-pub(super) fn build(targets: &[Target], command: WithCommand) -> anyhow::Result<Built> {
+pub(super) fn build(targets: &[&Target], command: WithCommand) -> anyhow::Result<Built> {
     let mut built = BTreeMap::new();
     collect("build", CRASH, "--bins", &mut built)?;
     if command == WithCommand::Yes {
@@ -55,17 +48,9 @@ pub(super) fn build(targets: &[Target], command: WithCommand) -> anyhow::Result<
         } else {
             format!("--test {}", target.name)
         };
-        collect("test --no-run", target.package, &what, &mut built)?;
+        collect("test --no-run", &target.package, &what, &mut built)?;
     }
     Ok(Built(built))
-}
-
-fn cargo(command: &str, package: &str, what: &str) -> Cargo {
-    Cargo::new(&format!(
-        "{command} --package {package} {what} --target-dir target/sabotage \
-         --message-format json-render-diagnostics"
-    ))
-    .with_variable("RUSTFLAGS", "--cfg wal_sabotage")
 }
 
 /// Runs cargo, and takes the programs that it has made from its messages.
@@ -75,7 +60,9 @@ fn collect(
     what: &str,
     built: &mut BTreeMap<(String, String), PathBuf>,
 ) -> anyhow::Result<()> {
-    let cargo = cargo(command, package, what);
+    let cargo = copy::cargo(&format!(
+        "{command} --package {package} {what} --message-format json-render-diagnostics"
+    ));
     println!("   {cargo}");
     let output = cargo
         .command()
@@ -124,12 +111,12 @@ impl Built {
 
     /// One test, run where cargo would run it.
     pub(super) fn test(&self, test: &Test) -> anyhow::Result<Trial> {
-        let program = self.path(test.target.package, test.target.name)?;
+        let program = self.path(&test.target.package, &test.target.name)?;
         let exactly = || {
             let mut command = Command::new(program);
             command
-                .args(["--exact", test.name])
-                .current_dir(root().join(test.target.package));
+                .args(["--exact", &test.name])
+                .current_dir(copy::folder().join(&test.target.package));
             command
         };
         // A program that is asked for a test that it does not have runs none, and says that none has failed.

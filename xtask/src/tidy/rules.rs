@@ -7,6 +7,7 @@ mod faces;
 mod layers;
 mod manifests;
 mod names;
+mod patches;
 mod rust;
 mod text;
 
@@ -132,6 +133,11 @@ pub(super) const RULES: &[Rule] = &[
         name: "named-test",
         asks: "tests that documents name exist where they are said to be",
         check: docs::tests_exist,
+    },
+    Rule {
+        name: "sabotage",
+        asks: "every patch of `cargo xtask sabotage` applies to the sources",
+        check: patches::apply,
     },
     Rule {
         name: "decision",

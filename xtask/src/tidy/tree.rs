@@ -3,9 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
-use std::process::Command;
 
-use anyhow::{Context as _, ensure};
+use anyhow::Context as _;
 
 use super::lexer;
 use super::scope::TestScope;
@@ -40,31 +39,11 @@ pub(super) struct Rust {
 impl Tree {
     /// Reads the files that git tracks, and those that are new and not ignored.
     pub(super) fn read(root: &Path) -> anyhow::Result<Self> {
-        let listing = Command::new("git")
-            .args([
-                "ls-files",
-                "-z",
-                "--cached",
-                "--others",
-                "--exclude-standard",
-            ])
-            .current_dir(root)
-            .output()
-            .context("could not start git, which names the files to check")?;
-        ensure!(
-            listing.status.success(),
-            "git could not name the files to check: {}",
-            String::from_utf8_lossy(&listing.stderr).trim()
-        );
         let mut files = Vec::new();
-        for path in String::from_utf8_lossy(&listing.stdout).split('\0') {
-            let full = root.join(path);
-            // A file that was removed but not yet from the index, or a submodule.
-            if path.is_empty() || !full.is_file() {
-                continue;
-            }
-            let bytes = fs::read(&full).with_context(|| format!("could not read {path}"))?;
-            files.push((path.to_owned(), bytes));
+        for path in crate::files::list(root)? {
+            let bytes =
+                fs::read(root.join(&path)).with_context(|| format!("could not read {path}"))?;
+            files.push((path, bytes));
         }
         Ok(Self::new(files))
     }

@@ -5,7 +5,6 @@ use super::bounds::common;
 use super::bounds::{Bounds, find, head, separator};
 use crate::index::heap::{allocated, vec_bytes};
 use crate::index::version::Version;
-use crate::sabotage;
 
 /// Most keys of a leaf, and most children of an inner node. Few in tests, so that a few thousand keys make a tree of some height.
 pub(super) const LEAF: usize = if cfg!(test) { 12 } else { 128 };
@@ -54,7 +53,7 @@ fn remove_at<T>(items: &mut Vec<T>, at: usize) -> T {
     let item = items.remove(at);
     if items.is_empty() {
         *items = Vec::new();
-    } else if items.capacity() - items.len() >= VACANT && !sabotage::is("kv-nodes-never-shrink") {
+    } else if items.capacity() - items.len() >= VACANT {
         items.shrink_to(items.len() + STEP);
     }
     item
@@ -292,7 +291,7 @@ impl Inner {
             let next = child + 1 < self.children.len();
             let joined = next && self.join(bounds, child, growth);
             // In a queue the next one is full, and the one before is empty.
-            if !joined && child > 0 && !sabotage::is("kv-empty-nodes-stay") {
+            if !joined && child > 0 {
                 self.join(bounds, child - 1, growth);
             }
         }

@@ -5,7 +5,6 @@ use std::time::Duration;
 use wal_core::Lsn;
 
 use crate::Error;
-use crate::sabotage;
 use crate::sync::{Arc, AtomicU64, Condvar, Mutex, Ordering};
 
 /// Due lengths of the log from which on writes are slowed.
@@ -70,9 +69,7 @@ impl Bound {
     /// Sets the due length after an open or a snapshot. The `log_bytes` bytes that the log has may have been written when there was
     /// more data, and more was due.
     pub(in crate::store) fn set_for_log(&self, due: u64, log_bytes: u64) {
-        let was_due = log_bytes / MOST;
-        let known = !sabotage::is("kv-bound-forgets-the-data-before");
-        self.set(due.max(if known { was_due } else { 0 }));
+        self.set(due.max(log_bytes / MOST));
     }
 
     /// A snapshot of `bytes` bytes of pairs is being written; 0 if none is.
