@@ -110,13 +110,20 @@ fn idle_stores_have_no_thread_and_little_memory() {
 fn keys_of_an_idle_store_are_reclaimed_when_they_expire() {
     let dir = tempfile::tempdir().expect("a directory");
     let store = open(dir.path());
-    let lifetime = Duration::from_secs(3);
-    for n in 0..200_u8 {
-        store.put_with_ttl([n], "value", lifetime).expect("put");
+    for (lives, seconds) in [(200, 3), (100, 5)] {
+        let lifetime = Duration::from_secs(seconds);
+        for n in 0..lives {
+            let key = [n, u8::from(lives == 100)];
+            store.put_with_ttl(key, "value", lifetime).expect("put");
+        }
     }
     wait_for_idleness();
     assert_eq!(store.stats().reclaimed, 0);
     wait_until(|| store.stats().reclaimed == 200);
+    // The keys that a store finds when it is opened, too.
+    store.close().expect("closed");
+    let store = open(dir.path());
+    wait_until(|| store.stats().reclaimed == 100);
     wait_for_idleness();
     store.close().expect("closed");
     wait_until(|| threads().is_empty());

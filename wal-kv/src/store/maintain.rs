@@ -57,15 +57,18 @@ impl Core {
 
     /// Whether something may become due that no write tells of.
     fn watches(&self) -> bool {
-        self.bound.has_failed() || self.background.expiring.load(Ordering::Relaxed)
+        self.bound.has_failed()
+            || self.background.expiring.load(Ordering::Relaxed)
+            || self.background.look_at.load(Ordering::Relaxed) == 0
     }
 
-    /// Whether it is due now. A model has no time, so it may always be.
+    /// Whether it is due now. A model has no time, so it may always be. Forgets a few versions meanwhile, and does no I/O.
     fn is_look_due(&self) -> bool {
         cfg!(wal_shuttle)
-            || self.is_retry_due()
+            || self.is_snapshot_due()
             || self.index.ledger().has_expired(self.index.now())
             || self.index.time().observe().is_some()
+            || !self.index.settle(|| self.durable())
     }
 
     /// Has an alarm ring if something may become due.

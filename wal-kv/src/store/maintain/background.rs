@@ -131,8 +131,12 @@ impl Background {
     pub(in crate::store) fn try_start(&self) -> bool {
         let mut thread = self.thread.lock();
         // From here on, who stops the thread finds this one.
-        let work = self.work.upgrade().filter(|_| !self.wanted.lock().stop);
-        let Some(work) = work else { return true };
+        let work = self.work.upgrade();
+        let Some(work) = work.filter(|_| !self.wanted.lock().stop) else {
+            // It ends; or it is being opened, and then asks again.
+            self.wanted.lock().runs = false;
+            return true;
+        };
         match spawn("wal-kv", move || work.run()) {
             Ok(handle) => {
                 *thread = Some(handle);
