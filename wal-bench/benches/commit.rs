@@ -54,9 +54,5 @@ fn commit(criterion: &mut Criterion) {
     benches.finish();
 }
 
-criterion_group! {
-    name = benches;
-    config = support::quick();
-    targets = commit
-}
+criterion_group!(name = benches; config = support::quick(); targets = commit);
 criterion_main!(benches);

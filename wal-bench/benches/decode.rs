@@ -45,9 +45,5 @@ fn decode(criterion: &mut Criterion) {
     benches.finish();
 }
 
-criterion_group! {
-    name = benches;
-    config = support::quick();
-    targets = decode
-}
+criterion_group!(name = benches; config = support::quick(); targets = decode);
 criterion_main!(benches);

@@ -40,9 +40,5 @@ fn encode(criterion: &mut Criterion) {
     benches.finish();
 }
 
-criterion_group! {
-    name = benches;
-    config = support::quick();
-    targets = encode
-}
+criterion_group!(name = benches; config = support::quick(); targets = encode);
 criterion_main!(benches);

@@ -46,9 +46,5 @@ fn reader(criterion: &mut Criterion) {
     benches.finish();
 }
 
-criterion_group! {
-    name = benches;
-    config = support::quick();
-    targets = reader
-}
+criterion_group!(name = benches; config = support::quick(); targets = reader);
 criterion_main!(benches);

@@ -8,6 +8,7 @@ use anyhow::ensure;
 use serde::{Deserialize, Serialize};
 use wal_core::{FsyncPolicy, Lsn, RecordRef, Stats, WalConfig, blocking::Wal};
 
+use crate::limits::RawChunk;
 use crate::payload::Payloads;
 use crate::size::{GIB, KIB, MIB};
 
@@ -118,6 +119,15 @@ pub(crate) fn fill(wal: &Wal, record: u64, bytes: u64) -> wal_core::Result<u64> 
     }
     wal.flush()?;
     Ok(count)
+}
+
+/// Writes `count` records of `record` bytes to a new file of raw-chunk in `dir`.
+pub(crate) fn fill_raw(dir: &Path, record: u64, count: u64) -> anyhow::Result<()> {
+    let (mut file, payloads) = (RawChunk::create(dir)?, Payloads::default());
+    for n in 0..count {
+        file.append(payloads.get(n, record))?;
+    }
+    Ok(file.flush()?)
 }
 
 /// A closed log of that kind in `log`; returns the number of its records.

@@ -1,6 +1,5 @@
 //! Contenders in turns: each case runs all of them once, then again, so that what disturbs the machine disturbs them alike.
 
-use std::fmt;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -16,6 +15,7 @@ use crate::turn::{Measure, Turn};
 
 /// Where the turns take place, and what is known of it.
 #[derive(Clone, Copy)]
+#[allow(missing_debug_implementations, reason = "it holds closures")]
 pub struct Ground<'a> {
     /// A directory of the workload's own.
     pub dir: &'a Path,
@@ -29,16 +29,6 @@ pub struct Ground<'a> {
     pub host: &'a Host,
     /// Is told what is being run.
     pub progress: &'a dyn Fn(&str),
-}
-
-impl fmt::Debug for Ground<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Ground")
-            .field("dir", &self.dir)
-            .field("turns", &self.turns)
-            .field("size", &self.size)
-            .finish_non_exhaustive()
-    }
 }
 
 /// Runs one turn in an empty directory, which is removed afterwards; `None` from who does not offer what is asked.
@@ -62,19 +52,10 @@ struct Contender<'a> {
 }
 
 /// Those who take turns, in one case or in several.
+#[allow(missing_debug_implementations, reason = "it holds closures")]
 pub struct Contest<'a> {
     measure: Measure,
     contenders: Vec<Contender<'a>>,
-}
-
-impl fmt::Debug for Contest<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let names = self.contenders.iter().map(|contender| &contender.name);
-        f.debug_struct("Contest")
-            .field("measure", &self.measure)
-            .field("contenders", &names.collect::<Vec<_>>())
-            .finish()
-    }
 }
 
 /// What the contests of a workload came to.
@@ -111,12 +92,7 @@ impl<'a> Contest<'a> {
         name: &str,
         mut run: impl FnMut(&Path) -> anyhow::Result<Turn> + 'a,
     ) -> Id {
-        self.add(
-            case,
-            name,
-            Role::Limit,
-            Box::new(move |dir| run(dir).map(Some)),
-        )
+        self.add(case, name, Role::Limit, move |dir| run(dir).map(Some))
     }
 
     /// Adds the log, in one of its ways.
@@ -126,12 +102,7 @@ impl<'a> Contest<'a> {
         name: &str,
         mut run: impl FnMut(&Path) -> anyhow::Result<Turn> + 'a,
     ) -> Id {
-        self.add(
-            case,
-            name,
-            Role::Log,
-            Box::new(move |dir| run(dir).map(Some)),
-        )
+        self.add(case, name, Role::Log, move |dir| run(dir).map(Some))
     }
 
     /// Adds a log or a store from elsewhere. It takes no part if its first turn gives `None`, and is left out if it fails.
@@ -142,7 +113,7 @@ impl<'a> Contest<'a> {
         version: &str,
         run: impl FnMut(&Path) -> anyhow::Result<Option<Turn>> + 'a,
     ) -> Id {
-        let id = self.add(case, name, Role::Peer, Box::new(run));
+        let id = self.add(case, name, Role::Peer, run);
         self.contenders[id.0].version = Some(version.to_owned());
         id
     }
@@ -154,13 +125,19 @@ impl<'a> Contest<'a> {
             .push((other, as_what.to_owned()));
     }
 
-    fn add(&mut self, case: &str, name: &str, role: Role, run: Run<'a>) -> Id {
+    fn add(
+        &mut self,
+        case: &str,
+        name: &str,
+        role: Role,
+        run: impl FnMut(&Path) -> anyhow::Result<Option<Turn>> + 'a,
+    ) -> Id {
         self.contenders.push(Contender {
             case: case.to_owned(),
             name: name.to_owned(),
             version: None,
             role,
-            run,
+            run: Box::new(run),
             others: Vec::new(),
             turns: Vec::new(),
             out: false,

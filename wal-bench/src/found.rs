@@ -1,7 +1,5 @@
 //! What a process of its own has found.
 
-use std::time::Duration;
-
 use serde::{Deserialize, Serialize};
 
 use crate::memory;
@@ -11,8 +9,7 @@ use crate::watch::{Elapsed, Stopwatch};
 /// What the process found.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Found {
-    pub(crate) nanos: u64,
-    pub(crate) cpu_nanos: Option<u64>,
+    pub(crate) elapsed: Elapsed,
     /// Most memory beyond what it began with.
     pub(crate) peak: Option<u64>,
     /// Appended, or found in the log.
@@ -25,11 +22,9 @@ impl Found {
     /// What has passed since `watch` was started, with memory of `base`, for the given number of records.
     pub(crate) fn of(watch: &Stopwatch, base: Option<u64>, records: u64) -> Self {
         let elapsed = watch.elapsed();
-        let nanos = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
         let peak = memory::peak().zip(base);
         Self {
-            nanos: nanos(elapsed.time),
-            cpu_nanos: elapsed.cpu.map(nanos),
+            elapsed,
             peak: peak.map(|(peak, base)| peak.saturating_sub(base)),
             records,
             ..Self::default()
@@ -38,13 +33,9 @@ impl Found {
 
     /// As a turn of one call, which moved `bytes` bytes.
     pub(crate) fn turn(&self, bytes: u64) -> Turn {
-        let elapsed = Elapsed {
-            time: Duration::from_nanos(self.nanos),
-            cpu: self.cpu_nanos.map(Duration::from_nanos),
-        };
         Turn {
             peak: self.peak,
-            ..Turn::new(1, bytes, elapsed)
+            ..Turn::new(1, bytes, self.elapsed)
         }
     }
 }

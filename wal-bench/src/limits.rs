@@ -21,12 +21,13 @@ mod raw_map;
 mod raw_point;
 mod raw_shards;
 
+pub use map_log::{Logged, Pairs};
 pub use raw_chunk::{Chunks, RawChunk};
 pub use raw_direct::RawDirect;
 pub use raw_group::RawGroup;
-pub use raw_map::RawMap;
+pub use raw_map::{OneLock, RawMap};
 pub use raw_point::RawPoint;
-pub use raw_shards::RawShards;
+pub use raw_shards::{RawShards, Shards};
 
 use std::io;
 use std::path::Path;

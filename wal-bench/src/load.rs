@@ -1,6 +1,6 @@
 //! Writers that call one thing again and again, and the latency of each call.
 
-use std::sync::{Barrier, Mutex, PoisonError};
+use std::sync::Barrier;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -8,6 +8,7 @@ use anyhow::Context as _;
 use hdrhistogram::Histogram;
 
 use crate::size::{KIB, MIB, Size};
+use crate::turn::Turn;
 use crate::watch::{Elapsed, Stopwatch};
 
 /// How long each writer goes on.
@@ -50,6 +51,17 @@ pub(crate) struct Done {
     pub(crate) elapsed: Elapsed,
     /// In nanoseconds.
     pub(crate) latencies: Histogram<u64>,
+}
+
+impl Done {
+    /// As a turn. Each call wrote or read `bytes` bytes.
+    pub(crate) fn turn(self, bytes: u64, syncs: Option<u64>) -> Turn {
+        Turn {
+            latencies: Some(self.latencies),
+            syncs,
+            ..Turn::new(self.calls, self.calls * bytes, self.elapsed)
+        }
+    }
 }
 
 /// One writer's own record.
@@ -115,6 +127,30 @@ fn sum(owns: &[Own], watch: &Stopwatch) -> anyhow::Result<Done> {
     })
 }
 
+/// Runs `work` with the thread's number on `threads` threads at once. Returns what each returned, and a watch that was
+/// started when all of them were ready.
+pub(crate) fn together<T: Send>(
+    threads: usize,
+    work: impl Fn(usize) -> anyhow::Result<T> + Sync,
+) -> anyhow::Result<(Stopwatch, Vec<T>)> {
+    let barrier = Barrier::new(threads + 1);
+    thread::scope(|scope| {
+        let (barrier, work) = (&barrier, &work);
+        let spawn = |thread| {
+            scope.spawn(move || {
+                barrier.wait();
+                work(thread)
+            })
+        };
+        let spawned: Vec<_> = (0..threads).map(spawn).collect();
+        let watch = Stopwatch::start();
+        barrier.wait();
+        let joined = spawned.into_iter().map(thread::ScopedJoinHandle::join);
+        let done = joined.map(|done| done.expect("a panic is a bug of the benchmark"));
+        Ok((watch, done.collect::<anyhow::Result<_>>()?))
+    })
+}
+
 /// Calls `call` with the writer's number and the call's, on `writers` threads at once.
 pub(crate) fn on_threads(
     writers: usize,
@@ -122,35 +158,17 @@ pub(crate) fn on_threads(
     call: impl Fn(usize, u64) -> anyhow::Result<()> + Sync,
 ) -> anyhow::Result<Done> {
     let watch = Stopwatch::start();
-    let barrier = Barrier::new(writers);
-    let owns = Mutex::new(Vec::new());
-    thread::scope(|scope| {
-        let threads: Vec<_> = (0..writers)
-            .map(|writer| {
-                let (barrier, owns, call) = (&barrier, &owns, &call);
-                scope.spawn(move || -> anyhow::Result<()> {
-                    barrier.wait();
-                    let mut own = Own::new();
-                    for n in 0.. {
-                        call(writer, n)?;
-                        let now = own.note();
-                        if until.is_over(own.begun, now, n + 1) {
-                            break;
-                        }
-                    }
-                    owns.lock()
-                        .unwrap_or_else(PoisonError::into_inner)
-                        .push(own);
-                    Ok(())
-                })
-            })
-            .collect();
-        for thread in threads {
-            thread.join().expect("a panic is a bug of the benchmark")?;
+    let (_, owns) = together(writers, |writer| {
+        let mut own = Own::new();
+        for n in 0.. {
+            call(writer, n)?;
+            let now = own.note();
+            if until.is_over(own.begun, now, n + 1) {
+                break;
+            }
         }
-        anyhow::Ok(())
+        Ok(own)
     })?;
-    let owns = owns.into_inner().unwrap_or_else(PoisonError::into_inner);
     sum(&owns, &watch)
 }
 
@@ -230,6 +248,22 @@ impl Sampler {
     pub(crate) fn into_latencies(self) -> Vec<u64> {
         self.latencies
     }
+}
+
+/// Calls `call` with the call's number `count` times; latencies of some of them, as a [`Sampler`] for such records notes them.
+#[inline]
+pub(crate) fn sampled(
+    record: u64,
+    count: u64,
+    mut call: impl FnMut(u64) -> anyhow::Result<()>,
+) -> anyhow::Result<Vec<u64>> {
+    let mut sampler = Sampler::of(record);
+    for n in 0..count {
+        let begun = sampler.begin();
+        call(n)?;
+        sampler.end(begun);
+    }
+    Ok(sampler.into_latencies())
 }
 
 /// A runtime of tokio.

@@ -49,11 +49,8 @@ impl Options {
         let wanted = |workload: &Workload| {
             names().next().is_none() || names().any(|name| workload.is_meant_by(name))
         };
-        workloads::ALL
-            .iter()
-            .copied()
-            .filter(|workload| wanted(workload))
-            .collect()
+        let all = workloads::ALL.iter();
+        all.filter(|workload| wanted(workload)).collect()
     }
 
     /// The turns asked for.

@@ -1,19 +1,16 @@
 //! Pairs of keys and values, and stores that are filled with them.
 
 use std::path::Path;
-use std::sync::{Barrier, Mutex, PoisonError};
-use std::thread;
 
 use wal_kv::blocking::KvStore;
 use wal_kv::{KvConfig, Snapshots};
 
 use crate::common::{Policy, log_dir};
-use crate::load::{Sampler, histogram_of};
+use crate::load::{histogram_of, sampled, together};
 use crate::payload::{Payloads, scattered};
-use crate::peer::{PeerMap, PeerStore, Reached};
+use crate::peer::{Entrant, PeerMap, PeerStore, Reached};
 use crate::size::{MIB, Size};
 use crate::turn::Turn;
-use crate::watch::Stopwatch;
 
 /// Bytes of a value, and of a key with its value.
 pub(crate) const VALUE: u64 = 100;
@@ -75,19 +72,21 @@ pub(crate) fn filled(dir: &Path, count: u64) -> anyhow::Result<KvStore> {
     Ok(store)
 }
 
+type FilledPeer<'a> = (&'a Entrant<dyn PeerStore>, Box<dyn PeerMap>);
+
 /// Peers whose stores have `count` keys each; those that fail are named in `left_out`.
 pub(crate) fn filled_peers<'a>(
     dir: &Path,
     count: u64,
-    stores: &'a [Box<dyn PeerStore>],
+    stores: &'a [Entrant<dyn PeerStore>],
     left_out: &mut Vec<String>,
-) -> Vec<(&'a dyn PeerStore, Box<dyn PeerMap>)> {
+) -> Vec<FilledPeer<'a>> {
     let mut filled = Vec::new();
     for store in stores {
-        match filled_peer(&dir.join(store.name()), count, store.as_ref()) {
-            Ok(Some(map)) => filled.push((store.as_ref(), map)),
+        match filled_peer(&dir.join(store.name), count, store.peer.as_ref()) {
+            Ok(Some(map)) => filled.push((store, map)),
             Ok(None) => {}
-            Err(error) => left_out.push(format!("{}: {error:#}", store.name())),
+            Err(error) => left_out.push(format!("{}: {error:#}", store.name)),
         }
     }
     filled
@@ -114,39 +113,12 @@ pub(crate) fn on_threads(
     each: u64,
     call: impl Fn(u64, u64) -> anyhow::Result<()> + Sync,
 ) -> anyhow::Result<Turn> {
-    let barrier = Barrier::new(threads as usize + 1);
-    let all = Mutex::new(Vec::new());
-    let watch = thread::scope(|scope| {
-        let spawned: Vec<_> = (0..threads)
-            .map(|thread| {
-                let (barrier, call, all) = (&barrier, &call, &all);
-                scope.spawn(move || {
-                    let mut sampler = Sampler::of(VALUE);
-                    barrier.wait();
-                    for n in 0..each {
-                        let begun = sampler.begin();
-                        call(thread, n)?;
-                        sampler.end(begun);
-                    }
-                    all.lock()
-                        .unwrap_or_else(PoisonError::into_inner)
-                        .extend(sampler.into_latencies());
-                    anyhow::Ok(())
-                })
-            })
-            .collect();
-        let watch = Stopwatch::start();
-        barrier.wait();
-        for thread in spawned {
-            thread.join().expect("a panic is a bug of the benchmark")?;
-        }
-        anyhow::Ok(watch)
+    let (watch, latencies) = together(threads as usize, |thread| {
+        sampled(VALUE, each, |n| call(thread as u64, n))
     })?;
-    let elapsed = watch.elapsed();
-    let latencies = all.into_inner().unwrap_or_else(PoisonError::into_inner);
-    let calls = threads * each;
+    let (elapsed, calls) = (watch.elapsed(), threads * each);
     Ok(Turn {
-        latencies: Some(histogram_of(latencies)),
+        latencies: Some(histogram_of(latencies.into_iter().flatten())),
         ..Turn::new(calls, calls * PAIR, elapsed)
     })
 }

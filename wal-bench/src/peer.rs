@@ -2,27 +2,41 @@
 //! its own: what they depend on is in no other build.
 
 use std::fmt;
+use std::ops::Deref;
 use std::path::Path;
 
 use bytes::Bytes;
 
 /// Who takes part beside the log and the limits; by default nobody.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub struct Field {
     /// Logs.
-    pub logs: Vec<Box<dyn Peer>>,
+    pub logs: Vec<Entrant<dyn Peer>>,
     /// Key-value stores.
-    pub stores: Vec<Box<dyn PeerStore>>,
+    pub stores: Vec<Entrant<dyn PeerStore>>,
 }
 
-impl fmt::Debug for Field {
+/// One way of using a log or a store from elsewhere.
+pub struct Entrant<P: ?Sized> {
+    /// As the rows name it.
+    pub name: &'static str,
+    /// Of the crate that was built in.
+    pub version: &'static str,
+    /// The log or the store.
+    pub peer: Box<P>,
+}
+
+impl<P: ?Sized> Deref for Entrant<P> {
+    type Target = P;
+
+    fn deref(&self) -> &P {
+        &self.peer
+    }
+}
+
+impl<P: ?Sized> fmt::Debug for Entrant<P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let logs: Vec<&str> = self.logs.iter().map(|peer| peer.name()).collect();
-        let stores: Vec<&str> = self.stores.iter().map(|peer| peer.name()).collect();
-        f.debug_struct("Field")
-            .field("logs", &logs)
-            .field("stores", &stores)
-            .finish()
+        write!(f, "{} {}", self.name, self.version)
     }
 }
 
@@ -37,12 +51,6 @@ pub enum Reached {
 
 /// A log from elsewhere.
 pub trait Peer: Sync {
-    /// As the rows name it, with its way of use if there are several.
-    fn name(&self) -> &str;
-
-    /// Of the crate that was built in.
-    fn version(&self) -> &str;
-
     /// Opens a new log in the empty directory `dir`; `None` if it does not offer this durability.
     ///
     /// # Errors
@@ -62,7 +70,9 @@ pub trait PeerLog: Send + Sync {
     ///
     /// # Errors
     /// What it gave.
-    fn append(&self, payload: &[u8]) -> anyhow::Result<()>;
+    fn append(&self, payload: &[u8]) -> anyhow::Result<()> {
+        self.append_batch(&[payload])
+    }
 
     /// Appends records that are durable together on return, in the cheapest way that the peer has.
     ///
@@ -70,21 +80,17 @@ pub trait PeerLog: Send + Sync {
     /// What it gave.
     fn append_batch(&self, payloads: &[&[u8]]) -> anyhow::Result<()>;
 
-    /// Hands over to the operating system whatever is still in a buffer of the process.
+    /// Hands over to the operating system whatever is still in a buffer of the process. By default, there is no such buffer.
     ///
     /// # Errors
     /// What it gave.
-    fn flush(&self) -> anyhow::Result<()>;
+    fn flush(&self) -> anyhow::Result<()> {
+        Ok(())
+    }
 }
 
 /// A key-value store from elsewhere.
 pub trait PeerStore: Sync {
-    /// As the rows name it, with its way of use if there are several.
-    fn name(&self) -> &str;
-
-    /// Of the crate that was built in.
-    fn version(&self) -> &str;
-
     /// Opens the store in `dir`, and creates it if there is none; `None` if it does not offer this durability.
     ///
     /// # Errors

@@ -4,6 +4,8 @@
 
 use std::time::{Duration, Instant};
 
+use serde::{Deserialize, Serialize};
+
 /// Begun when it was made.
 #[derive(Clone, Copy, Debug)]
 pub struct Stopwatch {
@@ -12,7 +14,7 @@ pub struct Stopwatch {
 }
 
 /// What a stopwatch shows.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Elapsed {
     /// By the clock.
     pub time: Duration,

@@ -1,6 +1,6 @@
 //! The workloads, one file each.
 //!
-//! To add one: a file with a `WORKLOAD`, and its line in [`ALL`]. What a size means for it stands at the head of its file.
+//! To add one: a file with its `run`, and a line in [`ALL`]. What a size means for it stands at the head of its file.
 
 mod append_buffered;
 mod append_durable;
@@ -19,25 +19,25 @@ mod rotation;
 use crate::workload::{GROUPS, Workload};
 
 /// All of them, in the order in which they are run.
-pub(crate) const ALL: &[&Workload] = &[
-    &append_buffered::WORKLOAD,
-    &append_durable::WORKLOAD,
-    &batch_durable::WORKLOAD,
-    &replay::WORKLOAD,
-    &parallel::WORKLOAD,
-    &point_read::WORKLOAD,
-    &lag::WORKLOAD,
-    &open::WORKLOAD,
-    &rotation::WORKLOAD,
-    &compression::WORKLOAD,
-    &preallocate::WORKLOAD,
-    &footprint::WORKLOAD,
-    &kv::PUT,
-    &kv::DURABLE,
-    &kv::GET,
-    &kv::SCAN,
-    &kv::OPEN,
-    &kv::PAUSE,
+pub(crate) const ALL: &[Workload] = &[
+    Workload::new("append-buffered", append_buffered::run),
+    Workload::new("append-durable", append_durable::run),
+    Workload::new("batch-durable", batch_durable::run),
+    Workload::new("replay", replay::run),
+    Workload::new("parallel", parallel::run),
+    Workload::new("point-read", point_read::run),
+    Workload::new("lag", lag::run),
+    Workload::new("open", open::run),
+    Workload::new("rotation", rotation::run),
+    Workload::new("compression", compression::run),
+    Workload::new("preallocate", preallocate::run),
+    Workload::new("footprint", footprint::run),
+    Workload::new("kv-put", kv::put::buffered),
+    Workload::new("kv-put-durable", kv::put::durable),
+    Workload::new("kv-get", kv::get::run),
+    Workload::new("kv-scan", kv::scan::run),
+    Workload::new("kv-open", kv::open_store::run),
+    Workload::new("kv-pause", kv::pause::run),
 ];
 
 /// What can be asked for: their names, and those of the groups.

@@ -6,27 +6,17 @@ use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
 use wal_bench::limits::{Chunks, Prewritten, RawChunk, RawDirect};
-use wal_bench::peer::{Field, Peer, PeerLog, Reached};
+use wal_bench::peer::{Entrant, Field, Peer, PeerLog, Reached};
 use wal_bench::{Options, Report, Role, Row, run_with};
 
 /// A log made of the limits.
 #[derive(Debug)]
 struct Toy {
-    name: &'static str,
-    version: &'static str,
     can_sync: bool,
     can_replay: bool,
 }
 
 impl Peer for Toy {
-    fn name(&self) -> &str {
-        self.name
-    }
-
-    fn version(&self) -> &str {
-        self.version
-    }
-
     fn create(&self, dir: &Path, reached: Reached) -> anyhow::Result<Option<Box<dyn PeerLog>>> {
         Ok(match reached {
             Reached::Buffered => Some(Box::new(Buffered(Mutex::new(RawChunk::create(dir)?)))),
@@ -78,23 +68,21 @@ impl PeerLog for Durable {
     fn append_batch(&self, payloads: &[&[u8]]) -> anyhow::Result<()> {
         Ok(self.0.append_batch(payloads.iter().copied())?)
     }
-
-    fn flush(&self) -> anyhow::Result<()> {
-        Ok(())
-    }
 }
 
 /// A quick run of `workload` with two toys: one that does all, one that only buffers.
 fn run(workload: &str) -> (Report, Vec<Row>) {
     let dir = tempfile::tempdir().expect("a directory");
-    let toy = |name, able| Toy {
+    let toy = |name, able| Entrant::<dyn Peer> {
         name,
         version: "1.2.3",
-        can_sync: able,
-        can_replay: able,
+        peer: Box::new(Toy {
+            can_sync: able,
+            can_replay: able,
+        }),
     };
     let field = Field {
-        logs: vec![Box::new(toy("able", true)), Box::new(toy("buffer", false))],
+        logs: vec![toy("able", true), toy("buffer", false)],
         stores: Vec::new(),
     };
     let options = Options {

@@ -7,7 +7,7 @@ use wal_core::blocking::{Reader, Wal};
 use wal_core::{Displaced, Error, FsyncPolicy, Lsn, Poisoned, Record, RecordRef};
 use wal_io::fault::{Access, SystemError};
 
-use crate::oracle::After;
+use crate::oracle::{After, fail_if};
 use crate::program::{Call, Eye, Life};
 use crate::runner::{Next, Runner, Stop, broken};
 
@@ -55,9 +55,7 @@ impl Runner {
                     Stop::Loud => Stop::Loud,
                 })?;
             let open = self.storage.open_files();
-            if open > MOST_OPEN_FILES {
-                return broken(format!("{call:?}: {open} files are open"));
-            }
+            fail_if!(open > MOST_OPEN_FILES, "{call:?}: {open} files are open");
             match next {
                 Next::Go => self.ack(wal.durable_lsn().get())?,
                 Next::Over => break,
@@ -74,17 +72,11 @@ impl Runner {
 
     fn call(&mut self, wal: &Wal, call: Call, followers: &mut Followers) -> Result<Next, Stop> {
         let outcome = match call {
-            Call::Append(len) => {
-                return self
-                    .append(wal, &[len], Durable::ByPolicy)
-                    .map(|(next, _)| next);
-            }
-            Call::AppendDurable(len) => {
-                return self.append(wal, &[len], Durable::Now).map(|(next, _)| next);
-            }
+            Call::Append(len) => return self.append_all(wal, &[len], Durable::ByPolicy),
+            Call::AppendDurable(len) => return self.append_all(wal, &[len], Durable::Now),
             Call::Batch(count, len) => {
                 let lens = vec![len; count as usize];
-                return self.append_batch(wal, &lens);
+                return self.append_all(wal, &lens, Durable::ByPolicy);
             }
             Call::Fill(len) => return self.fill(wal, len),
             Call::Sync => match wal.sync() {
@@ -155,11 +147,7 @@ impl Runner {
                 }
             }
             Call::TruncateWith(keep) => return self.truncate_with(wal, keep),
-            Call::AppendReserved(len) => {
-                return self
-                    .append(wal, &[len], Durable::Reserved)
-                    .map(|(next, _)| next);
-            }
+            Call::AppendReserved(len) => return self.append_all(wal, &[len], Durable::Reserved),
             Call::TruncateAfter(back) => return self.truncate_after(wal, back, followers),
             Call::FillDisk(room) => {
                 let used = self.storage.used_space();
@@ -247,12 +235,11 @@ impl Runner {
                 let count = values.len() as u64;
                 self.oracle.submit(values);
                 self.place_found(position);
-                if position.lsn.get() != expected {
-                    return broken(format!(
-                        "LSN {} was given, {expected} is next",
-                        position.lsn
-                    ));
-                }
+                fail_if!(
+                    position.lsn.get() != expected,
+                    "LSN {} was given, {expected} is next",
+                    position.lsn
+                );
                 let always = self.setup.config.fsync_policy == FsyncPolicy::Always;
                 if durable == Durable::Now || always {
                     self.ack(expected + count - 1)?;
@@ -271,9 +258,11 @@ impl Runner {
                 }
                 let next = self.failed(wal, &error)?;
                 // Nothing has entered: the next record has the LSN that this one would have had.
-                if matches!(error, Error::NoSpace { .. }) && wal.last_lsn().get() != expected - 1 {
-                    return broken(format!("refused, and LSN {} was given", wal.last_lsn()));
-                }
+                fail_if!(
+                    matches!(error, Error::NoSpace { .. }) && wal.last_lsn().get() != expected - 1,
+                    "refused, and LSN {} was given",
+                    wal.last_lsn()
+                );
                 Ok((next, None))
             }
         }
@@ -301,9 +290,9 @@ impl Runner {
         }
     }
 
-    fn append_batch(&mut self, wal: &Wal, lens: &[u32]) -> Result<Next, Stop> {
-        self.append(wal, lens, Durable::ByPolicy)
-            .map(|(next, _)| next)
+    fn append_all(&mut self, wal: &Wal, lens: &[u32], durable: Durable) -> Result<Next, Stop> {
+        let (next, _) = self.append(wal, lens, durable)?;
+        Ok(next)
     }
 
     fn fill(&mut self, wal: &Wal, len: u32) -> Result<Next, Stop> {
@@ -334,13 +323,12 @@ impl Runner {
         if let Err(error) = self.read_on(&mut follower)? {
             return self.failed(wal, &error);
         }
-        if follower.next <= self.oracle.last() {
-            return broken(format!(
-                "the reader ends before LSN {} of {}",
-                follower.next,
-                self.oracle.last()
-            ));
-        }
+        fail_if!(
+            follower.next <= self.oracle.last(),
+            "the reader ends before LSN {} of {}",
+            follower.next,
+            self.oracle.last()
+        );
         // Reading hands over what was appended before.
         self.oracle.flush(self.oracle.last());
         Ok(Next::Go)
@@ -351,12 +339,12 @@ impl Runner {
         loop {
             match follower.reader.next_record() {
                 Ok(Some((record, position))) => {
-                    if position.lsn.get() != follower.next {
-                        return broken(format!(
-                            "read LSN {} where {} is next",
-                            position.lsn, follower.next
-                        ));
-                    }
+                    fail_if!(
+                        position.lsn.get() != follower.next,
+                        "read LSN {} where {} is next",
+                        position.lsn,
+                        follower.next
+                    );
                     self.oracle.check_record(follower.next, &record.value)?;
                     follower.next += 1;
                 }
@@ -403,9 +391,10 @@ impl Runner {
             Err(error) => return broken(format!("reading LSN {}: {error}", follower.next)),
         }
         let (shown, must) = (follower.next - 1, self.oracle.last());
-        if shown < must && !self.storage.has_lost_power() && !self.error_struck() {
-            return broken(format!("a reader is shown {shown} of {must}"));
-        }
+        fail_if!(
+            shown < must && !self.storage.has_lost_power() && !self.error_struck(),
+            "a reader is shown {shown} of {must}"
+        );
         self.oracle.flush(must);
         followers.writer = Some(follower);
         Ok(Next::Go)
@@ -440,13 +429,12 @@ impl Runner {
                 if let Some(follower) = &mut followers.writer {
                     follower.outrun |= follower.next > kept + 1;
                 }
-                if wal.last_lsn().get() != kept || wal.durable_lsn().get() > kept {
-                    return broken(format!(
-                        "truncated after LSN {kept}, and the last is {}, {} are durable",
-                        wal.last_lsn(),
-                        wal.durable_lsn()
-                    ));
-                }
+                fail_if!(
+                    wal.last_lsn().get() != kept || wal.durable_lsn().get() > kept,
+                    "truncated after LSN {kept}, and the last is {}, {} are durable",
+                    wal.last_lsn(),
+                    wal.durable_lsn()
+                );
                 Ok(Next::Go)
             }
             Err(error) => {
@@ -488,9 +476,7 @@ impl Runner {
             self.outcome.untrue.loud += 1;
             return Err(Stop::Loud);
         }
-        if !self.excused(error) {
-            return broken(format!("failed without a reason: {error}"));
-        }
+        fail_if!(!self.excused(error), "failed without a reason: {error}");
         let (Error::Poisoned(Poisoned { durable_lsn, .. })
         | Error::Displaced(Displaced { durable_lsn, .. })) = error
         else {
@@ -505,21 +491,21 @@ impl Runner {
         };
         self.outcome.displaced += u64::from(matches!(error, Error::Displaced(_)));
         let durable = durable_lsn.get();
-        if durable < self.oracle.acked() && self.oracle.cut_asked().is_none() {
-            return broken(format!(
-                "poisoned with durable LSN {durable}, {} were acknowledged",
-                self.oracle.acked()
-            ));
-        }
+        fail_if!(
+            durable < self.oracle.acked() && self.oracle.cut_asked().is_none(),
+            "poisoned with durable LSN {durable}, {} were acknowledged",
+            self.oracle.acked()
+        );
         self.ack(durable)?;
         for refused in [
             wal.append(RecordRef::data(b"late")).map(drop),
             wal.sync(),
             wal.truncate_before(Lsn::new(1)),
         ] {
-            if !matches!(refused, Err(Error::Poisoned(_) | Error::Displaced(_))) {
-                return broken(format!("a poisoned log answers {refused:?}"));
-            }
+            fail_if!(
+                !matches!(refused, Err(Error::Poisoned(_) | Error::Displaced(_))),
+                "a poisoned log answers {refused:?}"
+            );
         }
         Ok(Next::Over)
     }

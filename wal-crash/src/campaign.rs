@@ -39,7 +39,9 @@ pub fn campaign(first_seed: u64, until: Until, threads: usize) -> Report {
     let next = AtomicU64::new(0);
     let done = Mutex::new(Done {
         until,
-        ..Done::default()
+        waiting: BTreeMap::new(),
+        added: 0,
+        total: Report::default(),
     });
     std::thread::scope(|scope| {
         for _ in 0..threads.max(1) {
@@ -84,17 +86,6 @@ struct Done {
     waiting: BTreeMap<u64, Report>,
     added: u64,
     total: Report,
-}
-
-impl Default for Done {
-    fn default() -> Self {
-        Self {
-            until: Until::Programs(0),
-            waiting: BTreeMap::new(),
-            added: 0,
-            total: Report::default(),
-        }
-    }
 }
 
 impl Done {

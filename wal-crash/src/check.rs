@@ -7,7 +7,7 @@ use wal_core::blocking::Wal;
 use wal_core::{Error, Lsn};
 use wal_io::fault::Background;
 
-use crate::oracle::{After, Violation};
+use crate::oracle::{After, Violation, fail_if};
 use crate::runner::{Runner, Stop, broken};
 
 impl Runner {
@@ -38,12 +38,11 @@ impl Runner {
         self.check_expected(first, last)?;
         self.check_records(&wal, first, last)?;
         self.check_control(&wal, after)?;
-        if wal.durable_lsn().get() > last {
-            return broken(format!(
-                "durable up to {}, {last} records",
-                wal.durable_lsn()
-            ));
-        }
+        fail_if!(
+            wal.durable_lsn().get() > last,
+            "durable up to {}, {last} records",
+            wal.durable_lsn()
+        );
         drop(wal);
         if self.storage.image() != before {
             return broken("a read-only open changed a file");
@@ -74,20 +73,19 @@ impl Runner {
             self.check_removed(wal, first)?;
             self.check_space(wal)?;
         }
-        if report.last_lsn.get() != last || report.first_lsn.get() != first {
-            return broken(format!(
-                "the report says {report:?}, the log {first} to {last}"
-            ));
-        }
-        if self.clean && !report.clean {
-            return broken(format!("a closed log is reported as {report:?}"));
-        }
-        if wal.durable_lsn().get() != last {
-            return broken(format!(
-                "opened with {last} records, durable up to {}",
-                wal.durable_lsn()
-            ));
-        }
+        fail_if!(
+            report.last_lsn.get() != last || report.first_lsn.get() != first,
+            "the report says {report:?}, the log {first} to {last}"
+        );
+        fail_if!(
+            self.clean && !report.clean,
+            "a closed log is reported as {report:?}"
+        );
+        fail_if!(
+            wal.durable_lsn().get() != last,
+            "opened with {last} records, durable up to {}",
+            wal.durable_lsn()
+        );
         self.outcome.opens += 1;
         self.outcome.unproven += report.unproven;
         if self.oracle.is_distrusted() {
@@ -149,9 +147,7 @@ impl Runner {
             match reader.next_record() {
                 Ok(Some((record, position))) => {
                     let lsn = position.lsn.get();
-                    if lsn != next {
-                        return broken(format!("read LSN {lsn} where {next} is next"));
-                    }
+                    fail_if!(lsn != next, "read LSN {lsn} where {next} is next");
                     if let Err(violation) = self.oracle.check_record(lsn, &record.value) {
                         self.stop_if_undone(self.oracle.is_back(lsn, &record.value))?;
                         return Err(violation.into());
@@ -168,11 +164,10 @@ impl Runner {
                 Err(error) => return broken(format!("reading LSN {next}: {error}")),
             }
         }
-        if next != last + 1 {
-            return broken(format!(
-                "the reader ends before LSN {next}, the log after {last}"
-            ));
-        }
+        fail_if!(
+            next != last + 1,
+            "the reader ends before LSN {next}, the log after {last}"
+        );
         self.check_cursors(wal, &read)?;
         Ok(())
     }

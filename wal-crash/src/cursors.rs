@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use wal_core::blocking::Wal;
 use wal_core::{Error, Lsn};
 
-use crate::oracle::Violation;
+use crate::oracle::{Violation, fail_if};
 use crate::runner::Runner;
 
 /// Cursors that are kept at a time.
@@ -64,11 +64,10 @@ impl Runner {
             match wal.check_cursor(cursor) {
                 Ok(()) if is_there => {}
                 Err(Error::Truncated { kept, .. }) if !is_there => {
-                    if kept.is_some_and(|kept| kept.get() >= lsn) {
-                        return Err(Violation(format!(
-                            "the cursor {cursor} is cut at {kept:?}, which is not before it"
-                        )));
-                    }
+                    fail_if!(
+                        kept.is_some_and(|kept| kept.get() >= lsn),
+                        "the cursor {cursor} is cut at {kept:?}, which is not before it"
+                    );
                 }
                 // Nothing of it was left, and a new log was begun.
                 Err(Error::OtherLog { .. }) if !is_there => {}

@@ -1,16 +1,14 @@
 //! Every state that every crash of a small program can leave: all moments, all choices. Absent: large programs; a crash point
 //! that can leave more states than the budget is sampled, and counted as such.
 
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use wal_core::{FsyncPolicy, WalConfig};
-use wal_io::fault::{Chooser, Exhaustive, FaultConfig, Moment, Seeded};
+use wal_io::fault::{Chooser, Exhaustive, Moment, Seeded};
 
 use crate::finish::Ended;
 use crate::oracle::Violation;
 use crate::outcome::Outcome;
-use crate::program::{Call, Choices, End, Format, Life, Program, Setup};
+use crate::program::{Choices, End, Life, Program};
 use crate::run::guarded;
 use crate::runner::Runner;
 
@@ -72,8 +70,8 @@ pub fn exhaust(program: &Program, budget: Budget) -> Result<Coverage, (Box<Progr
     };
     for at in 0.. {
         for moment in [Moment::Before, Moment::During, Moment::After] {
-            let mut running = Running(Arc::new(Mutex::new(Exhaustive::new())));
-            while running.next_run() {
+            let running = Running::default();
+            while lock(&running).next_run() {
                 let mut point = Point {
                     program,
                     at,
@@ -94,16 +92,10 @@ pub fn exhaust(program: &Program, budget: Budget) -> Result<Coverage, (Box<Progr
 }
 
 /// The choices while the machine runs: how much of an interrupted write was done.
-#[derive(Clone, Debug)]
-struct Running(Arc<Mutex<Exhaustive>>);
+type Running = Arc<Mutex<Exhaustive>>;
 
-impl Running {
-    fn next_run(&mut self) -> bool {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .next_run()
-    }
+fn lock(running: &Running) -> MutexGuard<'_, Exhaustive> {
+    running.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A moment of the program at which the power fails.
@@ -132,7 +124,7 @@ impl Point<'_> {
             end: End::Crash(self.at, self.moment),
             ..last
         };
-        let ended = runner.live_until_power_loss(&last, Arc::clone(&running.0))?;
+        let ended = runner.live_until_power_loss(&last, Arc::clone(running))?;
         let possible = runner.storage.crash_states();
         if possible > budget.states {
             coverage.sampled_points += 1;
@@ -169,7 +161,7 @@ impl Point<'_> {
         let mut program = self.program.clone();
         if let Some(last) = program.lives.last_mut() {
             last.end = End::Crash(self.at, self.moment);
-            let mut choices = running.0.trace();
+            let mut choices = running.trace();
             choices.extend(&self.made);
             last.choices = Choices::Script(choices);
         }
@@ -177,124 +169,44 @@ impl Point<'_> {
     }
 }
 
+/// Lives of small programs, as a replay takes them. The end of a last life is not looked at.
+const IN_VERSION_1: &[&str] = &[
+    "append:20",
+    "append:20 sync batch:3:30",
+    "append:600 sync batch:2:500 flush append-durable:40",
+    "append:2200 flush append:2200 flush sync",
+    "append:10 append:20 sync truncate-before:1 append:30",
+    // The cut is inside a batch.
+    "append:10 batch:3:30 truncate-after:1 append:40",
+    "append:20 closing",
+    // The same calls behind a kill that left an unproven tail, and behind a close.
+    "append:20 sync append:700 flush kill /",
+    "append:20 sync append:700 flush kill / append:10 sync",
+    "append:20 close / append:10 sync",
+];
+/// The control state, and the reserve.
+const IN_VERSION_2: &[&str] = &[
+    "append-durable:20 consumer:0:0 append:20 term:2 sync truncate-after:1 no-consumer:0",
+    "append:20 term:1 flush kill / set-control:2 append:10 sync",
+    "append:20 append:30 truncate-with:1 append-reserved:40 sync",
+];
+
 /// Small programs: each policy, with and without preallocation, up to three groups.
+///
+/// # Panics
+/// Never: each of them is a program.
 #[must_use]
 pub fn family() -> Vec<Program> {
-    let quiet = |calls: &[Call], end| Life::new(calls.to_vec(), end, Choices::Script(Vec::new()));
-    let ends = End::Drop; // Not looked at in a last life.
-    let mut lives: Vec<Vec<Life>> = vec![
-        vec![quiet(&[Call::Append(20)], ends)],
-        vec![quiet(
-            &[Call::Append(20), Call::Sync, Call::Batch(3, 30)],
-            ends,
-        )],
-        vec![quiet(
-            &[
-                Call::Append(600),
-                Call::Sync,
-                Call::Batch(2, 500),
-                Call::Flush,
-                Call::AppendDurable(40),
-            ],
-            ends,
-        )],
-        vec![quiet(
-            &[
-                Call::Append(2200),
-                Call::Flush,
-                Call::Append(2200),
-                Call::Flush,
-                Call::Sync,
-            ],
-            ends,
-        )],
-        vec![quiet(
-            &[
-                Call::Append(10),
-                Call::Append(20),
-                Call::Sync,
-                Call::TruncateBefore(1),
-                Call::Append(30),
-            ],
-            ends,
-        )],
-        // The cut is inside a batch.
-        vec![quiet(
-            &[
-                Call::Append(10),
-                Call::Batch(3, 30),
-                Call::TruncateAfter(1),
-                Call::Append(40),
-            ],
-            ends,
-        )],
-        vec![quiet(&[Call::Append(20), Call::Closing], ends)],
-    ];
-    // The same calls behind a kill that left an unproven tail, and behind a close.
-    let tail = [Call::Append(20), Call::Sync, Call::Append(700), Call::Flush];
-    lives.push(vec![quiet(&tail, End::Kill), quiet(&[], ends)]);
-    lives.push(vec![
-        quiet(&tail, End::Kill),
-        quiet(&[Call::Append(10), Call::Sync], ends),
-    ]);
-    lives.push(vec![
-        quiet(&[Call::Append(20)], End::Close),
-        quiet(&[Call::Append(10), Call::Sync], ends),
-    ]);
-    let ones = lives.len();
-    // The control state, in version 2.
-    lives.push(vec![quiet(
-        &[
-            Call::AppendDurable(20),
-            Call::Consumer(0, 0),
-            Call::Append(20),
-            Call::Term(2),
-            Call::Sync,
-            Call::TruncateAfter(1),
-            Call::NoConsumer(0),
-        ],
-        ends,
-    )]);
-    lives.push(vec![
-        quiet(&[Call::Append(20), Call::Term(1), Call::Flush], End::Kill),
-        quiet(&[Call::SetControl(2), Call::Append(10), Call::Sync], ends),
-    ]);
-    lives.push(vec![quiet(
-        &[
-            Call::Append(20),
-            Call::Append(30),
-            Call::TruncateWith(1),
-            Call::AppendReserved(40),
-            Call::Sync,
-        ],
-        ends,
-    )]);
-    let policies = [
-        FsyncPolicy::Always,
-        FsyncPolicy::Batch(Duration::from_millis(5)),
-        FsyncPolicy::Os,
-    ];
     let mut family = Vec::new();
-    for (at, lives) in lives.into_iter().enumerate() {
-        for fsync_policy in policies {
-            for preallocate in [true, false] {
-                let setup = Setup {
-                    machine: FaultConfig::default(),
-                    config: WalConfig {
-                        max_segment_size: 8 << 10,
-                        fsync_policy,
-                        preallocate,
-                        node_id: 7,
-                    },
-                    buffer: 4 << 10,
-                    padding: None,
-                    format: if at < ones { Format::One } else { Format::Two },
-                };
-                family.push(Program {
-                    seed: 1,
-                    setup,
-                    lives: lives.clone(),
-                });
+    for (format, all) in [(1, IN_VERSION_1), (2, IN_VERSION_2)] {
+        for lives in all {
+            for policy in ["always", "batch:5000", "os"] {
+                for preallocate in [1, 0] {
+                    let setup =
+                        format!("policy={policy} preallocate={preallocate} format={format}");
+                    let program = format!("seed=1 {setup} / {lives}").parse();
+                    family.push(program.expect("each text is a program"));
+                }
             }
         }
     }

@@ -26,11 +26,7 @@ impl Runner {
     /// One life after the other.
     pub(crate) fn live_all(&mut self, lives: &[Life]) -> Result<(), Violation> {
         for life in lives {
-            match self.live(life) {
-                Ok(()) => {}
-                Err(Stop::Loud) => return Err(Violation("loud without a lie".into())),
-                Err(Stop::Broken(violation)) => return Err(violation),
-            }
+            self.live(life)?;
         }
         Ok(())
     }
@@ -41,26 +37,19 @@ impl Runner {
         life: &Life,
         chooser: impl Chooser + Send + 'static,
     ) -> Result<Ended, Violation> {
-        let outcome = self.prepare(life).and_then(|()| {
-            self.storage.set_chooser(chooser);
-            self.until_the_end(life)
-        });
-        match outcome {
-            Ok(wal) => {
-                let struck = self.storage.has_lost_power();
-                self.storage.cut_power();
-                if let Some(wal) = wal {
-                    self.oracle.durable(wal.durable_lsn().get());
-                }
-                Ok(if struck {
-                    Ended::ByPowerCut
-                } else {
-                    Ended::AfterTheLastCall
-                })
-            }
-            Err(Stop::Loud) => Err(Violation("loud without a lie".into())),
-            Err(Stop::Broken(violation)) => Err(violation),
+        self.prepare(life)?;
+        self.storage.set_chooser(chooser);
+        let wal = self.until_the_end(life)?;
+        let struck = self.storage.has_lost_power();
+        self.storage.cut_power();
+        if let Some(wal) = wal {
+            self.oracle.durable(wal.durable_lsn().get());
         }
+        Ok(if struck {
+            Ended::ByPowerCut
+        } else {
+            Ended::AfterTheLastCall
+        })
     }
 
     /// Goes on with one of the states that the crash can have left.
@@ -74,12 +63,8 @@ impl Runner {
 
     /// A look and an open.
     pub(crate) fn open_and_check(&mut self) -> Result<(), Violation> {
-        let found = self.reopen().map(drop);
-        match found {
-            Ok(()) => Ok(()),
-            Err(Stop::Loud) => Err(Violation("loud without a lie".into())),
-            Err(Stop::Broken(violation)) => Err(violation),
-        }
+        self.reopen()?;
+        Ok(())
     }
 
     /// The open after the last life.

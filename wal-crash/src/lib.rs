@@ -52,12 +52,11 @@ mod watch;
 
 pub use campaign::{Report, Until, campaign};
 pub use exhaustive::{Budget, Coverage, exhaust, family};
-pub use oracle::{After, Oracle, Violation};
+pub use oracle::Violation;
 pub use outcome::{Outcome, Untrue};
 pub use program::{
     Call, Choices, End, Eye, Format, Ill, Life, Meddling, Program, Setup, Trouble, Where,
 };
-pub use rng::Rng;
 pub use run::{run, trace};
 pub use shrink::{Shrunk, shrink};
 pub use text::NotAProgram;

@@ -3,14 +3,13 @@
 
 use wal_core::blocking::Wal;
 use wal_core::{Error, Lsn, Position, RecordRef, SegmentId};
-use wal_io::FaultStorage;
 use wal_io::fault::{Background, Image};
 
-use crate::oracle::Violation;
+use crate::oracle::{Violation, fail_if};
 use crate::place::{Displaced, Neighbour};
 use crate::program::Meddling;
 use crate::runner::{Next, Runner, Stop, broken};
-use crate::space::segment_name;
+use crate::space::{segment_name, segments_of};
 use crate::states::States;
 
 /// The file that users may take for stale; see docs/durability.md.
@@ -182,12 +181,12 @@ impl Runner {
         }
         for neighbour in &self.place.neighbours {
             let found = segments_of(&self.storage.beside(&neighbour.name));
-            if !is_untouched(&neighbour.segments, &found) {
-                return Err(Violation(format!(
-                    "the log at the old path {} became {found:?}, it was {:?}",
-                    neighbour.name, neighbour.segments
-                )));
-            }
+            fail_if!(
+                !is_untouched(&neighbour.segments, &found),
+                "the log at the old path {} became {found:?}, it was {:?}",
+                neighbour.name,
+                neighbour.segments
+            );
             self.outcome.neighbours += 1;
         }
         Ok(())
@@ -211,11 +210,10 @@ impl Runner {
             Err(error) => return broken(format!("a segment was deleted: {error}")),
         };
         let last = wal.last_lsn().get();
-        if last < must && !self.oracle.is_distrusted() {
-            return broken(format!(
-                "a segment was deleted, and the log ends at LSN {last} without a word, {must} are before it"
-            ));
-        }
+        fail_if!(
+            last < must && !self.oracle.is_distrusted(),
+            "a segment was deleted, and the log ends at LSN {last} without a word, {must} are before it"
+        );
         let reader = wal.read_from(Lsn::ZERO);
         for step in reader.map_err(|error| Violation(error.to_string()))? {
             match step {
@@ -235,18 +233,6 @@ impl Runner {
         }
         Ok(())
     }
-}
-
-fn segments_of(storage: &FaultStorage) -> Image {
-    let mut image = Image::new();
-    let all = storage.image();
-    for (name, bytes) in all
-        .files()
-        .filter(|(name, _)| name.strip_suffix(".wal").is_some())
-    {
-        image.insert(name, bytes);
-    }
-    image
 }
 
 /// A cut at a segment's end may be undone by a power loss: what it gave back is space, nothing else.

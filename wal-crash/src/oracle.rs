@@ -15,6 +15,16 @@ impl fmt::Display for Violation {
 
 impl std::error::Error for Violation {}
 
+/// Returns a violation with this text if `$broken` holds.
+macro_rules! fail_if {
+    ($broken:expr, $($text:tt)+) => {
+        if $broken {
+            return Err($crate::oracle::Violation(format!($($text)+)).into());
+        }
+    };
+}
+pub(crate) use fail_if;
+
 /// One record that was submitted.
 #[derive(Clone, Debug)]
 struct Submitted {
@@ -25,7 +35,7 @@ struct Submitted {
 
 /// The reference model. Record n has LSN n + 1.
 #[derive(Clone, Debug, Default)]
-pub struct Oracle {
+pub(crate) struct Oracle {
     records: Vec<Submitted>,
     made: u64,
     /// Highest LSN acknowledged durable.
@@ -59,8 +69,7 @@ pub struct Oracle {
 
 impl Oracle {
     /// Nothing was appended.
-    #[must_use]
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             first_acked: 1,
             first_asked: 1,
@@ -70,7 +79,7 @@ impl Oracle {
     }
 
     /// A value that no other record has.
-    pub fn make(&mut self, len: u32) -> Vec<u8> {
+    pub(crate) fn make(&mut self, len: u32) -> Vec<u8> {
         self.made += 1;
         let stamp = self.made.to_le_bytes();
         let mut value: Vec<u8> = stamp.iter().copied().cycle().take(len as usize).collect();
@@ -85,44 +94,38 @@ impl Oracle {
     }
 
     /// The last LSN submitted.
-    #[must_use]
-    pub fn last(&self) -> u64 {
+    pub(crate) fn last(&self) -> u64 {
         self.records.len() as u64
     }
 
     /// The highest LSN acknowledged durable.
-    #[must_use]
-    pub fn acked(&self) -> u64 {
+    pub(crate) fn acked(&self) -> u64 {
         self.acked
     }
 
     /// The highest LSN acknowledged as handed over.
-    #[must_use]
-    pub fn flushed(&self) -> u64 {
+    pub(crate) fn flushed(&self) -> u64 {
         self.flushed
     }
 
     /// The lowest LSN that may be asked for.
-    #[must_use]
-    pub fn first(&self) -> u64 {
+    pub(crate) fn first(&self) -> u64 {
         self.first_asked
     }
 
     /// The highest first LSN that was ever asked for, though a crash may have undone it.
-    #[must_use]
-    pub fn first_wanted(&self) -> u64 {
+    pub(crate) fn first_wanted(&self) -> u64 {
         self.first_wanted
     }
 
     /// The value of the record with this LSN.
-    #[must_use]
-    pub fn value(&self, lsn: u64) -> Option<&[u8]> {
+    pub(crate) fn value(&self, lsn: u64) -> Option<&[u8]> {
         let at = usize::try_from(lsn.checked_sub(1)?).ok()?;
         Some(&self.records.get(at)?.value)
     }
 
     /// Records of one batch may be in the log from now on.
-    pub fn submit(&mut self, values: Vec<Vec<u8>>) {
+    pub(crate) fn submit(&mut self, values: Vec<Vec<u8>>) {
         let count = values.len();
         let records = values.into_iter().enumerate();
         self.records.extend(records.map(|(at, value)| Submitted {
@@ -135,13 +138,12 @@ impl Oracle {
     ///
     /// # Errors
     /// That many records were never submitted.
-    pub fn ack(&mut self, lsn: u64) -> Result<(), Violation> {
-        if lsn > self.last() {
-            return Err(Violation(format!(
-                "LSN {lsn} is called durable, only {} were appended",
-                self.last()
-            )));
-        }
+    pub(crate) fn ack(&mut self, lsn: u64) -> Result<(), Violation> {
+        fail_if!(
+            lsn > self.last(),
+            "LSN {lsn} is called durable, only {} were appended",
+            self.last()
+        );
         if let Some(most) = self.most
             && lsn > most
         {
@@ -156,18 +158,18 @@ impl Oracle {
     }
 
     /// No record above `lsn` may be acknowledged in this life, unless it has been.
-    pub fn forbid_above(&mut self, lsn: u64) {
+    pub(crate) fn forbid_above(&mut self, lsn: u64) {
         let lsn = lsn.max(self.acked);
         self.most = Some(self.most.map_or(lsn, |most| most.min(lsn)));
     }
 
     /// The life is over: the next one acknowledges records again.
-    pub fn allow(&mut self) {
+    pub(crate) fn allow(&mut self) {
         self.most = None;
     }
 
     /// The log was deleted: the next one has no records, and none that this one had.
-    pub fn start_over(&mut self) {
+    pub(crate) fn start_over(&mut self) {
         *self = Self {
             made: self.made,
             untrue: self.untrue,
@@ -176,49 +178,49 @@ impl Oracle {
     }
 
     /// Everything up to `lsn` was handed over.
-    pub fn flush(&mut self, lsn: u64) {
+    pub(crate) fn flush(&mut self, lsn: u64) {
         self.flushed = self.flushed.max(lsn);
     }
 
     /// The log calls everything up to `lsn` durable, although nobody was told.
-    pub fn durable(&mut self, lsn: u64) {
+    pub(crate) fn durable(&mut self, lsn: u64) {
         self.called_durable = self.called_durable.max(lsn);
     }
 
     /// A truncation to `first` was begun.
-    pub fn ask_truncate(&mut self, first: u64) {
+    pub(crate) fn ask_truncate(&mut self, first: u64) {
         self.first_asked = self.first_asked.max(first);
         self.first_wanted = self.first_wanted.max(first);
         self.record_of = None;
     }
 
     /// The same, together with the record `lsn`.
-    pub fn ask_truncate_with(&mut self, first: u64, lsn: u64) {
+    pub(crate) fn ask_truncate_with(&mut self, first: u64, lsn: u64) {
         let raises = first > self.first_asked;
         self.ask_truncate(first);
         self.record_of = raises.then_some((first, lsn));
     }
 
     /// It returned Ok.
-    pub fn ack_truncate(&mut self, first: u64) {
+    pub(crate) fn ack_truncate(&mut self, first: u64) {
         self.first_acked = self.first_acked.max(first);
     }
 
     /// A truncation of all behind `kept` was begun. Everything is made durable before.
-    pub fn ask_cut(&mut self, kept: u64) {
+    pub(crate) fn ask_cut(&mut self, kept: u64) {
         self.cut_asked = Some(kept);
         self.record_of = None;
         self.called_durable = self.last();
     }
 
     /// It was refused: the log is as it was.
-    pub fn refuse_cut(&mut self) {
+    pub(crate) fn refuse_cut(&mut self) {
         self.cut_asked = None;
     }
 
     /// It returned Ok: what stays is durable, and what was removed never comes back; its LSNs are given again. A batch ends
     /// where it was cut.
-    pub fn ack_cut(&mut self, kept: u64) {
+    pub(crate) fn ack_cut(&mut self, kept: u64) {
         self.cut(kept);
         self.acked = kept;
         self.flushed = kept;
@@ -240,24 +242,22 @@ impl Oracle {
     }
 
     /// What the truncation that is under way keeps.
-    #[must_use]
-    pub fn cut_asked(&self) -> Option<u64> {
+    pub(crate) fn cut_asked(&self) -> Option<u64> {
         self.cut_asked
     }
 
     /// A close was begun.
-    pub fn ask_close(&mut self) {
+    pub(crate) fn ask_close(&mut self) {
         self.closes.insert(self.last());
     }
 
     /// A sync has claimed what is not true.
-    pub fn distrust(&mut self) {
+    pub(crate) fn distrust(&mut self) {
         self.untrue = true;
     }
 
     /// Whether a sync has claimed what is not true.
-    #[must_use]
-    pub fn is_distrusted(&self) -> bool {
+    pub(crate) fn is_distrusted(&self) -> bool {
         self.untrue
     }
 
@@ -265,7 +265,7 @@ impl Oracle {
     ///
     /// # Errors
     /// It is not the one that was submitted there.
-    pub fn check_record(&self, lsn: u64, value: &[u8]) -> Result<(), Violation> {
+    pub(crate) fn check_record(&self, lsn: u64, value: &[u8]) -> Result<(), Violation> {
         let submitted = lsn
             .checked_sub(1)
             .and_then(|at| self.records.get(at as usize));
@@ -283,34 +283,29 @@ impl Oracle {
 
     /// Whether the record is one that a truncation has dropped, on a disk that has lied: then the truncation is undone as any
     /// other change may be.
-    #[must_use]
-    pub fn is_back(&self, lsn: u64, value: &[u8]) -> bool {
+    pub(crate) fn is_back(&self, lsn: u64, value: &[u8]) -> bool {
         self.untrue && self.was_dropped(lsn, value)
     }
 
     /// Whether the record was one of the log, until a truncation dropped it from the end.
-    #[must_use]
-    pub fn was_dropped(&self, lsn: u64, value: &[u8]) -> bool {
+    pub(crate) fn was_dropped(&self, lsn: u64, value: &[u8]) -> bool {
         let same = |(at, dropped): &(u64, Vec<u8>)| *at == lsn && dropped == value;
         self.dropped.iter().any(same)
     }
 
     /// Whether the record was one of the log, until a truncation or a crash took it. Its LSN may have been given again.
-    #[must_use]
-    pub fn was_there(&self, lsn: u64, value: &[u8]) -> bool {
+    pub(crate) fn was_there(&self, lsn: u64, value: &[u8]) -> bool {
         let same = |(at, taken): &(u64, Vec<u8>)| *at == lsn && taken == value;
         self.was_dropped(lsn, value) || self.taken.iter().any(same)
     }
 
     /// Whether the log ends at a record that a truncation has dropped, as far as its LSN says.
-    #[must_use]
-    pub fn may_be_back(&self, last: u64) -> bool {
+    pub(crate) fn may_be_back(&self, last: u64) -> bool {
         self.untrue && last > self.last() && self.dropped.iter().any(|(at, _)| *at == last)
     }
 
     /// The LSN up to which the log must reach.
-    #[must_use]
-    pub fn must(&self, after: After) -> u64 {
+    pub(crate) fn must(&self, after: After) -> u64 {
         match after {
             After::PowerLoss => self.acked,
             After::Kill => self.flushed,
@@ -322,43 +317,43 @@ impl Oracle {
     ///
     /// # Errors
     /// A broken promise: something acknowledged is missing, a batch is torn, something truncated is back.
-    pub fn check_extent(&self, first: u64, last: u64, after: After) -> Result<(), Violation> {
+    pub(crate) fn check_extent(
+        &self,
+        first: u64,
+        last: u64,
+        after: After,
+    ) -> Result<(), Violation> {
         if self.cut_asked == Some(last) {
             return self.check_first(first, last);
         }
         let must = self.must(after);
-        if last < must && !self.untrue {
-            return Err(Violation(format!(
-                "the log ends at LSN {last}, but {must} were acknowledged ({after:?})"
-            )));
-        }
-        if last > self.last() {
-            return Err(Violation(format!(
-                "the log ends at LSN {last}, only {} were appended",
-                self.last()
-            )));
-        }
-        if last > 0 && !self.records[last as usize - 1].ends_batch {
-            return Err(Violation(format!(
-                "the log ends at LSN {last}, inside a batch"
-            )));
-        }
+        fail_if!(
+            last < must && !self.untrue,
+            "the log ends at LSN {last}, but {must} were acknowledged ({after:?})"
+        );
+        fail_if!(
+            last > self.last(),
+            "the log ends at LSN {last}, only {} were appended",
+            self.last()
+        );
+        fail_if!(
+            last > 0 && !self.records[last as usize - 1].ends_batch,
+            "the log ends at LSN {last}, inside a batch"
+        );
         self.check_first(first, last)
     }
 
     fn check_first(&self, first: u64, last: u64) -> Result<(), Violation> {
-        if first < self.first_acked && !self.untrue {
-            return Err(Violation(format!(
-                "the log starts at LSN {first}, it was truncated to {}",
-                self.first_acked
-            )));
-        }
-        if first > self.first_asked.min(last + 1) {
-            return Err(Violation(format!(
-                "the log starts at LSN {first}, {} was asked for",
-                self.first_asked
-            )));
-        }
+        fail_if!(
+            first < self.first_acked && !self.untrue,
+            "the log starts at LSN {first}, it was truncated to {}",
+            self.first_acked
+        );
+        fail_if!(
+            first > self.first_asked.min(last + 1),
+            "the log starts at LSN {first}, {} was asked for",
+            self.first_asked
+        );
         match self.record_of {
             Some((truncated, lsn)) if first >= truncated && last < lsn => Err(Violation(format!(
                 "the log starts at LSN {first}, and the record {lsn} of that truncation is missing"
@@ -371,7 +366,7 @@ impl Oracle {
     ///
     /// # Errors
     /// It calls a log closed that never was, or durable what no sync has covered.
-    pub fn check_report(&self, report: &wal_core::RecoveryReport) -> Result<(), Violation> {
+    pub(crate) fn check_report(&self, report: &wal_core::RecoveryReport) -> Result<(), Violation> {
         let (last, proven) = (report.last_lsn.get(), report.proven_lsn.get());
         let told = |what: &str| Err(Violation(format!("{what}: {report:?}")));
         if report.clean && last > 0 && !self.closes.contains(&last) {
@@ -400,7 +395,7 @@ impl Oracle {
     }
 
     /// What an open has shown stays: the next records follow it.
-    pub fn settle(&mut self, first: u64, last: u64) {
+    pub(crate) fn settle(&mut self, first: u64, last: u64) {
         if self.cut_asked == Some(last) {
             self.cut(last);
         }
@@ -421,14 +416,14 @@ impl Oracle {
     }
 
     /// An open was cut short: it may have proven all that it found.
-    pub fn recovery_was_cut(&mut self) {
+    pub(crate) fn recovery_was_cut(&mut self) {
         self.called_durable = self.last();
     }
 }
 
 /// What the log lived through since it was last open; the later ones take more away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum After {
+pub(crate) enum After {
     /// The handle was dropped or closed.
     Drop,
     /// The process was killed, or gave up after an error.

@@ -116,6 +116,30 @@ pub enum Call {
     Relief,
 }
 
+impl Call {
+    /// The numbers that it is made with. A time is none of them.
+    pub(crate) fn numbers(&mut self) -> Vec<&mut u32> {
+        match self {
+            Self::Batch(one, two) | Self::Consumer(one, two) => vec![one, two],
+            Self::Append(number)
+            | Self::AppendDurable(number)
+            | Self::Fill(number)
+            | Self::WaitDurable(number)
+            | Self::ReadFrom(number)
+            | Self::TruncateBefore(number)
+            | Self::TruncateWith(number)
+            | Self::AppendReserved(number)
+            | Self::TruncateAfter(number)
+            | Self::Term(number)
+            | Self::NoConsumer(number)
+            | Self::SetControl(number)
+            | Self::FillDisk(number)
+            | Self::FewFiles(number) => vec![number],
+            _ => Vec::new(),
+        }
+    }
+}
+
 /// How a life ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {

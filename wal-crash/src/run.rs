@@ -15,13 +15,14 @@ use wal_io::fault::{
 };
 
 use crate::calls::Followers;
-use crate::oracle::{After, Oracle, Violation};
+use crate::oracle::{After, Oracle, Violation, fail_if};
 use crate::outcome::Outcome;
 use crate::place::Whereabouts;
 use crate::program::{End, Format, Ill, Life, Program, Trouble, Where};
 use crate::rng::Rng;
 use crate::runner::{Limits, Runner, Saved, Stop, Watching, broken};
 use crate::source::Source;
+use crate::space::segments_of;
 use crate::states::States;
 
 /// Runs `program`.
@@ -251,9 +252,10 @@ impl Runner {
                 if self.is_loud(&error) {
                     return self.loud(&before);
                 }
-                if !self.excused(&error) {
-                    return broken(format!("open refuses what a crash has left: {error}"));
-                }
+                fail_if!(
+                    !self.excused(&error),
+                    "open refuses what a crash has left: {error}"
+                );
                 self.failed = true;
                 self.oracle.recovery_was_cut();
                 Ok(None)
@@ -297,17 +299,10 @@ impl Runner {
 
     /// The files of the log proper, on a disk that lies.
     pub(crate) fn segments(&self) -> Image {
-        let mut image = Image::new();
-        if self.setup.machine.sync_failure == SyncFailure::Lying {
-            let all = self.storage.image();
-            for (name, bytes) in all
-                .files()
-                .filter(|(name, _)| name.strip_suffix(".wal").is_some())
-            {
-                image.insert(name, bytes);
-            }
+        match self.setup.machine.sync_failure {
+            SyncFailure::Lying => segments_of(&self.storage),
+            _ => Image::new(),
         }
-        image
     }
 
     /// Whether an error is one that was injected, or comes of a limit.
@@ -392,9 +387,10 @@ impl Runner {
         self.raise_doubt();
         let open = self.storage.open_files();
         // The reader has the active segment's file at most, or the one that it is in.
-        if open > usize::from(self.watching.0.is_some()) {
-            return broken(format!("the handle is gone, and {open} files are open"));
-        }
+        fail_if!(
+            open > usize::from(self.watching.0.is_some()),
+            "the handle is gone, and {open} files are open"
+        );
         if self.error_struck() && self.shuts_down() {
             self.crash();
         }

@@ -35,6 +35,16 @@ impl From<Violation> for Stop {
     }
 }
 
+/// Where nothing has lied.
+impl From<Stop> for Violation {
+    fn from(stop: Stop) -> Self {
+        match stop {
+            Stop::Broken(violation) => violation,
+            Stop::Loud => Self("loud without a lie".into()),
+        }
+    }
+}
+
 pub(crate) fn broken<T>(text: impl Into<String>) -> Result<T, Stop> {
     Err(Stop::Broken(Violation(text.into())))
 }

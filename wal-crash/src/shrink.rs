@@ -192,30 +192,17 @@ impl Search<'_> {
     }
 
     fn lessen_call(&mut self, life: usize, at: usize) {
-        let call = |program: &Program| program.lives[life].calls[at];
-        let numbers = match call(&self.best.program) {
-            Call::Batch(count, len) => vec![count, len],
-            Call::Consumer(which, back) => vec![which, back],
-            Call::Append(count)
-            | Call::AppendDurable(count)
-            | Call::Fill(count)
-            | Call::WaitDurable(count)
-            | Call::ReadFrom(count)
-            | Call::TruncateBefore(count)
-            | Call::TruncateWith(count)
-            | Call::AppendReserved(count)
-            | Call::TruncateAfter(count)
-            | Call::Term(count)
-            | Call::NoConsumer(count)
-            | Call::SetControl(count)
-            | Call::FillDisk(count)
-            | Call::FewFiles(count) => vec![count],
-            Call::Pass(time) => vec![u32::try_from(time.as_micros()).unwrap_or(u32::MAX)],
-            _ => Vec::new(),
-        };
+        let mut call = self.best.program.lives[life].calls[at];
+        if let Call::Pass(time) = call {
+            let micros = u32::try_from(time.as_micros()).unwrap_or(u32::MAX);
+            self.descend(u64::from(micros), |program, less| {
+                program.lives[life].calls[at] = Call::Pass(Duration::from_micros(less));
+            });
+        }
+        let numbers: Vec<u32> = call.numbers().iter().map(|number| **number).collect();
         for (which, number) in numbers.into_iter().enumerate() {
             self.descend(u64::from(number), |program, less| {
-                set_number(&mut program.lives[life].calls[at], which, less as u32);
+                *program.lives[life].calls[at].numbers()[which] = less as u32;
             });
         }
     }
@@ -274,38 +261,5 @@ impl Search<'_> {
                 });
             });
         }
-    }
-}
-
-fn set_number(call: &mut Call, which: usize, to: u32) {
-    match call {
-        Call::Batch(_, len) | Call::Consumer(_, len) if which == 1 => *len = to,
-        Call::Batch(count, _)
-        | Call::Consumer(count, _)
-        | Call::Term(count)
-        | Call::NoConsumer(count)
-        | Call::SetControl(count)
-        | Call::Append(count)
-        | Call::AppendDurable(count)
-        | Call::Fill(count)
-        | Call::WaitDurable(count)
-        | Call::ReadFrom(count)
-        | Call::TruncateBefore(count)
-        | Call::TruncateWith(count)
-        | Call::AppendReserved(count)
-        | Call::TruncateAfter(count)
-        | Call::FillDisk(count)
-        | Call::FewFiles(count) => *count = to,
-        Call::Pass(time) => *time = Duration::from_micros(u64::from(to)),
-        Call::Sync
-        | Call::Flush
-        | Call::ReadAll
-        | Call::Follow(_)
-        | Call::Look
-        | Call::SecondWriter
-        | Call::Meddle(_)
-        | Call::Closing
-        | Call::ReadOnly
-        | Call::Relief => {}
     }
 }

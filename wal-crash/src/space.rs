@@ -4,8 +4,10 @@ use std::sync::Arc;
 
 use wal_core::SegmentId;
 use wal_core::blocking::Wal;
+use wal_io::FaultStorage;
+use wal_io::fault::Image;
 
-use crate::oracle::Violation;
+use crate::oracle::{Violation, fail_if};
 use crate::program::Format;
 use crate::runner::Runner;
 
@@ -43,11 +45,10 @@ impl Runner {
                 _ => {}
             }
         }
-        if above > MOST_ABOVE {
-            return Err(Violation(format!(
-                "{above} segments hold nothing of the log"
-            )));
-        }
+        fail_if!(
+            above > MOST_ABOVE,
+            "{above} segments hold nothing of the log"
+        );
         let found = match wal_core::verify_storage(Arc::new(self.storage.clone())) {
             Ok(found) => found,
             // It has met an error of its own.
@@ -64,12 +65,11 @@ impl Runner {
             let name = segment_name(segment.segment_id);
             let len = image.get(&name).map_or(0, <[u8]>::len) as u64;
             let most = (segment.bytes + self.footer_reserve(len)).next_multiple_of(BLOCK);
-            if len > most {
-                return Err(Violation(format!(
-                    "{name} holds {} bytes of data and is {len} bytes long",
-                    segment.bytes
-                )));
-            }
+            fail_if!(
+                len > most,
+                "{name} holds {} bytes of data and is {len} bytes long",
+                segment.bytes
+            );
         }
         Ok(())
     }
@@ -95,4 +95,15 @@ impl Runner {
 
 pub(crate) fn segment_name(id: SegmentId) -> String {
     format!("{:020}.wal", id.get())
+}
+
+/// The files of the log proper.
+pub(crate) fn segments_of(storage: &FaultStorage) -> Image {
+    let mut image = Image::new();
+    let all = storage.image();
+    let is_segment = |(name, _): &(&str, &[u8])| name.strip_suffix(".wal").is_some();
+    for (name, bytes) in all.files().filter(is_segment) {
+        image.insert(name, bytes);
+    }
+    image
 }

@@ -236,27 +236,18 @@ impl fmt::Display for Life {
 
 impl fmt::Display for Call {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (name, count) = match *self {
-            Self::Batch(count, len) => return write!(f, "batch:{count}:{len}"),
-            Self::Consumer(which, back) => return write!(f, "consumer:{which}:{back}"),
-            Self::Pass(time) => return write!(f, "pass:{}", time.as_micros()),
-            Self::Append(count) => ("append", count),
-            Self::AppendDurable(count) => ("append-durable", count),
-            Self::Fill(count) => ("fill", count),
-            Self::WaitDurable(count) => ("wait-durable", count),
-            Self::ReadFrom(count) => ("read-from", count),
-            Self::TruncateBefore(count) => ("truncate-before", count),
-            Self::TruncateWith(count) => ("truncate-with", count),
-            Self::AppendReserved(count) => ("append-reserved", count),
-            Self::TruncateAfter(count) => ("truncate-after", count),
-            Self::Term(count) => ("term", count),
-            Self::NoConsumer(count) => ("no-consumer", count),
-            Self::SetControl(count) => ("set-control", count),
-            Self::FillDisk(count) => ("fill-disk", count),
-            Self::FewFiles(count) => ("few-files", count),
-            plain => return f.write_str(word(PLAIN, &plain)),
-        };
-        write!(f, "{name}:{count}")
+        match *self {
+            Self::Batch(count, len) => write!(f, "batch:{count}:{len}"),
+            Self::Consumer(which, back) => write!(f, "consumer:{which}:{back}"),
+            Self::Pass(time) => write!(f, "pass:{}", time.as_micros()),
+            mut call => {
+                let Some(count) = call.numbers().first().map(|count| **count) else {
+                    return f.write_str(word(PLAIN, self));
+                };
+                let known = COUNTED.iter().find(|(_, call)| call(count) == *self);
+                write!(f, "{}:{count}", known.map_or("unknown", |(name, _)| name))
+            }
+        }
     }
 }
 

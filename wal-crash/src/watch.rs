@@ -5,6 +5,7 @@
 use wal_core::blocking::Wal;
 use wal_core::{Error, Lsn};
 
+use crate::oracle::fail_if;
 use crate::runner::{Next, Runner, Stop, Watcher, broken};
 
 impl Runner {
@@ -42,9 +43,10 @@ impl Runner {
             match watcher.reader.next_record() {
                 Ok(Some((record, position))) => {
                     let (lsn, next) = (position.lsn.get(), watcher.next());
-                    if lsn != next {
-                        return broken(format!("another handle reads LSN {lsn}, {next} is next"));
-                    }
+                    fail_if!(
+                        lsn != next,
+                        "another handle reads LSN {lsn}, {next} is next"
+                    );
                     // Until it is told, it may be shown what was removed.
                     if !self.oracle.was_dropped(lsn, &record.value) {
                         self.oracle.check_record(lsn, &record.value)?;
@@ -83,9 +85,10 @@ impl Runner {
             }
         }
         let (shown, must) = (watcher.next() - 1, self.oracle.flushed());
-        if shown < must && !self.storage.has_lost_power() && !self.error_struck() {
-            return broken(format!("another handle is shown {shown} of {must}"));
-        }
+        fail_if!(
+            shown < must && !self.storage.has_lost_power() && !self.error_struck(),
+            "another handle is shown {shown} of {must}"
+        );
         watcher.doubtful = false;
         self.watching.0 = Some(watcher);
         Ok(Next::Go)
@@ -97,11 +100,10 @@ impl Runner {
         let mut removed = false;
         for (lsn, value) in watcher.lsns() {
             let is_there = self.oracle.check_record(lsn, value).is_ok();
-            if lsn <= kept && !is_there {
-                return broken(format!(
-                    "another handle is to keep LSN {lsn} of {kept}, which was removed"
-                ));
-            }
+            fail_if!(
+                lsn <= kept && !is_there,
+                "another handle is to keep LSN {lsn} of {kept}, which was removed"
+            );
             removed |= !is_there;
         }
         if !removed && !watcher.doubtful && watcher.next() >= self.oracle.first() {

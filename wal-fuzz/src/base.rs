@@ -75,55 +75,50 @@ enum Format {
 }
 
 fn of_format(format: Format) -> Vec<Base> {
+    use Step::{Append, Batch, Close, Flush, Kill, Stamp, Sync, TruncateBefore};
     let plain = |policy| Maker::new(format, policy, None);
     let before = match format {
         Format::One | Format::Two => &[][..],
         // Short, so that version 2 is at the end of most.
-        Format::OneThenTwo => &[Step::Append(25), Step::Close],
+        Format::OneThenTwo => &[Append(25), Close],
     };
     let policies: [(Maker, &[Step]); 5] = [
-        (plain(FsyncPolicy::Always), &[Step::Append(70), Step::Close]),
-        (plain(FsyncPolicy::Always), &[Step::Append(70), Step::Kill]),
+        (plain(FsyncPolicy::Always), &[Append(70), Close]),
+        (plain(FsyncPolicy::Always), &[Append(70), Kill]),
         (
             plain(FsyncPolicy::Os),
             &[
-                Step::Append(50),
-                Step::Batch(3),
-                Step::Sync,
-                Step::Append(9),
-                Step::Flush,
-                Step::Batch(4),
-                Step::Flush,
-                Step::Kill,
+                Append(50),
+                Batch(3),
+                Sync,
+                Append(9),
+                Flush,
+                Batch(4),
+                Flush,
+                Kill,
             ],
         ),
         (
             plain(FsyncPolicy::Batch(Duration::from_millis(5))),
             &[
-                Step::Append(40),
-                Step::Flush,
-                Step::Kill,
-                Step::Append(20),
-                Step::Batch(5),
-                Step::Flush,
-                Step::Kill,
-                Step::Append(3),
-                Step::Sync,
-                Step::Stamp,
-                Step::Append(2),
-                Step::Flush,
-                Step::Kill,
+                Append(40),
+                Flush,
+                Kill,
+                Append(20),
+                Batch(5),
+                Flush,
+                Kill,
+                Append(3),
+                Sync,
+                Stamp,
+                Append(2),
+                Flush,
+                Kill,
             ],
         ),
         (
             Maker::new(format, FsyncPolicy::Always, Some(512)),
-            &[
-                Step::Append(12),
-                Step::TruncateBefore(9),
-                Step::Close,
-                Step::Append(6),
-                Step::Close,
-            ],
+            &[Append(12), TruncateBefore(9), Close, Append(6), Close],
         ),
     ];
     policies

@@ -30,6 +30,8 @@ mod writer;
 
 use std::process::ExitCode;
 
+use clap::ValueEnum as _;
+
 use crate::harness::{Event, Length, Life, Place, Round, Row, Subject};
 
 pub use shared::LifeArgs;
@@ -44,7 +46,7 @@ impl Subject for Kv {
     }
 
     fn profiles(&self) -> u64 {
-        plan::THEMES.len() as u64
+        plan::Theme::value_variants().len() as u64
     }
 
     fn round(&self, seed: u64, round: u64, length: Length) -> Round {
@@ -70,20 +72,15 @@ impl Subject for Kv {
         life: usize,
         place: &Place,
     ) -> Vec<String> {
-        let numbers = [
-            ("--seed", seed),
-            ("--round", round),
-            ("--length-ms", length.0.as_millis() as u64),
-            ("--life", life as u64),
-        ];
-        let mut args = vec!["kv-life".to_owned()];
-        for (name, number) in numbers {
-            args.extend([name.to_owned(), number.to_string()]);
-        }
-        for (name, path) in [("--data", &place.data), ("--state", &place.state)] {
-            args.extend([name.to_owned(), path.display().to_string()]);
-        }
-        args
+        let args = LifeArgs {
+            seed,
+            round,
+            length_ms: length.0.as_millis() as u64,
+            life,
+            data: place.data.clone(),
+            state: place.state.clone(),
+        };
+        vec!["kv-life".to_owned(), serde_json::json!(args).to_string()]
     }
 }
 
@@ -93,7 +90,7 @@ pub fn life(args: &LifeArgs) -> ExitCode {
     match life::live(args) {
         Ok(()) => ExitCode::SUCCESS,
         Err(what) => {
-            Event::Broken(what).tell();
+            Event::Broken(what.replace('\n', " ")).tell();
             ExitCode::FAILURE
         }
     }

@@ -6,9 +6,7 @@
     reason = "it reports to the person who started it"
 )]
 
-use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 use wal_soak::harness::{Limits, Subject, run};
@@ -24,48 +22,25 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum What {
     /// The key-value store.
-    Kv(Args),
+    Kv(Limits),
     /// A process of a round: for the soak itself.
     #[command(hide = true)]
-    KvLife(kv::LifeArgs),
-}
-
-#[derive(Debug, clap::Args)]
-struct Args {
-    /// For how long rounds are begun.
-    #[arg(long, default_value_t = 30.0)]
-    minutes: f64,
-    /// What the rounds are like.
-    #[arg(long, default_value_t = 1)]
-    seed: u64,
-    /// Only this round, to see a violation again.
-    #[arg(long)]
-    round: Option<u64>,
-    /// How much time a round has; a replay needs that of the run.
-    #[arg(long)]
-    length_ms: Option<u64>,
-    /// Where the stores are made [default: the system's directory for temporary files].
-    #[arg(long)]
-    dir: Option<PathBuf>,
+    KvLife {
+        /// As JSON.
+        #[arg(value_parser = kv::LifeArgs::parse)]
+        args: kv::LifeArgs,
+    },
 }
 
 fn main() -> anyhow::Result<ExitCode> {
     match Cli::parse().what {
-        What::Kv(args) => soak(&Kv, "cargo xtask soak kv", args),
-        What::KvLife(args) => Ok(kv::life(&args)),
+        What::Kv(limits) => soak(&Kv, "cargo xtask soak kv", &limits),
+        What::KvLife { args } => Ok(kv::life(&args)),
     }
 }
 
-fn soak(subject: &impl Subject, command: &str, args: Args) -> anyhow::Result<ExitCode> {
-    let limits = Limits {
-        time: Duration::from_secs_f64(args.minutes * 60.0),
-        seed: args.seed,
-        round: args.round,
-        length: args.length_ms.map(Duration::from_millis),
-        directory: args.dir.unwrap_or_else(std::env::temp_dir),
-        command: command.to_owned(),
-    };
-    let outcome = run(subject, &limits, |line| println!("{line}"))?;
+fn soak(subject: &impl Subject, command: &str, limits: &Limits) -> anyhow::Result<ExitCode> {
+    let outcome = run(subject, command, limits, |line| println!("{line}"))?;
     println!("\n{}", outcome.table);
     for skipped in &outcome.skipped {
         println!("skipped: {skipped}");
@@ -73,7 +48,7 @@ fn soak(subject: &impl Subject, command: &str, args: Args) -> anyhow::Result<Exi
     let violations = outcome.table.violations();
     println!(
         "{command}: seed {}, {} rounds, {} processes, {} kills, {} violations",
-        args.seed,
+        limits.seed,
         outcome.rounds,
         outcome.lives,
         outcome.kills,

@@ -2,10 +2,6 @@
 //!
 //! What it can do is wal-bench's: this builds the program with or without peers, and runs it.
 
-use std::process::ExitCode;
-
-use anyhow::Context as _;
-
 use crate::cargo::Cargo;
 
 /// What is passed on.
@@ -21,17 +17,8 @@ pub(crate) struct Args {
     options: Vec<String>,
 }
 
-pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let cargo = benchmark(&args.options);
-    let status = cargo
-        .command()
-        .status()
-        .with_context(|| format!("could not start {cargo}"))?;
-    Ok(if status.success() {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    })
+pub(crate) fn run(args: &Args) -> anyhow::Result<bool> {
+    benchmark(&args.options).passes()
 }
 
 /// Wherever `--peers` stands: the options before it are wal-bench's.

@@ -3,30 +3,25 @@
 use std::env;
 use std::ffi::OsString;
 use std::fmt;
+use std::io::{BufRead as _, BufReader, Read};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
+
+use anyhow::Context as _;
 
 /// A cargo command line, run from the root of the workspace.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Cargo {
-    toolchain: Toolchain,
+    nightly: bool,
     args: Vec<String>,
     variables: Vec<(&'static str, String)>,
-}
-
-/// Whose cargo it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Toolchain {
-    /// The one that runs this task.
-    Own,
-    Nightly,
 }
 
 impl Cargo {
     /// The command line `cargo ARGS`, where `args` is split at spaces.
     pub(crate) fn new(args: &str) -> Self {
         Self {
-            toolchain: Toolchain::Own,
+            nightly: false,
             args: args.split_whitespace().map(str::to_owned).collect(),
             variables: Vec::new(),
         }
@@ -35,7 +30,7 @@ impl Cargo {
     /// The command line `cargo +nightly ARGS`.
     pub(crate) fn nightly(args: &str) -> Self {
         Self {
-            toolchain: Toolchain::Nightly,
+            nightly: true,
             ..Self::new(args)
         }
     }
@@ -54,20 +49,53 @@ impl Cargo {
 
     /// Ready to start.
     pub(crate) fn command(&self) -> Command {
-        let mut command = match self.toolchain {
-            Toolchain::Own => {
-                Command::new(env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo")))
-            }
-            // A toolchain's own cargo, which runs this task, does not know of others.
-            Toolchain::Nightly => {
-                let mut rustup = Command::new("rustup");
-                rustup.args(["run", "nightly", "cargo"]).env_remove("CARGO");
-                rustup
-            }
+        // A toolchain's own cargo, which runs this task, does not know of others.
+        let mut command = if self.nightly {
+            let mut rustup = Command::new("rustup");
+            rustup.args(["run", "nightly", "cargo"]).env_remove("CARGO");
+            rustup
+        } else {
+            Command::new(env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo")))
         };
         command.args(&self.args).current_dir(root());
         command.envs(self.variables.iter().map(|(name, value)| (name, value)));
         command
+    }
+
+    /// Runs it to its end; whether that was a success.
+    pub(crate) fn passes(&self) -> anyhow::Result<bool> {
+        let status = self.command().status();
+        let status = status.with_context(|| format!("could not start {self}"))?;
+        Ok(status.success())
+    }
+
+    /// The same. Prints each line of its standard output after `take` has seen it.
+    pub(crate) fn passes_printing(&self, mut take: impl FnMut(&str)) -> anyhow::Result<bool> {
+        let mut command = self.command();
+        self.passes_telling(command.stdout(Stdio::piped()), |line| {
+            take(line);
+            println!("{line}");
+        })
+    }
+
+    /// Runs `command`, made by [`command`](Self::command), and gives each line of its piped output to `take`.
+    pub(crate) fn passes_telling(
+        &self,
+        command: &mut Command,
+        mut take: impl FnMut(&str),
+    ) -> anyhow::Result<bool> {
+        let child = command.spawn();
+        let mut child = child.with_context(|| format!("could not start {self}"))?;
+        let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+        let piped = stdout.map(|output| Box::new(output) as Box<dyn Read>);
+        let piped = piped.or(stderr.map(|output| Box::new(output) as _));
+        for line in BufReader::new(piped.context("no output is piped")?).split(b'\n') {
+            let line = line.with_context(|| format!("could not read the output of {self}"))?;
+            take(&String::from_utf8_lossy(&line));
+        }
+        let status = child.wait();
+        let status = status.with_context(|| format!("could not wait for {self}"))?;
+        Ok(status.success())
     }
 
     /// Whether it ends with success when run without output. A cargo subcommand that is not
@@ -87,10 +115,7 @@ impl fmt::Display for Cargo {
         for (name, value) in &self.variables {
             write!(f, "{name}='{value}' ")?;
         }
-        let toolchain = match self.toolchain {
-            Toolchain::Own => "",
-            Toolchain::Nightly => "+nightly ",
-        };
+        let toolchain = if self.nightly { "+nightly " } else { "" };
         write!(f, "cargo {toolchain}{}", self.args.join(" "))
     }
 }

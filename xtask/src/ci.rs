@@ -7,9 +7,7 @@
 mod plan;
 mod totals;
 
-use std::fmt::Write as _;
-use std::io::{BufRead as _, BufReader, Write as _};
-use std::process::{ExitCode, Stdio};
+use std::io::Write as _;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
@@ -34,14 +32,14 @@ pub(crate) struct Args {
     list: bool,
 }
 
-pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(args: &Args) -> anyhow::Result<bool> {
     let tools = Tools::installed();
     let steps = plan::select(&args.only, &args.skip);
     if args.list {
         for step in steps {
             println!("{:<9} {}", step.name(), plan::action(step, tools));
         }
-        return Ok(ExitCode::SUCCESS);
+        return Ok(true);
     }
     let mut summary = Summary::default();
     for step in steps {
@@ -62,11 +60,11 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
             print!("{summary}");
             let name = step.name();
             println!("\nci: {name} failed; to run it alone: cargo xtask ci --only {name}");
-            return Ok(ExitCode::FAILURE);
+            return Ok(false);
         }
     }
     print!("{summary}");
-    Ok(ExitCode::SUCCESS)
+    Ok(true)
 }
 
 #[derive(Debug, Clone)]
@@ -78,82 +76,50 @@ enum Outcome {
 
 fn run_step(step: Step, action: &Action) -> anyhow::Result<Outcome> {
     println!("\n== {}", step.name());
-    match action {
-        Action::Commands(commands) => {
-            for cargo in commands {
-                if !run_cargo(cargo)? {
-                    return Ok(Outcome::Failed);
-                }
-            }
-            Ok(Outcome::Passed)
-        }
-        Action::CountedTests(cargo) => Ok(if run_counted(cargo)? {
-            Outcome::Passed
-        } else {
-            Outcome::Failed
-        }),
+    let passed = match action {
+        Action::Commands(commands) => run_all(commands)?,
+        Action::CountedTests(cargo) => run_counted(cargo)?,
         Action::Tidy => {
             println!("   cargo xtask tidy");
-            Ok(if tidy::check()? {
-                Outcome::Passed
-            } else {
-                Outcome::Failed
-            })
+            tidy::check()?
         }
         Action::Sabotage => {
             println!("   cargo xtask sabotage --quick");
-            Ok(if sabotage::quick()? {
-                Outcome::Passed
-            } else {
-                Outcome::Failed
-            })
+            sabotage::quick()?
         }
         Action::Syscalls => {
             println!("   {}", syscalls::sample_line());
-            Ok(if syscalls::sample()? {
-                Outcome::Passed
-            } else {
-                Outcome::Failed
-            })
+            syscalls::sample()?
         }
         Action::Skip(reason) => {
             println!("   skipped: {}: {reason}", step.name());
-            Ok(Outcome::Skipped(reason.clone()))
+            return Ok(Outcome::Skipped(reason.clone()));
         }
-    }
+    };
+    Ok(if passed {
+        Outcome::Passed
+    } else {
+        Outcome::Failed
+    })
 }
 
-fn run_cargo(cargo: &Cargo) -> anyhow::Result<bool> {
-    announce(cargo)?;
-    let status = cargo
-        .command()
-        .status()
-        .with_context(|| format!("could not start {cargo}"))?;
-    Ok(status.success())
+fn run_all(commands: &[Cargo]) -> anyhow::Result<bool> {
+    for cargo in commands {
+        announce(cargo)?;
+        if !cargo.passes()? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// `cargo test` closes with the result of its last test program only; this adds all up.
 fn run_counted(cargo: &Cargo) -> anyhow::Result<bool> {
     announce(cargo)?;
-    let mut child = cargo
-        .command()
-        .stdout(Stdio::piped())
-        .spawn()
-        .with_context(|| format!("could not start {cargo}"))?;
     let mut totals = Totals::default();
-    if let Some(stdout) = child.stdout.take() {
-        for line in BufReader::new(stdout).split(b'\n') {
-            let line = line.with_context(|| format!("could not read the output of {cargo}"))?;
-            let line = String::from_utf8_lossy(&line);
-            totals.add_line(&line);
-            println!("{line}");
-        }
-    }
-    let status = child
-        .wait()
-        .with_context(|| format!("could not wait for {cargo}"))?;
+    let passed = cargo.passes_printing(|line| totals.add_line(line))?;
     println!("{totals}");
-    Ok(status.success())
+    Ok(passed)
 }
 
 /// Before the child writes to the same place.
@@ -179,7 +145,7 @@ impl std::fmt::Display for Summary {
         if self.0.is_empty() {
             return Ok(());
         }
-        let mut table = String::from("\nstep       seconds  result\n");
+        f.write_str("\nstep       seconds  result\n")?;
         for (step, outcome, elapsed) in &self.0 {
             let result = match outcome {
                 Outcome::Passed => "ok",
@@ -187,9 +153,9 @@ impl std::fmt::Display for Summary {
                 Outcome::Skipped(reason) => &format!("skipped: {reason}"),
             };
             let seconds = elapsed.as_secs_f64();
-            writeln!(table, "{:<9} {seconds:>8.1}  {result}", step.name())?;
+            writeln!(f, "{:<9} {seconds:>8.1}  {result}", step.name())?;
         }
-        f.write_str(&table)
+        Ok(())
     }
 }
 

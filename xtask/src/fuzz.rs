@@ -5,10 +5,8 @@
 
 mod stats;
 
-use std::fmt::Write as _;
-use std::io::{BufRead as _, BufReader};
 use std::path::Path;
-use std::process::{ExitCode, Stdio};
+use std::process::Stdio;
 use std::sync::Mutex;
 use std::{fs, thread};
 
@@ -43,19 +41,17 @@ pub(crate) struct Args {
     jobs: u8,
 }
 
-pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(args: &Args) -> anyhow::Result<bool> {
     let targets = select(&all()?, &args.targets)?;
     if let Some(reason) = missing() {
         println!("skipped: fuzz: {reason}");
-        return Ok(ExitCode::SUCCESS);
+        return Ok(true);
     }
     let seeds = Cargo::new("run --quiet --package wal-fuzz --example seeds -- fuzz/corpus");
     let build = Cargo::nightly("fuzz build");
     for step in [&seeds, &build] {
         println!("   {step}");
-        let status = step.command().status();
-        let status = status.with_context(|| format!("could not start {step}"))?;
-        ensure!(status.success(), "{step} failed");
+        ensure!(step.passes()?, "{step} failed");
     }
 
     println!("{}", Fuzzed::HEAD);
@@ -77,11 +73,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
             .map(|outcome| outcome.unwrap_or_else(|_| Err(anyhow::anyhow!("a worker panicked"))))
             .sum::<anyhow::Result<usize>>()
     })?;
-    Ok(if failures == 0 {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    })
+    Ok(failures == 0)
 }
 
 /// Why nothing can run, and what installs it.
@@ -144,12 +136,6 @@ struct Fuzzed {
 
 fn fuzz(target: &str, args: &Args) -> anyhow::Result<Fuzzed> {
     let cargo = command_line(target, args);
-    let mut child = cargo
-        .command()
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .with_context(|| format!("could not start {cargo}"))?;
     let mut outcome = Fuzzed {
         target: target.to_owned(),
         seed: args.seed,
@@ -157,16 +143,9 @@ fn fuzz(target: &str, args: &Args) -> anyhow::Result<Fuzzed> {
         failed: false,
         tail: Vec::new(),
     };
-    if let Some(output) = child.stderr.take() {
-        for line in BufReader::new(output).split(b'\n') {
-            let line = line.with_context(|| format!("could not read the output of {cargo}"))?;
-            outcome.add_line(String::from_utf8_lossy(&line).into_owned());
-        }
-    }
-    let status = child
-        .wait()
-        .with_context(|| format!("could not wait for {cargo}"))?;
-    outcome.failed = !status.success();
+    let mut command = cargo.command();
+    let piped = command.stdout(Stdio::null()).stderr(Stdio::piped());
+    outcome.failed = !cargo.passes_telling(piped, |line| outcome.add_line(line))?;
     Ok(outcome)
 }
 
@@ -174,12 +153,12 @@ impl Fuzzed {
     const HEAD: &'static str =
         "target                  seed   executions  seconds  executions/s  crashes";
 
-    fn add_line(&mut self, line: String) {
-        self.stats.add_line(&line);
+    fn add_line(&mut self, line: &str) {
+        self.stats.add_line(line);
         if self.tail.len() == SHOWN {
             self.tail.remove(0);
         }
-        self.tail.push(line);
+        self.tail.push(line.to_owned());
     }
 }
 
@@ -191,26 +170,27 @@ impl std::fmt::Display for Fuzzed {
             stats,
             ..
         } = self;
-        let mut text = format!(
-            "{target:<22} {seed:>5} {:>12} {:>8} {:>13} {:>8}\n",
+        writeln!(
+            f,
+            "{target:<22} {seed:>5} {:>12} {:>8} {:>13} {:>8}",
             stats.executions,
             stats.seconds,
             stats.rate(),
             usize::from(self.failed),
-        );
+        )?;
         if self.failed {
             for line in &self.tail {
-                writeln!(text, "    {line}")?;
+                writeln!(f, "    {line}")?;
             }
             let find = stats.find.as_deref().unwrap_or("FILE");
             let name = Path::new(find).file_name().unwrap_or_default().display();
             writeln!(
-                text,
+                f,
                 "  look at it: cargo run -p wal-fuzz --example replay -- {target} {find}\n  \
                  keep it:    cp {find} fuzz/regressions/{target}/{name} && cargo test -p wal-fuzz"
             )?;
         }
-        f.write_str(&text)
+        Ok(())
     }
 }
 
@@ -258,9 +238,9 @@ mod tests {
             tail: Vec::new(),
         };
         for n in 0..2 * SHOWN {
-            outcome.add_line(format!("line {n}"));
+            outcome.add_line(&format!("line {n}"));
         }
-        outcome.add_line("Test unit written to fuzz/artifacts/record/crash-1a".into());
+        outcome.add_line("Test unit written to fuzz/artifacts/record/crash-1a");
         let text = outcome.to_string();
         assert!(
             !text.contains("line 1\n") && text.contains("line 79\n"),

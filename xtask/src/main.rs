@@ -65,20 +65,25 @@ enum Task {
 }
 
 fn main() -> anyhow::Result<ExitCode> {
-    match Cli::parse().task {
+    let passed = match Cli::parse().task {
         Task::Ci(args) => ci::run(&args),
         Task::Tidy(args) => tidy::run(&args),
         Task::Crash(args) => crash::run(&args),
         Task::Shuttle(args) => shuttle::run(&args),
         Task::Fuzz(args) => fuzz::run(&args),
         Task::Miri(args) => miri::run(&args),
-        Task::Sabotage(args) => sabotage::run(&args),
+        Task::Sabotage(args) => return sabotage::run(&args),
         Task::Syscalls(args) => syscalls::run(&args),
         Task::Sessions(args) => sessions::run(&args),
         Task::Soak(args) => soak::run(&args),
         Task::Bench(args) => bench::run(&args),
         Task::Golden(args) => golden::run(&args),
-    }
+    }?;
+    Ok(if passed {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }
 
 #[cfg(test)]

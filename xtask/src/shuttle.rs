@@ -3,11 +3,6 @@
 //!
 //! They are built with `--cfg wal_shuttle` in a target folder of their own, so that no other build is disturbed.
 
-use std::io::{BufRead as _, BufReader};
-use std::process::{ExitCode, Stdio};
-
-use anyhow::Context as _;
-
 use crate::cargo::Cargo;
 
 /// Schedules of each scenario in `cargo xtask ci`.
@@ -30,38 +25,14 @@ pub(crate) struct Args {
     replay: Option<String>,
 }
 
-pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(args: &Args) -> anyhow::Result<bool> {
     let mut total = 0;
     let mut passed = true;
     for cargo in scenarios(args) {
-        passed &= run_one(&cargo, &mut total)?;
+        passed &= cargo.passes_printing(|line| total += schedules(line).unwrap_or(0))?;
     }
     println!("shuttle: {total} schedules without a failure");
-    Ok(if passed {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    })
-}
-
-/// Runs the scenarios of one crate, and adds up their schedules; whether all passed.
-fn run_one(cargo: &Cargo, total: &mut u64) -> anyhow::Result<bool> {
-    let mut child = cargo
-        .command()
-        .stdout(Stdio::piped())
-        .spawn()
-        .with_context(|| format!("could not start {cargo}"))?;
-    if let Some(stdout) = child.stdout.take() {
-        for line in BufReader::new(stdout).lines() {
-            let line = line.with_context(|| format!("could not read the output of {cargo}"))?;
-            *total += schedules(&line).unwrap_or(0);
-            println!("{line}");
-        }
-    }
-    let status = child
-        .wait()
-        .with_context(|| format!("could not wait for {cargo}"))?;
-    Ok(status.success())
+    Ok(passed)
 }
 
 /// What the step of `cargo xtask ci` runs.

@@ -2,10 +2,6 @@
 //!
 //! What it does is wal-soak's: this builds the program in release mode, and runs it.
 
-use std::process::ExitCode;
-
-use anyhow::Context as _;
-
 use crate::cargo::Cargo;
 use crate::sabotage;
 
@@ -26,24 +22,11 @@ pub(crate) struct Args {
 /// Minutes of the soak in `cargo xtask ci`.
 const SHORT: &str = "0.4";
 
-pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let passed = match &args.options[..] {
-        [what] if what == "broken" => sabotage::soak_finds_the_broken()?,
-        options => passes(&soak(options))?,
-    };
-    Ok(if passed {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    })
-}
-
-fn passes(cargo: &Cargo) -> anyhow::Result<bool> {
-    let status = cargo
-        .command()
-        .status()
-        .with_context(|| format!("could not start {cargo}"))?;
-    Ok(status.success())
+pub(crate) fn run(args: &Args) -> anyhow::Result<bool> {
+    match &args.options[..] {
+        [what] if what == "broken" => sabotage::soak_finds_the_broken(),
+        options => soak(options).passes(),
+    }
 }
 
 /// What `cargo xtask ci` runs: each kind of round, for a second or two, in the build that the tests have.

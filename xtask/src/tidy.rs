@@ -12,8 +12,6 @@ mod rules;
 mod scope;
 mod tree;
 
-use std::process::ExitCode;
-
 use crate::cargo::root;
 use finding::{Finding, Rule};
 use rules::RULES;
@@ -27,18 +25,14 @@ pub(crate) struct Args {
     list: bool,
 }
 
-pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(args: &Args) -> anyhow::Result<bool> {
     if args.list {
         for rule in RULES {
             println!("{:<18} {}", rule.name, rule.asks);
         }
-        return Ok(ExitCode::SUCCESS);
+        return Ok(true);
     }
-    Ok(if check()? {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    })
+    check()
 }
 
 /// Prints what breaks a rule; true if nothing does.

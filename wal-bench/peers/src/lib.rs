@@ -7,7 +7,7 @@ mod lock;
 mod log;
 mod store;
 
-use wal_bench::peer::{Field, Peer, PeerStore};
+use wal_bench::peer::{Entrant, Field, Peer, PeerStore};
 
 /// Everybody who was built in.
 #[must_use]
@@ -20,12 +20,12 @@ pub fn field() -> Field {
 
 /// The logs, and the stores that serve as one.
 #[must_use]
-pub fn logs() -> Vec<Box<dyn Peer>> {
+pub fn logs() -> Vec<Entrant<dyn Peer>> {
     log::all()
 }
 
 /// The key-value stores.
 #[must_use]
-pub fn stores() -> Vec<Box<dyn PeerStore>> {
+pub fn stores() -> Vec<Entrant<dyn PeerStore>> {
     store::all()
 }

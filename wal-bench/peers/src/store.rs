@@ -9,18 +9,31 @@ mod sled;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 
-use wal_bench::peer::PeerStore;
+use wal_bench::peer::{Entrant, PeerStore, Reached};
 
 /// Each in every way of use.
-pub(crate) fn all() -> Vec<Box<dyn PeerStore>> {
+pub(crate) fn all() -> Vec<Entrant<dyn PeerStore>> {
+    let sled = env!("VERSION_SLED");
     vec![
-        Box::new(fjall::Fjall),
-        Box::new(redb::Redb),
-        Box::new(sled::Sled::PLAIN),
-        Box::new(sled::Sled::FSYNC),
+        store("fjall", env!("VERSION_FJALL"), fjall::Fjall),
+        store("redb", env!("VERSION_REDB"), redb::Redb),
+        store("sled", sled, sled::Sled(Reached::Buffered)),
+        store("sled-fsync", sled, sled::Sled(Reached::Durable)),
         #[cfg(feature = "sqlite")]
-        Box::new(sqlite::Sqlite),
+        store("sqlite", env!("VERSION_RUSQLITE"), sqlite::Sqlite),
         #[cfg(feature = "rocksdb")]
-        Box::new(rocksdb::RocksDb),
+        store("rocksdb", env!("VERSION_ROCKSDB"), rocksdb::RocksDb),
     ]
+}
+
+fn store(
+    name: &'static str,
+    version: &'static str,
+    peer: impl PeerStore + 'static,
+) -> Entrant<dyn PeerStore> {
+    Entrant {
+        name,
+        version,
+        peer: Box::new(peer),
+    }
 }

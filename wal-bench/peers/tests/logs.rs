@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use wal_bench::peer::{Peer, Reached};
+use wal_bench::peer::{Entrant, Peer, Reached};
 use wal_bench_peers::logs;
 
 const RECORDS: usize = 100;
@@ -22,8 +22,8 @@ fn payloads() -> Vec<Vec<u8>> {
 }
 
 /// Appends all records, one by one and then in batches; `false` if this durability is not offered.
-fn fill(peer: &dyn Peer, dir: &Path, reached: Reached) -> bool {
-    let name = peer.name();
+fn fill(peer: &Entrant<dyn Peer>, dir: &Path, reached: Reached) -> bool {
+    let name = peer.name;
     let Some(log) = peer.create(dir, reached).expect(name) else {
         return false;
     };
@@ -40,8 +40,8 @@ fn fill(peer: &dyn Peer, dir: &Path, reached: Reached) -> bool {
     true
 }
 
-fn read(peer: &dyn Peer, dir: &Path) -> Option<Vec<Vec<u8>>> {
-    let (name, mut found) = (peer.name(), Vec::new());
+fn read(peer: &Entrant<dyn Peer>, dir: &Path) -> Option<Vec<Vec<u8>>> {
+    let (name, mut found) = (peer.name, Vec::new());
     peer.replay(dir, &mut |payload| found.push(payload.to_vec()))
         .expect(name)
         .map(|()| found)
@@ -52,9 +52,9 @@ fn what_was_appended_is_read_back_in_order() {
     for peer in logs() {
         for reached in BOTH {
             let dir = tempfile::tempdir().expect("a directory");
-            if fill(&*peer, dir.path(), reached) {
-                if let Some(found) = read(&*peer, dir.path()) {
-                    assert!(found == payloads(), "{}, {reached:?}", peer.name());
+            if fill(&peer, dir.path(), reached) {
+                if let Some(found) = read(&peer, dir.path()) {
+                    assert!(found == payloads(), "{}, {reached:?}", peer.name);
                 }
             }
         }
@@ -66,9 +66,9 @@ fn reading_takes_nothing_away() {
     for peer in logs() {
         for reached in BOTH {
             let dir = tempfile::tempdir().expect("a directory");
-            if fill(&*peer, dir.path(), reached) {
-                let first = read(&*peer, dir.path());
-                assert!(first == read(&*peer, dir.path()), "{}", peer.name());
+            if fill(&peer, dir.path(), reached) {
+                let first = read(&peer, dir.path());
+                assert!(first == read(&peer, dir.path()), "{}", peer.name);
             }
         }
     }
@@ -79,7 +79,7 @@ fn reading_takes_nothing_away() {
 fn every_writer_has_its_records_in_the_log() {
     const WRITERS: usize = 4;
     for peer in logs() {
-        let name = peer.name();
+        let name = peer.name;
         let dir = tempfile::tempdir().expect("a directory");
         let Some(log) = peer.create(dir.path(), Reached::Durable).expect(name) else {
             continue;
@@ -96,7 +96,7 @@ fn every_writer_has_its_records_in_the_log() {
             }
         });
         drop(log);
-        let Some(found) = read(&*peer, dir.path()) else {
+        let Some(found) = read(&peer, dir.path()) else {
             continue;
         };
         let of_writer = |writer: usize| {
@@ -117,15 +117,15 @@ fn every_writer_has_its_records_in_the_log() {
 #[test]
 fn each_way_of_use_has_a_name_and_offers_something() {
     let logs = logs();
-    let names: BTreeSet<&str> = logs.iter().map(|peer| peer.name()).collect();
+    let names: BTreeSet<&str> = logs.iter().map(|peer| peer.name).collect();
     assert_eq!(names.len(), logs.len());
     for peer in &logs {
-        let name = peer.name();
+        let name = peer.name;
         let offers = |reached| {
             let dir = tempfile::tempdir().expect("a directory");
             peer.create(dir.path(), reached).expect(name).is_some()
         };
         assert!(BOTH.map(offers).contains(&true), "{name}");
-        assert!(peer.version().starts_with(|c: char| c.is_ascii_digit()));
+        assert!(peer.version.starts_with(|c: char| c.is_ascii_digit()));
     }
 }

@@ -45,7 +45,7 @@ fn fill(map: &dyn PeerMap, count: u32) -> Pairs {
 fn pairs_are_read_back_in_order_and_after_a_reopen() {
     for store in stores() {
         for reached in BOTH {
-            let name = store.name();
+            let name = store.name;
             let dir = tempfile::tempdir().expect("a directory");
             let Some(map) = store.open(dir.path(), reached).expect(name) else {
                 continue;
@@ -65,7 +65,7 @@ fn pairs_are_read_back_in_order_and_after_a_reopen() {
 #[test]
 fn what_no_reader_asked_for_is_there_after_a_drop() {
     for store in stores() {
-        let name = store.name();
+        let name = store.name;
         let dir = tempfile::tempdir().expect("a directory");
         let Some(map) = store.open(dir.path(), Reached::Buffered).expect(name) else {
             continue;
@@ -86,7 +86,7 @@ fn what_no_reader_asked_for_is_there_after_a_drop() {
 fn threads_put_and_get_together() {
     for store in stores() {
         for reached in BOTH {
-            let name = store.name();
+            let name = store.name;
             let dir = tempfile::tempdir().expect("a directory");
             let Some(map) = store.open(dir.path(), reached).expect(name) else {
                 continue;
@@ -112,15 +112,15 @@ fn threads_put_and_get_together() {
 #[test]
 fn each_way_of_use_has_a_name_and_offers_something() {
     let stores = stores();
-    let names: BTreeSet<&str> = stores.iter().map(|store| store.name()).collect();
+    let names: BTreeSet<&str> = stores.iter().map(|store| store.name).collect();
     assert_eq!(names.len(), stores.len());
     for store in &stores {
-        let name = store.name();
+        let name = store.name;
         let offers = |reached| {
             let dir = tempfile::tempdir().expect("a directory");
             store.open(dir.path(), reached).expect(name).is_some()
         };
         assert!(BOTH.map(offers).contains(&true), "{name}");
-        assert!(store.version().starts_with(|c: char| c.is_ascii_digit()));
+        assert!(store.version.starts_with(|c: char| c.is_ascii_digit()));
     }
 }

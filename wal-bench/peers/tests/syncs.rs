@@ -67,7 +67,7 @@ fn each_durable_append_has_a_sync() {
     }
     for peer in logs() {
         let dir = tempfile::tempdir().expect("a directory");
-        let name = peer.name();
+        let name = peer.name;
         let offered = peer.create(dir.path(), Reached::Durable).expect(name);
         if offered.is_some() {
             check("log", name);
@@ -82,7 +82,7 @@ fn each_durable_put_has_a_sync() {
     }
     for store in stores() {
         let dir = tempfile::tempdir().expect("a directory");
-        let name = store.name();
+        let name = store.name;
         let offered = store.open(dir.path(), Reached::Durable).expect(name);
         if offered.is_some() {
             check("store", name);

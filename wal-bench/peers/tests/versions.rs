@@ -23,12 +23,10 @@ fn crate_of(row: &str) -> &str {
 
 #[test]
 fn each_row_shows_the_version_that_is_built_in() {
-    let rows = logs()
-        .into_iter()
-        .map(|peer| row(peer.name(), peer.version()));
+    let rows = logs().into_iter().map(|peer| row(peer.name, peer.version));
     let more = stores()
         .into_iter()
-        .map(|store| row(store.name(), store.version()));
+        .map(|store| row(store.name, store.version));
     for (krate, version) in rows.chain(more) {
         let entry = format!("name = \"{krate}\"\nversion = \"{version}\"\n");
         assert!(include_str!("../Cargo.lock").contains(&entry), "{krate}");

@@ -1,4 +1,4 @@
-//! The hand-written log below a map, and reading it back.
+//! The hand-written log below pairs in memory, and reading it back.
 
 use std::io;
 use std::sync::{Mutex, PoisonError};
@@ -11,7 +11,7 @@ pub(super) const KEY: usize = 16;
 const RECORD: usize = 128;
 
 #[derive(Debug)]
-pub(super) enum MapLog {
+enum MapLog {
     /// Puts stay in memory.
     None,
     Buffered(Mutex<RawChunk>),
@@ -19,13 +19,9 @@ pub(super) enum MapLog {
 }
 
 impl MapLog {
-    pub(super) fn buffered(log: RawChunk) -> Self {
-        Self::Buffered(Mutex::new(log))
-    }
-
     /// Adds a pair. `InvalidData` for a value above 112 bytes.
     #[inline]
-    pub(super) fn append(&self, key: &[u8; KEY], value: &[u8]) -> io::Result<()> {
+    fn append(&self, key: &[u8; KEY], value: &[u8]) -> io::Result<()> {
         if matches!(self, Self::None) {
             return Ok(());
         }
@@ -44,25 +40,79 @@ impl MapLog {
             Self::Durable(log) => log.append(record),
         }
     }
-
-    /// Hands what is left in a buffer to the system.
-    pub(super) fn flush(&self) -> io::Result<()> {
-        match self {
-            Self::Buffered(log) => log.lock().unwrap_or_else(PoisonError::into_inner).flush(),
-            Self::None | Self::Durable(_) => Ok(()),
-        }
-    }
 }
 
-/// Gives every pair of a buffered log to `insert`, in its order.
-pub(super) fn read_pairs(
-    log: &mut Chunks,
-    mut insert: impl FnMut(&[u8; KEY], &[u8]),
-) -> io::Result<()> {
-    while let Some(payload) = log.next_payload()? {
-        let pair = payload.split_first_chunk();
-        let (key, value) = pair.ok_or_else(|| super::invalid("a key"))?;
-        insert(key, value);
+/// Pairs in memory.
+pub trait Pairs: Default {
+    /// Sets one.
+    fn insert(&self, key: &[u8; KEY], value: &[u8]);
+}
+
+/// A key-value store: pairs in memory, and the log below them.
+#[derive(Debug)]
+pub struct Logged<P> {
+    pub(super) pairs: P,
+    log: MapLog,
+}
+
+impl<P: Pairs> Logged<P> {
+    fn with(log: MapLog) -> Self {
+        Self {
+            pairs: P::default(),
+            log,
+        }
     }
-    Ok(())
+
+    /// A store without a log.
+    #[must_use]
+    pub fn bare() -> Self {
+        Self::with(MapLog::None)
+    }
+
+    /// Puts go through a buffer to the system.
+    #[must_use]
+    pub fn buffered(log: RawChunk) -> Self {
+        Self::with(MapLog::Buffered(Mutex::new(log)))
+    }
+
+    /// Puts are durable when they return.
+    #[must_use]
+    pub fn durable(log: RawGroup) -> Self {
+        Self::with(MapLog::Durable(log))
+    }
+
+    /// What the log that [`buffered`](Self::buffered) wrote makes of an empty store.
+    ///
+    /// # Errors
+    /// The system's; `InvalidData` for a record that does not verify, or that has no whole key.
+    pub fn read(log: &mut Chunks) -> io::Result<Self> {
+        let store = Self::bare();
+        while let Some(payload) = log.next_payload()? {
+            let pair = payload.split_first_chunk();
+            let (key, value) = pair.ok_or_else(|| super::invalid("a key"))?;
+            store.pairs.insert(key, value);
+        }
+        Ok(store)
+    }
+
+    /// Sets one pair.
+    ///
+    /// # Errors
+    /// The log's; `InvalidData` for a value above 112 bytes.
+    pub fn put(&self, key: &[u8; KEY], value: &[u8]) -> io::Result<()> {
+        self.log.append(key, value)?;
+        self.pairs.insert(key, value);
+        Ok(())
+    }
+
+    /// Hands what is left in a buffer to the system.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn flush(&self) -> io::Result<()> {
+        match &self.log {
+            MapLog::Buffered(log) => log.lock().unwrap_or_else(PoisonError::into_inner).flush(),
+            MapLog::None | MapLog::Durable(_) => Ok(()),
+        }
+    }
 }

@@ -3,79 +3,31 @@
 //! Deliberately absent: order among writers. Two puts of one key may enter the map in another order than the log.
 
 use std::collections::HashMap;
-use std::io;
-use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 
 use bytes::Bytes;
 
-use super::map_log::{KEY, MapLog, read_pairs};
-use super::{Chunks, RawChunk, RawGroup};
+use super::map_log::{KEY, Logged, Pairs};
+
+/// The map.
+#[derive(Debug, Default)]
+pub struct OneLock(RwLock<HashMap<Bytes, Bytes>>);
 
 /// The map, and the log below it.
-#[derive(Debug)]
-pub struct RawMap {
-    map: RwLock<HashMap<Bytes, Bytes>>,
-    log: MapLog,
+pub type RawMap = Logged<OneLock>;
+
+impl Pairs for OneLock {
+    fn insert(&self, key: &[u8; KEY], value: &[u8]) {
+        let (key, value) = (Bytes::copy_from_slice(key), Bytes::copy_from_slice(value));
+        let mut map = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        map.insert(key, value);
+    }
 }
 
 impl RawMap {
-    fn with(log: MapLog) -> Self {
-        Self {
-            map: RwLock::default(),
-            log,
-        }
-    }
-
-    /// A map without a log.
-    #[must_use]
-    pub fn bare() -> Self {
-        Self::with(MapLog::None)
-    }
-
-    /// Puts go through a buffer to the system.
-    #[must_use]
-    pub fn buffered(log: RawChunk) -> Self {
-        Self::with(MapLog::buffered(log))
-    }
-
-    /// Puts are durable when they return.
-    #[must_use]
-    pub fn durable(log: RawGroup) -> Self {
-        Self::with(MapLog::Durable(log))
-    }
-
-    /// What the log that [`buffered`](Self::buffered) wrote makes of an empty map.
-    ///
-    /// # Errors
-    /// The system's; `InvalidData` for a record that does not verify, or that has no whole key.
-    pub fn read(log: &mut Chunks) -> io::Result<Self> {
-        let map = Self::bare();
-        read_pairs(log, |key, value| map.insert(key, value))?;
-        Ok(map)
-    }
-
-    fn insert(&self, key: &[u8], value: &[u8]) {
-        let (key, value) = (Bytes::copy_from_slice(key), Bytes::copy_from_slice(value));
-        self.write().insert(key, value);
-    }
-
-    fn write(&self) -> RwLockWriteGuard<'_, HashMap<Bytes, Bytes>> {
-        self.map.write().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// The map behind its read lock.
     pub fn map(&self) -> RwLockReadGuard<'_, HashMap<Bytes, Bytes>> {
-        self.map.read().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Sets one pair.
-    ///
-    /// # Errors
-    /// The log's; `InvalidData` for a value above 112 bytes.
-    pub fn put(&self, key: &[u8; KEY], value: &[u8]) -> io::Result<()> {
-        self.log.append(key, value)?;
-        self.insert(key, value);
-        Ok(())
+        self.pairs.0.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The value of `key`.
@@ -83,13 +35,5 @@ impl RawMap {
     #[inline]
     pub fn get(&self, key: &[u8]) -> Option<Bytes> {
         self.map().get(key).cloned()
-    }
-
-    /// Hands what is left in a buffer to the system.
-    ///
-    /// # Errors
-    /// The system's.
-    pub fn flush(&self) -> io::Result<()> {
-        self.log.flush()
     }
 }

@@ -8,14 +8,12 @@
 //! Deliberately absent: order among writers, as in raw-map, and among keys; keys of any other length.
 
 use std::hash::BuildHasher as _;
-use std::io;
 use std::mem;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use hashbrown::HashTable;
 
-use super::map_log::{KEY, MapLog, read_pairs};
-use super::{Chunks, RawChunk, RawGroup};
+use super::map_log::{KEY, Logged, Pairs};
 
 /// So many that two threads seldom meet, and so few that their locks stay in the processor's first cache.
 const SHARDS: usize = 256;
@@ -27,51 +25,26 @@ type Table = HashTable<([u8; KEY], Box<[u8]>)>;
 #[repr(align(64))]
 struct Shard(Mutex<Table>);
 
-/// The shards, and the log below them.
+/// The shards.
 #[derive(Debug)]
-pub struct RawShards {
+pub struct Shards {
     shards: Box<[Shard]>,
     hasher: foldhash::fast::RandomState,
-    log: MapLog,
 }
 
-impl RawShards {
-    fn with(log: MapLog) -> Self {
+/// The shards, and the log below them.
+pub type RawShards = Logged<Shards>;
+
+impl Default for Shards {
+    fn default() -> Self {
         Self {
             shards: (0..SHARDS).map(|_| Shard::default()).collect(),
             hasher: foldhash::fast::RandomState::default(),
-            log,
         }
     }
+}
 
-    /// Shards without a log.
-    #[must_use]
-    pub fn bare() -> Self {
-        Self::with(MapLog::None)
-    }
-
-    /// Puts go through a buffer to the system.
-    #[must_use]
-    pub fn buffered(log: RawChunk) -> Self {
-        Self::with(MapLog::buffered(log))
-    }
-
-    /// Puts are durable when they return.
-    #[must_use]
-    pub fn durable(log: RawGroup) -> Self {
-        Self::with(MapLog::Durable(log))
-    }
-
-    /// What the log that [`buffered`](Self::buffered) wrote makes of empty shards.
-    ///
-    /// # Errors
-    /// The system's; `InvalidData` for a record that does not verify, or that has no whole key.
-    pub fn read(log: &mut Chunks) -> io::Result<Self> {
-        let map = Self::bare();
-        read_pairs(log, |key, value| map.insert(key, value))?;
-        Ok(map)
-    }
-
+impl Shards {
     #[inline]
     fn shard(&self, hash: u64) -> MutexGuard<'_, Table> {
         // Neither the bits that choose the place in a shard's table nor those of its tags.
@@ -85,7 +58,9 @@ impl RawShards {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
     }
+}
 
+impl Pairs for Shards {
     #[inline]
     fn insert(&self, key: &[u8; KEY], value: &[u8]) {
         let value = Box::from(value);
@@ -100,23 +75,15 @@ impl RawShards {
         let rehash = |(key, _): &_| self.hasher.hash_one(key);
         shard.insert_unique(hash, (*key, value), rehash);
     }
+}
 
-    /// Sets one pair.
-    ///
-    /// # Errors
-    /// The log's; `InvalidData` for a value above 112 bytes.
-    pub fn put(&self, key: &[u8; KEY], value: &[u8]) -> io::Result<()> {
-        self.log.append(key, value)?;
-        self.insert(key, value);
-        Ok(())
-    }
-
+impl RawShards {
     /// A copy of the value of `key`.
     #[must_use]
     #[inline]
     pub fn get(&self, key: &[u8; KEY]) -> Option<Box<[u8]>> {
-        let hash = self.hasher.hash_one(key);
-        let shard = self.shard(hash);
+        let hash = self.pairs.hasher.hash_one(key);
+        let shard = self.pairs.shard(hash);
         let found = shard.find(hash, |(known, _)| known == key)?;
         Some(found.1.clone())
     }
@@ -124,20 +91,12 @@ impl RawShards {
     /// How many keys there are.
     #[must_use]
     pub fn len(&self) -> usize {
-        (0..SHARDS).map(|shard| self.lock(shard).len()).sum()
+        (0..SHARDS).map(|shard| self.pairs.lock(shard).len()).sum()
     }
 
     /// Whether there are none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
-    }
-
-    /// Hands what is left in a buffer to the system.
-    ///
-    /// # Errors
-    /// The system's.
-    pub fn flush(&self) -> io::Result<()> {
-        self.log.flush()
     }
 }

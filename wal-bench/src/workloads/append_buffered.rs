@@ -5,26 +5,19 @@
 
 use std::hint::black_box;
 use std::path::Path;
-use std::sync::{Arc, Barrier, Mutex, PoisonError};
-use std::thread;
+use std::sync::Arc;
 
 use wal_core::{RecordRef, Wal};
 
 use crate::common::{Policy, begun, check_last, counted, discard, log_dir, size_name};
 use crate::contest::{Contest, Ground, Outcome};
 use crate::limits::RawChunk;
-use crate::load::{Flavour, Sampler, histogram_of};
+use crate::load::{Flavour, Sampler, histogram_of, sampled, together};
 use crate::payload::Payloads;
 use crate::peer::{Peer, Reached};
 use crate::size::{KIB, MIB, Size};
 use crate::turn::{Measure, Turn};
 use crate::watch::Stopwatch;
-use crate::workload::Workload;
-
-pub(super) const WORKLOAD: Workload = Workload {
-    name: "append-buffered",
-    run,
-};
 
 /// Bytes of a record, and of what a turn appends.
 fn records(size: Size) -> [(u64, u64); 3] {
@@ -75,7 +68,7 @@ struct Work {
     writers: usize,
 }
 
-fn run(ground: &Ground<'_>) -> anyhow::Result<(String, Outcome)> {
+pub(super) fn run(ground: &Ground<'_>) -> anyhow::Result<(String, Outcome)> {
     let payloads = Arc::new(Payloads::default());
     let mut outcome = Outcome::default();
     for (record, bytes) in records(ground.size) {
@@ -128,8 +121,8 @@ fn run(ground: &Ground<'_>) -> anyhow::Result<(String, Outcome)> {
         for peer in &ground.field.logs {
             for writers in [1, 8] {
                 let work = work(writers);
-                contest.peer(&case(writers), peer.name(), peer.version(), move |dir| {
-                    by_peer(dir, &work, peer.as_ref())
+                contest.peer(&case(writers), peer.name, peer.version, move |dir| {
+                    by_peer(dir, &work, peer.peer.as_ref())
                 });
             }
         }
@@ -166,13 +159,7 @@ impl Work {
         writer: usize,
         mut append: impl FnMut(&[u8]) -> anyhow::Result<()>,
     ) -> anyhow::Result<Vec<u64>> {
-        let mut sampler = Sampler::of(self.record);
-        for n in 0..self.each {
-            let begun = sampler.begin();
-            append(self.payload(writer, n))?;
-            sampler.end(begun);
-        }
-        Ok(sampler.into_latencies())
+        sampled(self.record, self.each, |n| append(self.payload(writer, n)))
     }
 
     /// All writers on a thread each, and what `flush` does behind them.
@@ -187,32 +174,9 @@ impl Work {
             flush()?;
             return Ok(self.done(&watch, latencies));
         }
-        let barrier = Barrier::new(self.writers + 1);
-        let all = Mutex::new(Vec::new());
-        let watch = thread::scope(|scope| {
-            let threads: Vec<_> = (0..self.writers)
-                .map(|writer| {
-                    let (barrier, append, all) = (&barrier, &append, &all);
-                    scope.spawn(move || {
-                        barrier.wait();
-                        let latencies = self.write(writer, append)?;
-                        all.lock()
-                            .unwrap_or_else(PoisonError::into_inner)
-                            .extend(latencies);
-                        anyhow::Ok(())
-                    })
-                })
-                .collect();
-            let watch = Stopwatch::start();
-            barrier.wait();
-            for thread in threads {
-                thread.join().expect("a panic is a bug of the benchmark")?;
-            }
-            anyhow::Ok(watch)
-        })?;
+        let (watch, latencies) = together(self.writers, |writer| self.write(writer, &append))?;
         flush()?;
-        let latencies = all.into_inner().unwrap_or_else(PoisonError::into_inner);
-        Ok(self.done(&watch, latencies))
+        Ok(self.done(&watch, latencies.into_iter().flatten()))
     }
 }
 

@@ -15,12 +15,6 @@ use crate::payload::Payloads;
 use crate::peer::{Peer, Reached};
 use crate::size::{KIB, MIB, Size};
 use crate::turn::{Measure, Turn};
-use crate::workload::Workload;
-
-pub(super) const WORKLOAD: Workload = Workload {
-    name: "append-durable",
-    run,
-};
 
 /// Who appends in a case, beside the limits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,7 +65,7 @@ struct Work {
     until: Until,
 }
 
-fn run(ground: &Ground<'_>) -> anyhow::Result<(String, Outcome)> {
+pub(super) fn run(ground: &Ground<'_>) -> anyhow::Result<(String, Outcome)> {
     let payloads = Arc::new(Payloads::default());
     let len = ground.size.pick(2 * MIB, 64 * MIB, 64 * MIB);
     let direct = Prewritten::create(ground.dir, "raw-direct", len)?;
@@ -103,12 +97,12 @@ fn run(ground: &Ground<'_>) -> anyhow::Result<(String, Outcome)> {
             contest.limit(&case, name, |_| {
                 let file = RawDirect::new(direct.clone());
                 let done = work.on_threads(|payload| Ok(file.append(payload)?))?;
-                Ok(work.turn(done, file.syncs()))
+                Ok(done.turn(work.record, Some(file.syncs())))
             });
             contest.limit(&case, "raw-group", |_| {
                 let file = RawGroup::new(group.clone());
                 let done = work.on_threads(|payload| Ok(file.append(payload)?))?;
-                Ok(work.turn(done, file.syncs()))
+                Ok(done.turn(work.record, Some(file.syncs())))
             });
         }
         if who.threads {
@@ -125,8 +119,8 @@ fn run(ground: &Ground<'_>) -> anyhow::Result<(String, Outcome)> {
             });
         }
         for peer in ground.field.logs.iter().filter(|_| who.threads) {
-            contest.peer(&case, peer.name(), peer.version(), |dir| {
-                work.peer(dir, peer.as_ref())
+            contest.peer(&case, peer.name, peer.version, |dir| {
+                work.peer(dir, peer.peer.as_ref())
             });
         }
         outcome.add(contest.run(ground)?);
@@ -147,14 +141,6 @@ impl Work {
         })
     }
 
-    fn turn(&self, done: Done, syncs: u64) -> Turn {
-        Turn {
-            latencies: Some(done.latencies),
-            syncs: Some(syncs),
-            ..Turn::new(done.calls, done.calls * self.record, done.elapsed)
-        }
-    }
-
     /// What the writers could reach if each write and sync served all of them.
     fn raw_batches(&self, prewritten: &Prewritten, size: Size) -> anyhow::Result<Turn> {
         let file = RawDirect::new(prewritten.clone());
@@ -165,7 +151,7 @@ impl Work {
             Ok(file.append_batch(batch)?)
         })?;
         done.calls *= all;
-        Ok(self.turn(done, file.syncs()))
+        Ok(done.turn(self.record, Some(file.syncs())))
     }
 
     fn blocking(&self, dir: &Path) -> anyhow::Result<Turn> {
@@ -176,7 +162,7 @@ impl Work {
             Ok(())
         })?;
         check_last(wal.durable_lsn(), done.calls + 1)?;
-        Ok(self.turn(done, wal.stats().syncs - before))
+        Ok(done.turn(self.record, Some(wal.stats().syncs - before)))
     }
 
     fn tasks(&self, dir: &Path, flavour: Flavour) -> anyhow::Result<Turn> {
@@ -197,7 +183,7 @@ impl Work {
             }
         })?;
         check_last(wal.durable_lsn(), done.calls + 1)?;
-        Ok(self.turn(done, wal.stats().syncs - before))
+        Ok(done.turn(self.record, Some(wal.stats().syncs - before)))
     }
 
     fn peer(&self, dir: &Path, peer: &dyn Peer) -> anyhow::Result<Option<Turn>> {
@@ -206,9 +192,6 @@ impl Work {
         };
         log.append(b"the first")?;
         let done = self.on_threads(|payload| log.append(payload))?;
-        Ok(Some(Turn {
-            latencies: Some(done.latencies),
-            ..Turn::new(done.calls, done.calls * self.record, done.elapsed)
-        }))
+        Ok(Some(done.turn(self.record, None)))
     }
 }

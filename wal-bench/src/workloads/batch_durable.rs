@@ -12,12 +12,6 @@ use crate::payload::Payloads;
 use crate::peer::{Peer, Reached};
 use crate::size::{KIB, MIB};
 use crate::turn::{Measure, Turn};
-use crate::workload::Workload;
-
-pub(super) const WORKLOAD: Workload = Workload {
-    name: "batch-durable",
-    run,
-};
 
 const RECORD: u64 = KIB;
 
@@ -29,7 +23,7 @@ struct Work<'a> {
     until: Until,
 }
 
-fn run(ground: &Ground<'_>) -> anyhow::Result<(String, Outcome)> {
+pub(super) fn run(ground: &Ground<'_>) -> anyhow::Result<(String, Outcome)> {
     let payloads = Payloads::default();
     let len = ground.size.pick(2 * MIB, 64 * MIB, 64 * MIB);
     let prewritten = Prewritten::create(ground.dir, "raw-direct", len)?;
@@ -48,8 +42,8 @@ fn run(ground: &Ground<'_>) -> anyhow::Result<(String, Outcome)> {
         });
         contest.log(&case, "append_batch", move |dir| work.append_batch(dir));
         for peer in &ground.field.logs {
-            contest.peer(&case, peer.name(), peer.version(), move |dir| {
-                work.peer(dir, peer.as_ref())
+            contest.peer(&case, peer.name, peer.version, move |dir| {
+                work.peer(dir, peer.peer.as_ref())
             });
         }
         outcome.add(contest.run(ground)?);
@@ -68,13 +62,9 @@ impl Work<'_> {
         numbers.map(|n| self.payloads.get(n, RECORD))
     }
 
-    fn turn(&self, done: Done, syncs: Option<u64>) -> Turn {
-        let records = done.calls * self.batch;
-        Turn {
-            latencies: Some(done.latencies),
-            syncs,
-            ..Turn::new(records, records * RECORD, done.elapsed)
-        }
+    fn turn(&self, mut done: Done, syncs: Option<u64>) -> Turn {
+        done.calls *= self.batch;
+        done.turn(RECORD, syncs)
     }
 
     fn raw_direct(&self, prewritten: &Prewritten) -> anyhow::Result<Turn> {

@@ -11,12 +11,6 @@ use crate::payload::Payloads;
 use crate::size::{KIB, MIB, Size};
 use crate::turn::{Measure, Turn};
 use crate::watch::Stopwatch;
-use crate::workload::Workload;
-
-pub(super) const WORKLOAD: Workload = Workload {
-    name: "compression",
-    run,
-};
 
 /// Bytes of a record.
 fn records(size: Size) -> Vec<u64> {
@@ -28,7 +22,7 @@ fn bytes(size: Size) -> u64 {
     size.pick(128 * KIB, 24 * MIB, 64 * MIB)
 }
 
-fn run(ground: &Ground<'_>) -> anyhow::Result<(String, Outcome)> {
+pub(super) fn run(ground: &Ground<'_>) -> anyhow::Result<(String, Outcome)> {
     let mut outcome = Outcome::default();
     let kinds = [("text", Payloads::text()), ("random", Payloads::default())];
     for record in records(ground.size) {

@@ -12,14 +12,8 @@ use crate::payload::Payloads;
 use crate::size::{KIB, MIB, Size};
 use crate::turn::{Measure, Turn};
 use crate::watch::Stopwatch;
-use crate::workload::Workload;
 
-pub(super) const WORKLOAD: Workload = Workload {
-    name: "footprint",
-    run,
-};
-
-fn run(ground: &Ground<'_>) -> anyhow::Result<(String, Outcome)> {
+pub(super) fn run(ground: &Ground<'_>) -> anyhow::Result<(String, Outcome)> {
     let mut outcome = Outcome::default();
     outcome.add(bytes(ground)?);
     outcome.add(memory(ground)?);

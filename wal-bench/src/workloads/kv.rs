@@ -11,35 +11,8 @@
 //! Everything has 200,000 keys in the short set; a million and ten million in the full one (a pause only a million). Opening has a
 //! million in the short set too.
 
-mod get;
-mod open_store;
-mod pause;
-mod put;
-mod scan;
-
-use crate::workload::Workload;
-
-pub(super) const PUT: Workload = Workload {
-    name: "kv-put",
-    run: put::buffered,
-};
-pub(super) const DURABLE: Workload = Workload {
-    name: "kv-put-durable",
-    run: put::durable,
-};
-pub(super) const GET: Workload = Workload {
-    name: "kv-get",
-    run: get::run,
-};
-pub(super) const SCAN: Workload = Workload {
-    name: "kv-scan",
-    run: scan::run,
-};
-pub(super) const OPEN: Workload = Workload {
-    name: "kv-open",
-    run: open_store::run,
-};
-pub(super) const PAUSE: Workload = Workload {
-    name: "kv-pause",
-    run: pause::run,
-};
+pub(super) mod get;
+pub(super) mod open_store;
+pub(super) mod pause;
+pub(super) mod put;
+pub(super) mod scan;

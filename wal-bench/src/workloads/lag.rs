@@ -15,9 +15,6 @@ use crate::payload::Payloads;
 use crate::size::{KIB, Size};
 use crate::turn::{Measure, Turn};
 use crate::watch::Stopwatch;
-use crate::workload::Workload;
-
-pub(super) const WORKLOAD: Workload = Workload { name: "lag", run };
 
 const RECORD: u64 = KIB;
 /// How long the reader sleeps where there is nothing to read.
@@ -46,7 +43,7 @@ struct Work {
     count: u64,
 }
 
-fn run(ground: &Ground<'_>) -> anyhow::Result<(String, Outcome)> {
+pub(super) fn run(ground: &Ground<'_>) -> anyhow::Result<(String, Outcome)> {
     let mut contest = Contest::new(Measure::MedianMicros);
     for (policy, rate) in [(Policy::Os, 10_000), (Policy::Always, 1_000)] {
         let work = Work {

@@ -10,9 +10,6 @@ use crate::contest::{Contest, Ground, Outcome};
 use crate::errand::{Errand, Writing};
 use crate::size::{GIB, KIB, MIB, Size};
 use crate::turn::{Measure, Turn};
-use crate::workload::Workload;
-
-pub(super) const WORKLOAD: Workload = Workload { name: "open", run };
 
 const RECORD: u64 = KIB;
 /// Length of a default segment.
@@ -58,7 +55,7 @@ fn cases(size: Size) -> Vec<(End, u64, u64)> {
     }
 }
 
-fn run(ground: &Ground<'_>) -> anyhow::Result<(String, Outcome)> {
+pub(super) fn run(ground: &Ground<'_>) -> anyhow::Result<(String, Outcome)> {
     let mut outcome = Outcome::default();
     for (end, bytes, segment) in cases(ground.size) {
         let ended = match end {

@@ -2,8 +2,6 @@
 
 use std::hint::black_box;
 use std::path::Path;
-use std::sync::Mutex;
-use std::sync::PoisonError;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
@@ -12,15 +10,10 @@ use wal_core::blocking::Wal;
 
 use crate::common::{Policy, closed, counted, log_dir, size_name};
 use crate::contest::{Contest, Ground, Outcome};
+use crate::load::together;
 use crate::size::{KIB, MIB, Size};
 use crate::turn::{Measure, Turn};
 use crate::watch::Stopwatch;
-use crate::workload::Workload;
-
-pub(super) const WORKLOAD: Workload = Workload {
-    name: "parallel",
-    run,
-};
 
 const RECORD: u64 = KIB;
 
@@ -29,7 +22,7 @@ fn log_size(size: Size) -> (u64, u64) {
     size.pick((2 * MIB, MIB), (128 * MIB, 16 * MIB), (512 * MIB, 32 * MIB))
 }
 
-fn run(ground: &Ground<'_>) -> anyhow::Result<(String, Outcome)> {
+pub(super) fn run(ground: &Ground<'_>) -> anyhow::Result<(String, Outcome)> {
     let (bytes, segment) = log_size(ground.size);
     (ground.progress)("writing what is read");
     let log = &log_dir(ground.dir);
@@ -74,29 +67,18 @@ fn turn(count: u64, read: impl FnOnce() -> anyhow::Result<u64>) -> anyhow::Resul
 /// Reads all segments, each on one thread; the number of their records.
 fn replay(wal: &Wal, threads: usize) -> anyhow::Result<u64> {
     let segments = wal.list_segments()?;
-    let (next, total) = (AtomicUsize::new(0), Mutex::new(0));
-    thread::scope(|scope| {
-        let threads: Vec<_> = (0..threads)
-            .map(|_| {
-                scope.spawn(|| {
-                    let mut count = 0;
-                    while let Some(id) = segments.get(next.fetch_add(1, Ordering::Relaxed)) {
-                        let mut reader = wal.read_segment(*id)?;
-                        while let Some((record, _)) = reader.next_record()? {
-                            count += u64::from(!black_box(&record.value[..]).is_empty());
-                        }
-                    }
-                    *total.lock().unwrap_or_else(PoisonError::into_inner) += count;
-                    anyhow::Ok(())
-                })
-            })
-            .collect();
-        for thread in threads {
-            thread.join().expect("a panic is a bug of the benchmark")?;
+    let next = AtomicUsize::new(0);
+    let (_, counts) = together(threads, |_| {
+        let mut count = 0;
+        while let Some(id) = segments.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let mut reader = wal.read_segment(*id)?;
+            while let Some((record, _)) = reader.next_record()? {
+                count += u64::from(!black_box(&record.value[..]).is_empty());
+            }
         }
-        anyhow::Ok(())
+        Ok(count)
     })?;
-    Ok(total.into_inner().unwrap_or_else(PoisonError::into_inner))
+    Ok(counts.iter().sum())
 }
 
 /// `verify` takes one thread for each core that it may use: on Linux a thread can give up all but one.

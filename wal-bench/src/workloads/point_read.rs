@@ -7,19 +7,13 @@ use std::path::Path;
 use anyhow::ensure;
 use wal_core::{FormatVersion, Lsn, Position, RecordRef, Start, blocking::Wal};
 
-use crate::common::{Policy, counted, discard, log_dir, size_name};
+use crate::common::{Policy, counted, discard, fill_raw, log_dir, size_name};
 use crate::contest::{Contest, Ground, Outcome};
-use crate::limits::{RawChunk, RawPoint};
+use crate::limits::RawPoint;
 use crate::load::{Until, on_threads};
 use crate::payload::{Payloads, scattered};
 use crate::size::{KIB, MIB, Size};
 use crate::turn::{Measure, Turn};
-use crate::workload::Workload;
-
-pub(super) const WORKLOAD: Workload = Workload {
-    name: "point-read",
-    run,
-};
 
 /// Bytes of a record.
 fn records(size: Size) -> Vec<u64> {
@@ -87,7 +81,7 @@ struct Work {
     until: Until,
 }
 
-fn run(ground: &Ground<'_>) -> anyhow::Result<(String, Outcome)> {
+pub(super) fn run(ground: &Ground<'_>) -> anyhow::Result<(String, Outcome)> {
     let mut outcome = Outcome::default();
     for record in records(ground.size) {
         for shape in [Shape::Large, Shape::Single] {
@@ -118,7 +112,7 @@ fn run_case(ground: &Ground<'_>, case: Case) -> anyhow::Result<Outcome> {
     let dir = tempfile::tempdir_in(ground.dir)?;
     let (wal, positions) = write(dir.path(), ground.size, case)?;
     let count = positions.len() as u64;
-    write_raw(dir.path(), case.record, count)?;
+    fill_raw(dir.path(), case.record, count)?;
     let raw = RawPoint::open(dir.path(), case.record)?;
     let work = Work {
         record: case.record,
@@ -179,14 +173,6 @@ fn write(dir: &Path, size: Size, case: Case) -> anyhow::Result<(Wal, Vec<Positio
     Ok((wal, positions))
 }
 
-fn write_raw(dir: &Path, record: u64, count: u64) -> anyhow::Result<()> {
-    let (mut file, payloads) = (RawChunk::create(dir)?, Payloads::default());
-    for n in 0..count {
-        file.append(payloads.get(n, record))?;
-    }
-    Ok(file.flush()?)
-}
-
 fn read(wal: &Wal, start: impl Into<Start>) -> anyhow::Result<usize> {
     let record = wal.read_from(start)?.next_record()?;
     Ok(record.map_or(0, |(record, _)| black_box(&record.value[..]).len()))
@@ -202,9 +188,6 @@ impl Work {
             );
             Ok(())
         })?;
-        Ok(Turn {
-            latencies: Some(done.latencies),
-            ..Turn::new(done.calls, done.calls * self.record, done.elapsed)
-        })
+        Ok(done.turn(self.record, None))
     }
 }

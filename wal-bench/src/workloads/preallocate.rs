@@ -11,16 +11,10 @@ use crate::load::{Until, on_threads};
 use crate::payload::Payloads;
 use crate::size::{KIB, MIB};
 use crate::turn::{Measure, Turn};
-use crate::workload::Workload;
-
-pub(super) const WORKLOAD: Workload = Workload {
-    name: "preallocate",
-    run,
-};
 
 const RECORD: u64 = KIB;
 
-fn run(ground: &Ground<'_>) -> anyhow::Result<(String, Outcome)> {
+pub(super) fn run(ground: &Ground<'_>) -> anyhow::Result<(String, Outcome)> {
     let payloads = Payloads::default();
     let mut outcome = Outcome::default();
     for policy in [Policy::Os, Policy::Always] {
@@ -61,9 +55,5 @@ fn append(
     let syncs = wal.stats().syncs - before;
     check_last(wal.last_lsn(), done.calls + 1)?;
     discard(wal, dir)?;
-    Ok(Turn {
-        latencies: Some(done.latencies),
-        syncs: Some(syncs),
-        ..Turn::new(done.calls, done.calls * RECORD, done.elapsed)
-    })
+    Ok(done.turn(RECORD, Some(syncs)))
 }

@@ -6,21 +6,15 @@ use std::path::{Path, PathBuf};
 use anyhow::ensure;
 use wal_core::{Lsn, Wal, blocking};
 
-use crate::common::{Policy, closed, log_dir, size_name};
+use crate::common::{Policy, closed, fill_raw, log_dir, size_name};
 use crate::contest::{Contest, Ground, Outcome};
-use crate::limits::{Chunks, RawChunk};
+use crate::limits::Chunks;
 use crate::load::Flavour;
 use crate::payload::Payloads;
 use crate::peer::{Peer, Reached};
 use crate::size::{KIB, MIB, Size};
 use crate::turn::{Measure, Turn};
 use crate::watch::Stopwatch;
-use crate::workload::Workload;
-
-pub(super) const WORKLOAD: Workload = Workload {
-    name: "replay",
-    run,
-};
 
 /// Bytes of a record, and of the log.
 fn records(size: Size) -> Vec<(u64, u64)> {
@@ -38,7 +32,7 @@ struct Expected {
     count: u64,
 }
 
-fn run(ground: &Ground<'_>) -> anyhow::Result<(String, Outcome)> {
+pub(super) fn run(ground: &Ground<'_>) -> anyhow::Result<(String, Outcome)> {
     let mut outcome = Outcome::default();
     for (record, bytes) in records(ground.size) {
         let dir = ground.dir.join(record.to_string());
@@ -56,7 +50,7 @@ fn one(ground: &Ground<'_>, dir: &Path, record: u64, bytes: u64) -> anyhow::Resu
         count: bytes / record,
     };
     (ground.progress)("writing what is read");
-    write_raw(dir, expected)?;
+    fill_raw(dir, record, expected.count)?;
     let log = log_dir(dir);
     closed(&log, Policy::Os.config(), record, bytes)?;
     let case = format!("{} of {}", size_name(bytes), size_name(record));
@@ -80,8 +74,8 @@ fn one(ground: &Ground<'_>, dir: &Path, record: u64, bytes: u64) -> anyhow::Resu
         on_thread(&log, expected, Timed::Opening)
     });
     for (peer, log) in &logs {
-        contest.peer(&whole, peer.name(), peer.version(), move |_| {
-            by_peer(log, peer.as_ref(), expected)
+        contest.peer(&whole, peer.name, peer.version, move |_| {
+            by_peer(log, peer.peer.as_ref(), expected)
         });
     }
     contest.run(ground)
@@ -97,14 +91,6 @@ impl Expected {
         );
         Ok(turn)
     }
-}
-
-fn write_raw(dir: &Path, expected: Expected) -> anyhow::Result<()> {
-    let (mut file, payloads) = (RawChunk::create(dir)?, Payloads::default());
-    for n in 0..expected.count {
-        file.append(payloads.get(n, expected.record))?;
-    }
-    Ok(file.flush()?)
 }
 
 fn raw_chunk(dir: &Path, expected: Expected) -> anyhow::Result<Turn> {

@@ -17,12 +17,6 @@ use crate::probe::sustained;
 use crate::size::{KIB, MIB, Size};
 use crate::turn::{Measure, Turn};
 use crate::watch::Stopwatch;
-use crate::workload::Workload;
-
-pub(super) const WORKLOAD: Workload = Workload {
-    name: "rotation",
-    run,
-};
 
 const RECORD: u64 = KIB;
 
@@ -36,7 +30,7 @@ fn sizes(size: Size) -> (u64, u64, u64) {
 /// Bytes that are appended between two looks at the clock.
 const STRIDE: u64 = 64 * KIB;
 
-fn run(ground: &Ground<'_>) -> anyhow::Result<(String, Outcome)> {
+pub(super) fn run(ground: &Ground<'_>) -> anyhow::Result<(String, Outcome)> {
     let (bytes, small, large) = sizes(ground.size);
     let (rate, pace) = if ground.host.is_memory() {
         (None, "as fast as it can".to_owned())

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 /// Open files of a process that has one log or store open for writing.
 pub(super) const MOST_DESCRIPTORS: usize = 16;
-/// Its threads: writer, syncer and keeper of the log, and the store's own.
-pub(super) const MOST_THREADS: usize = 4;
+/// Its threads: writer, syncer and keeper of the log, the store's own, and the timer that all share.
+pub(super) const MOST_THREADS: usize = 5;
 /// Most growth of its memory in KiB, whatever the number of sessions. The allocator keeps some for each thread.
 pub(super) const MOST_GROWTH_KIB: u64 = 24 << 10;
 

@@ -2,12 +2,13 @@
 //! most the line being written.
 
 use std::collections::HashMap;
-use std::fmt::Write as _;
 use std::io::Write as _;
 use std::sync::{Mutex, PoisonError};
 
+use serde::{Deserialize, Serialize};
+
 /// A number that has a row in the table.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Measured {
     /// The key of the row.
     pub key: String,
@@ -25,8 +26,8 @@ pub(super) fn badness(value: u64, limit: Option<u64>) -> u128 {
     limit.map_or(value, |limit| value / u128::from(limit.max(1)))
 }
 
-/// One line.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// One line, as JSON.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Event {
     /// It has opened and checked what it found; the load begins.
     Ready,
@@ -41,64 +42,10 @@ pub enum Event {
 }
 
 impl Event {
-    fn line(&self) -> String {
-        match self {
-            Self::Ready => "=ready\n".into(),
-            Self::Measured(measured) => {
-                let Measured {
-                    key,
-                    value,
-                    limit,
-                    note,
-                } = measured;
-                let mut line = format!("=measured {key} {value} ");
-                match limit {
-                    Some(limit) => {
-                        let _ = write!(line, "{limit}");
-                    }
-                    None => line.push('-'),
-                }
-                format!("{line} {}\n", note.replace('\n', " "))
-            }
-            Self::Counted(key, by) => format!("=counted {key} {by}\n"),
-            Self::Bound(bytes) => format!("=bound {bytes}\n"),
-            Self::Broken(what) => format!("=broken {}\n", what.replace('\n', " ")),
-        }
-    }
-
     /// A whole line as an event; `None` for anything else.
     #[must_use]
     pub fn parse(line: &str) -> Option<Self> {
-        let line = line.strip_prefix('=')?;
-        let (what, rest) = line.split_once(' ').unwrap_or((line, ""));
-        match what {
-            "ready" => Some(Self::Ready),
-            "measured" => {
-                let mut words = rest.splitn(4, ' ');
-                let key = words.next()?.to_owned();
-                let value = words.next()?.parse().ok()?;
-                let limit = words.next()?;
-                let limit = if limit == "-" {
-                    None
-                } else {
-                    Some(limit.parse().ok()?)
-                };
-                let note = words.next()?.to_owned();
-                Some(Self::Measured(Measured {
-                    key,
-                    value,
-                    limit,
-                    note,
-                }))
-            }
-            "counted" => {
-                let (key, by) = rest.split_once(' ')?;
-                Some(Self::Counted(key.to_owned(), by.parse().ok()?))
-            }
-            "bound" => Some(Self::Bound(rest.parse().ok()?)),
-            "broken" => Some(Self::Broken(rest.to_owned())),
-            _ => None,
-        }
+        serde_json::from_str(line).ok()
     }
 
     /// Tells it to the process that watches.
@@ -107,6 +54,10 @@ impl Event {
         // If nobody listens, nobody is told.
         let _ = out.write_all(self.line().as_bytes());
         let _ = out.flush();
+    }
+
+    fn line(&self) -> String {
+        format!("{}\n", serde_json::json!(self))
     }
 }
 
@@ -143,7 +94,7 @@ impl Gauges {
             key: key.to_owned(),
             value,
             limit,
-            note: note(),
+            note: note().replace('\n', " "),
         })
         .tell();
     }

@@ -81,20 +81,23 @@ pub trait Subject {
 }
 
 /// What is run, and for how long.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, clap::Args)]
 pub struct Limits {
     /// For how long rounds are begun.
-    pub time: Duration,
-    /// The seed of all.
+    #[arg(long, default_value_t = 30.0)]
+    pub minutes: f64,
+    /// What the rounds are like.
+    #[arg(long, default_value_t = 1)]
     pub seed: u64,
-    /// Only this round, once.
+    /// Only this round, to see a violation again.
+    #[arg(long)]
     pub round: Option<u64>,
-    /// How much time a round has; by default a share of all the time.
-    pub length: Option<Duration>,
-    /// Where the directories are made.
-    pub directory: PathBuf,
-    /// The command that does the same, for a replay.
-    pub command: String,
+    /// How much time a round has; a replay needs that of the run.
+    #[arg(long)]
+    pub length_ms: Option<u64>,
+    /// Where the stores are made [default: the system's directory for temporary files].
+    #[arg(long)]
+    pub dir: Option<PathBuf>,
 }
 
 /// What came of it.
@@ -120,30 +123,20 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 const MOST_VIOLATIONS: usize = 20;
 
 /// What is seen of a process from outside.
+#[rustfmt::skip] // One line for each row.
 const OUTSIDE: [Row; 3] = [
-    Row {
-        key: "disk-outside",
-        promise: "bytes on disk, seen by another process",
-        unit: Unit::Bytes,
-    },
-    Row {
-        key: "process-memory",
-        promise: "memory of a process, the load included",
-        unit: Unit::Bytes,
-    },
-    Row {
-        key: "process-descriptors",
-        promise: "descriptors of a process, the load included",
-        unit: Unit::Count,
-    },
+    Row::new("disk-outside", Unit::Bytes, "bytes on disk, seen by another process"),
+    Row::new("process-memory", Unit::Bytes, "memory of a process, the load included"),
+    Row::new("process-descriptors", Unit::Count, "descriptors of a process, the load included"),
 ];
 
-/// Runs rounds until the time is over.
+/// Runs rounds until the time is over. `command` is what a replay is to call.
 ///
 /// # Errors
 /// The system's; a broken promise is in the outcome.
 pub fn run(
     subject: &impl Subject,
+    command: &str,
     limits: &Limits,
     mut tell: impl FnMut(&str),
 ) -> anyhow::Result<Outcome> {
@@ -155,9 +148,11 @@ pub fn run(
         skipped: Vec::new(),
     };
     let begun = Instant::now();
-    let length = limits.length.unwrap_or_else(|| {
+    let time = Duration::from_secs_f64(limits.minutes * 60.0);
+    let length = limits.length_ms.map(Duration::from_millis);
+    let length = length.unwrap_or_else(|| {
         // Two turns of all profiles, at best.
-        let share = limits.time / (2 * subject.profiles().max(1)) as u32;
+        let share = time / (2 * subject.profiles().max(1)) as u32;
         share.clamp(Duration::from_secs(1), Duration::from_secs(75))
     });
     let first = limits.round.unwrap_or(0);
@@ -166,11 +161,12 @@ pub fn run(
         let round = subject.round(limits.seed, number, length);
         let mut running = Running {
             subject,
+            command,
             limits,
             length,
             number,
             round: &round,
-            until: limits.round.is_none().then_some(begun + limits.time),
+            until: limits.round.is_none().then_some(begun + time),
             outcome: &mut outcome,
         };
         let violations = running.go(&mut tell)?;
@@ -183,7 +179,7 @@ pub fn run(
             begun.elapsed().as_secs_f64()
         );
         tell(&line);
-        let over = begun.elapsed() >= limits.time || limits.round.is_some();
+        let over = begun.elapsed() >= time || limits.round.is_some();
         if over || outcome.table.violations().len() >= MOST_VIOLATIONS {
             break;
         }
@@ -193,6 +189,7 @@ pub fn run(
 
 struct Running<'a, S> {
     subject: &'a S,
+    command: &'a str,
     limits: &'a Limits,
     length: Length,
     number: u64,
@@ -204,9 +201,10 @@ struct Running<'a, S> {
 impl<S: Subject> Running<'_, S> {
     /// Lives all lives, or as many as there is time for, and the last one; returns how many promises were broken.
     fn go(&mut self, tell: &mut impl FnMut(&str)) -> anyhow::Result<usize> {
+        let directory = self.limits.dir.clone();
         let home = tempfile::Builder::new()
             .prefix("soak-")
-            .tempdir_in(&self.limits.directory)
+            .tempdir_in(directory.unwrap_or_else(std::env::temp_dir))
             .context("making a directory")?;
         let place = Place {
             data: home.path().join("data"),
@@ -262,7 +260,7 @@ impl<S: Subject> Running<'_, S> {
         let replay = format!(
             "{}; replay: {} --seed {seed} --round {} --length-ms {}",
             self.round.profile,
-            self.limits.command,
+            self.command,
             self.number,
             self.length.0.as_millis()
         );

@@ -41,6 +41,14 @@ pub struct Row {
     pub unit: Unit,
 }
 
+impl Row {
+    /// A row of these three.
+    #[must_use]
+    pub const fn new(key: &'static str, unit: Unit, promise: &'static str) -> Self {
+        Self { key, promise, unit }
+    }
+}
+
 #[derive(Clone, Debug)]
 struct Worst {
     measured: Measured,
@@ -164,16 +172,8 @@ mod tests {
     use super::*;
 
     const ROWS: [Row; 2] = [
-        Row {
-            key: "disk",
-            promise: "bytes on disk",
-            unit: Unit::Bytes,
-        },
-        Row {
-            key: "kills",
-            promise: "kills",
-            unit: Unit::Count,
-        },
+        Row::new("disk", Unit::Bytes, "bytes on disk"),
+        Row::new("kills", Unit::Count, "kills"),
     ];
 
     fn measured(value: u64, limit: u64) -> Measured {

@@ -115,12 +115,13 @@ impl Journal {
         ))
     }
 
-    pub(crate) fn note(&mut self, entry: &Entry) -> io::Result<()> {
-        self.0.write_all(&entry.bytes())
+    pub(crate) fn note(&mut self, entry: &Entry) -> Result<(), String> {
+        let written = self.0.write_all(&entry.bytes());
+        written.map_err(|error| format!("the journal cannot be written: {error}"))
     }
 
     /// Everything up to `lsn` is on stable storage.
-    pub(crate) fn note_durable(&mut self, lsn: u64) -> io::Result<()> {
+    pub(crate) fn note_durable(&mut self, lsn: u64) -> Result<(), String> {
         self.note(&Entry {
             step: Step::Durable,
             does: Does::default(),

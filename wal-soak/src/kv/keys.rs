@@ -2,6 +2,8 @@
 //!
 //! An *item* is what is written at once: one key, or a set of keys that a batch writes together.
 
+use serde::{Deserialize, Serialize};
+
 use crate::harness::mix;
 
 use super::plan::Plan;
@@ -10,7 +12,7 @@ use super::plan::Plan;
 pub(crate) type Item = u32;
 
 /// The number of a write: no two of a round have the same.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct WriteId(pub(crate) u64);
 
 impl WriteId {

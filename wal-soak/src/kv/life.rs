@@ -141,8 +141,8 @@ fn leave(args: &LifeArgs, life: &KvLife, store: Store) -> Result<(), String> {
     };
     if durable {
         let journal = Journal::create(&args.state, args.life as u64, life.writers);
-        let noted = journal.and_then(|mut journal| journal.note_durable(last));
-        noted.map_err(|error| format!("the journal cannot be written: {error}"))?;
+        let mut journal = journal.map_err(|error| format!("no journal: {error}"))?;
+        journal.note_durable(last)?;
     }
     Ok(())
 }

@@ -8,11 +8,13 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
+use serde::{Deserialize, Serialize};
+
 use super::journal::{Does, Entry, Step, read, remove_all};
 use super::keys::{Item, Items, Kind, WriteId, written_by};
 
 /// The last write of an item.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Known {
     pub(crate) present: bool,
     pub(crate) id: WriteId,
@@ -64,56 +66,28 @@ pub(crate) struct Model {
 }
 
 const BASE: &str = "base";
-const ITEM_LEN: usize = 40;
 
 impl Model {
     /// Nothing was written yet, or what [`keep`](Self::keep) has kept.
     pub(crate) fn load(state: &Path, items: &Items) -> io::Result<Self> {
-        let mut model = Self {
-            known: vec![Known::default(); items.count() as usize],
-            maybe: HashMap::new(),
-            life: None,
-            durable: 0,
-        };
-        let bytes = match fs::read(state.join(BASE)) {
-            Ok(bytes) => bytes,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(model),
+        let (life, durable, known) = match fs::read(state.join(BASE)) {
+            Ok(bytes) => serde_json::from_slice(&bytes)?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                (None, 0, vec![Known::default(); items.count() as usize])
+            }
             Err(error) => return Err(error),
         };
-        let word = |at: usize| {
-            let bytes = bytes.get(at..).and_then(|bytes| bytes.first_chunk());
-            bytes.map_or(0, |bytes| u64::from_le_bytes(*bytes))
-        };
-        model.life = Some(word(0));
-        model.durable = word(8);
-        for (at, known) in model.known.iter_mut().enumerate() {
-            let at = 16 + at * ITEM_LEN;
-            *known = Known {
-                present: word(at) == 1,
-                id: WriteId(word(at + 8)),
-                lsn: word(at + 16),
-                expires: (word(at + 24), word(at + 32)),
-            };
-        }
-        Ok(model)
+        Ok(Self {
+            known,
+            maybe: HashMap::new(),
+            life,
+            durable,
+        })
     }
 
     /// Keeps it, as what life `life` begins with.
     pub(crate) fn keep(&self, state: &Path, life: u64) -> io::Result<()> {
-        let mut bytes = Vec::with_capacity(16 + self.known.len() * ITEM_LEN);
-        bytes.extend(life.to_le_bytes());
-        bytes.extend(self.durable.to_le_bytes());
-        for known in &self.known {
-            let Known {
-                present,
-                id,
-                lsn,
-                expires,
-            } = *known;
-            for word in [u64::from(present), id.0, lsn, expires.0, expires.1] {
-                bytes.extend(word.to_le_bytes());
-            }
-        }
+        let bytes = serde_json::to_vec(&(Some(life), self.durable, &self.known))?;
         // A kill leaves the one before, with its journals.
         let temporary = state.join("base.tmp");
         fs::write(&temporary, bytes)?;

@@ -3,12 +3,13 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use clap::ValueEnum;
 use wal_kv::{FsyncPolicy, KvConfig, Snapshots};
 
 use crate::harness::{End, Length, Numbers};
 
 /// The kinds of rounds, in turns.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Theme {
     /// A bit of everything.
     Mixed,
@@ -35,21 +36,6 @@ pub(crate) enum Theme {
     /// Long lives with views that are held for as long.
     Long,
 }
-
-pub(crate) const THEMES: [Theme; 12] = [
-    Theme::Mixed,
-    Theme::Hot,
-    Theme::Batches,
-    Theme::Expiring,
-    Theme::Limited,
-    Theme::Churn,
-    Theme::SmallDisk,
-    Theme::FewDescriptors,
-    Theme::Large,
-    Theme::ByHand,
-    Theme::Restarts,
-    Theme::Long,
-];
 
 /// How a process that is not killed ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,7 +71,7 @@ pub(crate) struct KvLife {
 }
 
 /// The calls that writers make.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Op {
     Put,
     PutHot,
@@ -104,22 +90,6 @@ pub(crate) enum Op {
     Abandon,
 }
 
-pub(crate) const OPS: [Op; 13] = [
-    Op::Put,
-    Op::PutHot,
-    Op::Delete,
-    Op::DeleteMany,
-    Op::Swap,
-    Op::PutFor,
-    Op::PutForLong,
-    Op::SwapExpiring,
-    Op::Batch,
-    Op::BigBatch,
-    Op::Durable,
-    Op::Sync,
-    Op::Abandon,
-];
-
 /// A round.
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
@@ -137,7 +107,7 @@ pub(crate) struct Plan {
     pub(crate) sets: Vec<u32>,
     /// Weights of the values' size classes.
     pub(crate) sizes: [u32; 4],
-    /// Weights of [`OPS`].
+    /// Weights of the variants of [`Op`], in their order.
     pub(crate) mix: [u32; 13],
     /// Views that are open at the same time.
     pub(crate) views: u64,
@@ -152,7 +122,8 @@ const MIB: u64 = 1 << 20;
 impl Plan {
     pub(crate) fn of(seed: u64, round: u64, length: Length) -> Self {
         let numbers = &mut Numbers::of(&[seed, round]);
-        let theme = THEMES[(round % THEMES.len() as u64) as usize];
+        let themes = Theme::value_variants();
+        let theme = themes[(round % themes.len() as u64) as usize];
         let mut plan = Self {
             theme,
             segment: numbers.pick(&[1, 1, 2, 4, 8]) * MIB,
@@ -380,6 +351,9 @@ mod tests {
 
     #[test]
     fn the_weights_have_a_call_each() {
-        assert_eq!(OPS.len(), Plan::of(1, 0, Length(Duration::ZERO)).mix.len());
+        assert_eq!(
+            Op::value_variants().len(),
+            Plan::of(1, 0, Length(Duration::ZERO)).mix.len()
+        );
     }
 }

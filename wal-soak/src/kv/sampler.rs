@@ -15,8 +15,8 @@ use crate::harness::system::{Memory, OWN, Space, descriptors};
 const EVERY: Duration = Duration::from_millis(10);
 /// Open files of the log's writing side, the store's directory, and a snapshot that is written and read back.
 const DESCRIPTORS: u64 = 16 + 3;
-/// Writer, syncer and keeper of the log, and the store's own.
-const THREADS: u64 = 4;
+/// Writer, syncer and keeper of the log, the store's own, and the timer that all logs and stores of a process share.
+const THREADS: u64 = 5;
 /// Files beside the segments of the bound: lock, owner, reserve, marker, first LSN, two snapshots and a temporary one, and the
 /// segments that an unclean stop begins early.
 const FILES: u64 = 25;
@@ -27,6 +27,7 @@ const SOON: u64 = 15_000_000;
 
 /// Measures until the life is over.
 pub(crate) fn sample(shared: &Shared<'_>, base: &Base, mut journal: Journal) -> Result<(), String> {
+    let gauges = shared.gauges;
     let journals = shared.life.writers + 1;
     let mut largest = 0;
     let mut told = Instant::now();
@@ -36,8 +37,7 @@ pub(crate) fn sample(shared: &Shared<'_>, base: &Base, mut journal: Journal) -> 
     let mut log = Log::default();
     for round in 0.. {
         let durable = shared.store.durable_lsn();
-        let noted = journal.note_durable(durable);
-        noted.map_err(|error| format!("the journal cannot be written: {error}"))?;
+        journal.note_durable(durable)?;
         let before = shared.store.stats();
         let space = Space::of(&shared.args.data);
         let after = shared.store.stats();
@@ -50,24 +50,16 @@ pub(crate) fn sample(shared: &Shared<'_>, base: &Base, mut journal: Journal) -> 
         views[round % views.len()] = after.views;
         kept(shared, &after, views.iter().copied().max().unwrap_or(0));
         let open = descriptors(OWN).saturating_sub(base.descriptors + journals);
-        shared
-            .gauges
-            .bound("descriptors", open, DESCRIPTORS, String::new);
+        gauges.bound("descriptors", open, DESCRIPTORS, String::new);
         let running = own_threads().saturating_sub(base.threads);
-        shared
-            .gauges
-            .bound("threads", running, THREADS, String::new);
+        gauges.bound("threads", running, THREADS, String::new);
         if shared.plan.is_roomy(shared.life) && after.snapshot_failures > failures {
             failures = after.snapshot_failures;
-            shared
-                .gauges
-                .bound("snapshot-failures", failures, 0, String::new);
+            gauges.bound("snapshot-failures", failures, 0, String::new);
         }
         let over = shared.is_over();
-        shared
-            .gauges
-            .note("slowed", micros(after.slowed), String::new);
-        shared.gauges.note("clock-jumps", after.clock_jumps, || {
+        gauges.note("slowed", micros(after.slowed), String::new);
+        gauges.note("clock-jumps", after.clock_jumps, || {
             format!("{} corrections", after.clock_corrections)
         });
         if over || told.elapsed() > Duration::from_millis(200) {
@@ -85,11 +77,12 @@ pub(crate) fn sample(shared: &Shared<'_>, base: &Base, mut journal: Journal) -> 
 }
 
 fn disk(shared: &Shared<'_>, space: Space, before: &Stats, after: &Stats) {
+    let gauges = shared.gauges;
     let Some(bound) = before.disk_bound.max(after.disk_bound) else {
         return;
     };
     Event::Bound(bound).tell();
-    shared.gauges.bound("disk", space.bytes, bound, || {
+    gauges.bound("disk", space.bytes, bound, || {
         let of = |extension: &str| {
             let is = |name: &str| {
                 Path::new(name)
@@ -111,7 +104,7 @@ fn disk(shared: &Shared<'_>, space: Space, before: &Stats, after: &Stats) {
     // Each session begins a segment, and its recovery may make one more, until their heads make a snapshot due.
     let sessions = (2 * (shared.number + 1)).min(bound / SEGMENT_HEAD);
     let most = bound / shared.plan.segment + sessions + FILES;
-    shared.gauges.bound("files", space.files, most, String::new);
+    gauges.bound("files", space.files, most, String::new);
 }
 
 /// The log's length beside the most that was due since the snapshot before the last one.
@@ -124,6 +117,7 @@ struct Log {
 
 impl Log {
     fn look(&mut self, shared: &Shared<'_>, before: &Stats, after: &Stats) {
+        let gauges = shared.gauges;
         let (Some(first), Some(last)) = (due(shared, before), due(shared, after)) else {
             return;
         };
@@ -140,13 +134,12 @@ impl Log {
         let due = self.due.0.max(self.due.1);
         let write = shared.life.writers * (128 << 10) + shared.items.largest_set() * 250;
         let most = 3 * (due + due / 8) + write;
-        shared
-            .gauges
-            .bound("log", after.log_bytes, most, || format!("due at {due}"));
+        gauges.bound("log", after.log_bytes, most, || format!("due at {due}"));
     }
 }
 
 fn memory(shared: &Shared<'_>, base: &Base, stats: &Stats, largest: u64) {
+    let gauges = shared.gauges;
     // The largest batch is built beside the store, and written and replaced before it is visible.
     let batch = shared.items.largest_set() * 300;
     if let Some(limit) = shared.plan.memory_limit {
@@ -154,25 +147,21 @@ fn memory(shared: &Shared<'_>, base: &Base, stats: &Stats, largest: u64) {
         let index = stats.index_bytes.saturating_sub(55 * stats.keys);
         let writers = shared.life.writers * (128 << 10);
         let most = limit + limit / 20 + index + writers + batch;
-        shared
-            .gauges
-            .bound("memory-limit", stats.memory_bytes, most, || {
-                format!("limit {limit}")
-            });
+        gauges.bound("memory-limit", stats.memory_bytes, most, || {
+            format!("limit {limit}")
+        });
     }
     if let Some(limit) = shared.plan.view_limit() {
         // Each writer may have been let in by the last byte.
         let most = limit + shared.life.writers * (128 << 10) + batch;
         let note = || format!("limit {limit}, {} views", stats.views);
-        shared
-            .gauges
-            .bound("memory-views", stats.view_bytes, most, note);
+        gauges.bound("memory-views", stats.view_bytes, most, note);
     }
     let Some(now) = Memory::of(OWN) else { return };
     let grown = now.now.saturating_sub(base.memory);
     // A scan holds what it has shown, and an allocator does not give back everything.
     let most = 2 * largest + 2 * MARGIN + REPLAYED + 3 * batch * shared.life.writers;
-    shared.gauges.bound("memory-rss", grown, most, || {
+    gauges.bound("memory-rss", grown, most, || {
         let (live, kept) = (stats.memory_bytes, stats.kept_bytes);
         format!("memory_bytes {live}, kept_bytes {kept}, together at most {largest}")
     });

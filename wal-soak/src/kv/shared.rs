@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use wal_kv::{Error, FsyncPolicy};
 
 use super::keys::Items;
@@ -13,26 +14,30 @@ use super::store::Store;
 use crate::harness::{Event, Gauges};
 
 /// Which life of which round.
-#[derive(Clone, Debug, clap::Args)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct LifeArgs {
     /// The seed of the run.
-    #[arg(long)]
     pub seed: u64,
     /// The round.
-    #[arg(long)]
     pub round: u64,
     /// How much time the round has.
-    #[arg(long)]
     pub length_ms: u64,
     /// The number of the life.
-    #[arg(long)]
     pub life: usize,
     /// The store's directory.
-    #[arg(long)]
     pub data: PathBuf,
     /// Where the journals are.
-    #[arg(long)]
     pub state: PathBuf,
+}
+
+impl LifeArgs {
+    /// From the JSON that the watching process gives.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn parse(text: &str) -> serde_json::Result<Self> {
+        serde_json::from_str(text)
+    }
 }
 
 /// What all threads of a life share.

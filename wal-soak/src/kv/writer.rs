@@ -3,11 +3,12 @@
 use std::io;
 use std::time::{Duration, Instant};
 
+use clap::ValueEnum as _;
 use wal_kv::{Batch, Condition, Conditional, Error, Pair, Position, Result, UnixMillis};
 
 use super::journal::{Does, Entry, Journal, Step, wall};
 use super::keys::{Item, Items, Kind, WriteId, value, written_by};
-use super::plan::{OPS, Op};
+use super::plan::Op;
 use super::shared::Shared;
 use crate::harness::Numbers;
 
@@ -63,7 +64,7 @@ impl<'a> Writer<'a> {
     fn step(&mut self) -> Result<(), String> {
         let n = self.numbers.any();
         let items = &self.shared.items;
-        match OPS[self.numbers.weighed(&self.shared.plan.mix)] {
+        match Op::value_variants()[self.numbers.weighed(&self.shared.plan.mix)] {
             Op::Put => self.put(items.plain(n)),
             Op::PutHot => self.put(items.hot(n)),
             Op::Delete => self.delete(items.plain(n)),
@@ -158,9 +159,7 @@ impl<'a> Writer<'a> {
             last = position.lsn.get();
             Ok(Said::Written(position))
         })?;
-        self.journal
-            .note_durable(last)
-            .map_err(|error| told(&error))
+        self.journal.note_durable(last)
     }
 
     fn put_for(&mut self, item: Item, ttl: Duration) -> Result<(), String> {
@@ -257,10 +256,7 @@ impl<'a> Writer<'a> {
         let store = self.shared.store;
         let before = store.stats().visible_lsn.get();
         match store.sync() {
-            Ok(()) => self
-                .journal
-                .note_durable(before)
-                .map_err(|error| told(&error)),
+            Ok(()) => self.journal.note_durable(before),
             Err(error) => self.shared.failed(&error),
         }
     }
@@ -285,7 +281,7 @@ impl<'a> Writer<'a> {
             expires,
             at: wall(),
         };
-        self.journal.note(&entry).map_err(|error| told(&error))?;
+        self.journal.note(&entry)?;
         let begun = Instant::now();
         let done = call();
         self.shared.wrote(begun.elapsed(), records);
@@ -312,13 +308,9 @@ impl<'a> Writer<'a> {
                 Step::Refused
             }
         };
-        self.journal.note(&entry).map_err(|error| told(&error))?;
+        self.journal.note(&entry)?;
         Ok((entry.lsn > 0).then_some(entry.lsn))
     }
-}
-
-fn told(error: &io::Error) -> String {
-    format!("the journal cannot be written: {error}")
 }
 
 fn says_nothing_was_written(error: &Error) -> bool {

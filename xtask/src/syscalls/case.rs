@@ -5,9 +5,10 @@ use std::fmt;
 use std::str::FromStr;
 
 use anyhow::{Context as _, bail};
+use clap::ValueEnum;
 
 /// The operation of the command, and the log that it is given.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
 pub(super) enum Operation {
     /// Append to a log that does not exist yet, under a policy.
     AppendAlways,
@@ -25,32 +26,10 @@ pub(super) enum Operation {
 }
 
 impl Operation {
-    pub(super) const ALL: [Self; 10] = [
-        Self::AppendAlways,
-        Self::AppendBatch,
-        Self::AppendOs,
-        Self::Open,
-        Self::TruncateBefore,
-        Self::TruncateAfter,
-        Self::Repair,
-        Self::Verify,
-        Self::Stat,
-        Self::Cat,
-    ];
-
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Self::AppendAlways => "append always",
-            Self::AppendBatch => "append batch",
-            Self::AppendOs => "append os",
-            Self::Open => "open",
-            Self::TruncateBefore => "truncate before",
-            Self::TruncateAfter => "truncate after",
-            Self::Repair => "repair",
-            Self::Verify => "verify",
-            Self::Stat => "stat",
-            Self::Cat => "cat",
-        }
+    /// The words of the variant's name, in small letters.
+    pub(super) fn name(self) -> String {
+        let value = self.to_possible_value();
+        value.map_or_else(String::new, |value| value.get_name().replace('-', " "))
     }
 
     /// Whether it promises to change no file.
@@ -112,8 +91,9 @@ impl FromStr for Case {
             bail!("{text:?} is no case: it is OPERATION CALL EFFECT OCCURRENCE");
         };
         let name = operation.join(" ");
-        let operation = Operation::ALL
-            .into_iter()
+        let operation = Operation::value_variants()
+            .iter()
+            .copied()
             .find(|operation| operation.name() == name)
             .with_context(|| format!("there is no operation {name:?}"))?;
         let effect = match *effect {
@@ -142,7 +122,7 @@ mod tests {
 
     #[test]
     fn every_case_is_read_back_from_its_text() {
-        for operation in Operation::ALL {
+        for operation in Operation::value_variants().iter().copied() {
             for effect in [Effect::Error("EIO".into()), Effect::Kill, Effect::Delay] {
                 let case = Case {
                     operation,

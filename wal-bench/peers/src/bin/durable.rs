@@ -26,7 +26,7 @@ fn main() -> anyhow::Result<()> {
 
 fn appends(name: &str, count: u32, dir: &Path) -> anyhow::Result<()> {
     let logs = logs();
-    let peer = logs.iter().find(|peer| peer.name() == name);
+    let peer = logs.iter().find(|peer| peer.name == name);
     let log = peer
         .context("there is no such log")?
         .create(dir, Reached::Durable)?
@@ -39,7 +39,7 @@ fn appends(name: &str, count: u32, dir: &Path) -> anyhow::Result<()> {
 
 fn puts(name: &str, count: u32, dir: &Path) -> anyhow::Result<()> {
     let stores = stores();
-    let store = stores.iter().find(|store| store.name() == name);
+    let store = stores.iter().find(|store| store.name == name);
     let map = store
         .context("there is no such store")?
         .open(dir, Reached::Durable)?

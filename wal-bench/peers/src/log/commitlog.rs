@@ -12,11 +12,8 @@ use wal_bench::peer::{Peer, PeerLog, Reached};
 
 use crate::lock::lock;
 
-/// As it is, or with our sync.
-pub(super) struct Commitlog {
-    name: &'static str,
-    offers: Reached,
-}
+/// As it is, for [`Reached::Buffered`], or with our sync.
+pub(super) struct Commitlog(pub(super) Reached);
 
 struct Log {
     open: Mutex<Open>,
@@ -40,17 +37,6 @@ const INDEX: usize = 1 << 20;
 const MESSAGES: usize = 64 << 20;
 const READ: usize = 1 << 20;
 
-impl Commitlog {
-    pub(super) const PLAIN: Self = Self {
-        name: "commitlog",
-        offers: Reached::Buffered,
-    };
-    pub(super) const FSYNC: Self = Self {
-        name: "commitlog-fsync",
-        offers: Reached::Durable,
-    };
-}
-
 fn open(dir: &Path) -> anyhow::Result<CommitLog> {
     let mut options = LogOptions::new(dir);
     options
@@ -61,16 +47,8 @@ fn open(dir: &Path) -> anyhow::Result<CommitLog> {
 }
 
 impl Peer for Commitlog {
-    fn name(&self) -> &'static str {
-        self.name
-    }
-
-    fn version(&self) -> &'static str {
-        env!("VERSION_COMMITLOG")
-    }
-
     fn create(&self, dir: &Path, reached: Reached) -> anyhow::Result<Option<Box<dyn PeerLog>>> {
-        if reached != self.offers {
+        if reached != self.0 {
             return Ok(None);
         }
         let log = open(dir)?;
@@ -104,10 +82,6 @@ impl Peer for Commitlog {
 }
 
 impl PeerLog for Log {
-    fn append(&self, payload: &[u8]) -> anyhow::Result<()> {
-        self.append_batch(&[payload])
-    }
-
     fn append_batch(&self, payloads: &[&[u8]]) -> anyhow::Result<()> {
         let mut open = lock(&self.open);
         let Open {
@@ -128,11 +102,6 @@ impl PeerLog for Log {
         if let Some(segment) = segment {
             segment.sync_data()?;
         }
-        Ok(())
-    }
-
-    /// Each append has done so.
-    fn flush(&self) -> anyhow::Result<()> {
         Ok(())
     }
 }

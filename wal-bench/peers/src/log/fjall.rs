@@ -8,8 +8,7 @@ use wal_bench::peer::{Peer, PeerLog, Reached};
 
 /// As it is by default, where each insert is handed over to the operating system, or with its buffer.
 pub(super) struct FjallJournal {
-    name: &'static str,
-    manual: bool,
+    pub(super) manual: bool,
 }
 
 struct Log {
@@ -23,15 +22,6 @@ struct Log {
 const NEVER: u64 = 64 << 30;
 
 impl FjallJournal {
-    pub(super) const PLAIN: Self = Self {
-        name: "fjall",
-        manual: false,
-    };
-    pub(super) const MANUAL: Self = Self {
-        name: "fjall-manual",
-        manual: true,
-    };
-
     fn open(&self, dir: &Path) -> anyhow::Result<(Database, Keyspace)> {
         let database = Database::builder(dir)
             .max_journaling_size(NEVER)
@@ -48,14 +38,6 @@ impl FjallJournal {
 }
 
 impl Peer for FjallJournal {
-    fn name(&self) -> &'static str {
-        self.name
-    }
-
-    fn version(&self) -> &'static str {
-        env!("VERSION_FJALL")
-    }
-
     fn create(&self, dir: &Path, reached: Reached) -> anyhow::Result<Option<Box<dyn PeerLog>>> {
         if self.manual && reached == Reached::Durable {
             return Ok(None);

@@ -17,14 +17,13 @@ use crate::lock::lock;
 
 /// An entry and its commit for each append.
 pub(super) struct Okaywal {
-    name: &'static str,
-    tuned: bool,
+    pub(super) tuned: bool,
 }
 
 /// One entry for all.
 pub(super) struct OkaywalBuffered {
-    name: &'static str,
-    flush_commits: bool,
+    /// If not, for less than a buffer no sync of all: what the appends alone cost.
+    pub(super) flush_commits: bool,
 }
 
 struct Durable {
@@ -48,35 +47,10 @@ self_cell! {
     }
 }
 
-const VERSION: &str = env!("VERSION_OKAYWAL");
-
 /// Bytes that the tuned log writes before its first record, and syncs, as the limits do.
 const PREWRITTEN: u32 = 64 << 20;
 /// Bytes of its buffer. The default is 16 KiB.
 const BUFFER: usize = 256 << 10;
-
-impl Okaywal {
-    pub(super) const TUNED: Self = Self {
-        name: "okaywal",
-        tuned: true,
-    };
-    pub(super) const DEFAULT: Self = Self {
-        name: "okaywal-default",
-        tuned: false,
-    };
-}
-
-impl OkaywalBuffered {
-    pub(super) const SYNCED: Self = Self {
-        name: "okaywal (flush syncs)",
-        flush_commits: true,
-    };
-    /// For less than a buffer no sync of all: what the appends alone cost.
-    pub(super) const KEPT: Self = Self {
-        name: "okaywal (keeps 256 KiB)",
-        flush_commits: false,
-    };
-}
 
 /// Without checkpoints.
 fn tuned(dir: &Path, preallocate: Option<u32>) -> Configuration {
@@ -90,14 +64,6 @@ fn tuned(dir: &Path, preallocate: Option<u32>) -> Configuration {
 }
 
 impl Peer for Okaywal {
-    fn name(&self) -> &'static str {
-        self.name
-    }
-
-    fn version(&self) -> &'static str {
-        VERSION
-    }
-
     fn create(&self, dir: &Path, reached: Reached) -> anyhow::Result<Option<Box<dyn PeerLog>>> {
         if reached == Reached::Buffered {
             return Ok(None);
@@ -125,10 +91,6 @@ impl Peer for Okaywal {
 }
 
 impl PeerLog for Durable {
-    fn append(&self, payload: &[u8]) -> anyhow::Result<()> {
-        self.append_batch(&[payload])
-    }
-
     fn append_batch(&self, payloads: &[&[u8]]) -> anyhow::Result<()> {
         let wal = self.wal.as_ref().context("the log is closed")?;
         let mut entry = wal.begin_entry()?;
@@ -136,11 +98,6 @@ impl PeerLog for Durable {
             entry.write_chunk(payload)?;
         }
         entry.commit()?;
-        Ok(())
-    }
-
-    /// Nothing is left: each append was committed.
-    fn flush(&self) -> anyhow::Result<()> {
         Ok(())
     }
 }
@@ -156,14 +113,6 @@ impl Drop for Durable {
 }
 
 impl Peer for OkaywalBuffered {
-    fn name(&self) -> &'static str {
-        self.name
-    }
-
-    fn version(&self) -> &'static str {
-        VERSION
-    }
-
     fn create(&self, dir: &Path, reached: Reached) -> anyhow::Result<Option<Box<dyn PeerLog>>> {
         if reached == Reached::Durable {
             return Ok(None);
@@ -183,10 +132,6 @@ impl Peer for OkaywalBuffered {
 }
 
 impl PeerLog for Buffered {
-    fn append(&self, payload: &[u8]) -> anyhow::Result<()> {
-        self.append_batch(&[payload])
-    }
-
     fn append_batch(&self, payloads: &[&[u8]]) -> anyhow::Result<()> {
         let mut open = lock(&self.open);
         let open = open.as_mut().context("the log is closed")?;

@@ -9,18 +9,13 @@ use wal_bench::peer::{Peer, PeerLog, Reached};
 
 use crate::lock::lock;
 
-/// A commit for each append.
-pub(super) struct OpenWal;
-
-/// One commit for all, in `flush`.
-pub(super) struct OpenWalBuffered;
+/// [`Reached::Durable`]: a commit for each append. [`Reached::Buffered`]: one commit for all, in `flush`.
+pub(super) struct OpenWal(pub(super) Reached);
 
 struct Log {
     wal: Mutex<Wal>,
     reached: Reached,
 }
-
-pub(super) const VERSION: &str = env!("VERSION_OPEN_WAL");
 
 /// With its default settings: segments of 128 MiB.
 pub(super) fn open(dir: &Path) -> anyhow::Result<Wal> {
@@ -36,46 +31,13 @@ pub(super) fn replay(dir: &Path, each: &mut dyn FnMut(&[u8])) -> anyhow::Result<
     Ok(Some(()))
 }
 
-fn create(dir: &Path, reached: Reached) -> anyhow::Result<Option<Box<dyn PeerLog>>> {
-    let wal = Mutex::new(open(dir)?);
-    Ok(Some(Box::new(Log { wal, reached })))
-}
-
 impl Peer for OpenWal {
-    fn name(&self) -> &'static str {
-        "open-wal"
-    }
-
-    fn version(&self) -> &'static str {
-        VERSION
-    }
-
     fn create(&self, dir: &Path, reached: Reached) -> anyhow::Result<Option<Box<dyn PeerLog>>> {
-        match reached {
-            Reached::Buffered => Ok(None),
-            Reached::Durable => create(dir, reached),
+        if reached != self.0 {
+            return Ok(None);
         }
-    }
-
-    fn replay(&self, dir: &Path, each: &mut dyn FnMut(&[u8])) -> anyhow::Result<Option<()>> {
-        replay(dir, each)
-    }
-}
-
-impl Peer for OpenWalBuffered {
-    fn name(&self) -> &'static str {
-        "open-wal (flush syncs)"
-    }
-
-    fn version(&self) -> &'static str {
-        VERSION
-    }
-
-    fn create(&self, dir: &Path, reached: Reached) -> anyhow::Result<Option<Box<dyn PeerLog>>> {
-        match reached {
-            Reached::Buffered => create(dir, reached),
-            Reached::Durable => Ok(None),
-        }
+        let wal = Mutex::new(open(dir)?);
+        Ok(Some(Box::new(Log { wal, reached })))
     }
 
     fn replay(&self, dir: &Path, each: &mut dyn FnMut(&[u8])) -> anyhow::Result<Option<()>> {
@@ -84,10 +46,6 @@ impl Peer for OpenWalBuffered {
 }
 
 impl PeerLog for Log {
-    fn append(&self, payload: &[u8]) -> anyhow::Result<()> {
-        self.append_batch(&[payload])
-    }
-
     fn append_batch(&self, payloads: &[&[u8]]) -> anyhow::Result<()> {
         let mut wal = lock(&self.wal);
         for payload in payloads {

@@ -40,14 +40,6 @@ struct Payloads {
 }
 
 impl Peer for OpenWalGroup {
-    fn name(&self) -> &'static str {
-        "open-wal-group"
-    }
-
-    fn version(&self) -> &'static str {
-        open_wal::VERSION
-    }
-
     fn create(&self, dir: &Path, reached: Reached) -> anyhow::Result<Option<Box<dyn PeerLog>>> {
         if reached == Reached::Buffered {
             return Ok(None);
@@ -65,10 +57,6 @@ impl Peer for OpenWalGroup {
 }
 
 impl PeerLog for Log {
-    fn append(&self, payload: &[u8]) -> anyhow::Result<()> {
-        self.append_batch(&[payload])
-    }
-
     fn append_batch(&self, payloads: &[&[u8]]) -> anyhow::Result<()> {
         let mut queue = lock(&self.queue);
         for payload in payloads {
@@ -100,11 +88,6 @@ impl PeerLog for Log {
             self.led.notify_all();
             written?;
         }
-        Ok(())
-    }
-
-    /// Nothing is left: each append was committed.
-    fn flush(&self) -> anyhow::Result<()> {
         Ok(())
     }
 }

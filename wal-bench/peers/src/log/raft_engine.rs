@@ -55,14 +55,6 @@ fn open(dir: &Path) -> anyhow::Result<Engine> {
 }
 
 impl Peer for RaftEngine {
-    fn name(&self) -> &'static str {
-        "raft-engine"
-    }
-
-    fn version(&self) -> &'static str {
-        env!("VERSION_RAFT_ENGINE")
-    }
-
     fn create(&self, dir: &Path, reached: Reached) -> anyhow::Result<Option<Box<dyn PeerLog>>> {
         let groups = (1..=GROUPS).map(|id| Group {
             id,
@@ -100,10 +92,6 @@ impl Peer for RaftEngine {
 }
 
 impl PeerLog for Log {
-    fn append(&self, payload: &[u8]) -> anyhow::Result<()> {
-        self.append_batch(&[payload])
-    }
-
     fn append_batch(&self, payloads: &[&[u8]]) -> anyhow::Result<()> {
         let mut group = self.groups.of_thread();
         let Group { id, index, batch } = &mut *group;
@@ -115,11 +103,6 @@ impl PeerLog for Log {
             batch.add_entries::<Numbered>(*id, &[entry])?;
         }
         self.engine.write(batch, self.reached == Reached::Durable)?;
-        Ok(())
-    }
-
-    /// Each write has done so.
-    fn flush(&self) -> anyhow::Result<()> {
         Ok(())
     }
 }

@@ -28,14 +28,6 @@ fn open(dir: &Path) -> anyhow::Result<DB> {
 }
 
 impl Peer for RocksDbWal {
-    fn name(&self) -> &'static str {
-        "rocksdb"
-    }
-
-    fn version(&self) -> &'static str {
-        env!("VERSION_ROCKSDB")
-    }
-
     fn create(&self, dir: &Path, reached: Reached) -> anyhow::Result<Option<Box<dyn PeerLog>>> {
         let mut write = WriteOptions::default();
         write.set_sync(reached == Reached::Durable);

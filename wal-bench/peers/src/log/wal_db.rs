@@ -16,14 +16,6 @@ struct Log {
 const FILE: &str = "log";
 
 impl Peer for WalDb {
-    fn name(&self) -> &'static str {
-        "wal-db"
-    }
-
-    fn version(&self) -> &'static str {
-        env!("VERSION_WAL_DB")
-    }
-
     fn create(&self, dir: &Path, reached: Reached) -> anyhow::Result<Option<Box<dyn PeerLog>>> {
         let wal = Wal::open(dir.join(FILE))?;
         Ok(Some(Box::new(Log { wal, reached })))
@@ -54,11 +46,6 @@ impl PeerLog for Log {
         if self.reached == Reached::Durable {
             self.wal.sync()?;
         }
-        Ok(())
-    }
-
-    /// Each append has done so.
-    fn flush(&self) -> anyhow::Result<()> {
         Ok(())
     }
 }

@@ -59,14 +59,6 @@ fn empty_the_removed(used: &mut Vec<File>) -> anyhow::Result<()> {
 }
 
 impl Peer for WalrusRust {
-    fn name(&self) -> &'static str {
-        "walrus"
-    }
-
-    fn version(&self) -> &'static str {
-        env!("VERSION_WALRUS_RUST")
-    }
-
     fn create(&self, dir: &Path, reached: Reached) -> anyhow::Result<Option<Box<dyn PeerLog>>> {
         // The schedule of the first log of a process decides whether the files of all have O_SYNC. With it, those who want no
         // sync would pay one, and those who want one would pay two.
@@ -104,11 +96,6 @@ impl PeerLog for Log {
         for payloads in payloads.chunks(BATCH) {
             self.0.batch_append_for_topic(KEY, payloads)?;
         }
-        Ok(())
-    }
-
-    /// Each append has done so.
-    fn flush(&self) -> anyhow::Result<()> {
         Ok(())
     }
 }

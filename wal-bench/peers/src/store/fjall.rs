@@ -18,14 +18,6 @@ struct Map {
 }
 
 impl PeerStore for Fjall {
-    fn name(&self) -> &'static str {
-        "fjall"
-    }
-
-    fn version(&self) -> &'static str {
-        env!("VERSION_FJALL")
-    }
-
     fn open(&self, dir: &Path, reached: Reached) -> anyhow::Result<Option<Box<dyn PeerMap>>> {
         let database = Database::builder(dir).cache_size(CACHE).open()?;
         let pairs = database.keyspace("kv", KeyspaceCreateOptions::default)?;

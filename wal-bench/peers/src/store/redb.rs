@@ -27,14 +27,6 @@ const FILE: &str = "kv.redb";
 const TABLE: TableDefinition<'static, &[u8], &[u8]> = TableDefinition::new("kv");
 
 impl PeerStore for Redb {
-    fn name(&self) -> &'static str {
-        "redb"
-    }
-
-    fn version(&self) -> &'static str {
-        env!("VERSION_REDB")
-    }
-
     fn open(&self, dir: &Path, reached: Reached) -> anyhow::Result<Option<Box<dyn PeerMap>>> {
         let database = Database::builder()
             .set_cache_size(CACHE as usize)

@@ -22,14 +22,6 @@ struct Map {
 const BITS_PER_KEY: f64 = 10.0;
 
 impl PeerStore for RocksDb {
-    fn name(&self) -> &'static str {
-        "rocksdb"
-    }
-
-    fn version(&self) -> &'static str {
-        env!("VERSION_ROCKSDB")
-    }
-
     fn open(&self, dir: &Path, reached: Reached) -> anyhow::Result<Option<Box<dyn PeerMap>>> {
         let mut blocks = BlockBasedOptions::default();
         blocks.set_block_cache(&Cache::new_lru_cache(CACHE as usize));

@@ -10,11 +10,8 @@ use wal_bench::peer::{PeerMap, PeerStore, Reached};
 
 use super::common::CACHE;
 
-/// As it is, or with our sync behind each put.
-pub(super) struct Sled {
-    name: &'static str,
-    offers: Reached,
-}
+/// As it is, for [`Reached::Buffered`], or with our sync after each put.
+pub(super) struct Sled(pub(super) Reached);
 
 struct Map {
     db: Db,
@@ -22,28 +19,9 @@ struct Map {
     reached: Reached,
 }
 
-impl Sled {
-    pub(super) const PLAIN: Self = Self {
-        name: "sled",
-        offers: Reached::Buffered,
-    };
-    pub(super) const FSYNC: Self = Self {
-        name: "sled-fsync",
-        offers: Reached::Durable,
-    };
-}
-
 impl PeerStore for Sled {
-    fn name(&self) -> &'static str {
-        self.name
-    }
-
-    fn version(&self) -> &'static str {
-        env!("VERSION_SLED")
-    }
-
     fn open(&self, dir: &Path, reached: Reached) -> anyhow::Result<Option<Box<dyn PeerMap>>> {
-        if reached != self.offers {
+        if reached != self.0 {
             return Ok(None);
         }
         let db = Config::new()

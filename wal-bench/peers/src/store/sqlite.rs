@@ -53,14 +53,6 @@ fn synchronous(reached: Reached) -> &'static str {
 }
 
 impl PeerStore for Sqlite {
-    fn name(&self) -> &'static str {
-        "sqlite"
-    }
-
-    fn version(&self) -> &'static str {
-        env!("VERSION_RUSQLITE")
-    }
-
     fn open(&self, dir: &Path, reached: Reached) -> anyhow::Result<Option<Box<dyn PeerMap>>> {
         let connection = connect(dir, reached)?;
         connection.execute(

@@ -22,7 +22,7 @@ struct Work {
     each: u64,
 }
 
-pub(super) fn run(ground: &Ground<'_>) -> anyhow::Result<(String, Outcome)> {
+pub(in crate::workloads) fn run(ground: &Ground<'_>) -> anyhow::Result<(String, Outcome)> {
     let mut outcome = Outcome::default();
     for keys in counts(ground.size) {
         let dir = ground.dir.join("stores");
@@ -66,7 +66,7 @@ fn get(ground: &Ground<'_>, keys: u64, dir: &Path) -> anyhow::Result<Outcome> {
             ..work
         };
         for (peer, map) in &peers {
-            let id = contest.peer(&case, peer.name(), peer.version(), move |_| {
+            let id = contest.peer(&case, peer.name, peer.version, move |_| {
                 few.turn(|key| map.get(key)).map(Some)
             });
             ids.push(id);

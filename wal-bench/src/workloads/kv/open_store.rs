@@ -32,7 +32,7 @@ fn sizes(size: Size) -> Vec<u64> {
     }
 }
 
-pub(super) fn run(ground: &Ground<'_>) -> anyhow::Result<(String, Outcome)> {
+pub(in crate::workloads) fn run(ground: &Ground<'_>) -> anyhow::Result<(String, Outcome)> {
     let mut outcome = Outcome::default();
     for keys in sizes(ground.size) {
         let dir = ground.dir.join("stores");
@@ -86,9 +86,9 @@ fn open(ground: &Ground<'_>, keys: u64, dir: &Path) -> anyhow::Result<Outcome> {
         });
     }
     for peer in stores {
-        let place = place("peers").join(peer.name());
-        contest.peer(&case, peer.name(), peer.version(), move |_| {
-            opened_by(peer.as_ref(), &place, keys)
+        let place = place("peers").join(peer.name);
+        contest.peer(&case, peer.name, peer.version, move |_| {
+            opened_by(peer.peer.as_ref(), &place, keys)
         });
     }
     outcome.add(contest.run(ground)?);

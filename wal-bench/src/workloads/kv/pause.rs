@@ -43,7 +43,7 @@ struct Work<'a> {
     alone: Duration,
 }
 
-pub(super) fn run(ground: &Ground<'_>) -> anyhow::Result<(String, Outcome)> {
+pub(in crate::workloads) fn run(ground: &Ground<'_>) -> anyhow::Result<(String, Outcome)> {
     let keys = counts(ground.size)[0];
     (ground.progress)("writing what the snapshot holds");
     let store = filled(ground.dir, keys)?;

@@ -23,7 +23,7 @@ use crate::turn::{Measure, Turn};
 type Put<'a> = dyn Fn(&[u8; 16], &[u8]) -> anyhow::Result<()> + Sync + 'a;
 
 /// One writer. Ends when the last put has returned.
-pub(super) fn buffered(ground: &Ground<'_>) -> anyhow::Result<(String, Outcome)> {
+pub(in crate::workloads) fn buffered(ground: &Ground<'_>) -> anyhow::Result<(String, Outcome)> {
     let mut outcome = Outcome::default();
     for keys in counts(ground.size) {
         outcome.add(new_keys(ground, *keys)?);
@@ -70,7 +70,7 @@ fn new_keys(ground: &Ground<'_>, count: u64) -> anyhow::Result<Outcome> {
         });
     }
     for peer in &ground.field.stores {
-        contest.peer(&case, peer.name(), peer.version(), |dir| {
+        contest.peer(&case, peer.name, peer.version, |dir| {
             let Some(map) = peer.open(dir, Reached::Buffered)? else {
                 return Ok(None);
             };
@@ -149,7 +149,7 @@ struct Work {
 }
 
 /// Each put is on stable storage when it returns.
-pub(super) fn durable(ground: &Ground<'_>) -> anyhow::Result<(String, Outcome)> {
+pub(in crate::workloads) fn durable(ground: &Ground<'_>) -> anyhow::Result<(String, Outcome)> {
     let len = ground.size.pick(2 * MIB, 64 * MIB, 64 * MIB);
     let file = Prewritten::create(ground.dir, "raw-group", len)?;
     let mut outcome = Outcome::default();
@@ -166,18 +166,18 @@ pub(super) fn durable(ground: &Ground<'_>) -> anyhow::Result<(String, Outcome)> 
             let map = RawMap::durable(RawGroup::new(file.clone()));
             let done = work.on_threads(|key, value| Ok(map.put(key, value)?))?;
             check(map.map().len(), done.calls)?;
-            Ok(turn(done, None))
+            Ok(done.turn(PAIR, None))
         });
         contest.limit(&case, "raw-shards", |_| {
             let shards = RawShards::durable(RawGroup::new(file.clone()));
             let done = work.on_threads(|key, value| Ok(shards.put(key, value)?))?;
             check(shards.len(), done.calls)?;
-            Ok(turn(done, None))
+            Ok(done.turn(PAIR, None))
         });
         contest.log(&case, "Always", |dir| work.store(dir));
         for peer in &ground.field.stores {
-            contest.peer(&case, peer.name(), peer.version(), |dir| {
-                work.peer(dir, peer.as_ref())
+            contest.peer(&case, peer.name, peer.version, |dir| {
+                work.peer(dir, peer.peer.as_ref())
             });
         }
         outcome.add(contest.run(ground)?);
@@ -189,14 +189,6 @@ pub(super) fn durable(ground: &Ground<'_>) -> anyhow::Result<(String, Outcome)> 
 
 fn writers(size: Size) -> Vec<usize> {
     size.pick(vec![1, 2], vec![1, 8, 32], vec![1, 8, 32])
-}
-
-fn turn(done: Done, syncs: Option<u64>) -> Turn {
-    Turn {
-        latencies: Some(done.latencies),
-        syncs,
-        ..Turn::new(done.calls, done.calls * PAIR, done.elapsed)
-    }
 }
 
 impl Work {
@@ -218,7 +210,7 @@ impl Work {
             Ok(())
         })?;
         check_last(wal.durable_lsn(), done.calls + 1)?;
-        Ok(turn(done, Some(wal.stats().syncs - before)))
+        Ok(done.turn(PAIR, Some(wal.stats().syncs - before)))
     }
 
     fn store(&self, dir: &Path) -> anyhow::Result<Turn> {
@@ -234,7 +226,7 @@ impl Work {
             Ok(())
         })?;
         check(store.len(), done.calls + 1)?;
-        Ok(turn(done, Some(store.stats().log.syncs - before)))
+        Ok(done.turn(PAIR, Some(store.stats().log.syncs - before)))
     }
 
     fn peer(&self, dir: &Path, peer: &dyn PeerStore) -> anyhow::Result<Option<Turn>> {
@@ -243,6 +235,6 @@ impl Work {
         };
         map.put(b"the first", b"")?;
         let done = self.on_threads(|key, value| map.put(key, value))?;
-        Ok(Some(turn(done, None)))
+        Ok(Some(done.turn(PAIR, None)))
     }
 }

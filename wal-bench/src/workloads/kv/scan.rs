@@ -13,7 +13,7 @@ use crate::pairs::{PAIR, count_name, counts, fill, filled, filled_peers};
 use crate::turn::{Measure, Turn};
 use crate::watch::Stopwatch;
 
-pub(super) fn run(ground: &Ground<'_>) -> anyhow::Result<(String, Outcome)> {
+pub(in crate::workloads) fn run(ground: &Ground<'_>) -> anyhow::Result<(String, Outcome)> {
     let mut outcome = Outcome::default();
     for keys in counts(ground.size) {
         let dir = ground.dir.join("stores");
@@ -81,7 +81,7 @@ fn scan(ground: &Ground<'_>, keys: u64, dir: &Path) -> anyhow::Result<Outcome> {
         })
     });
     for (peer, map) in &peers {
-        contest.peer(&case, peer.name(), peer.version(), move |_| {
+        contest.peer(&case, peer.name, peer.version, move |_| {
             turn(keys, |seen| {
                 map.scan(&mut |key, value| seen.note(key, value))
             })

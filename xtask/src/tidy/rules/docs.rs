@@ -88,12 +88,8 @@ pub(super) fn decisions(tree: &Tree) -> Vec<Finding> {
         }
         let Some(number) = note_number(name) else {
             let what = "not the name of a decision note";
-            findings.push(Finding::new(
-                path,
-                0,
-                what,
-                "name it NNNN-slug.md, in small letters",
-            ));
+            let remedy = "name it NNNN-slug.md, in small letters";
+            findings.push(Finding::new(path, 0, what, remedy));
             continue;
         };
         if let Some(first) = numbers.insert(number, path) {

@@ -4,89 +4,44 @@ use crate::tidy::Finding;
 use crate::tidy::manifest;
 use crate::tidy::tree::{File, Tree};
 
-/// A crate of the workspace, and what it may depend on: crates of the workspace (nothing else of
-/// ours), and no crate of `never`.
-struct Layer {
-    krate: &'static str,
-    may: &'static [&'static str],
-    never: &'static [&'static str],
-}
+type Crates = &'static [&'static str];
 
-/// From the bottom up. wal-format and wal-io are siblings, and wal-sync asks wal-io which process it is in. xtask builds without any of them.
-const LAYERS: &[Layer] = &[
-    Layer {
-        krate: "wal-format",
-        may: &[],
-        never: &["tokio", "async-trait", "rustix"],
-    },
-    Layer {
-        krate: "wal-io",
-        may: &[],
-        never: &["tokio", "async-trait"],
-    },
-    Layer {
-        krate: "wal-sync",
-        may: &["wal-io"],
-        never: &["tokio", "async-trait", "rustix"],
-    },
-    Layer {
-        krate: "wal-core",
-        may: &["wal-format", "wal-io", "wal-sync"],
-        never: &["rustix"],
-    },
-    Layer {
-        krate: "wal-kv",
-        may: &["wal-core", "wal-format", "wal-io", "wal-sync"],
-        never: &["rustix"],
-    },
-    Layer {
-        krate: "wal-cli",
-        may: &["wal-core", "wal-format", "wal-io", "wal-kv"],
-        never: &[],
-    },
-    // The crash suite sees the log only through its public calls.
-    Layer {
-        krate: "wal-crash",
-        may: &["wal-core", "wal-io"],
-        never: &["tokio"],
-    },
-    // Fuzz targets reach every decoder; the command's they take by path.
-    Layer {
-        krate: "wal-fuzz",
-        may: &["wal-core", "wal-format", "wal-io"],
-        never: &["tokio"],
-    },
-    Layer {
-        krate: "wal-bench",
-        may: &["wal-core", "wal-format", "wal-io", "wal-kv"],
-        never: &[],
-    },
-    Layer {
-        krate: "wal-soak",
-        may: &["wal-core", "wal-kv"],
-        never: &[],
-    },
-    Layer {
-        krate: "xtask",
-        may: &[],
-        never: &["tokio"],
-    },
-];
+/// What a crate of the workspace may depend on: the crates of the workspace that it may name (nothing else of ours), and the
+/// crates that it must never name. From the bottom up. wal-format and wal-io are siblings. xtask builds without any
+/// of them.
+fn layer(krate: &str) -> Option<(Crates, Crates)> {
+    Some(match krate {
+        "wal-format" => (&[], &["tokio", "async-trait", "rustix"]),
+        "wal-io" => (&[], &["tokio", "async-trait"]),
+        "wal-sync" => (&["wal-io"], &["tokio", "async-trait", "rustix"]),
+        "wal-core" => (&["wal-format", "wal-io", "wal-sync"], &["rustix"]),
+        "wal-kv" => (
+            &["wal-core", "wal-format", "wal-io", "wal-sync"],
+            &["rustix"],
+        ),
+        "wal-cli" | "wal-bench" => (&["wal-core", "wal-format", "wal-io", "wal-kv"], &[]),
+        "wal-crash" => (&["wal-core", "wal-io"], &["tokio"]),
+        "wal-fuzz" => (&["wal-core", "wal-format", "wal-io"], &["tokio"]),
+        "wal-soak" => (&["wal-core", "wal-kv"], &[]),
+        "xtask" => (&[], &["tokio"]),
+        _ => return None,
+    })
+}
 
 pub(super) fn dependencies(tree: &Tree) -> Vec<Finding> {
     let mut findings = Vec::new();
     for file in tree.manifests() {
         let name = crate_name(file);
-        let Some(layer) = LAYERS.iter().find(|layer| layer.krate == name) else {
+        let Some((may, never)) = layer(&name) else {
             let what = format!("{name} has no layer");
-            let remedy = "add it to LAYERS in xtask/src/tidy/rules/manifests.rs";
+            let remedy = "add it to `layer` in xtask/src/tidy/rules/manifests.rs";
             findings.push(Finding::new(&file.path, 1, what, remedy));
             continue;
         };
         for dependency in manifest::dependencies(&file.text) {
-            let ours = LAYERS.iter().any(|layer| layer.krate == dependency.name);
-            let refused = ours && !layer.may.contains(&dependency.name);
-            if refused || layer.never.contains(&dependency.name) {
+            let ours = layer(dependency.name).is_some();
+            let refused = ours && !may.contains(&dependency.name);
+            if refused || never.contains(&dependency.name) {
                 let what = format!("{name} depends on {}", dependency.name);
                 let remedy =
                     "its layer must not know that crate: move the code to a layer that may";
@@ -122,12 +77,8 @@ pub(super) fn inherited(tree: &Tree) -> Vec<Finding> {
             };
             if !entries.iter().any(found) {
                 let what = format!("[{table}] has no `{key} = true`");
-                findings.push(Finding::new(
-                    &file.path,
-                    1,
-                    what,
-                    "add it, and no value of its own",
-                ));
+                let remedy = "add it, and no value of its own";
+                findings.push(Finding::new(&file.path, 1, what, remedy));
             }
         }
     }
@@ -148,12 +99,8 @@ pub(super) fn msrv_in_documents(tree: &Tree) -> Vec<Finding> {
         for (index, line) in file.text.lines().enumerate() {
             for named in rust_versions(line).filter(|named| *named != msrv) {
                 let what = format!("Rust {named}, but the workspace says {msrv}");
-                findings.push(Finding::new(
-                    &file.path,
-                    index + 1,
-                    what,
-                    "write the same number",
-                ));
+                let remedy = "write the same number";
+                findings.push(Finding::new(&file.path, index + 1, what, remedy));
             }
         }
     }

@@ -54,12 +54,8 @@ pub(super) fn unsafe_code(tree: &Tree) -> Vec<Finding> {
         let denied = file.is_in(MAY_ALLOW_UNSAFE) && dense.contains("#![deny(unsafe_code)]");
         if !denied && !dense.contains("#![forbid(unsafe_code)]") {
             let what = "the crate does not forbid unsafe code";
-            findings.push(Finding::new(
-                &file.path,
-                1,
-                what,
-                "add `#![forbid(unsafe_code)]`",
-            ));
+            let remedy = "add `#![forbid(unsafe_code)]`";
+            findings.push(Finding::new(&file.path, 1, what, remedy));
         }
     }
     let allows = tree.rust_in(MAY_ALLOW_UNSAFE).filter_map(|(file, rust)| {
@@ -70,12 +66,8 @@ pub(super) fn unsafe_code(tree: &Tree) -> Vec<Finding> {
     });
     for (file, line) in allows.skip(1) {
         let what = "a second file allows unsafe code";
-        findings.push(Finding::new(
-            &file.path,
-            line,
-            what,
-            "keep it all in one file",
-        ));
+        let remedy = "keep it all in one file";
+        findings.push(Finding::new(&file.path, line, what, remedy));
     }
     findings
 }
@@ -120,11 +112,8 @@ pub(super) fn ignored_tests(tree: &Tree) -> Vec<Finding> {
 
 pub(super) fn prints(tree: &Tree) -> Vec<Finding> {
     let words = ["println!", "eprintln!", "print!", "eprint!"];
-    in_libraries(
-        tree,
-        &words,
-        "return it to the caller, who decides what is shown",
-    )
+    let remedy = "return it to the caller, who decides what is shown";
+    in_libraries(tree, &words, remedy)
 }
 
 pub(super) fn unwraps(tree: &Tree) -> Vec<Finding> {
@@ -162,13 +151,9 @@ pub(super) fn tokio_fs(tree: &Tree) -> Vec<Finding> {
     for (file, rust) in tree.rust() {
         for named in paths::named(&rust.code) {
             if named.is_in("tokio::fs") {
+                let what = format!("`{}`", named.path);
                 let remedy = "do file operations through wal-io, which blocks";
-                findings.push(Finding::new(
-                    &file.path,
-                    named.line,
-                    format!("`{}`", named.path),
-                    remedy,
-                ));
+                findings.push(Finding::new(&file.path, named.line, what, remedy));
             }
         }
     }

@@ -7,10 +7,8 @@ use crate::tidy::tree::Tree;
 pub(super) fn final_newline(tree: &Tree) -> Vec<Finding> {
     let ends_badly =
         |text: &str| !text.is_empty() && (!text.ends_with('\n') || text.ends_with("\n\n"));
-    let files = tree
-        .files()
-        .into_iter()
-        .filter(|file| ends_badly(&file.text));
+    let files = tree.files().into_iter();
+    let files = files.filter(|file| ends_badly(&file.text));
     let finding = |path: &str, text: &str| {
         let what = "the file does not end with exactly one newline";
         Finding::new(path, text.lines().count(), what, "end it with one")
@@ -20,35 +18,20 @@ pub(super) fn final_newline(tree: &Tree) -> Vec<Finding> {
 
 pub(super) fn trailing_space(tree: &Tree) -> Vec<Finding> {
     let bad = |line: &str| line.ends_with([' ', '\t', '\r']);
-    lines(
-        tree,
-        "",
-        bad,
-        "white space at the end of the line",
-        "remove it",
-    )
+    let what = "white space at the end of the line";
+    lines(tree, "", bad, what, "remove it")
 }
 
 pub(super) fn tabs(tree: &Tree) -> Vec<Finding> {
-    lines(
-        tree,
-        ".rs",
-        |line| line.contains('\t'),
-        "a tab",
-        "indent with spaces, write \\t in strings",
-    )
+    let remedy = "indent with spaces, write \\t in strings";
+    lines(tree, ".rs", |line| line.contains('\t'), "a tab", remedy)
 }
 
 /// Paths such as a home directory mean nothing on another machine.
 pub(super) fn machine_paths(tree: &Tree) -> Vec<Finding> {
     let what = "an absolute path of one machine";
-    lines(
-        tree,
-        "",
-        has_machine_path,
-        what,
-        "write it relative to the repository, or use a variable",
-    )
+    let remedy = "write it relative to the repository, or use a variable";
+    lines(tree, "", has_machine_path, what, remedy)
 }
 
 fn has_machine_path(line: &str) -> bool {
@@ -75,11 +58,8 @@ fn lines(
     remedy: &str,
 ) -> Vec<Finding> {
     let mut findings = Vec::new();
-    for file in tree
-        .files()
-        .into_iter()
-        .filter(|file| file.path.ends_with(suffix))
-    {
+    let files = tree.files().into_iter();
+    for file in files.filter(|file| file.path.ends_with(suffix)) {
         // `split` keeps the carriage return that `lines` drops.
         for (index, line) in file.text.split('\n').enumerate() {
             if bad(line) {
