@@ -42,7 +42,7 @@ impl Acks {
         let look = match policy {
             FsyncPolicy::Always => return Ok(Self::Inline(printer)),
             FsyncPolicy::Batch(_) => LOOK_BATCH,
-            FsyncPolicy::Os => LOOK_OS,
+            _ => LOOK_OS,
         };
         Follower::start(wal.clone(), printer, look).map(Self::Follower)
     }

@@ -165,9 +165,9 @@ impl<'a> JsonRecord<'a> {
             segment_id: position.segment_id.get(),
             offset: position.offset.get(),
             kind: match kind {
-                RecordKind::Data => "data",
                 RecordKind::Put => "put",
                 RecordKind::Delete => "delete",
+                _ => "data",
             },
             key,
             key_base64,

@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 
 use serde::Serialize;
-use wal_core::{Error, FormatVersion, LostRecords, RepairMode, RepairOptions, RepairReport};
+use wal_core::{
+    Error, FormatVersion, LostRecords, Offline, RepairMode, RepairOptions, RepairReport,
+};
 
 use crate::errors::lsns;
 use crate::facts::Damage;
@@ -79,11 +81,11 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
     } else {
         RepairMode::Apply
     };
-    let mut options = RepairOptions::default();
+    let mut options = RepairOptions::new(mode);
     if args.upgrade {
         options = options.format_version(FormatVersion::V2);
     }
-    let found = options.repair(&args.dir, mode)?;
+    let found = Offline::at(&args.dir).repair(options)?;
     let repaired = Repaired::of(&found);
     report(&repaired.table(), args.json.then_some(&repaired))?;
     if args.dry_run && !found.is_whole() {
@@ -102,7 +104,7 @@ impl Repaired {
         let done = match report.mode {
             _ if report.is_whole() => "nothing",
             RepairMode::DryRun => "planned",
-            RepairMode::Apply => "repaired",
+            _ => "repaired",
         };
         Self {
             done,

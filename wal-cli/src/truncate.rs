@@ -4,8 +4,7 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 use wal_core::blocking::Wal;
-use wal_core::offline::Truncation;
-use wal_core::{Error, Lsn, WalConfig, offline};
+use wal_core::{Error, Lsn, Offline, Truncation, WalConfig};
 
 use crate::output::{Exit, Failure, Table, location, message, report};
 
@@ -83,7 +82,7 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
         let builder = builder.keep_segment_size().keep_node_id();
         let wal = match (builder.open(), args.place.before) {
             (Err(error @ Error::NoSpace { .. }), Some(lsn)) if planned.done != "nothing" => {
-                let done = offline::truncate_before(&args.dir, Lsn::new(lsn))?;
+                let done = Offline::at(&args.dir).truncate_before(Lsn::new(lsn))?;
                 return planned.without_space(args, lsn, &done, error);
             }
             (opened, _) => opened?,
@@ -118,7 +117,9 @@ fn dry_run(args: &Args) -> Result<Truncated, Failure> {
             pid: writer.pid,
         }));
     }
-    let full = offline::free_space(&args.dir)?.is_some_and(|free| free < SPACE);
+    let full = Offline::at(&args.dir)
+        .free_space()?
+        .is_some_and(|free| free < SPACE);
     if let (Some(lsn), true, "planned") = (args.place.before, full, planned.done)
         && let Some(failure) = too_low(args, lsn)?
     {
@@ -140,7 +141,7 @@ fn without_effect(args: &Args, lsn: u64, error: Error) -> Failure {
 
 /// Why a full disk lets nothing be dropped before `lsn`, if no segment ends before it.
 fn too_low(args: &Args, lsn: u64) -> Result<Option<Failure>, Failure> {
-    let planned = offline::plan_truncate_before(&args.dir, Lsn::new(lsn))?;
+    let planned = Offline::at(&args.dir).plan_truncate_before(Lsn::new(lsn))?;
     let message = format!(
         "{}: no space left to record LSN {lsn} as the first one, and no segment ends before it; nothing was changed, and the log still starts at LSN {}: free space, or name a higher LSN, so that a whole segment can go",
         location(&args.dir),

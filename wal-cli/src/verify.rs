@@ -4,7 +4,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use serde::Serialize;
-use wal_core::{SegmentReport, Threads, VerifyOptions, VerifyReport, Writer};
+use wal_core::{Offline, SegmentReport, Threads, VerifyOptions, VerifyReport, Writer};
 
 use crate::facts::{Damage, Gap, LogFacts, beside_writer};
 use crate::output::{Exit, Failure, Table, report};
@@ -62,7 +62,7 @@ struct Segment {
 pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
     let threads = args.threads.map_or(Threads::PerCore, Threads::Exactly);
     let options = VerifyOptions::default().threads(threads);
-    let verify = || match options.verify(&args.dir) {
+    let verify = || match Offline::at(&args.dir).verify(options) {
         Err(error) if Exit::of(&error) != Exit::Corruption => Err(error.into()),
         verified => Ok(verified),
     };

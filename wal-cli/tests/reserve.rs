@@ -12,7 +12,7 @@ use std::process::{Command, Stdio};
 
 use common::{Place, skip};
 use wal_core::blocking::Wal;
-use wal_core::{Error, FormatVersion, FsyncPolicy, Lsn, RecordRef, WalConfig};
+use wal_core::{Alignment, Error, FormatVersion, FsyncPolicy, Lsn, RecordRef, WalConfig};
 
 const MIB: u64 = 1 << 20;
 const TRUNCATIONS: u64 = 16;
@@ -150,7 +150,7 @@ impl Session {
             ..WalConfig::default()
         };
         let builder = Wal::builder(log).config(config);
-        let builder = builder.sector_padding(self.padding);
+        let builder = builder.sector_padding(Alignment::from_u32(self.padding).unwrap());
         builder.format_version(FormatVersion::V2).open().unwrap()
     }
 
@@ -301,20 +301,20 @@ macro_rules! cases {
 }
 
 cases! {
-    the_reserve_on_tmpfs_with_short_segments: Tmpfs 1 MIB, 0, false;
-    the_reserve_on_tmpfs_with_short_segments_after_a_kill: Tmpfs 1 MIB, 0, true;
+    the_reserve_on_tmpfs_with_short_segments: Tmpfs 1 MIB, 8, false;
+    the_reserve_on_tmpfs_with_short_segments_after_a_kill: Tmpfs 1 MIB, 8, true;
     the_reserve_on_tmpfs_with_short_padded_segments: Tmpfs 1 MIB, 4096, false;
     the_reserve_on_tmpfs_with_short_padded_segments_after_a_kill: Tmpfs 1 MIB, 4096, true;
-    the_reserve_on_tmpfs_with_long_segments: Tmpfs 128 MIB, 0, false;
-    the_reserve_on_tmpfs_with_long_segments_after_a_kill: Tmpfs 128 MIB, 0, true;
+    the_reserve_on_tmpfs_with_long_segments: Tmpfs 128 MIB, 8, false;
+    the_reserve_on_tmpfs_with_long_segments_after_a_kill: Tmpfs 128 MIB, 8, true;
     the_reserve_on_tmpfs_with_long_padded_segments: Tmpfs 128 MIB, 4096, false;
     the_reserve_on_tmpfs_with_long_padded_segments_after_a_kill: Tmpfs 128 MIB, 4096, true;
-    the_reserve_on_ext4_with_short_segments: Ext4 1 MIB, 0, false;
-    the_reserve_on_ext4_with_short_segments_after_a_kill: Ext4 1 MIB, 0, true;
+    the_reserve_on_ext4_with_short_segments: Ext4 1 MIB, 8, false;
+    the_reserve_on_ext4_with_short_segments_after_a_kill: Ext4 1 MIB, 8, true;
     the_reserve_on_ext4_with_short_padded_segments: Ext4 1 MIB, 4096, false;
     the_reserve_on_ext4_with_short_padded_segments_after_a_kill: Ext4 1 MIB, 4096, true;
-    the_reserve_on_ext4_with_long_segments: Ext4 128 MIB, 0, false;
-    the_reserve_on_ext4_with_long_segments_after_a_kill: Ext4 128 MIB, 0, true;
+    the_reserve_on_ext4_with_long_segments: Ext4 128 MIB, 8, false;
+    the_reserve_on_ext4_with_long_segments_after_a_kill: Ext4 128 MIB, 8, true;
     the_reserve_on_ext4_with_long_padded_segments: Ext4 128 MIB, 4096, false;
     the_reserve_on_ext4_with_long_padded_segments_after_a_kill: Ext4 128 MIB, 4096, true;
 }

@@ -16,7 +16,7 @@ use crate::log::Engine;
 use crate::settings::{Driver, Settings, Sizes};
 use crate::sync::Arc;
 use crate::view::{Damaged, View};
-use crate::{Error, Prewrite, RecoveryMode, Result, WalConfig};
+use crate::{Error, PathCheck, Prewrite, RecoveryMode, Result, WalConfig};
 
 /// Opens a log; `W` is the handle that it gives, [`Wal`](crate::Wal) or [`blocking::Wal`](crate::blocking::Wal).
 ///
@@ -42,7 +42,7 @@ pub struct Builder<W> {
     keeps_node_id: bool,
     record_limit: Option<u64>,
     buffer: usize,
-    sector_padding: Option<u32>,
+    sector_padding: Option<Alignment>,
     version: Option<Version>,
     mode: Access,
     lock_wait: Duration,
@@ -53,7 +53,7 @@ pub struct Builder<W> {
     driver: Driver,
     recovery: RecoveryMode,
     prewrite: Prewrite,
-    path_check: bool,
+    path_check: PathCheck,
     handle: PhantomData<fn() -> W>,
 }
 
@@ -100,7 +100,7 @@ impl<W> Builder<W> {
             driver: Driver::Threads,
             recovery: RecoveryMode::Normal,
             prewrite: Prewrite::default(),
-            path_check: true,
+            path_check: PathCheck::On,
             handle: PhantomData,
         }
     }
@@ -153,12 +153,12 @@ impl<W> Builder<W> {
         self
     }
 
-    /// Starts each group at a multiple of 512 or 4096 bytes, so that no sector that holds durable data is ever written again.
-    /// Without it the log relies on powersafe overwrite, see `docs/format.md`. Costs half a sector a group. Default: the
-    /// padding of the log's newest segment; none in a new log. 0 means no padding.
+    /// Where groups start. At multiples of a sector no sector that holds durable data is ever written again, which costs half a
+    /// sector per group. With [`Alignment::Eight`] nothing is padded, and the log relies on powersafe overwrite, see
+    /// `docs/format.md`. Default: as in the log's newest segment; `Eight` in a new log.
     #[must_use]
-    pub fn sector_padding(mut self, bytes: u32) -> Self {
-        self.sector_padding = Some(bytes);
+    pub fn sector_padding(mut self, padding: Alignment) -> Self {
+        self.sector_padding = Some(padding);
         self
     }
 
@@ -257,10 +257,10 @@ impl<W> Builder<W> {
     }
 
     /// Whether the log checks that its path still leads to its directory: at a rotation, at each sync of its directory, and at
-    /// a close. It stops with [`Displaced`](Error::Displaced) if nothing or another directory is there. Default true. Without
+    /// a close. It stops with [`Displaced`](Error::Displaced) if nothing or another directory is there. Default: it checks. Without
     /// the check, a log continues in a directory that was moved. It never touches anything at the old path in either case.
     #[must_use]
-    pub fn path_check(mut self, check: bool) -> Self {
+    pub fn path_check(mut self, check: PathCheck) -> Self {
         self.path_check = check;
         self
     }
@@ -292,22 +292,9 @@ impl<W> Builder<W> {
 
     fn settings(&self) -> Result<Settings> {
         self.config.check(self.least_segment)?;
-        let alignment = match self.sector_padding {
-            None => None,
-            Some(0) => Some(Alignment::Eight),
-            Some(bytes) => Some(
-                Alignment::from_u32(bytes)
-                    .filter(|alignment| *alignment != Alignment::Eight)
-                    .ok_or_else(|| Error::InvalidConfig {
-                        field: "sector_padding",
-                        value: bytes.to_string(),
-                        allowed: "0, 512 or 4096 bytes".into(),
-                    })?,
-            ),
-        };
         let sizes = Sizes {
             segment: (!self.keeps_segment_size).then_some(self.config.max_segment_size),
-            alignment,
+            alignment: self.sector_padding,
             record_limit: self.record_limit,
             node_id: (!self.keeps_node_id).then_some(self.config.node_id),
             version: self.version,

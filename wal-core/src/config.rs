@@ -19,6 +19,7 @@ use crate::{Error, Result, sync};
 /// Under every policy [`sync`](crate::blocking::Wal::sync) and
 /// [`durable().append`](crate::blocking::Durable::append) make a record durable at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum FsyncPolicy {
     /// Every append is durable when it returns. Appends that wait at the same time share one sync.
     Always,
@@ -37,19 +38,21 @@ impl Default for FsyncPolicy {
 
 /// What opening a log for writing does about what it finds at its end.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum RecoveryMode {
     /// It is refused for a torn tail as well ([`Error::TornTail`]), so that an operator can decide whether that was a crash.
     Strict,
     /// A torn tail is what a crash leaves: it is left behind and reported. It is refused for damage to what was durable.
     #[default]
     Normal,
-    /// As `Normal`, but where it would be refused for damage the log is [repaired](crate::repair) first, and the repair is
+    /// As `Normal`, but where it would be refused for damage the log is [repaired](crate::Offline::repair) first, and the repair is
     /// reported.
     Salvage,
 }
 
 /// What a reader does where records cannot be read: damage, or a loss that a repair has recorded.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum OnDamage {
     /// It returns the error once and ends.
     #[default]
@@ -121,11 +124,23 @@ impl WalConfig {
 /// On ext4 and XFS a sync of blocks that were reserved but never written costs up to twice as much as one of blocks that were;
 /// elsewhere nothing is done. Each byte of a segment is then written twice, the first time in the background.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Prewrite {
     /// In the background, ahead of the records, where the file system gains by it.
     #[default]
     Ahead,
     /// Never: the device is written to by the records alone.
+    Off,
+}
+
+/// Whether the log checks now and then that its path still leads to its directory.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum PathCheck {
+    /// It checks.
+    #[default]
+    On,
+    /// It does not: a log continues in a directory that was moved.
     Off,
 }
 
@@ -152,6 +167,7 @@ pub enum Prewrite {
 /// # }
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Threads {
     /// On as many as there are cores for this process.
     #[default]

@@ -11,6 +11,7 @@ use crate::{Cursor, Error, Result};
 /// A change of the control state.
 #[doc(hidden)]
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum ControlChange {
     /// The term. It never goes down.
     Term(u64),

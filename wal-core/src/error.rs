@@ -1,5 +1,7 @@
 //! The errors of the log: one kind for each next step of the caller.
 
+pub(crate) mod kind;
+
 use std::borrow::Cow;
 use std::fmt;
 use std::io;
@@ -259,6 +261,14 @@ pub enum Error {
         #[source]
         source: Arc<io::Error>,
     },
+}
+
+/// As its message.
+#[cfg(feature = "serde")]
+impl serde::Serialize for Error {
+    fn serialize<S: serde::Serializer>(&self, to: S) -> std::result::Result<S::Ok, S::Error> {
+        to.collect_str(self)
+    }
 }
 
 fn holder(pid: Option<u32>) -> String {

@@ -20,7 +20,7 @@ pub mod entropy;
 mod error;
 mod handle;
 mod log;
-pub mod offline;
+mod offline;
 mod position;
 mod prepared;
 mod reader;
@@ -41,26 +41,32 @@ pub use appending::Append;
 #[cfg(feature = "tokio")]
 pub use asynchronous::{Durable, Reader, Wal};
 pub use builder::Builder;
+#[doc(no_inline)]
+pub use bytes::Bytes;
 pub use config::{
-    FsyncPolicy, MAX_BATCH_WINDOW, OnDamage, Prewrite, RecoveryMode, Threads, WalConfig,
+    FsyncPolicy, MAX_BATCH_WINDOW, OnDamage, PathCheck, Prewrite, RecoveryMode, Threads, WalConfig,
 };
 #[doc(hidden)]
 pub use control::{ConsumerState, ControlChange, ControlState};
 pub use cursor::{Cursor, NotACursor};
+pub use error::kind::ErrorKind;
 pub use error::{Corruption, Displaced, Displacement, Error, Poisoned, Result};
+pub use offline::{Offline, Truncation};
 pub use position::{Appended, Awaited, Position, Start};
 pub use prepared::Prepared;
 #[doc(hidden)]
 pub use recovery::ReserveCounts;
 pub use recovery::{LostRecords, RecoveryReport, RepairMode, RepairReport, Tail};
-pub use repair::{RepairOptions, repair, repair_storage};
+pub use repair::RepairOptions;
 pub use stats::Stats;
-pub use verify::{SegmentReport, VerifyOptions, VerifyReport, verify, verify_storage};
+pub use verify::{SegmentReport, VerifyOptions, VerifyReport};
 pub use wal_format::Version as FormatVersion;
 pub use wal_format::{
-    Compression, Expiry, IntoBytes, Lsn, Offset, Record, RecordKind, RecordRef, SegmentId,
-    UnixMillis,
+    Alignment, Compression, Expiry, IntoBytes, Lsn, Offset, Record, RecordKind, RecordRef,
+    SegmentId, UnixMillis,
 };
+#[doc(no_inline)]
+pub use wal_io::{self, DiskStorage, FaultStorage, MemoryStorage, Storage, StorageFile};
 use wal_sync as sync;
 pub use writer::{Writer, writer};
 

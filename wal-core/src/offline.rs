@@ -1,192 +1,121 @@
-//! Changes to a log that is not open: for a log that cannot be opened because the disk is full.
-//!
-//! Deliberately absent: everything that an open log does itself, and repair of damage.
+//! The tools for a log that is not open: verify, repair, truncate.
+
+mod remove;
 
 use std::path::Path;
-use std::time::Duration;
 
-use wal_format::{Control, Lsn, SegmentId};
-use wal_io::{DiskStorage, OpenMode, Storage};
+use wal_format::Lsn;
+use wal_io::{DiskStorage, Storage};
 
-use crate::clock::SystemClock;
-use crate::directory::{Ground, no_space_or_io, take_lock, write_pid};
-use crate::entropy::SystemEntropy;
-use crate::recovery::{self, Listing, Scan};
+pub use self::remove::Truncation;
+use self::remove::{Mode, truncate};
 use crate::sync::Arc;
-use crate::{Error, Result};
+use crate::{Error, RepairOptions, RepairReport, Result, VerifyOptions, VerifyReport};
 
-/// What [`truncate_before`] has done.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Truncation {
-    /// The log's first LSN now. Below what was asked for where that is not proven durable.
-    pub first_lsn: Lsn,
-    /// Segments that were removed.
-    pub removed: Vec<SegmentId>,
-    /// Bytes of their files.
-    pub bytes: u64,
-}
-
-/// Removes the records before `lsn` of the log in the directory `dir`, without opening it and without writing a byte.
+/// A log that is not open here. Its calls work on the log's files, and each takes the lock only if it changes them.
 ///
-/// Opening a log after an unclean stop may need space, for a copy of the records that nothing proves durable. Where there is none,
-/// [`truncate_before`](crate::blocking::Wal::truncate_before) cannot be called. This one drops records that are proven durable,
-/// and removes the segments that hold no others, if there are any. The oldest one's file is renamed, so that its name remembers the log's
-/// first LSN until a segment does: that takes no space.
-///
-/// # Durability
-/// Durable when it returns. A crash inside leaves the log with its old first LSN or the new one.
-///
-/// # Errors
-/// [`NotAppended`](Error::NotAppended) if `lsn` is behind the log's end, [`Locked`](Error::Locked), and what opening the log
-/// for reading gives: [`NotALog`](Error::NotALog), [`Corruption`](Error::Corruption), [`MissingSegment`](Error::MissingSegment),
-/// [`UnknownVersion`](Error::UnknownVersion), [`ControlLost`](Error::ControlLost), [`Io`](Error::Io).
-pub fn truncate_before(dir: impl AsRef<Path>, lsn: impl Into<Lsn>) -> Result<Truncation> {
-    let storage: Arc<dyn Storage> = Arc::new(DiskStorage::new(dir.as_ref()));
-    truncate_before_in(&storage, lsn.into())
+/// ```
+/// use wal_core::{Offline, RepairMode, VerifyOptions, WalConfig, blocking::Wal};
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let tmp = tempfile::tempdir()?;
+/// # let dir = tmp.path().join("log");
+/// Wal::open(&dir, WalConfig::default())?.close()?;
+/// let log = Offline::at(&dir);
+/// assert_eq!(log.verify(VerifyOptions::default())?.damage().count(), 0);
+/// assert!(log.repair(RepairMode::DryRun)?.is_whole());
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct Offline {
+    storage: Arc<dyn Storage>,
 }
 
-/// The same for the log in `storage`.
-///
-/// # Errors
-/// As [`truncate_before`].
-pub fn truncate_before_in(storage: &Arc<dyn Storage>, lsn: Lsn) -> Result<Truncation> {
-    truncate(storage, lsn, Mode::Apply)
-}
+impl Offline {
+    /// The log in the directory `dir`.
+    pub fn at(dir: impl AsRef<Path>) -> Self {
+        Self::on(Arc::new(DiskStorage::new(dir.as_ref())))
+    }
 
-/// Says what [`truncate_before`] would do. Changes no byte.
-///
-/// # Errors
-/// As [`truncate_before`].
-pub fn plan_truncate_before(dir: impl AsRef<Path>, lsn: impl Into<Lsn>) -> Result<Truncation> {
-    let storage: Arc<dyn Storage> = Arc::new(DiskStorage::new(dir.as_ref()));
-    truncate(&storage, lsn.into(), Mode::Plan)
-}
+    /// The log in `storage`.
+    #[must_use]
+    pub fn on(storage: Arc<dyn Storage>) -> Self {
+        Self { storage }
+    }
 
-/// Bytes that can still be allocated on the file system of the directory `dir`, if it says.
-///
-/// # Errors
-/// [`Io`](Error::Io): the system call failed.
-pub fn free_space(dir: impl AsRef<Path>) -> Result<Option<u64>> {
-    let storage = DiskStorage::new(dir.as_ref());
-    let io = |error| Error::io(storage.location(), "asking for the free space", error);
-    storage.free_space().map_err(io)
-}
+    /// Reads every byte of the log and reports what is damaged. Takes no lock and changes nothing.
+    ///
+    /// Uses one thread per core ([`VerifyOptions`] has less) and 256 KiB of memory for each (more for a larger record).
+    ///
+    /// # Errors
+    /// The log could not be read at all: [`NotALog`](Error::NotALog), [`UnknownVersion`](Error::UnknownVersion),
+    /// [`Io`](Error::Io), or a file without a valid header. Damage found later is in the report.
+    pub fn verify(&self, options: VerifyOptions) -> Result<VerifyReport> {
+        options.run(&self.storage)
+    }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Mode {
-    Plan,
-    Apply,
-}
+    /// Repairs the log, or reports what a repair would do: [`RepairMode`](crate::RepairMode).
+    ///
+    /// Records keep their LSNs. LSNs without a record become a gap that the log knows of: it opens, and readers [say
+    /// so](Error::Gap) in their place. The next record never gets an LSN that was given before, as far as anything in the files tells.
+    /// Of a batch that lost a record the others are kept. Damaged files are kept whole under `quarantine/`. Without damage nothing is
+    /// done. It reads the whole log, and the repaired one again.
+    ///
+    /// A log that has a segment of version 2 of the format is repaired in place. Each damaged or missing segment before the newest is
+    /// written anew under its own name, with the records that can be read. If the newest is damaged, what can be read of it is copied
+    /// to a new segment. No other segment changes, so a repair needs at most twice the space of the damaged ones.
+    ///
+    /// In a log of version 1, every record that can be read from the first damaged segment on is copied to new segments of the log's
+    /// size. If only the newest segment is damaged, only that one is copied. [`RepairOptions::format_version`] repairs such a log in place as well.
+    ///
+    /// The repaired log is verified, and damage that the first had hidden is repaired too: a dry run cannot tell that.
+    ///
+    /// # Durability
+    /// With [`RepairMode::Apply`](crate::RepairMode::Apply) the repaired log is durable when it returns. In version 2, one rename commits the repair of each
+    /// segment. A crash on the way leaves the damaged log as it was, the repaired one, or in version 2 one with less damage; repair it
+    /// again.
+    ///
+    /// # Errors
+    /// [`Locked`](Error::Locked) if a writer has the log; [`NoSpace`](Error::NoSpace) if there is no room for the copies, with the number
+    /// of bytes, in a dry run too: nothing has changed; [`Corruption`](Error::Corruption) if nothing at all can be read;
+    /// [`NotALog`](Error::NotALog), [`UnknownVersion`](Error::UnknownVersion) or [`Io`](Error::Io).
+    pub fn repair(&self, options: impl Into<RepairOptions>) -> Result<RepairReport> {
+        options.into().run(&self.storage)
+    }
 
-fn truncate(storage: &Arc<dyn Storage>, lsn: Lsn, mode: Mode) -> Result<Truncation> {
-    let location = storage.location();
-    let begun = Listing::read(&**storage)?.is_some_and(|listing| !listing.segments.is_empty());
-    if !begun {
-        let reason = "there is no segment in it".into();
-        return Err(Error::NotALog { location, reason });
+    /// Removes the records before `lsn` without opening the log and without writing a byte.
+    ///
+    /// Opening a log after an unclean stop may need space for a copy of the records that nothing proves durable. If there is no
+    /// space, [`Wal::truncate_before`](crate::blocking::Wal::truncate_before) cannot be called. This call drops records that are
+    /// proven durable, and removes the segments that hold no others, if there are any. The file of the oldest one is renamed, so
+    /// that its name remembers the log's first LSN until a segment does. This takes no space.
+    ///
+    /// # Durability
+    /// Durable when it returns. A crash inside leaves the log with its old first LSN or the new one.
+    ///
+    /// # Errors
+    /// [`NotAppended`](Error::NotAppended) if `lsn` is beyond the log's end, [`Locked`](Error::Locked), and what opening the log
+    /// for reading gives: [`NotALog`](Error::NotALog), [`Corruption`](Error::Corruption),
+    /// [`MissingSegment`](Error::MissingSegment), [`UnknownVersion`](Error::UnknownVersion), [`ControlLost`](Error::ControlLost),
+    /// [`Io`](Error::Io).
+    pub fn truncate_before(&self, lsn: impl Into<Lsn>) -> Result<Truncation> {
+        truncate(&self.storage, lsn.into(), Mode::Apply)
     }
-    let ground = Ground {
-        storage: Arc::clone(storage),
-        clock: Arc::new(SystemClock::default()),
-        entropy: Arc::new(SystemEntropy),
-        lock_wait: Duration::ZERO,
-    };
-    // Without a lock file there is no writer, and a plan creates no file.
-    let _lock = match mode {
-        Mode::Plan if !Listing::read(&**storage)?.is_some_and(|listing| listing.lock) => None,
-        Mode::Plan | Mode::Apply => Some(take_lock(&ground)?),
-    };
-    if mode == Mode::Apply {
-        write_pid(&**storage);
-    }
-    let scan = recovery::scan(storage, Listing::read_locked(&**storage)?)?;
-    recovery::plan(&scan)?;
-    let next = scan.end().next();
-    if lsn > next {
-        return Err(Error::NotAppended { lsn, next });
-    }
-    if let Some(segment_id) = scan.control.lost() {
-        return Err(Error::ControlLost {
-            location,
-            segment_id,
-        });
-    }
-    let proven = scan.proven.watermark.min(scan.end());
-    let first = lsn.min(proven.next()).max(scan.log_first);
-    let io = |what: &'static str| {
-        let storage = &**storage;
-        move |error| no_space_or_io(storage, what, error)
-    };
-    let apply = mode == Mode::Apply;
-    // Also what an earlier call may have left undone.
-    if apply {
-        storage.sync_dir().map_err(io("syncing the directory"))?;
-    }
-    let mut done = Truncation {
-        first_lsn: first,
-        removed: Vec::new(),
-        bytes: 0,
-    };
-    let firsts = &scan.listing.firsts;
-    if let Some(first) = firsts.last()
-        && apply
-    {
-        recovery::free_names(&**storage, *first, firsts);
-    }
-    // The newest stays, whatever is in it: it says where the log goes on. So does the newest that no crash takes, if its control
-    // state is needed.
-    let unused = scan.control == Control::default();
-    let durable = if unused { scan.chain.len() } else { scan.kept };
-    let older = &scan.chain[..durable.saturating_sub(1)];
-    // A call that was interrupted may have done it. A name is never given to a second file.
-    let mut remembered = firsts.contains(&first);
-    for link in older.iter().filter(|link| link.end.lsn < first) {
-        let id = link.facts.id();
-        let name = wal_format::segment_name(id);
-        let mut renamed = false;
-        if !remembered && apply {
-            renamed = recovery::remember(&**storage, id, first, firsts)
-                .and_then(|renamed| storage.sync_dir().map(|()| renamed))
-                .map_err(io("remembering the log's first LSN"))?;
-            recovery::free_names(&**storage, first, firsts);
-        }
-        remembered = true;
-        if !renamed && apply {
-            storage.remove(&name).map_err(io("removing a segment"))?;
-        }
-        done.removed.push(id);
-        done.bytes += link.facts.len;
-    }
-    for id in superseded(&scan) {
-        let name = wal_format::segment_name(id);
-        let len = storage
-            .open(&name, OpenMode::Read)
-            .and_then(|file| file.len());
-        if apply {
-            storage.remove(&name).map_err(io("removing a segment"))?;
-        }
-        done.removed.push(id);
-        done.bytes += len.unwrap_or(0);
-    }
-    if !remembered {
-        done.first_lsn = scan.log_first;
-    }
-    if !done.removed.is_empty() && apply {
-        storage.sync_dir().map_err(io("syncing the directory"))?;
-    }
-    Ok(done)
-}
 
-/// Segments that are no longer the log's, and that a call or a log which came to its end too early has left: they take space that opening
-/// the log may need. Only below a segment that no crash takes.
-fn superseded(scan: &Scan) -> Vec<SegmentId> {
-    let Some(durable) = scan.kept.checked_sub(1).map(|at| &scan.chain[at]) else {
-        return Vec::new();
-    };
-    let on_chain = |id: SegmentId| scan.chain.iter().any(|link| link.facts.id() == id);
-    let segments = scan.listing.segments.iter().copied();
-    segments
-        .filter(|id| *id < durable.facts.id() && !on_chain(*id))
-        .collect()
+    /// Reports what [`truncate_before`](Self::truncate_before) would do. Changes no byte.
+    ///
+    /// # Errors
+    /// As [`truncate_before`](Self::truncate_before).
+    pub fn plan_truncate_before(&self, lsn: impl Into<Lsn>) -> Result<Truncation> {
+        truncate(&self.storage, lsn.into(), Mode::Plan)
+    }
+
+    /// Bytes that can still be allocated on the log's file system, if it reports them.
+    ///
+    /// # Errors
+    /// [`Io`](Error::Io): the system call failed.
+    pub fn free_space(&self) -> Result<Option<u64>> {
+        let io = |error| Error::io(self.storage.location(), "asking for the free space", error);
+        self.storage.free_space().map_err(io)
+    }
 }

@@ -9,6 +9,7 @@ use wal_format::{Lsn, Offset, SegmentId};
 /// The LSN is the record's identity. Segment and offset are a hint: recovery and truncation may move a record to
 /// another segment, so a reader uses them only if the record there verifies for this LSN, and else looks the LSN up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Position {
     /// Dense number of the record, from 1.
     pub lsn: Lsn,
@@ -64,6 +65,8 @@ impl From<Position> for Start {
 
 /// Where a batch went: LSNs `first.lsn` to `last_lsn`, without a gap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[non_exhaustive]
 pub struct Appended {
     /// The first record.
     pub first: Position,

@@ -23,5 +23,5 @@ mod replace;
 mod run;
 mod slots;
 
+pub use run::RepairOptions;
 pub(crate) use run::repair_on;
-pub use run::{RepairOptions, repair, repair_storage};

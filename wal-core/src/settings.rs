@@ -1,5 +1,6 @@
 //! Segment size, record limit and padding of new segments: chosen by the opener, or else those of the existing log.
 
+use crate::PathCheck;
 use crate::Prewrite;
 use crate::RecoveryMode;
 use crate::WalConfig;
@@ -39,7 +40,7 @@ pub(crate) struct Settings {
     pub(crate) recovery: RecoveryMode,
     pub(crate) prewrite: Prewrite,
     /// Check now and then that the path still leads to the directory.
-    pub(crate) path_check: bool,
+    pub(crate) path_check: PathCheck,
 }
 
 /// Who runs the background steps.

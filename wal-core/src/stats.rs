@@ -8,6 +8,7 @@ use crate::sync::{AtomicU64, Ordering};
 
 /// What a handle has done since it was opened, and where the log stands.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct Stats {
     /// Records appended.

@@ -1,12 +1,11 @@
 //! Reads every byte of a log, one segment per core, and says what is damaged. Takes no lock and changes nothing.
 
 use std::collections::VecDeque;
-use std::path::Path;
 
 use wal_format::{
     Footer, GroupKind, IndexEntry, Lsn, Offset, Place, SegmentId, UnixMillis, Version,
 };
-use wal_io::{DiskStorage, Storage};
+use wal_io::Storage;
 
 use crate::error::Corruption;
 use crate::recovery::RecoveryReport;
@@ -21,6 +20,7 @@ const LOOKS: u32 = 8;
 
 /// What verification found in one segment.
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct SegmentReport {
     /// The segment.
@@ -45,6 +45,7 @@ pub struct SegmentReport {
 
 /// What verification found.
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct VerifyReport {
     /// What opening the log would find.
@@ -95,13 +96,13 @@ impl VerifyReport {
 ///
 /// ```
 /// use std::num::NonZeroUsize;
-/// use wal_core::{Threads, VerifyOptions, WalConfig, blocking::Wal};
+/// use wal_core::{Offline, Threads, VerifyOptions, WalConfig, blocking::Wal};
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # let tmp = tempfile::tempdir()?;
 /// # let dir = tmp.path().join("log");
 /// Wal::open(&dir, WalConfig::default())?.close()?;
 /// let beside_other_work = VerifyOptions::default().threads(Threads::Exactly(NonZeroUsize::MIN));
-/// assert_eq!(beside_other_work.verify(&dir)?.damage().count(), 0);
+/// assert_eq!(Offline::at(&dir).verify(beside_other_work)?.damage().count(), 0);
 /// # Ok(())
 /// # }
 /// ```
@@ -118,20 +119,8 @@ impl VerifyOptions {
         self
     }
 
-    /// Verifies the log in the directory `dir`.
-    ///
-    /// # Errors
-    /// As [`verify`].
-    pub fn verify(self, dir: impl AsRef<Path>) -> Result<VerifyReport> {
-        self.verify_storage(Arc::new(DiskStorage::new(dir.as_ref())))
-    }
-
-    /// Verifies the log in `storage`.
-    ///
-    /// # Errors
-    /// As [`verify`].
-    pub fn verify_storage(self, storage: Arc<dyn Storage>) -> Result<VerifyReport> {
-        let mut view = View::open(storage, Damaged::Defer)?;
+    pub(crate) fn run(self, storage: &Arc<dyn Storage>) -> Result<VerifyReport> {
+        let mut view = View::open(Arc::clone(storage), Damaged::Defer)?;
         let mut looks = 1;
         loop {
             let verified = self.verify_view(&view);
@@ -143,7 +132,7 @@ impl VerifyOptions {
             if !passing {
                 return verified;
             }
-            view = View::open(Arc::clone(&view.storage), Damaged::Defer)?;
+            view = View::open(Arc::clone(storage), Damaged::Defer)?;
             looks += 1;
         }
     }
@@ -159,25 +148,6 @@ impl VerifyOptions {
             refused: view.damage(),
         })
     }
-}
-
-/// Verifies the log in the directory `dir`.
-///
-/// Uses one thread per core ([`VerifyOptions`] has less) and 256 KiB of memory for each (more for a larger record).
-///
-/// # Errors
-/// The log could not be read at all: [`NotALog`](Error::NotALog), [`UnknownVersion`](Error::UnknownVersion), [`Io`](Error::Io),
-/// or a file without a valid header. Damage behind that is in the report.
-pub fn verify(dir: impl AsRef<Path>) -> Result<VerifyReport> {
-    VerifyOptions::default().verify(dir)
-}
-
-/// Verifies the log in `storage`.
-///
-/// # Errors
-/// As [`verify`].
-pub fn verify_storage(storage: Arc<dyn Storage>) -> Result<VerifyReport> {
-    VerifyOptions::default().verify_storage(storage)
 }
 
 struct Verifier<'a> {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use wal_core::blocking::Wal;
-use wal_core::{Error, FsyncPolicy, Lsn, Record, RecordRef, WalConfig};
+use wal_core::{Error, ErrorKind, FsyncPolicy, Lsn, Record, RecordRef, WalConfig};
 
 fn config(policy: FsyncPolicy) -> WalConfig {
     WalConfig {
@@ -83,7 +83,9 @@ fn records_survive_rotation_and_reopening() {
             assert_eq!(value, payload(lsn));
         }
         assert!(wal.list_segments().expect("segments").len() > 10);
-        let report = wal_core::verify(&path).expect("verified");
+        let report = wal_core::Offline::at(&path)
+            .verify(wal_core::VerifyOptions::default())
+            .expect("verified");
         assert_eq!(report.damage().count(), 0, "{:?}", report.damage().next());
         assert_eq!(report.records(), next - 1);
     }
@@ -130,4 +132,23 @@ fn a_reader_without_the_lock_learns_of_a_truncation() {
     assert_eq!(first.get(), 45);
     let late = view.read_from(first).expect("a reader").count();
     assert_eq!(late, 6);
+}
+
+#[test]
+fn an_error_tells_its_kind() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("log");
+    let wal = Wal::open(&path, WalConfig::default()).expect("opened");
+    let second = Wal::open(&path, WalConfig::default()).expect_err("locked");
+    assert_eq!(second.kind(), ErrorKind::Locked);
+    let beyond = wal.wait_durable(Lsn::FIRST).expect_err("no record");
+    assert_eq!(beyond.kind(), ErrorKind::NotYet);
+    wal.close().expect("closed");
+    let closed = wal.append("a record").expect_err("closed");
+    assert_eq!(closed.kind(), ErrorKind::Closed);
+    let cause = Some(Box::new(closed));
+    let (from, to) = (Lsn::FIRST, Lsn::FIRST);
+    assert_eq!(Error::Gap { from, to, cause }.kind(), ErrorKind::Closed);
+    let cause = None;
+    assert_eq!(Error::Gap { from, to, cause }.kind(), ErrorKind::Lost);
 }

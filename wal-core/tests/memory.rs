@@ -12,7 +12,7 @@ use std::time::Duration;
 use wal_core::blocking::Wal;
 use wal_core::clock::ManualClock;
 use wal_core::entropy::SeededEntropy;
-use wal_core::{Builder, Compression, FsyncPolicy, Lsn, Record, WalConfig, verify_storage};
+use wal_core::{Builder, Compression, FsyncPolicy, Lsn, Record, WalConfig};
 use wal_io::MemoryStorage;
 
 const POLICIES: [FsyncPolicy; 3] = [
@@ -86,7 +86,9 @@ fn append_rotate_truncate_close_and_open_again() {
         wal.append(&record(46)).expect("appended");
         assert_holds(&wal, 12, 46);
         wal.close().expect("closed");
-        let verified = verify_storage(Arc::new(storage)).expect("verified");
+        let verified = wal_core::Offline::on(Arc::new(storage))
+            .verify(wal_core::VerifyOptions::default())
+            .expect("verified");
         assert_eq!(verified.damage().count(), 0);
     }
 }

@@ -111,7 +111,9 @@ impl Log {
             found[..acknowledged as usize] == expected,
             "{name}: other records"
         );
-        let verified = wal_core::verify(dir).expect("verified");
+        let verified = wal_core::Offline::at(dir)
+            .verify(wal_core::VerifyOptions::default())
+            .expect("verified");
         assert!(verified.damage().next().is_none(), "{name}");
     }
 }
@@ -199,7 +201,10 @@ fn without_the_path_check_a_moved_log_goes_on_in_its_own_directory() {
         };
         first.wal.close().expect("closed");
         let builder = Wal::builder(&old).config(config).small_segments();
-        first.wal = builder.path_check(false).open().expect("a log");
+        first.wal = builder
+            .path_check(wal_core::PathCheck::Off)
+            .open()
+            .expect("a log");
         first.append(10).expect("appended");
         fs::rename(&old, &new).expect("moved");
         let mut second = Log::open("second", &old, policy);

@@ -6,7 +6,6 @@
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
-use std::time::Duration;
 
 use wal_core::blocking::Wal;
 use wal_core::{Error, Lsn, OnDamage, RecordRef, RepairMode, RepairReport, SegmentId};
@@ -112,7 +111,8 @@ impl Runner {
             machine.flip_bits(name, bit, 1).map_err(failed("a bit"))?;
             hit.push(name);
         }
-        let verified = wal_core::verify_storage(Arc::new(machine.clone()));
+        let verified = wal_core::Offline::on(Arc::new(machine.clone()))
+            .verify(wal_core::VerifyOptions::default());
         if verified.is_ok_and(|found| found.damage().next().is_none()) {
             // A crash explains it.
             return Ok(());
@@ -180,7 +180,8 @@ impl Runner {
         whole: &Found,
         required: RangeInclusive<u64>,
     ) -> Result<(), Violation> {
-        let verified = wal_core::verify_storage(Arc::new(machine.clone()));
+        let verified = wal_core::Offline::on(Arc::new(machine.clone()))
+            .verify(wal_core::VerifyOptions::default());
         let verified = verified.map_err(failed("verification"))?;
         if let Some(damage) = verified.damage().next() {
             return Err(broken(format!("repaired, and {damage}")));
@@ -248,5 +249,5 @@ impl Runner {
 
 fn repair(machine: &FaultStorage) -> Result<RepairReport, Error> {
     let storage = Arc::new(machine.clone());
-    wal_core::repair_storage(storage, RepairMode::Apply, Duration::ZERO)
+    wal_core::Offline::on(storage).repair(RepairMode::Apply)
 }

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use wal_core::WalConfig;
+use wal_core::{Alignment, WalConfig};
 use wal_io::fault::{Background, FaultConfig, Moment, OperationKind, SystemError};
 
 /// The log's settings and the machine's rules.
@@ -16,7 +16,7 @@ pub struct Setup {
     /// Bytes of one buffer.
     pub buffer: usize,
     /// Sector padding, if any.
-    pub padding: Option<u32>,
+    pub padding: Option<Alignment>,
     /// The versions of its segments.
     pub format: Format,
 }

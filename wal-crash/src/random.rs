@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use wal_core::{FsyncPolicy, WalConfig};
+use wal_core::{Alignment, FsyncPolicy, WalConfig};
 use wal_io::fault::{
     Background, DirectoryOrder, FaultConfig, Moment, NameSync, OperationKind, Overwrite, Rename,
     SectorSize, SyncFailure, SystemError, Unpersisted,
@@ -55,15 +55,21 @@ impl Setup {
             1 => FsyncPolicy::Batch(Duration::from_millis(5)),
             _ => FsyncPolicy::Os,
         };
-        let padding = rng.pick(&[None, None, None, Some(512), Some(4096)]);
-        let least = if padding == Some(4096) {
+        let padding = rng.pick(&[
+            None,
+            None,
+            None,
+            Some(Alignment::Sector512),
+            Some(Alignment::Sector4096),
+        ]);
+        let least = if padding == Some(Alignment::Sector4096) {
             64 << 10
         } else {
             8 << 10
         };
         let sector = rng.pick(&[SectorSize::B512, SectorSize::B512, SectorSize::B4096]);
         // Padded to whole sectors, no sector that holds durable data is written again: it may tear.
-        let padded = padding.is_some_and(|bytes| u64::from(bytes) >= sector.bytes());
+        let padded = padding.is_some_and(|padding| padding.get() >= sector.bytes());
         let overwrite = if padded && rng.one_in(2) {
             Overwrite::Torn
         } else {

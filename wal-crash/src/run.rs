@@ -154,8 +154,8 @@ impl Runner {
         if self.setup.format != Format::One {
             builder = builder.record_limit(self.setup.config.max_segment_size / 5);
         }
-        if let Some(bytes) = self.setup.padding {
-            builder = builder.sector_padding(bytes);
+        if let Some(padding) = self.setup.padding {
+            builder = builder.sector_padding(padding);
         }
         builder.open()
     }

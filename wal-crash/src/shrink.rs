@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use wal_core::FsyncPolicy;
+use wal_core::{Alignment, FsyncPolicy};
 use wal_io::fault::{Background, CrashMode, FaultConfig};
 
 use crate::oracle::Violation;
@@ -154,7 +154,7 @@ impl Search<'_> {
         self.attempt(|program| program.setup.buffer = 4 << 10);
         // Padded to 4096 bytes nothing fits in the smallest.
         self.attempt(|program| {
-            let padded = program.setup.padding == Some(4096);
+            let padded = program.setup.padding == Some(Alignment::Sector4096);
             program.setup.config.max_segment_size = if padded { 64 << 10 } else { 8 << 10 };
         });
         for life in 0..self.best.program.lives.len() {

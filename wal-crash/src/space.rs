@@ -49,7 +49,8 @@ impl Runner {
             above > MOST_ABOVE,
             "{above} segments hold nothing of the log"
         );
-        let found = match wal_core::verify_storage(Arc::new(self.storage.clone())) {
+        let log = wal_core::Offline::on(Arc::new(self.storage.clone()));
+        let found = match log.verify(wal_core::VerifyOptions::default()) {
             Ok(found) => found,
             // It has met an error of its own.
             Err(_) if self.error_struck() || self.storage.has_lost_power() => return Ok(()),
@@ -77,7 +78,7 @@ impl Runner {
     /// Room for a footer and the control groups before it: see docs/format.md, "Limits". Twice that for the latter: a crash may
     /// have taken some that the segment's end counts. In version 2 the footer has the control state, and an index before it.
     fn footer_reserve(&self, len: u64) -> u64 {
-        let alignment = u64::from(self.setup.padding.unwrap_or(8));
+        let alignment = self.setup.padding.unwrap_or_default().get();
         let capacity = len.max(self.setup.config.max_segment_size);
         let footer = match self.setup.format {
             Format::One => 144 + 16 * capacity.div_ceil(65536),

@@ -11,7 +11,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use wal_core::{FsyncPolicy, WalConfig};
+use wal_core::{Alignment, FsyncPolicy, WalConfig};
 use wal_io::fault::{
     Background, CrashMode, DirectoryOrder, FaultConfig, Moment, NameSync, OperationKind, Overwrite,
     Rename, SectorSize, SyncFailure, SystemError, Unpersisted,
@@ -44,6 +44,11 @@ const FORMATS: &Words<Format> = &[
     ("1", Format::One),
     ("2", Format::Two),
     ("1-then-2", Format::Upgraded),
+];
+const PADDINGS: &Words<Option<Alignment>> = &[
+    ("0", None),
+    ("512", Some(Alignment::Sector512)),
+    ("4096", Some(Alignment::Sector4096)),
 ];
 const SECTORS: &Words<SectorSize> = &[("512", SectorSize::B512), ("4096", SectorSize::B4096)];
 const CRASHES: &Words<CrashMode> = &[("subset", CrashMode::Subset), ("prefix", CrashMode::Prefix)];
@@ -177,7 +182,7 @@ impl fmt::Display for Setup {
         match self.config.fsync_policy {
             FsyncPolicy::Always => f.write_str("policy=always")?,
             FsyncPolicy::Batch(window) => write!(f, "policy=batch:{}", window.as_micros())?,
-            FsyncPolicy::Os => f.write_str("policy=os")?,
+            _ => f.write_str("policy=os")?,
         }
         let machine = &self.machine;
         write!(
@@ -186,7 +191,7 @@ impl fmt::Display for Setup {
             self.config.max_segment_size,
             u8::from(self.config.preallocate),
             self.buffer,
-            self.padding.unwrap_or(0),
+            word(PADDINGS, &self.padding),
             word(SECTORS, &machine.sector),
             word(CRASHES, &machine.crash),
             word(ORDERS, &machine.directory),
@@ -308,7 +313,7 @@ fn setup(text: &str) -> Result<(u64, Setup), NotAProgram> {
             "segment" => setup.config.max_segment_size = number(given)?,
             "preallocate" => setup.config.preallocate = number::<u8>(given)? != 0,
             "buffer" => setup.buffer = number(given)?,
-            "padding" => setup.padding = Some(number(given)?).filter(|bytes| *bytes != 0),
+            "padding" => setup.padding = value(PADDINGS, given)?,
             "format" => setup.format = value(FORMATS, given)?,
             "sector" => machine.sector = value(SECTORS, given)?,
             "crash" => machine.crash = value(CRASHES, given)?,

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use wal_core::blocking::Wal;
 use wal_core::clock::ManualClock;
 use wal_core::entropy::SeededEntropy;
-use wal_core::{Error, FormatVersion, FsyncPolicy, Lsn, RecordRef, WalConfig};
+use wal_core::{Alignment, Error, FormatVersion, FsyncPolicy, Lsn, RecordRef, WalConfig};
 use wal_io::FaultStorage;
 use wal_io::fault::{Fault, FaultConfig, Fill, Image, Moment, OperationKind, Site};
 
@@ -34,7 +34,7 @@ struct Reference {
 /// Without a version it keeps that of the log.
 fn open_with(
     storage: &FaultStorage,
-    padding: Option<u32>,
+    padding: Option<Alignment>,
     version: Option<FormatVersion>,
     seed: u64,
 ) -> Result<Wal, Error> {
@@ -55,7 +55,7 @@ fn open_with(
         None => builder,
     };
     match padding {
-        Some(bytes) => builder.sector_padding(bytes).open(),
+        Some(padding) => builder.sector_padding(padding).open(),
         None => builder.open(),
     }
 }
@@ -99,8 +99,8 @@ enum State {
 impl State {
     const ALL: [Self; 4] = [Self::Closed, Self::Killed, Self::Recovered, Self::Padded];
 
-    fn padding(self) -> Option<u32> {
-        (self == Self::Padded).then_some(512)
+    fn padding(self) -> Option<Alignment> {
+        (self == Self::Padded).then_some(Alignment::Sector512)
     }
 }
 
@@ -536,7 +536,7 @@ fn every_lost_write() {
 fn lost_writes(version: FormatVersion) {
     let format = match version {
         FormatVersion::V1 => Format::One,
-        FormatVersion::V2 => Format::Two,
+        _ => Format::Two,
     };
     let reference = reference(State::Killed, format);
     let storage = FaultStorage::new();

@@ -2,6 +2,7 @@
 
 /// How a value is stored.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Compression {
     /// As it is.
     #[default]

@@ -47,6 +47,7 @@ pub struct Consumer {
 
 /// One change of the control state.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(not(feature = "engine"), non_exhaustive)]
 pub enum ControlChange {
     /// The log's first LSN from here on.
     First(Lsn),
@@ -237,6 +238,7 @@ impl Control {
 
 /// What the payload of a control group says.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(not(feature = "engine"), non_exhaustive)]
 pub enum ControlBody {
     /// All that is known, instead of all before.
     Table(Control),

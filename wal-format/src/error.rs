@@ -8,6 +8,7 @@ use crate::ids::{Epoch, Lsn, Offset, SegmentId};
 
 /// Why a record was not encoded. Nothing was written.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[cfg_attr(not(feature = "engine"), non_exhaustive)]
 pub enum EncodeError {
     /// Key and uncompressed value are above the limit; both in bytes.
     #[error("the record has {len} bytes of key and value, the limit is {limit}")]
@@ -28,6 +29,7 @@ pub enum EncodeError {
 
 /// Why a record was not accepted.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum RecordError {
     /// The bytes given end inside the record although the payload goes on: give more.
     #[error("more bytes are needed")]
@@ -58,6 +60,7 @@ pub enum RecordError {
 
 /// Why a value was not decompressed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum DecompressError {
     /// The crate was built without the feature of this compression. The value is not damaged.
     #[error("{0:?} compression was left out of this build")]
@@ -86,6 +89,7 @@ impl DecompressError {
 
 /// Why a group was not accepted.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum GroupError {
     /// The file, or what was given of it, ends inside the group; both in bytes.
     #[error("the group needs {needed} bytes, there are {len}")]
@@ -199,6 +203,7 @@ impl GroupError {
 
 /// Why a segment header was not accepted.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum HeaderError {
     /// The file is shorter than a header.
     #[error("the file has {len} bytes, a segment header has 4096")]

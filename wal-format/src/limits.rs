@@ -117,6 +117,7 @@ const fn layout(version: Version, segment_len: u64, alignment: Alignment) -> Lay
 
 /// Where groups may start: a property of each segment. Ordered by size.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
 pub enum Alignment {
     /// At multiples of 8 bytes: nothing is padded but the last few bytes of a group.
     #[default]

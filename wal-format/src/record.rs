@@ -35,6 +35,7 @@ const CHECKSUM_LEN: usize = 4;
 
 /// What a record is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum RecordKind {
     /// A payload without a key.
     Data = 1,
@@ -60,6 +61,7 @@ impl RecordKind {
 
 /// Whether the next record belongs to the same batch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(not(feature = "engine"), non_exhaustive)]
 pub enum InBatch {
     /// This record ends its batch, or is a batch of its own.
     #[default]
@@ -70,6 +72,7 @@ pub enum InBatch {
 
 /// A point in time: milliseconds since 1970-01-01 00:00 UTC.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct UnixMillis(u64);
 
 impl UnixMillis {
@@ -96,6 +99,7 @@ impl UnixMillis {
 
 /// When a record expires.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Expiry {
     /// Never.
     #[default]

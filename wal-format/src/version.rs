@@ -3,6 +3,8 @@
 /// A version of the on-disk format that this build reads and writes, oldest first. Each segment of a log has one; a log may have
 /// segments of both.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[non_exhaustive]
 pub enum Version {
     /// Frozen: what is written in it is read for ever.
     #[default]

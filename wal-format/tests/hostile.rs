@@ -142,10 +142,7 @@ fn groups_that_claim_the_most(version: Version) {
         ..support::header(1, 4 << 30, Alignment::Eight)
     };
     let most = [GroupKind::Link, GroupKind::Records, GroupKind::Control];
-    let link_len = match version {
-        Version::V1 => 128,
-        Version::V2 => 144,
-    };
+    let link_len = if version < Version::V2 { 128 } else { 144 };
     for kind in most {
         let hostile = GroupHeader {
             kind,

@@ -66,6 +66,7 @@ fn record() -> impl Strategy<Value = Record> {
             Expiry::Never => record,
             Expiry::After(ttl) => record.with_ttl(ttl),
             Expiry::At(at) => record.with_expiry(at),
+            other => panic!("{other:?}"),
         }
     })
 }

@@ -9,7 +9,9 @@ use std::time::Duration;
 use wal_core::blocking::Wal;
 use wal_core::clock::ManualClock;
 use wal_core::entropy::SeededEntropy;
-use wal_core::{Compression, FormatVersion, FsyncPolicy, Lsn, Record, Result, WalConfig};
+use wal_core::{
+    Alignment, Compression, FormatVersion, FsyncPolicy, Lsn, Record, Result, WalConfig,
+};
 use wal_format::{
     Epoch, FileName, GroupBody, GroupFacts, GroupKind, HEADER_LEN, SegmentHeader, SegmentId,
     SegmentView, segment_name,
@@ -117,7 +119,7 @@ fn of_format(format: Format) -> Vec<Base> {
             ],
         ),
         (
-            Maker::new(format, FsyncPolicy::Always, Some(512)),
+            Maker::new(format, FsyncPolicy::Always, Some(Alignment::Sector512)),
             &[Append(12), TruncateBefore(9), Close, Append(6), Close],
         ),
     ];
@@ -160,7 +162,7 @@ pub(crate) fn noise(len: usize, seed: u64) -> Vec<u8> {
 pub(crate) fn open(
     storage: &FaultStorage,
     policy: FsyncPolicy,
-    padding: Option<u32>,
+    padding: Option<Alignment>,
     version: Option<FormatVersion>,
     seed: u64,
 ) -> Result<Wal> {
@@ -182,7 +184,7 @@ pub(crate) fn open(
         None => builder,
     };
     match padding {
-        Some(bytes) => builder.sector_padding(bytes).open(),
+        Some(padding) => builder.sector_padding(padding).open(),
         None => builder.open(),
     }
 }
@@ -202,13 +204,13 @@ enum Step {
 struct Maker {
     format: Format,
     policy: FsyncPolicy,
-    padding: Option<u32>,
+    padding: Option<Alignment>,
     storage: FaultStorage,
     records: Vec<Record>,
 }
 
 impl Maker {
-    fn new(format: Format, policy: FsyncPolicy, padding: Option<u32>) -> Self {
+    fn new(format: Format, policy: FsyncPolicy, padding: Option<Alignment>) -> Self {
         Self {
             format,
             policy,

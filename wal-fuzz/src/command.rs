@@ -62,6 +62,7 @@ fn policy(text: &str) {
             let again = values::policy(&format!("batch:{micros}us"));
             assert_eq!(again, Ok(FsyncPolicy::Batch(window)));
         }
+        Ok(other) => panic!("{text} is {other:?}"),
         Err(why) => assert!(!why.is_empty()),
     }
 }

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use wal_core::blocking::{Reader, Wal};
-use wal_core::{Error, FsyncPolicy, Lsn, Record, Result, VerifyReport, verify_storage};
+use wal_core::{Error, FsyncPolicy, Lsn, Record, Result, VerifyReport};
 use wal_format::FileName;
 use wal_io::FaultStorage;
 use wal_io::fault::{FaultConfig, Image};
@@ -36,7 +36,8 @@ pub(crate) fn survive(image: &Image, bytes: Bytes) -> Shown {
     let storage = FaultStorage::from_image(FaultConfig::default(), image);
     let looked = look(&storage, Damaged::Refused);
     let damaged = look(&storage, Damaged::Shown);
-    let verified = verify_storage(Arc::new(storage.clone()));
+    let verified =
+        wal_core::Offline::on(Arc::new(storage.clone())).verify(wal_core::VerifyOptions::default());
     assert!(storage.image() == *image, "a look changed the directory");
     agree(looked.as_ref(), damaged.as_ref(), &verified);
     let refused = [looked.as_ref().err(), damaged.as_ref().err()];

@@ -180,6 +180,7 @@ pub enum Place {
 
 /// The kind of a directory entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
 pub enum EntryKind {
     /// A regular file.
     File,
@@ -193,6 +194,7 @@ pub enum EntryKind {
 
 /// How [`Storage::open`] opens a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
 pub enum OpenMode {
     /// An existing file, for reading. Writes through the handle fail.
     Read,

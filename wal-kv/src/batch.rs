@@ -85,7 +85,7 @@ impl Batch {
         };
         records.give_expiries(|expiry| match expiry {
             Expiry::After(ttl) => Some(shifted(after(ttl), offset)),
-            Expiry::At(_) | Expiry::Never => None,
+            _ => None,
         });
         records
     }
@@ -129,7 +129,7 @@ impl Records {
         let by = offset.saturating_sub(self.offset);
         self.give_expiries(|expiry| match expiry {
             Expiry::At(at) => Some(shifted(at, by)),
-            Expiry::After(_) | Expiry::Never => None,
+            _ => None,
         });
         self.offset = offset;
     }
@@ -152,6 +152,6 @@ pub(crate) fn change_of(record: &Record) -> Option<Change<'_>> {
             expires_at: record.expires_at(),
         }),
         RecordKind::Delete => Some(Change::Delete { key: &record.key }),
-        RecordKind::Data => None,
+        _ => None,
     }
 }

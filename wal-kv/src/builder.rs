@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use wal_core::clock::{Clock, SystemClock};
 use wal_core::entropy::Entropy;
-use wal_core::{Compression, FormatVersion};
+use wal_core::{Compression, FormatVersion, PathCheck};
 use wal_io::{DiskStorage, Storage};
 
 use crate::config::KvConfig;
@@ -47,7 +47,7 @@ pub struct Builder<S> {
     compression: Option<Compression>,
     driver: Driver,
     progress: Option<Progress>,
-    path_check: bool,
+    path_check: PathCheck,
     handle: PhantomData<fn() -> S>,
 }
 
@@ -80,7 +80,7 @@ impl<S> Builder<S> {
             compression: None,
             driver: Driver::Thread,
             progress: None,
-            path_check: true,
+            path_check: PathCheck::On,
             handle: PhantomData,
         }
     }
@@ -167,7 +167,7 @@ impl<S> Builder<S> {
     /// Whether the log checks now and then that its path still leads to its directory; see [`wal_core::Builder::path_check`].
     /// Default true.
     #[must_use]
-    pub fn path_check(mut self, check: bool) -> Self {
+    pub fn path_check(mut self, check: PathCheck) -> Self {
         self.path_check = check;
         self
     }

@@ -12,6 +12,7 @@ pub const MAX_KEY: usize = 64 << 10;
 
 /// When a snapshot is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Snapshots {
     /// When the log since the last snapshot has reached `percent` of the bytes that a snapshot would have (keys, values and 16
     /// bytes a key), but at least [`snapshot_after`](crate::Builder::snapshot_after) bytes. 10 to 10,000 percent. With `p` percent, a
@@ -88,6 +89,7 @@ impl KvConfig {
 
 /// What a key must be like for a conditional write to take place.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Condition {
     /// It has no value.
     Absent,

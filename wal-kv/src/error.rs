@@ -4,14 +4,14 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use wal_core::{Lsn, Position};
+use wal_core::{ErrorKind, Lsn, Position};
 
 /// The result of a call on the store.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// Why a call on the store failed. Each message says where, what, and what to do next.
 ///
-/// Errors of the log arrive as [`Log`](Self::Log). To match on them, depend on `wal-core` in the same version.
+/// Errors of the log arrive as [`Log`](Self::Log). [`kind`](Self::kind) gives the kind of either in one match.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -195,6 +195,25 @@ fn rejected(damaged: &[(String, String)]) -> String {
 }
 
 impl Error {
+    /// The kind of the error: what to do next. An error of the log has the kind that it has there.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Log(error) => error.kind(),
+            Self::KeyTooLarge { .. } => ErrorKind::TooLarge,
+            Self::OverMemoryLimit { .. } => ErrorKind::OverMemoryLimit,
+            Self::OverViewMemoryLimit { .. } => ErrorKind::OverViewMemoryLimit,
+            Self::PlainLog { .. } | Self::ForeignFile { .. } => ErrorKind::WrongDirectory,
+            Self::NoMarker { .. } | Self::NoSnapshot { .. } | Self::LogTooShort { .. } => {
+                ErrorKind::Corrupt
+            }
+            Self::UnknownRecord { .. } | Self::UnknownVersion { .. } => ErrorKind::Unsupported,
+            Self::SnapshotOverdue { .. } => ErrorKind::SnapshotOverdue,
+            Self::NoSpace { .. } => ErrorKind::NoSpace,
+            Self::SnapshotNotVerified { .. } | Self::Io { .. } => ErrorKind::Io,
+        }
+    }
+
     pub(crate) fn io(location: String, what: &'static str, source: io::Error) -> Self {
         match source.kind() {
             io::ErrorKind::StorageFull

@@ -23,11 +23,15 @@ mod view;
 pub use asynchronous::{Durable, KvStore};
 pub use batch::Batch;
 pub use builder::Builder;
+pub use bytes::Bytes;
 pub use config::{Condition, Conditional, KvConfig, MAX_KEY, Snapshots};
 pub use error::{Error, Result};
 pub use report::{OpenPhase, OpenProgress, OpenReport, SnapshotReport, Stats};
 pub use view::{Pair, Scan, View};
+#[doc(no_inline)]
+pub use wal_core;
 pub use wal_core::{
-    Awaited, Compression, FormatVersion, FsyncPolicy, IntoBytes, Lsn, Position, UnixMillis,
+    Awaited, Compression, ErrorKind, FormatVersion, FsyncPolicy, IntoBytes, Lsn, PathCheck,
+    Position, RecoveryReport, Storage, UnixMillis,
 };
 use wal_sync as sync;

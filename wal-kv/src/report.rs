@@ -6,6 +6,7 @@ use wal_core::{Lsn, RecoveryReport};
 
 /// How far opening a store has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct OpenProgress {
     /// What is being done.
@@ -18,6 +19,7 @@ pub struct OpenProgress {
 
 /// The parts of opening a store that take time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub enum OpenPhase {
     /// The snapshot is read and verified: bytes.
@@ -30,6 +32,7 @@ pub enum OpenPhase {
 
 /// What opening a store found and did.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct OpenReport {
     /// The LSN of the snapshot that was read, if there was one.
@@ -76,6 +79,7 @@ impl OpenReport {
 
 /// The result of writing a snapshot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct SnapshotReport {
     /// The LSN of the last write in it.
@@ -92,6 +96,7 @@ pub struct SnapshotReport {
 
 /// Where the store stands, and what this handle and its clones have done since it was opened.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct Stats {
     /// Keys that are shown.

@@ -9,6 +9,7 @@
     reason = "a task reports to the person who started it"
 )]
 
+mod api;
 mod bench;
 mod cargo;
 mod ci;
@@ -42,6 +43,8 @@ enum Task {
     Ci(ci::Args),
     /// Check the rules of the source tree that no compiler checks.
     Tidy(tidy::Args),
+    /// List the public API of the libraries, or compare it with the listing.
+    Api(api::Args),
     /// Search for a crash that breaks a promise of the log.
     Crash(crash::Args),
     /// Run the log's threads under a model checker.
@@ -68,11 +71,12 @@ fn main() -> anyhow::Result<ExitCode> {
     let passed = match Cli::parse().task {
         Task::Ci(args) => ci::run(&args),
         Task::Tidy(args) => tidy::run(&args),
+        Task::Api(args) => api::run(&args),
         Task::Crash(args) => crash::run(&args),
         Task::Shuttle(args) => shuttle::run(&args),
         Task::Fuzz(args) => fuzz::run(&args),
         Task::Miri(args) => miri::run(&args),
-        Task::Sabotage(args) => return sabotage::run(&args),
+        Task::Sabotage(args) => sabotage::run(&args),
         Task::Syscalls(args) => syscalls::run(&args),
         Task::Sessions(args) => sessions::run(&args),
         Task::Soak(args) => soak::run(&args),

@@ -91,7 +91,7 @@ fn verify(log: &Path, threads: usize) -> anyhow::Result<u64> {
             if threads == 1 {
                 keep_to_one_core()?;
             }
-            let report = wal_core::verify(log)?;
+            let report = wal_core::Offline::at(log).verify(wal_core::VerifyOptions::default())?;
             ensure!(report.damage().next().is_none(), "the log is damaged");
             Ok(report.records())
         });

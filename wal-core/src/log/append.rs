@@ -117,7 +117,7 @@ impl Engine {
     fn clock_for(&self, record: RecordRef<'_>) -> wal_format::UnixMillis {
         match record.expiry() {
             wal_format::Expiry::After(_) => self.clock.unix(),
-            wal_format::Expiry::Never | wal_format::Expiry::At(_) => wal_format::UnixMillis::new(0),
+            _ => wal_format::UnixMillis::new(0),
         }
     }
 

@@ -25,7 +25,7 @@ use crate::recovery::{self, Listing, Plan, RecoveryReport, Scan, Tail};
 use crate::segment::{ChainEntry, Eras, LiveSegment, Mark};
 use crate::settings::{Settings, draw_history, idle_header, new_header};
 use crate::sync::Arc;
-use crate::{Error, RecoveryMode, RepairMode, Result};
+use crate::{Error, PathCheck, RecoveryMode, RepairMode, Result};
 
 /// How often a directory is looked at anew when it changes under recovery. Each time a page at least has lost what it showed.
 const LOOKS: u32 = 16;
@@ -92,7 +92,7 @@ impl Engine {
         let files = reserve.files - usize::from(state.segments.in_reserve().is_some());
         // What a crash or a session has used is made again.
         state.reserve = whole || recovery::ensure_reserve(storage, reserve, files);
-        if settings.path_check
+        if settings.path_check == PathCheck::On
             && let Some(what) = displacement(&*ground.storage)
         {
             return Err(displaced(&*ground.storage, what));

@@ -8,13 +8,13 @@ use crate::directory::displacement;
 use std::io;
 
 use super::engine::Engine;
-use crate::Result;
 use crate::error::Failure;
+use crate::{PathCheck, Result};
 
 impl Engine {
     /// Whether the path still leads to the log's directory.
     pub(super) fn check_place(&self) -> Result<(), Failure> {
-        if !self.settings.path_check {
+        if self.settings.path_check == PathCheck::Off {
             return Ok(());
         }
         match displacement(&*self.storage) {

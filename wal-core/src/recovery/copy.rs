@@ -348,12 +348,11 @@ impl Copy<'_> {
     /// Bytes by which the link is longer than that of a segment without copies.
     fn more_link(&self, new: &SegmentHeader) -> u64 {
         let more = self.link.histories.stretches().len().saturating_sub(1);
-        match new.version {
-            Version::V1 => 0,
-            Version::V2 => new
-                .alignment
-                .round_up((more * wal_format::STRETCH_LEN) as u64),
+        if new.version < Version::V2 {
+            return 0;
         }
+        let alignment = new.alignment;
+        alignment.round_up((more * wal_format::STRETCH_LEN) as u64)
     }
 
     /// Bytes that the sources' groups take, wherever they start.

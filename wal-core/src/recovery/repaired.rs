@@ -8,6 +8,8 @@ use crate::Error;
 
 /// Whether a repair changes anything.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
 pub enum RepairMode {
     /// It says what it would do. Changes no byte.
     DryRun,
@@ -17,6 +19,7 @@ pub enum RepairMode {
 
 /// LSNs that a repair records as lost, because nothing valid was found for them.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct LostRecords {
     /// The first of them.
@@ -33,6 +36,7 @@ pub struct LostRecords {
 
 /// What a repair found, and what it did about it (or would do, in a [dry run](RepairMode::DryRun)). Its `Display` tells a human.
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct RepairReport {
     /// Whether it was done.

@@ -10,6 +10,7 @@ use crate::FormatVersion;
 
 /// How the data of the newest segment ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub enum Tail {
     /// With a footer, or where nothing was written yet.
@@ -28,6 +29,7 @@ pub enum Tail {
 
 /// What opening the log found, and what it did about it.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct RecoveryReport {
     /// The log was closed before (or is new).
@@ -45,7 +47,7 @@ pub struct RecoveryReport {
     /// The highest LSN that the files prove was durable before the stop.
     pub proven_lsn: Lsn,
     /// First and last LSN of each loss that a repair recorded, oldest first. No record has one of these LSNs. Losses in damaged
-    /// segments may be missing: [`verify`](crate::verify) reads every byte.
+    /// segments may be missing: [`verify`](crate::Offline::verify) reads every byte.
     pub gaps: Vec<(Lsn, Lsn)>,
     /// LSNs from `first_lsn` to `last_lsn` without a record.
     pub(crate) lost: u64,
@@ -72,6 +74,7 @@ pub struct RecoveryReport {
 
 /// What the space that a log keeps for a full disk has room for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct ReserveCounts {
     /// Truncations of the oldest records, each with a record of up to 4 KiB of key and value.

@@ -1,10 +1,9 @@
 //! A repair from beginning to end: lock, look, plan, do.
 
-use std::path::Path;
 use std::time::Duration;
 
 use wal_format::{Epoch, Lsn, Origin, SegmentHeader, SegmentId, Version};
-use wal_io::{DiskStorage, Storage};
+use wal_io::Storage;
 
 use super::decision::{Facts, RepairPlan, plan};
 use super::end::write;
@@ -17,7 +16,7 @@ use crate::directory::{Ground, take_lock, write_pid};
 use crate::entropy::{Entropy, SystemEntropy};
 use crate::recovery::{GroupEnd, Listing, RepairMode, RepairReport, Wreck, assemble};
 use crate::sync::Arc;
-use crate::{Error, Result};
+use crate::{Error, Result, VerifyOptions};
 
 /// How often a repaired log is verified and repaired again, at most.
 const ROUNDS: usize = 4;
@@ -25,23 +24,34 @@ const ROUNDS: usize = 4;
 /// How a log is repaired.
 ///
 /// ```
-/// use wal_core::{FormatVersion, RepairMode, RepairOptions, WalConfig, blocking::Wal};
+/// use wal_core::{FormatVersion, Offline, RepairMode, RepairOptions, WalConfig, blocking::Wal};
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # let tmp = tempfile::tempdir()?;
 /// # let dir = tmp.path().join("log");
 /// Wal::open(&dir, WalConfig::default())?.close()?;
-/// let in_place = RepairOptions::default().format_version(FormatVersion::V2);
-/// assert!(in_place.repair(&dir, RepairMode::DryRun)?.is_whole());
+/// let in_place = RepairOptions::new(RepairMode::DryRun).format_version(FormatVersion::V2);
+/// assert!(Offline::at(&dir).repair(in_place)?.is_whole());
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub struct RepairOptions {
+    mode: RepairMode,
     lock_wait: Duration,
     version: Option<Version>,
 }
 
 impl RepairOptions {
+    /// A repair, or a dry run of one, with the defaults below.
+    #[must_use]
+    pub fn new(mode: RepairMode) -> Self {
+        Self {
+            mode,
+            lock_wait: Duration::ZERO,
+            version: None,
+        }
+    }
+
     /// Waits up to this time for a writer to let go of the lock. Default not at all.
     #[must_use]
     pub fn lock_wait(mut self, time: Duration) -> Self {
@@ -57,85 +67,24 @@ impl RepairOptions {
         self
     }
 
-    /// Repairs the log in the directory `dir`, or says what a repair would do.
-    ///
-    /// # Durability
-    /// As [`repair`].
-    ///
-    /// # Errors
-    /// As [`repair`].
-    pub fn repair(self, dir: impl AsRef<Path>, mode: RepairMode) -> Result<RepairReport> {
-        self.repair_storage(Arc::new(DiskStorage::new(dir.as_ref())), mode)
-    }
-
-    /// The same for the log in `storage`.
-    ///
-    /// # Durability
-    /// As [`repair`].
-    ///
-    /// # Errors
-    /// As [`repair`].
-    pub fn repair_storage(
-        self,
-        storage: Arc<dyn Storage>,
-        mode: RepairMode,
-    ) -> Result<RepairReport> {
+    pub(crate) fn run(self, storage: &Arc<dyn Storage>) -> Result<RepairReport> {
         let ground = Ground {
-            storage,
+            storage: Arc::clone(storage),
             clock: Arc::new(SystemClock::default()),
             entropy: Arc::new(SystemEntropy),
             lock_wait: self.lock_wait,
         };
-        repair_on(&ground, mode, self.version)
+        repair_on(&ground, self.mode, self.version)
     }
 }
 
-/// Repairs the log in the directory `dir`, or says what a repair would do.
-///
-/// Records keep their LSNs. LSNs without a record become a gap that the log knows of: it opens, and readers [say
-/// so](Error::Gap) in their place. The next record never gets an LSN that was given before, as far as anything in the files tells.
-/// Of a batch that lost a record the others are kept. Damaged files are kept whole under `quarantine/`. Without damage nothing is
-/// done. It reads the whole log, and the repaired one again.
-///
-/// A log that has a segment of version 2 of the format is repaired in place. Each damaged or missing segment before the newest is
-/// written anew under its own name, with the records that can be read. If the newest is damaged, what can be read of it is copied
-/// to a new segment. No other segment changes, so a repair needs at most twice the space of the damaged ones.
-///
-/// In a log of version 1, every record that can be read from the first damaged segment on is copied to new segments of the log's
-/// size. If only the newest segment is damaged, only that one is copied. [`RepairOptions`] repairs such a log in place as well.
-///
-/// The repaired log is verified, and damage that the first had hidden is repaired too: a dry run cannot tell that.
-///
-/// # Durability
-/// With [`RepairMode::Apply`] the repaired log is durable when it returns. In version 2, one rename commits the repair of each
-/// segment. A crash on the way leaves the damaged log as it was, the repaired one, or in version 2 one with less damage; repair it
-/// again.
-///
-/// # Errors
-/// [`Locked`](Error::Locked) if a writer has the log; [`NoSpace`](Error::NoSpace) if there is no room for the copies, with the number
-/// of bytes, in a dry run too: nothing has changed; [`Corruption`](Error::Corruption) if nothing at all can be read;
-/// [`NotALog`](Error::NotALog), [`UnknownVersion`](Error::UnknownVersion) or [`Io`](Error::Io).
-pub fn repair(dir: impl AsRef<Path>, mode: RepairMode) -> Result<RepairReport> {
-    RepairOptions::default().repair(dir, mode)
+impl From<RepairMode> for RepairOptions {
+    fn from(mode: RepairMode) -> Self {
+        Self::new(mode)
+    }
 }
 
-/// Repairs the log in `storage`; waits up to `lock_wait` for a writer to let go of the lock.
-///
-/// # Durability
-/// As [`repair`].
-///
-/// # Errors
-/// As [`repair`].
-pub fn repair_storage(
-    storage: Arc<dyn Storage>,
-    mode: RepairMode,
-    lock_wait: Duration,
-) -> Result<RepairReport> {
-    let options = RepairOptions::default().lock_wait(lock_wait);
-    options.repair_storage(storage, mode)
-}
-
-/// The same on the ground that a log stands on. A log of version 1 is repaired as one of version 2 if `version` says so.
+/// Repairs the log on this ground. A log of version 1 is repaired as one of version 2 if `version` says so.
 pub(crate) fn repair_on(
     ground: &Ground,
     mode: RepairMode,
@@ -172,7 +121,7 @@ pub(crate) fn repair_on(
             return Ok(report);
         }
     }
-    let left = crate::verify_storage(Arc::clone(storage))?;
+    let left = VerifyOptions::default().run(storage)?;
     left.damage()
         .next()
         .map_or(Ok(report), |damage| Err(damage.clone()))
@@ -185,7 +134,7 @@ fn repair_once(
     version: Option<Version>,
 ) -> Result<RepairReport> {
     let storage = &ground.storage;
-    let (damage, verified) = match crate::verify_storage(Arc::clone(storage)) {
+    let (damage, verified) = match VerifyOptions::default().run(storage) {
         Ok(found) => {
             let whole = found.segments.iter().filter(|found| found.damage.is_none());
             let verified = whole.map(|found| (found.segment_id, found.last_lsn));

@@ -27,13 +27,11 @@ pub(crate) enum SegmentIndex {
 
 impl SegmentIndex {
     pub(crate) fn new(header: &SegmentHeader) -> Self {
-        match header.version {
-            Version::V1 => Self::Groups(Vec::new()),
-            Version::V2 => {
-                let builder = IndexBuilder::new(header.capacity);
-                Self::Places(Box::new(builder), UnixMillis::new(0))
-            }
+        if header.version < Version::V2 {
+            return Self::Groups(Vec::new());
         }
+        let builder = IndexBuilder::new(header.capacity);
+        Self::Places(Box::new(builder), UnixMillis::new(0))
     }
 
     /// What the footer of a segment says.

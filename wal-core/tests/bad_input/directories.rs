@@ -165,7 +165,7 @@ fn a_directory_that_may_not_be_read() {
 fn an_empty_directory_is_no_log_to_repair() {
     let dir = tempfile::tempdir().expect("a directory");
     for mode in [wal_core::RepairMode::DryRun, wal_core::RepairMode::Apply] {
-        let outcome = wal_core::repair(dir.path(), mode);
+        let outcome = wal_core::Offline::at(dir.path()).repair(mode);
         assert!(matches!(outcome, Err(Error::NotALog { .. })), "{outcome:?}");
         let left = fs::read_dir(dir.path()).expect("listed").count();
         assert_eq!(left, 0, "no file was made");

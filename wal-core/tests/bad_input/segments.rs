@@ -76,7 +76,8 @@ fn a_segment_cut_short_behind_its_header() {
                 .expect("a segment");
             file.set_len(len).expect("cut");
             let before = place.image();
-            let verified = wal_core::verify(place.path());
+            let verified =
+                wal_core::Offline::at(place.path()).verify(wal_core::VerifyOptions::default());
             let found = match &verified {
                 Ok(report) => report.damage().next().cloned(),
                 Err(error) => Some(error.clone()),

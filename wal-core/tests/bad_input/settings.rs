@@ -78,16 +78,6 @@ fn a_batch_window_out_of_range() {
 }
 
 #[test]
-fn a_sector_padding_that_is_none() {
-    for bytes in [1, 8, 511, 1024, 8192, u32::MAX] {
-        out_of_range("sector_padding", &bytes.to_string(), |path| {
-            let builder = Wal::builder(path).config(config());
-            builder.sector_padding(bytes).open()
-        });
-    }
-}
-
-#[test]
 fn a_buffer_out_of_range() {
     for bytes in [0, 4095, (64 << 20) + 1, usize::MAX] {
         out_of_range("buffer_size", &bytes.to_string(), |path| {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use wal_core::blocking::Wal;
-use wal_core::{Error, FormatVersion, FsyncPolicy, Lsn, RecordRef, Result};
+use wal_core::{Alignment, Error, FormatVersion, FsyncPolicy, Lsn, RecordRef, Result};
 use wal_io::fault::FaultConfig;
 
 use super::{Machine, large};
@@ -45,7 +45,7 @@ pub(crate) enum Step {
 
 impl Log {
     /// Of a few segments, on a disk that is then full.
-    pub(crate) fn full(policy: FsyncPolicy, segment: u64, padding: u32, end: End) -> Self {
+    pub(crate) fn full(policy: FsyncPolicy, segment: u64, padding: Alignment, end: End) -> Self {
         Self::full_on(FaultConfig::default(), policy, segment, padding, end)
     }
 
@@ -53,7 +53,7 @@ impl Log {
         rules: FaultConfig,
         policy: FsyncPolicy,
         segment: u64,
-        padding: u32,
+        padding: Alignment,
         end: End,
     ) -> Self {
         let mut machine = Machine::with_rules(rules, policy).segments_of(segment);

@@ -14,8 +14,8 @@ use wal_core::blocking::Wal;
 use wal_core::clock::ManualClock;
 use wal_core::entropy::SeededEntropy;
 use wal_core::{
-    Builder, Error, FormatVersion, FsyncPolicy, Lsn, Poisoned, Prewrite, Record, RecordRef,
-    RecoveryMode, Result, VerifyReport, WalConfig,
+    Alignment, Builder, Error, FormatVersion, FsyncPolicy, Lsn, Poisoned, Prewrite, Record,
+    RecordRef, RecoveryMode, Result, VerifyReport, WalConfig,
 };
 use wal_format::{FileName, RESERVE_2_NAME, RESERVE_NAME};
 use wal_io::FaultStorage;
@@ -43,7 +43,7 @@ pub(crate) struct Machine {
     pub(crate) clock: ManualClock,
     pub(crate) config: WalConfig,
     pub(crate) buffer: usize,
-    pub(crate) padding: Option<u32>,
+    pub(crate) padding: Option<Alignment>,
     prewrite: Prewrite,
     version: Option<FormatVersion>,
     entropy: Arc<SeededEntropy>,
@@ -166,7 +166,8 @@ impl Machine {
     }
 
     pub(crate) fn verify(&self) -> Result<VerifyReport> {
-        wal_core::verify_storage(Arc::new(self.storage.clone()))
+        wal_core::Offline::on(Arc::new(self.storage.clone()))
+            .verify(wal_core::VerifyOptions::default())
     }
 
     /// Time passes, then the background does what is due.

@@ -311,7 +311,7 @@ const TRUNCATIONS: [fn(&Wal); 2] = [
 fn verification_beside_a_truncation_finds_no_damage() {
     for work in TRUNCATIONS {
         beside_a_truncation(work, |storage, after| {
-            let found = wal_core::verify_storage(storage);
+            let found = wal_core::Offline::on(storage).verify(wal_core::VerifyOptions::default());
             let found = found.unwrap_or_else(|error| panic!("step {after}: {error}"));
             let damage: Vec<_> = found.damage().map(ToString::to_string).collect();
             assert!(damage.is_empty(), "step {after}: {damage:?}");

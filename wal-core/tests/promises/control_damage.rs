@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use wal_core::Offline;
 use wal_core::blocking::Wal;
-use wal_core::offline::truncate_before_in;
 use wal_core::{
     ControlChange, Error, FormatVersion, FsyncPolicy, Lsn, RecordRef, RepairMode, Result,
 };
@@ -22,7 +22,9 @@ fn try_open(machine: &Machine) -> Result<Wal> {
 
 fn repair(machine: &Machine) {
     let storage = Arc::new(machine.storage.clone());
-    wal_core::repair_storage(storage, RepairMode::Apply, Duration::ZERO).expect("repaired");
+    Offline::on(storage)
+        .repair(RepairMode::Apply)
+        .expect("repaired");
 }
 
 fn storage(machine: &Machine) -> Arc<dyn Storage> {
@@ -114,7 +116,7 @@ fn damage_never_brings_an_older_state_back_in_silence() {
                 is_stopped(&machine, &wal);
                 // A clean stop does not make it whole, nor does another segment.
                 wal.close().expect("closed");
-                let refused = truncate_before_in(&storage(&machine), Lsn::new(10));
+                let refused = Offline::on(storage(&machine)).truncate_before(Lsn::new(10));
                 assert!(matches!(refused, Err(Error::ControlLost { .. })), "{case}");
                 let wal = open(&machine);
                 is_stopped(&machine, &wal);
@@ -232,7 +234,9 @@ fn a_closed_log_is_truncated_no_further_than_its_newest_durable_table() {
     }
     machine.kill();
     drop(wal);
-    truncate_before_in(&storage(&machine), Lsn::new(last)).expect("truncated");
+    Offline::on(storage(&machine))
+        .truncate_before(Lsn::new(last))
+        .expect("truncated");
     machine.lose_unsynced();
     assert_eq!(shown(&open(&machine)), "6");
 }

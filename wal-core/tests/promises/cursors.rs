@@ -202,7 +202,7 @@ fn damage_and_its_repair_invalidate_no_cursor() {
     let lost = machine.storage.fill_sector(sector, Fill::Zeros);
     lost.expect("a sector of the file");
     let storage = std::sync::Arc::new(machine.storage.clone());
-    let report = wal_core::repair_storage(storage, RepairMode::Apply, std::time::Duration::ZERO);
+    let report = wal_core::Offline::on(storage).repair(RepairMode::Apply);
     let lost = report.expect("repaired").gaps.len();
     assert!(lost > 0);
     let wal = open(&machine);

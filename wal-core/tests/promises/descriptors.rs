@@ -3,7 +3,7 @@
 use std::sync::Barrier;
 
 use wal_core::blocking::{Reader, Wal};
-use wal_core::{Error, FsyncPolicy, Lsn, SegmentId, Threads, VerifyOptions};
+use wal_core::{Error, FsyncPolicy, Lsn, Offline, SegmentId, Threads, VerifyOptions};
 
 use crate::common::{Machine, SMALL, append, payload, read_all};
 
@@ -94,9 +94,7 @@ fn threads_that_read_at_the_same_time_wait_for_a_file() {
         let counts = wal.replay(Lsn::ZERO, many, || 0, |count: &mut u64, _, _| *count += 1);
         assert_eq!(counts.expect("replayed").into_iter().sum::<u64>(), last);
         let storage = std::sync::Arc::new(machine.storage.clone());
-        let report = VerifyOptions::default()
-            .threads(many)
-            .verify_storage(storage);
+        let report = Offline::on(storage).verify(VerifyOptions::default().threads(many));
         assert_eq!(report.expect("verified").damage().count(), 0);
         machine.storage.set_open_file_limit(None);
     }

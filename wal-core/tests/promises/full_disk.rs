@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
+use wal_core::Offline;
 use wal_core::blocking::Wal;
-use wal_core::offline::truncate_before_in;
 use wal_core::{Error, FsyncPolicy, Lsn, Record, RecordRef, Result};
 use wal_io::Storage;
 use wal_io::fault::{Fault, Moment, OperationKind, Seeded, SystemError};
@@ -329,11 +329,15 @@ fn storage_of(machine: &Machine) -> Arc<dyn Storage> {
 fn a_log_that_cannot_be_opened_for_lack_of_space_can_be_truncated() {
     let machine = too_full_to_open();
     let storage = storage_of(&machine);
-    let done = truncate_before_in(&storage, Lsn::new(100)).expect("truncated");
+    let done = Offline::on(Arc::clone(&storage))
+        .truncate_before(Lsn::new(100))
+        .expect("truncated");
     assert_eq!(done.first_lsn.get(), 100);
     assert!(!done.removed.is_empty() && done.bytes > 0);
     // Now there is room; a second call has nothing to do.
-    let again = truncate_before_in(&storage, Lsn::new(100)).expect("truncated");
+    let again = Offline::on(Arc::clone(&storage))
+        .truncate_before(Lsn::new(100))
+        .expect("truncated");
     assert!(again.removed.is_empty());
     assert_holds(&machine.look().expect("opened"), 100..=200);
     let wal = machine.open();
@@ -354,10 +358,12 @@ fn only_what_is_proven_is_dropped_without_opening() {
     let machine = too_full_to_open();
     let storage = storage_of(&machine);
     assert!(matches!(
-        truncate_before_in(&storage, Lsn::new(202)),
+        Offline::on(Arc::clone(&storage)).truncate_before(Lsn::new(202)),
         Err(Error::NotAppended { .. })
     ));
-    let done = truncate_before_in(&storage, Lsn::new(201)).expect("truncated");
+    let done = Offline::on(Arc::clone(&storage))
+        .truncate_before(Lsn::new(201))
+        .expect("truncated");
     let first = done.first_lsn.get();
     assert!((2..=151).contains(&first), "{first}");
     assert_holds(&machine.open(), first..=200);
@@ -369,12 +375,12 @@ fn a_truncation_without_opening_is_refused_beside_a_writer() {
     let wal = machine.open();
     append(&wal, 1..=3);
     assert!(matches!(
-        truncate_before_in(&storage_of(&machine), Lsn::new(2)),
+        Offline::on(storage_of(&machine)).truncate_before(Lsn::new(2)),
         Err(Error::Locked { .. })
     ));
     let empty = Machine::new(FsyncPolicy::Always);
     assert!(matches!(
-        truncate_before_in(&storage_of(&empty), Lsn::new(1)),
+        Offline::on(storage_of(&empty)).truncate_before(Lsn::new(1)),
         Err(Error::NotALog { .. })
     ));
 }
@@ -387,7 +393,7 @@ fn a_crash_in_a_truncation_without_opening() {
             let mut machine = too_full_to_open();
             let cut = Fault::power_cut(Moment::During).after(change);
             machine.storage.inject(cut);
-            let outcome = truncate_before_in(&storage_of(&machine), Lsn::new(100));
+            let outcome = Offline::on(storage_of(&machine)).truncate_before(Lsn::new(100));
             machine.storage.clear_faults();
             over |= outcome.is_ok();
             machine.storage = machine.storage.crash(&mut Seeded::streaky(seed));
@@ -417,12 +423,14 @@ fn a_truncation_without_opening_that_was_cut_short_is_finished_by_the_next() {
         let fault = Fault::error(SystemError::Io).on_changes();
         let fault = fault.after(change).persistent();
         machine.storage.inject(fault);
-        let outcome = truncate_before_in(&storage_of(&machine), Lsn::new(100));
+        let outcome = Offline::on(storage_of(&machine)).truncate_before(Lsn::new(100));
         let over = machine.storage.faults_struck() == 0;
         machine.storage.clear_faults();
         assert!(outcome.is_ok() || !over, "{outcome:?}");
         machine.kill();
-        let done = truncate_before_in(&storage_of(&machine), Lsn::new(100)).expect("truncated");
+        let done = Offline::on(storage_of(&machine))
+            .truncate_before(Lsn::new(100))
+            .expect("truncated");
         assert_eq!(done.first_lsn.get(), 100);
         assert_holds(&machine.open(), 100..=200);
         if over {
@@ -449,7 +457,9 @@ fn a_crash_may_take_all_that_a_truncation_without_opening_has_left() {
             let look = machine.look().expect("looked at");
             let proven = look.recovery_report().proven_lsn;
             drop(look);
-            let done = truncate_before_in(&storage_of(&machine), proven.next()).expect("truncated");
+            let done = Offline::on(storage_of(&machine))
+                .truncate_before(proven.next())
+                .expect("truncated");
             let first = done.first_lsn.get();
             machine.crash(seed);
             let wal = machine.open();

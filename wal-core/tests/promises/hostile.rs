@@ -3,7 +3,6 @@
 
 use std::sync::{Arc, mpsc};
 use std::thread;
-use std::time::Duration;
 
 use wal_core::blocking::Wal;
 use wal_core::{Error, FsyncPolicy, Lsn, OnDamage, RepairMode};
@@ -114,7 +113,7 @@ pub(super) fn survive_image(image: &Image, case: &str) {
     repair(&Machine::holding(image, FsyncPolicy::Os), case);
     let machine = Machine::holding(image, FsyncPolicy::Os);
     let storage = Arc::new(machine.storage.clone());
-    let whole = match wal_core::verify_storage(storage) {
+    let whole = match wal_core::Offline::on(storage).verify(wal_core::VerifyOptions::default()) {
         Ok(report) => report.damage().map(ToString::to_string).count() == 0,
         Err(error) => {
             assert_expected(&error, case);
@@ -187,7 +186,7 @@ fn skip_through(wal: &Wal, case: &str) {
 /// A repair is refused, or it leaves a log that opens.
 fn repair(machine: &Machine, case: &str) {
     let storage: Arc<dyn wal_io::Storage> = Arc::new(machine.storage.clone());
-    let repair = |mode| wal_core::repair_storage(Arc::clone(&storage), mode, Duration::ZERO);
+    let repair = |mode| wal_core::Offline::on(Arc::clone(&storage)).repair(mode);
     let planned = match repair(RepairMode::DryRun) {
         Ok(planned) => planned,
         Err(error) => return assert_expected(&error, case),
@@ -331,7 +330,10 @@ fn no_read_asks_for_more_than_the_file_holds() {
         let machine = Machine::holding(&image, FsyncPolicy::Os);
         let watched = Watched::new(&machine.storage);
         // What comes of it is for other tests. A buffer is as large as the read that it is for.
-        drop(wal_core::verify_storage(Arc::new(watched.clone())));
+        drop(
+            wal_core::Offline::on(Arc::new(watched.clone()))
+                .verify(wal_core::VerifyOptions::default()),
+        );
         let largest = watched.largest_read();
         assert!((1..=len).contains(&largest), "{kind:?}: {largest}, {len}");
     }

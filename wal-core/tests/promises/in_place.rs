@@ -394,7 +394,7 @@ fn a_log_of_version_1_is_repaired_in_place_if_it_is_asked_for() {
     assert!(report.replaced.is_empty() && report.new_segments.len() > 1);
     is_repaired(&machine, &before, 300, "version 1");
     // By name, and by an open that salvages.
-    let options = RepairOptions::default().format_version(FormatVersion::V2);
+    let options = RepairOptions::new(RepairMode::Apply).format_version(FormatVersion::V2);
     for salvage in [false, true] {
         let machine = holding(&image);
         if salvage {
@@ -402,7 +402,7 @@ fn a_log_of_version_1_is_repaired_in_place_if_it_is_asked_for() {
             machine.try_open_in(RecoveryMode::Salvage).expect("opened");
         } else {
             let storage = Arc::new(machine.storage.clone());
-            let report = options.repair_storage(storage, RepairMode::Apply);
+            let report = wal_core::Offline::on(storage).repair(options);
             let report = report.expect("repaired");
             assert_eq!(report.replaced, [SegmentId::new(2)]);
             assert!(report.new_segments.is_empty(), "{report}");

@@ -2,7 +2,6 @@
 //! every damaged byte is kept.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use wal_core::{
     Error, FsyncPolicy, Lsn, Record, RecordRef, RecoveryMode, RecoveryReport, RepairMode,
@@ -17,7 +16,7 @@ use crate::common::{Machine, WINDOW, append, is_segment, payload, read_all};
 impl Machine {
     pub(super) fn repair(&self, mode: RepairMode) -> Result<RepairReport> {
         let storage = Arc::new(self.storage.clone());
-        wal_core::repair_storage(storage, mode, Duration::ZERO)
+        wal_core::Offline::on(storage).repair(mode)
     }
 }
 

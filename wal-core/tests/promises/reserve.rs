@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use wal_core::Offline;
 use wal_core::blocking::Wal;
-use wal_core::offline::truncate_before_in;
 use wal_core::{Error, FormatVersion, FsyncPolicy, Lsn, Record, RecordRef};
 use wal_format::RESERVE_NAME;
 use wal_io::fault::{Fault, Moment, OperationKind, Seeded, SystemError};
@@ -379,7 +379,9 @@ fn a_truncated_log_on_a_full_disk_goes_on() {
     // The same without opening: there is nothing more to remove.
     drop(wal);
     let storage: Arc<dyn wal_io::Storage> = Arc::new(machine.storage.clone());
-    let done = truncate_before_in(&storage, Lsn::new(MIDDLE + 1)).expect("truncated");
+    let done = Offline::on(Arc::clone(&storage))
+        .truncate_before(Lsn::new(MIDDLE + 1))
+        .expect("truncated");
     assert!(done.first_lsn.get() >= MIDDLE);
 }
 

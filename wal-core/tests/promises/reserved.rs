@@ -1,7 +1,7 @@
 //! A log of version 2 goes on in its reserve when no byte is free: a number of truncations, each with a record, and of small records,
 //! over any number of sessions.
 
-use wal_core::{Error, FsyncPolicy, Lsn, RecordRef};
+use wal_core::{Alignment, Error, FsyncPolicy, Lsn, RecordRef};
 
 use crate::common::full_log::{ENDS, End, Log, Step, fill_up};
 use crate::common::{large, policies};
@@ -28,11 +28,11 @@ fn orders() -> [Vec<Step>; 3] {
 }
 
 /// Segment lengths that hold the whole counts, with their paddings.
-const SHAPES: [(u64, u32); 4] = [
-    (128 * KIB, 0),
-    (256 * KIB, 512),
-    (512 * KIB, 4096),
-    (1 << 20, 0),
+const SHAPES: [(u64, Alignment); 4] = [
+    (128 * KIB, Alignment::Eight),
+    (256 * KIB, Alignment::Sector512),
+    (512 * KIB, Alignment::Sector4096),
+    (1 << 20, Alignment::Eight),
 ];
 
 #[test]
@@ -44,7 +44,7 @@ fn with_no_byte_free_the_reserve_holds_the_counts_in_any_order_and_over_any_sess
                 let mut log = Log::full(policy, segment, padding, ENDS[begun]);
                 for (at, step) in order.iter().enumerate() {
                     if let Err(error) = log.step(*step) {
-                        panic!("{segment}, {padding}, {end:?}: step {at}, {step:?}: {error}");
+                        panic!("{segment}, {padding:?}, {end:?}: step {at}, {step:?}: {error}");
                     }
                     log.refuses();
                     if at % 9 == number {
@@ -101,7 +101,7 @@ fn one_kind_of_the_reserved_calls_leaves_the_room_of_the_other() {
 #[test]
 fn the_log_is_opened_any_number_of_times_with_no_byte_free() {
     for (at, policy) in policies().into_iter().enumerate() {
-        let mut log = Log::full(policy, 128 * KIB, 0, ENDS[at]);
+        let mut log = Log::full(policy, 128 * KIB, Alignment::Eight, ENDS[at]);
         for session in 0..200 {
             if session % 10 == 0 {
                 let step = if session % 40 == 0 {
@@ -119,7 +119,7 @@ fn the_log_is_opened_any_number_of_times_with_no_byte_free() {
 
 #[test]
 fn however_many_sessions_append_a_little_each_the_log_can_be_opened() {
-    let mut log = Log::full(FsyncPolicy::Os, 128 * KIB, 0, End::Close);
+    let mut log = Log::full(FsyncPolicy::Os, 128 * KIB, Alignment::Eight, End::Close);
     let mut refused = 0;
     for session in 0..300 {
         let (next, value) = (log.last() + 1, vec![session as u8]);
@@ -144,7 +144,7 @@ fn however_many_sessions_append_a_little_each_the_log_can_be_opened() {
 #[test]
 fn truncate_after_works_any_number_of_times_with_no_byte_free() {
     for (at, policy) in policies().into_iter().enumerate() {
-        let mut log = Log::full(policy, 128 * KIB, 0, ENDS[at]);
+        let mut log = Log::full(policy, 128 * KIB, Alignment::Eight, ENDS[at]);
         for round in 0..60 {
             // The space that a truncation frees is not the log's.
             let _ = log.step(Step::Record);
@@ -166,7 +166,7 @@ fn truncate_after_works_any_number_of_times_with_no_byte_free() {
 #[test]
 fn the_reserve_is_left_only_where_it_is_whole_afterwards() {
     let segment = 128 * KIB;
-    let mut log = Log::full(FsyncPolicy::Always, segment, 0, End::Close);
+    let mut log = Log::full(FsyncPolicy::Always, segment, Alignment::Eight, End::Close);
     log.step(Step::Truncate).expect("there is room");
     assert!(log.is_in_reserve());
     let used = log.machine.storage.used_space();
@@ -207,7 +207,7 @@ fn the_reserve_is_left_only_where_it_is_whole_afterwards() {
 
 #[test]
 fn a_record_that_is_too_long_for_the_reserve_is_refused_at_any_time() {
-    let mut log = Log::full(FsyncPolicy::Always, 128 * KIB, 0, End::Close);
+    let mut log = Log::full(FsyncPolicy::Always, 128 * KIB, Alignment::Eight, End::Close);
     for capacity in [Some(log.machine.storage.used_space()), None] {
         log.machine.storage.set_capacity(capacity);
         let (bytes, more_bytes) = (vec![1; 513], vec![1; 4097]);

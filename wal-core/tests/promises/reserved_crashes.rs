@@ -1,6 +1,6 @@
 //! A log of version 2 loses nothing of what the reserve holds, wherever the power fails or the process is killed.
 
-use wal_core::{FsyncPolicy, Lsn, RecordRef};
+use wal_core::{Alignment, FsyncPolicy, Lsn, RecordRef};
 use wal_io::fault::{
     DirectoryOrder, Fault, FaultConfig, Moment, OperationKind, Rename, Seeded, SystemError,
     Unpersisted,
@@ -26,7 +26,7 @@ fn interrupted(change: u64, moment: Moment, power: bool, seed: u64) -> bool {
     let steps = [Step::Truncate, Step::Record, Step::Truncate, Step::Record];
     let begun = ENDS[(seed % 4) as usize];
     let policy = policies()[(seed % 3) as usize];
-    let mut log = Log::full_on(rules(seed), policy, 128 * KIB, 0, begun);
+    let mut log = Log::full_on(rules(seed), policy, 128 * KIB, Alignment::Eight, begun);
     fill_up(&log.machine);
     let cut = Fault::power_cut(moment);
     log.machine.storage.inject(cut.after(change));
@@ -162,7 +162,7 @@ fn a_kill_at_every_change_of_sessions_with_no_byte_free() {
 fn a_truncation_that_was_not_synced_removes_nothing_that_a_crash_brings_back() {
     let mut cut_short = 0;
     for change in 0..80 {
-        let mut log = Log::full(FsyncPolicy::Always, 128 * KIB, 0, End::Close);
+        let mut log = Log::full(FsyncPolicy::Always, 128 * KIB, Alignment::Eight, End::Close);
         log.step(Step::Record).expect("there is room");
         assert!(log.is_in_reserve());
         let failing = Fault::error(SystemError::Io).on(OperationKind::SyncData);

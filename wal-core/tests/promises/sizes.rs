@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use wal_core::blocking::Wal;
-use wal_core::{Builder, Error, Record, WalConfig};
+use wal_core::{Alignment, Builder, Error, Record, WalConfig};
 use wal_format::SegmentHeader;
 use wal_io::{MemoryStorage, OpenMode, Storage, StorageFileExt};
 
@@ -52,7 +52,7 @@ fn a_log_keeps_its_segment_size_record_limit_and_padding() {
             ..config(SMALL)
         })
         .record_limit(700)
-        .sector_padding(512);
+        .sector_padding(Alignment::Sector512);
     let first = header_after(&storage, made);
     for _ in 0..3 {
         let kept = header_after(&storage, builder(&storage));
@@ -74,12 +74,15 @@ fn a_log_keeps_its_segment_size_record_limit_and_padding() {
         (4 * SMALL, 700, 3)
     );
     let again = builder(&storage).config(config(SMALL)).keep_segment_size();
-    let again = header_after(&storage, again.record_limit(600).sector_padding(0));
+    let again = header_after(
+        &storage,
+        again.record_limit(600).sector_padding(Alignment::Eight),
+    );
     assert_eq!(
         (again.capacity, again.record_limit, again.node_id),
         (4 * SMALL, 600, 0)
     );
-    assert_eq!(again.alignment, wal_format::Alignment::Eight);
+    assert_eq!(again.alignment, Alignment::Eight);
 }
 
 #[test]

@@ -126,9 +126,10 @@ impl World {
         self.wal().append_batch(&batch).expect("appended");
         // The clock may be corrected in an append: before it enters the log, or after it.
         let after = self.wal().log_time().expect("a clock");
-        let time = match self.current {
-            FormatVersion::V1 => 0,
-            FormatVersion::V2 => before.min(after).get(),
+        let time = if self.current < FormatVersion::V2 {
+            0
+        } else {
+            before.min(after).get()
         };
         self.times
             .extend((next..).take(count).map(|lsn| (lsn, time)));
@@ -448,7 +449,7 @@ fn records_whose_group_has_lost_its_header_are_not_skipped_after_a_repair() {
         .flip_bits(&name, (hit.offset.get() + 20) * 8, 1)
         .expect("flipped");
     let storage = std::sync::Arc::new(machine.storage.clone());
-    let report = wal_core::repair_storage(storage, RepairMode::Apply, Duration::ZERO);
+    let report = wal_core::Offline::on(storage).repair(RepairMode::Apply);
     let gaps = report.expect("repaired").gaps;
     assert!(gaps.is_empty(), "no record is lost: {gaps:?}");
     let wal = open(&machine, FormatVersion::V2);

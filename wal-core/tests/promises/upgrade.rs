@@ -2,11 +2,11 @@
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
-use std::time::Duration;
 
 use wal_core::blocking::Wal;
 use wal_core::{
-    Builder, Cursor, Error, FormatVersion, FsyncPolicy, Lsn, OnDamage, Record, RepairMode, Threads,
+    Alignment, Builder, Cursor, Error, FormatVersion, FsyncPolicy, Lsn, OnDamage, Record,
+    RepairMode, Threads,
 };
 use wal_io::Storage;
 use wal_io::fault::{Fill, Site};
@@ -187,7 +187,7 @@ fn the_oldest_records_of_a_mixed_log_are_removed_without_opening_it() {
     for lsn in [40, 101, 150] {
         let machine = Machine::new(FsyncPolicy::Always).segments_of(SMALL);
         mixed(&machine);
-        let planned = wal_core::offline::truncate_before_in(&storage(&machine), Lsn::new(lsn));
+        let planned = wal_core::Offline::on(storage(&machine)).truncate_before(Lsn::new(lsn));
         assert_eq!(planned.expect("truncated").first_lsn.get(), lsn);
         assert_holds(
             &any(&machine).read_only().open().expect("opened"),
@@ -245,7 +245,7 @@ fn damage_to_either_version_of_a_mixed_log_is_read_past_and_repaired() {
             };
             let readable = salvaged(&machine);
             assert!(readable.len() > 120, "{case}: {} records", readable.len());
-            let repair = |mode| wal_core::repair_storage(storage(&machine), mode, Duration::ZERO);
+            let repair = |mode| wal_core::Offline::on(storage(&machine)).repair(mode);
             let report = repair(RepairMode::Apply).expect("repaired");
             assert!(!report.damage.is_empty(), "{case}");
             assert!(repair(RepairMode::DryRun).expect("whole").is_whole());
@@ -268,7 +268,11 @@ fn damage_to_either_version_of_a_mixed_log_is_read_past_and_repaired() {
 
 #[test]
 fn the_record_limit_is_kept_in_every_later_session() {
-    for padding in [0, 512, 4096] {
+    for padding in [
+        Alignment::Eight,
+        Alignment::Sector512,
+        Alignment::Sector4096,
+    ] {
         let machine = Machine::new(FsyncPolicy::Always).segments_of(64 << 10);
         let open = |builder: Builder<Wal>| builder.sector_padding(padding).open().expect("opened");
         let wal = open(any(&machine).format_version(V1));
@@ -287,7 +291,7 @@ fn the_record_limit_is_kept_in_every_later_session() {
             assert_eq!(
                 wal.record_limit(),
                 limit,
-                "padding {padding}, session {session}"
+                "padding {padding:?}, session {session}"
             );
             wal.append(&largest).expect("it still fits");
             wal.close().expect("closed");

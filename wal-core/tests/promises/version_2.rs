@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use wal_core::blocking::Wal;
-use wal_core::{Builder, Error, FormatVersion, FsyncPolicy, Lsn, Record, RecordRef};
+use wal_core::{Alignment, Builder, Error, FormatVersion, FsyncPolicy, Lsn, Record, RecordRef};
 use wal_format::{
     ControlBody, FileName, GroupBody, GroupFacts, GroupHeader, GroupKind, History, SegmentView,
     UnixMillis,
@@ -134,7 +134,11 @@ fn a_log_of_version_1_goes_on_in_version_2_and_not_back() {
 
 #[test]
 fn the_record_limit_of_a_log_does_not_shrink_with_its_version() {
-    for padding in [0, 512, 4096] {
+    for padding in [
+        Alignment::Eight,
+        Alignment::Sector512,
+        Alignment::Sector4096,
+    ] {
         let mut machine = Machine::new(FsyncPolicy::Always).segments_of(64 << 10);
         machine.padding = Some(padding);
         let at = |builder: Builder<Wal>| builder.sector_padding(padding).open().expect("opened");
@@ -444,11 +448,8 @@ fn a_group_that_a_newer_program_wrote_is_skipped_or_refused_by_its_kind() {
             let reader = reader.map(|reader| reader.on_damage(wal_core::OnDamage::Skip));
             reader.and_then(Iterator::collect::<Result<Vec<_>, _>>)
         });
-        let repaired = wal_core::repair_storage(
-            std::sync::Arc::new(machine.storage.clone()),
-            wal_core::RepairMode::Apply,
-            Duration::ZERO,
-        );
+        let repaired = wal_core::Offline::on(std::sync::Arc::new(machine.storage.clone()))
+            .repair(wal_core::RepairMode::Apply);
         if may_skip {
             assert!(verified.is_ok_and(|report| report.damage().count() == 0));
             assert!(read_only.is_ok() && damaged.is_ok_and(|read| read.is_ok()));

@@ -12,6 +12,7 @@ use crate::ids::Lsn;
 
 /// The payload of a group without records.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(not(feature = "engine"), non_exhaustive)]
 pub enum GroupFacts {
     /// Nothing: the header's watermark is all.
     Stamp,

@@ -18,6 +18,7 @@ const TIME: usize = 58;
 
 /// What a group holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(not(feature = "engine"), non_exhaustive)]
 pub enum GroupKind {
     /// Records.
     Records,

@@ -16,6 +16,7 @@ const RESERVED: [std::ops::Range<usize>; 2] = [46..48, 56..LINK_BODY_LEN];
 
 /// Why a segment was begun.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(not(feature = "engine"), non_exhaustive)]
 pub enum LinkCause {
     /// It is the first of its log.
     First = 1,

@@ -76,6 +76,7 @@ pub struct SegmentHeader {
 
 /// How a segment's file came to its name: what must be in it from then on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(not(feature = "engine"), non_exhaustive)]
 pub enum Origin {
     /// As a spare, with its header alone. A crash may take the link, which comes with the first write.
     Spare = 1,

@@ -61,6 +61,7 @@ fn numbered(number: u64, extension: &str) -> String {
 
 /// What a name in a log's directory stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(not(feature = "engine"), non_exhaustive)]
 pub enum FileName {
     /// A segment.
     Segment(SegmentId),

@@ -34,6 +34,7 @@ pub struct InvalidAt {
 
 /// Why a whole segment was not accepted.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum SegmentError {
     /// The segment header is not valid.
     #[error(transparent)]

@@ -107,18 +107,20 @@ pub fn annotate(bytes: &[u8], id: SegmentId) -> String {
     out.fields(SEGMENT);
     let view = SegmentView::parse(bytes, id).expect("a segment header");
     let version = view.header().version;
-    out.fields(match version {
-        Version::V1 => SEGMENT_1,
-        Version::V2 => SEGMENT_2,
+    out.fields(if version < Version::V2 {
+        SEGMENT_1
+    } else {
+        SEGMENT_2
     });
     for group in view.groups() {
         let group = group.expect("a valid group");
         out.at = group.header.offset.get() as usize;
         out.title(&format!("{:?} group", group.header.kind).to_lowercase());
         out.fields(GROUP);
-        out.fields(match version {
-            Version::V1 => GROUP_1,
-            Version::V2 => GROUP_2,
+        out.fields(if version < Version::V2 {
+            GROUP_1
+        } else {
+            GROUP_2
         });
         match group.body {
             GroupBody::Records(_) => {
@@ -163,9 +165,10 @@ impl Out<'_> {
         match facts {
             GroupFacts::Link(link) => {
                 self.fields(LINK);
-                self.fields(match header.version {
-                    Version::V1 => LINK_1,
-                    Version::V2 => LINK_2,
+                self.fields(if header.version < Version::V2 {
+                    LINK_1
+                } else {
+                    LINK_2
                 });
                 if header.version >= Version::V2 {
                     for _ in link.histories.stretches() {

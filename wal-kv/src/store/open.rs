@@ -9,7 +9,9 @@ use std::time::Duration;
 use wal_core::blocking::Wal;
 use wal_core::clock::Clock;
 use wal_core::entropy::Entropy;
-use wal_core::{Compression, FormatVersion, FsyncPolicy, Lsn, Position, RecordKind, UnixMillis};
+use wal_core::{
+    Compression, FormatVersion, FsyncPolicy, Lsn, PathCheck, Position, RecordKind, UnixMillis,
+};
 use wal_io::{OpenMode, Storage};
 
 use super::bound::{Bound, heads_of_restarts, taken};
@@ -45,7 +47,7 @@ pub(crate) struct Settings {
     pub(crate) compression: Compression,
     pub(crate) driver: Driver,
     pub(crate) progress: Option<Progress>,
-    pub(crate) path_check: bool,
+    pub(crate) path_check: PathCheck,
 }
 
 impl fmt::Debug for Settings {
@@ -143,7 +145,7 @@ impl Core {
         let policy = settings.config.fsync_policy;
         let shown = match policy {
             FsyncPolicy::Always => Shown::WhenDurable,
-            FsyncPolicy::Batch(_) | FsyncPolicy::Os => Shown::AtOnce,
+            _ => Shown::AtOnce,
         };
         let mut index = Index::new(shown, Time::new(Arc::clone(&settings.clock)));
         let oldest = listing.snapshots.first().copied();

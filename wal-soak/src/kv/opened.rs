@@ -162,7 +162,7 @@ fn check_lost(life: &KvLife, lost: Lost, gauges: &Gauges) {
     match life.policy {
         FsyncPolicy::Always => gauges.bound("lost-always", lost.writes, 0, note),
         FsyncPolicy::Batch(w) => gauges.bound("lost-batch", age, micros(w) + LOST_MARGIN, note),
-        FsyncPolicy::Os => {
+        _ => {
             gauges.bound("lost-os", age, LOST_MARGIN, note);
             gauges.bound("lost-os-bytes", lost.bytes, BUFFERS, note);
         }

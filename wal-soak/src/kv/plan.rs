@@ -303,7 +303,7 @@ impl Plan {
     pub(crate) fn profile(&self) -> String {
         let percent = match self.snapshots {
             Snapshots::Automatic { percent } => format!("{percent} %"),
-            Snapshots::OnCall => "on call".into(),
+            _ => "on call".into(),
         };
         let mut text = format!(
             "{} keys, segments of {} MiB, snapshots {percent} from {} KiB",

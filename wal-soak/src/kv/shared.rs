@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use wal_kv::{Error, FsyncPolicy};
+use wal_kv::{Error, ErrorKind, FsyncPolicy};
 
 use super::keys::Items;
 use super::plan::{KvLife, Plan};
@@ -118,13 +118,13 @@ impl Shared<'_> {
     /// Counts a call that failed; an error if it must not fail like this.
     pub(crate) fn failed(&self, error: &Error) -> Result<(), String> {
         let roomy = self.plan.is_roomy(self.life);
-        let kind = match error {
-            Error::OverMemoryLimit { .. } if self.plan.memory_limit.is_some() => MEMORY,
-            Error::OverViewMemoryLimit { .. } if self.plan.view_limit().is_some() => VIEWS,
-            Error::SnapshotOverdue { .. } if roomy => OVERDUE,
-            Error::NoSpace { .. } | Error::Log(wal_core::Error::NoSpace { .. }) if roomy => SPACE,
+        let kind = match error.kind() {
+            ErrorKind::OverMemoryLimit if self.plan.memory_limit.is_some() => MEMORY,
+            ErrorKind::OverViewMemoryLimit if self.plan.view_limit().is_some() => VIEWS,
+            ErrorKind::SnapshotOverdue if roomy => OVERDUE,
+            ErrorKind::NoSpace if roomy => SPACE,
             _ if roomy => return Err(format!("a call failed: {error}")),
-            Error::Log(wal_core::Error::Poisoned(_)) => {
+            ErrorKind::Poisoned => {
                 return Err(format!("the log is poisoned: {error}"));
             }
             _ => SHORT,

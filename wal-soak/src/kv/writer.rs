@@ -4,7 +4,7 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use clap::ValueEnum as _;
-use wal_kv::{Batch, Condition, Conditional, Error, Pair, Position, Result, UnixMillis};
+use wal_kv::{Batch, Condition, Conditional, Error, ErrorKind, Pair, Position, Result, UnixMillis};
 
 use super::journal::{Does, Entry, Journal, Step, wall};
 use super::keys::{Item, Items, Kind, WriteId, value, written_by};
@@ -315,12 +315,11 @@ impl<'a> Writer<'a> {
 
 fn says_nothing_was_written(error: &Error) -> bool {
     matches!(
-        error,
-        Error::OverMemoryLimit { .. }
-            | Error::OverViewMemoryLimit { .. }
-            | Error::SnapshotOverdue { .. }
-            | Error::NoSpace { .. }
-            | Error::Log(wal_core::Error::NoSpace { .. })
+        error.kind(),
+        ErrorKind::OverMemoryLimit
+            | ErrorKind::OverViewMemoryLimit
+            | ErrorKind::SnapshotOverdue
+            | ErrorKind::NoSpace
     )
 }
 

@@ -16,6 +16,7 @@ pub(super) enum Step {
     Tidy,
     Clippy,
     Docs,
+    Api,
     Golden,
     Deny,
     Doctests,
@@ -111,6 +112,7 @@ pub(super) fn action(step: Step, tools: Tools) -> Action {
             let doc = Cargo::new("doc --workspace --no-deps");
             vec![doc.with_variable("RUSTDOCFLAGS", "-D warnings")]
         }
+        Step::Api => vec![Cargo::new("run --quiet --package xtask -- api --check")],
         Step::Golden => vec![golden::example("--check")],
         Step::Deny if !tools.deny => {
             let hint = "cargo install --locked cargo-deny";
@@ -131,10 +133,10 @@ pub(super) fn action(step: Step, tools: Tools) -> Action {
             let of_both = "--skip promises::hostile --skip promises::lies";
             let promises = Cargo::new(&format!("test -q -p wal-core --test promises -- {of_both}"));
             // No crate of the workspace has the feature on.
-            let cursors = "test -q -p wal-core --features serde --test cursor_serde";
+            let serde = "test -q -p wal-format -p wal-core -p wal-kv --features serde --test serde";
             vec![
                 promises.with_variable("WAL_TEST_FORMAT", "1"),
-                Cargo::new(cursors),
+                Cargo::new(serde),
             ]
         }
         Step::Tests if !tools.nextest => {

@@ -37,6 +37,7 @@ impl<'a> GroupView<'a> {
 
 /// What a group holds.
 #[derive(Clone, Debug)]
+#[cfg_attr(not(feature = "engine"), non_exhaustive)]
 pub enum GroupBody<'a> {
     /// Records.
     Records(RecordsView<'a>),

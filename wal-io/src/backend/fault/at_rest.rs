@@ -25,6 +25,7 @@ pub struct Site<'a> {
 
 /// What [`FaultStorage::fill_sector`] puts in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Fill {
     /// Bytes 0x00.
     Zeros,

@@ -27,6 +27,7 @@ pub struct FaultConfig {
 
 /// The size of a sector in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub enum SectorSize {
     /// 512 bytes.
     #[default]
@@ -48,6 +49,7 @@ impl SectorSize {
 
 /// Which unsynced changes survive a crash.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub enum CrashMode {
     /// Each sector by itself: its durable content, or any version written since. The length: the durable
     /// one or any set since.
@@ -60,6 +62,7 @@ pub enum CrashMode {
 
 /// Which unsynced changes of a directory survive a crash.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub enum DirectoryOrder {
     /// Any subset in which, for each name, an earlier change is not missing where a later one is there.
     #[default]
@@ -70,6 +73,7 @@ pub enum DirectoryOrder {
 
 /// Whether a sync of a file makes its name durable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub enum NameSync {
     /// Only `sync_dir` does, as POSIX says.
     #[default]
@@ -80,6 +84,7 @@ pub enum NameSync {
 
 /// What a crash does to a sector that was being written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub enum Overwrite {
     /// A sector is wholly one of its versions ("powersafe overwrite").
     #[default]
@@ -90,6 +95,7 @@ pub enum Overwrite {
 
 /// What sectors hold that the length covers after a crash and to which nothing was ever written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub enum Unpersisted {
     /// Zeros.
     #[default]
@@ -100,6 +106,7 @@ pub enum Unpersisted {
 
 /// Whether [`StorageFile::prewrite`](crate::StorageFile::prewrite) does anything.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub enum Prewrite {
     /// It writes zeros, not durable before a sync. An operation like any other.
     #[default]
@@ -110,6 +117,7 @@ pub enum Prewrite {
 
 /// How a file is renamed without replacing another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub enum Rename {
     /// In one step.
     #[default]
@@ -124,6 +132,7 @@ pub enum Rename {
 /// The sync that fails is one for which an error is injected. Data that it did not write stays visible
 /// in the cache as *ghosts*: clean, so that no later sync writes it, and gone with eviction or a crash.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub enum SyncFailure {
     /// Any subset is written, the rest become ghosts. Where a ghost's sector had never been written
     /// before, writing it again does not help: later syncs succeed and it stays zeros. A failing

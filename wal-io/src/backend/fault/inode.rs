@@ -47,6 +47,7 @@ pub(super) struct Length {
 
 /// Reads of a damaged sector fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Damage {
     /// The first read fails, later ones work.
     Once,

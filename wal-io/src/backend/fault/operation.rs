@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 /// The kind of an operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
 pub enum OperationKind {
     /// A directory made, in [`Storage::create`](crate::Storage::create).
     MakeDirectory,

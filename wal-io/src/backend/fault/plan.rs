@@ -140,6 +140,7 @@ impl Fault {
 
 /// When in an operation the power fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Moment {
     /// Before it did anything.
     Before,
@@ -152,6 +153,7 @@ pub enum Moment {
 
 /// An error of the operating system.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum SystemError {
     /// `EIO`.
     Io,
