@@ -157,11 +157,14 @@ pub(crate) fn check_last(found: Lsn, expected: u64) -> anyhow::Result<()> {
 pub(crate) fn discard<W>(wal: W, dir: &Path) -> anyhow::Result<()> {
     for entry in std::fs::read_dir(log_dir(dir))? {
         let path = entry?.path();
-        if path.is_file() {
-            std::fs::File::options()
-                .write(true)
-                .open(path)?
-                .set_len(0)?;
+        if !path.is_file() {
+            continue;
+        }
+        match std::fs::File::options().write(true).open(path) {
+            Ok(file) => file.set_len(0)?,
+            // A thread of the log has renamed it, or removed it.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error.into()),
         }
     }
     drop(wal);
