@@ -12,7 +12,7 @@ use crate::control::{ControlChange, ControlState, Requested};
 use crate::cursor::Cursor;
 use crate::handle::Handle;
 use crate::log::wait;
-use crate::log::{Begun, Durability};
+use crate::log::{Begun, Durability, Engine};
 use crate::position::Start;
 use crate::reader::{RawReader, Step};
 use crate::recovery::RecoveryReport;
@@ -72,17 +72,28 @@ impl Wal {
 }
 
 /// Appends a record; nothing is set up for waiting unless it has to.
-#[inline]
+// Compiled here, and not in each crate that appends: what it calls is here.
+#[inline(never)]
 fn append(handle: &Handle, record: RecordRef<'_>, durability: Durability) -> Result<Position> {
     let engine = handle.engine()?;
     let encoded = [engine.encode(record)?];
     match engine.begin(&encoded, durability)? {
         Begun::Done(first, _) => Ok(first),
-        begun => {
-            let rest = engine.finish(begun, &encoded, durability, SHELL);
-            wait(engine, rest).map(|(first, _)| first)
-        }
+        begun => finish(engine, begun, &encoded, durability),
     }
+}
+
+/// Apart, so that an append that need not wait has no room for a future on its stack.
+#[cold]
+#[inline(never)]
+fn finish(
+    engine: &Engine,
+    begun: Begun,
+    encoded: &[EncodedRecord<'_>],
+    durability: Durability,
+) -> Result<Position> {
+    let rest = engine.finish(begun, encoded, durability, SHELL);
+    wait(engine, rest).map(|(first, _)| first)
 }
 
 /// Runs what may take long: here, because the caller waits for it.

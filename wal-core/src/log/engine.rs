@@ -301,6 +301,11 @@ impl<'a> StateGuard<'a> {
         self.rights.give_back(WHICH);
     }
 
+    /// Lets the lock go after a look, or after a waiter was registered: that concerns nobody.
+    pub(super) fn leave(mut self) {
+        drop(self.state.take());
+    }
+
     /// Lets the lock go until the rights `which` are free or the log has ended.
     pub(super) fn until_free(self, which: u16) -> Self {
         let engine = self.engine;

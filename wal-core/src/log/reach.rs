@@ -203,12 +203,14 @@ impl Future for Reach<'_> {
                 if let Some(ticket) = this.ticket.take() {
                     state.waiters.leave(goal, ticket);
                 }
+                state.leave();
                 return Poll::Ready(outcome);
             }
             if !may_lead(&state, goal) {
                 state
                     .waiters
                     .wait_for(goal, this.number, &mut this.ticket, context.waker());
+                state.leave();
                 return Poll::Pending;
             }
             if !this.yielded {
@@ -217,7 +219,7 @@ impl Future for Reach<'_> {
                 match this.shell.gives_way(state.background.lonely()) {
                     Way::Ahead => {}
                     Way::ToThreads => {
-                        drop(state);
+                        state.leave();
                         for _ in 0..engine.pace().before_leading {
                             sync::yield_now();
                         }
