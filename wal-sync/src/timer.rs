@@ -4,8 +4,10 @@
 //! Deliberately absent: the model checker, which has no time. Nothing sets an alarm under it.
 
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, TryLockError, Weak};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, TryLockError, Weak};
+use std::thread::ThreadId;
 use std::time::{Duration, Instant};
 use std::{fmt, io};
 
@@ -13,7 +15,8 @@ use wal_io::Process;
 
 /// Somebody who is told when a time is over.
 pub trait Alarm: Send + Sync {
-    /// The time is over. Called on the timer's thread, which rings all other alarms as well: it must not wait for I/O.
+    /// The time is over. Called on the timer's thread, which rings all other alarms as well: it must not wait for I/O, unless the
+    /// system has no thread that does. A panic ends only this call.
     fn ring(&self);
 }
 
@@ -27,6 +30,7 @@ struct Shared {
     process: Process,
     alarms: Mutex<Alarms>,
     changed: Condvar,
+    thread: OnceLock<ThreadId>,
 }
 
 #[derive(Default)]
@@ -36,6 +40,8 @@ struct Alarms {
     issued: u64,
     /// With so many, those are dropped that nobody is there to hear any more.
     purge_at: usize,
+    /// The alarm that rings at the moment.
+    ringing: Option<usize>,
     /// How many have the timer. With none, the thread ends, and nobody gets this one any more.
     holders: usize,
 }
@@ -81,7 +87,19 @@ impl Timer {
         alarms.add(at, alarm);
         drop(alarms);
         if is_first {
-            self.0.changed.notify_one();
+            self.0.changed.notify_all();
+        }
+    }
+
+    /// Has `alarm` ring no more, and waits until it does not ring: then the timer's thread holds nothing of it.
+    pub fn stop(self, alarm: &Weak<dyn Alarm>) {
+        let stopped = address(alarm);
+        let mut alarms = lock(&self.0.alarms);
+        alarms.set.retain(|_, alarm| address(alarm) != stopped);
+        let own = self.0.thread.get() == Some(&std::thread::current().id());
+        while alarms.ringing == Some(stopped) && !own {
+            let waited = self.0.changed.wait(alarms);
+            alarms = waited.unwrap_or_else(PoisonError::into_inner);
         }
     }
 }
@@ -97,7 +115,7 @@ impl Drop for Timer {
         let is_last = alarms.holders == 0;
         drop(alarms);
         if is_last {
-            self.0.changed.notify_one();
+            self.0.changed.notify_all();
         }
     }
 }
@@ -121,13 +139,18 @@ impl Alarms {
         self.set.insert((at, self.issued), alarm);
     }
 
-    /// The alarms that ring by `now`, and how long it is until the next.
-    fn take_due(&mut self, now: Instant) -> (Vec<Weak<dyn Alarm>>, Option<Duration>) {
-        let later = self.set.split_off(&(now, u64::MAX));
-        let due = std::mem::replace(&mut self.set, later);
-        let next = self.set.first_key_value();
-        let left = next.map(|((at, _), _)| at.saturating_duration_since(now));
-        (due.into_values().collect(), left)
+    /// The next alarm that is due by `now` and is still there, or how long it is until one is due.
+    fn take_due(&mut self, now: Instant) -> Result<Arc<dyn Alarm>, Duration> {
+        while let Some(entry) = self.set.first_entry() {
+            let (at, _) = entry.key();
+            if *at > now {
+                return Err(*at - now);
+            }
+            if let Some(alarm) = entry.remove().upgrade() {
+                return Ok(alarm);
+            }
+        }
+        Err(FOREVER)
     }
 }
 
@@ -142,6 +165,7 @@ impl Shared {
             process: Process::current(),
             alarms: Mutex::new(alarms),
             changed: Condvar::new(),
+            thread: OnceLock::new(),
         });
         let run = Arc::clone(&timer);
         let thread = std::thread::Builder::new().name("wal-timer".into());
@@ -150,21 +174,32 @@ impl Shared {
     }
 
     fn run(&self) {
+        let _ = self.thread.set(std::thread::current().id());
         let mut alarms = lock(&self.alarms);
         while alarms.holders > 0 {
-            let (due, left) = alarms.take_due(Instant::now());
-            if due.is_empty() {
-                let waited = self.changed.wait_timeout(alarms, left.unwrap_or(FOREVER));
-                alarms = waited.unwrap_or_else(PoisonError::into_inner).0;
-                continue;
-            }
+            let alarm = match alarms.take_due(Instant::now()) {
+                Ok(alarm) => alarm,
+                Err(left) => {
+                    let waited = self.changed.wait_timeout(alarms, left);
+                    alarms = waited.unwrap_or_else(PoisonError::into_inner).0;
+                    continue;
+                }
+            };
+            alarms.ringing = Some(address(&Arc::downgrade(&alarm)));
             drop(alarms);
-            for alarm in due.iter().filter_map(Weak::upgrade) {
-                alarm.ring();
-            }
+            // The others' alarms ring all the same.
+            let _ = catch_unwind(AssertUnwindSafe(|| alarm.ring()));
+            drop(alarm);
             alarms = lock(&self.alarms);
+            alarms.ringing = None;
+            self.changed.notify_all();
         }
     }
+}
+
+/// Tells alarms apart that are there.
+fn address(alarm: &Weak<dyn Alarm>) -> usize {
+    alarm.as_ptr().cast::<()>().addr()
 }
 
 /// How often a lock is tried before it is taken for one that is never released: nobody holds it for more than the start of a thread.
@@ -189,4 +224,39 @@ fn lock_chosen() -> MutexGuard<'static, Option<Arc<Shared>>> {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(all(test, not(wal_shuttle)))]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    struct Tells(Mutex<mpsc::Sender<()>>);
+
+    impl Alarm for Tells {
+        fn ring(&self) {
+            lock(&self.0).send(()).expect("the test waits");
+        }
+    }
+
+    struct Panics;
+
+    impl Alarm for Panics {
+        fn ring(&self) {
+            panic!("an alarm that panics, as this test wants it to");
+        }
+    }
+
+    #[test]
+    fn an_alarm_that_panics_stops_no_other() {
+        let timer = Timer::shared().expect("a timer");
+        let (sender, receiver) = mpsc::channel();
+        let tells: Arc<dyn Alarm> = Arc::new(Tells(Mutex::new(sender)));
+        let panics: Arc<dyn Alarm> = Arc::new(Panics);
+        timer.ring_in(Duration::ZERO, Arc::downgrade(&panics));
+        timer.ring_in(Duration::from_millis(50), Arc::downgrade(&tells));
+        let told = receiver.recv_timeout(Duration::from_secs(60));
+        told.expect("the other alarm rings");
+    }
 }

@@ -1,7 +1,7 @@
 //! `cargo xtask api`: the public API of the libraries, one line per item, in `docs/api`.
 //!
 //! The compiler expands a crate's macros and features, and the listing is made from that. Hidden items and features without a
-//! promise (`engine`, `testing`) are not in it. The flag that prints the expanded source is not stable, so this is a build of
+//! promise (`engine`) are not in it. The flag that prints the expanded source is not stable, so this is a build of
 //! its own, in a target directory of its own.
 
 mod bodies;

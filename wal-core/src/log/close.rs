@@ -5,7 +5,7 @@ use wal_format::SegmentId;
 use super::background::Work;
 use super::engine::{Engine, Right, StateGuard};
 use super::lifecycle::Lifecycle;
-use super::rights::{CLOSE, EXTEND, GIVE_BACK, PREWRITE, RETIRE, SEAL, SPARE, SYNC};
+use super::rights::{ALL, CLOSE, EXTEND, GIVE_BACK, PREWRITE, RETIRE, SEAL, SPARE, SYNC};
 use super::waiters::Goal;
 use crate::Result;
 use crate::segment::write_footer;
@@ -155,6 +155,8 @@ impl Engine {
             }
         }
         self.stop_threads();
+        // A reader may be handing records over, or the timer's thread may do what no other could be started for.
+        drop(self.state().until_free(ALL));
         self.remove_spare();
         *self.lock.lock() = None;
     }

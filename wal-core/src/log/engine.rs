@@ -306,12 +306,12 @@ impl<'a> StateGuard<'a> {
         drop(self.state.take());
     }
 
-    /// Lets the lock go until the rights `which` are free or the log has ended.
+    /// Lets the lock go until the rights `which` are free or the log is poisoned.
     pub(super) fn until_free(self, which: u16) -> Self {
         let engine = self.engine;
         drop(self);
         let mut state = engine.locked.state();
-        while !state.rights.are_free(which) && state.life.ended().is_none() {
+        while !state.rights.are_free(which) && state.life.poisoned().is_none() {
             state.background.leaders += 1;
             state = engine.leaders.wait(state);
             state.background.leaders -= 1;

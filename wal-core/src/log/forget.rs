@@ -111,7 +111,7 @@ impl Engine {
         state.truncations.raise_first(lsn);
         state.segments.forget(&going);
         // Only now, and not under a footer that is being written: readers must know that the file's end says nothing.
-        drop(state.until_free(SEAL));
+        state.until_free(SEAL).life.check_poison()?;
         recovery::free_names(storage, lsn, &firsts);
         let others = going.iter().skip(usize::from(renamed));
         let others = others.map(|id| segment_name(*id));

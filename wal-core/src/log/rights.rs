@@ -3,6 +3,8 @@
 //! I/O never happens under the lock. Who takes a right under the lock has a value, [`Right`](super::engine::Right), until the
 //! work is done. Dropping it gives the right back, also in a panic.
 
+/// All of them.
+pub(super) const ALL: u16 = u16::MAX;
 /// To hand a buffer over to the operating system.
 pub(super) const WRITE: u16 = 1;
 /// To sync files, which includes moving the durable mark.

@@ -1,6 +1,7 @@
 //! The threads of a log. They start with work, and end about a second after the last of it. An idle log has none: an alarm starts one
 //! again when there is work to come.
 
+use std::sync::Weak;
 use std::time::Duration;
 
 use super::background::{Role, Sleep};
@@ -57,7 +58,12 @@ impl Engine {
         let Some(engine) = engine else { return true };
         match sync::spawn(role.name(), move || engine.run(role)) {
             Ok(handle) => {
-                threads[role as usize] = Some(handle);
+                let ended = threads[role as usize].replace(handle);
+                drop(threads);
+                // Its work is done, and it is about to let go of the log.
+                if let Some(ended) = ended.filter(|ended| !sync::is_current(ended)) {
+                    let _ = ended.join();
+                }
                 true
             }
             Err(_) => false,
@@ -76,7 +82,10 @@ impl Engine {
             }
         }
         let timer = self.timer.lock().take();
-        drop(timer);
+        if let Some(timer) = timer {
+            let alarm: Weak<dyn Alarm> = self.this.clone();
+            timer.stop(&alarm);
+        }
     }
 
     fn run(&self, role: Role) {

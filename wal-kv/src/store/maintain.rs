@@ -46,7 +46,7 @@ impl Core {
         self.background.stopping.store(true, Ordering::Release);
         self.background.wanted.lock().stop = true;
         self.background.condvar.notify_all();
-        *self.background.timer.lock() = None;
+        self.background.stop_timer();
         self.bound.wake();
     }
 

@@ -139,7 +139,12 @@ impl Background {
         };
         match spawn("wal-kv", move || work.run()) {
             Ok(handle) => {
-                *thread = Some(handle);
+                let ended = thread.replace(handle);
+                drop(thread);
+                // Its work is done, and it is about to let go of the store.
+                if let Some(ended) = ended {
+                    let _ = ended.join();
+                }
                 true
             }
             Err(_) => false,
@@ -158,6 +163,15 @@ impl Background {
         if let Some(thread) = thread {
             // A thread that panicked has nothing to finish.
             let _ = thread.join();
+        }
+    }
+
+    /// After a stop: no alarm rings any more.
+    pub(in crate::store) fn stop_timer(&self) {
+        let timer = self.timer.lock().take();
+        if let Some(timer) = timer {
+            let alarm: Weak<dyn Alarm> = self.work.clone();
+            timer.stop(&alarm);
         }
     }
 
